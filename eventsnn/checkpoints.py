@@ -1,0 +1,413 @@
+"""Checkpoints: named arrays and JSON-able metadata in one file that is either whole or refused; no pickle.
+
+Layout, little-endian: magic (8 bytes), version (uint32), header length (uint32), SHA-256 of the header (32), the header
+(JSON: name, dtype, shape, SHA-256 of every array; length and SHA-256 of the metadata), the metadata (JSON), the arrays
+in the order of their names without gaps. So every byte of the file is covered by a fixed value or a checksum, and the
+file ends where the header says. Equal content gives equal bytes: keys are sorted and nothing depends on the time.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import stat
+import struct
+import sys
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from .errors import CheckpointError, InvalidInput
+
+MAGIC = b"\x89evsnn\r\n"  # not ASCII, and a line end, so that a transfer in text mode is noticed
+VERSION = 1
+PREFIX = struct.Struct("<8sII32s")
+MAX_HEADER = 2**24
+MAX_META = 2**24
+CHUNK = 2**20
+MAX_DEPTH = 64
+MAX_DIMENSIONS = 64  # numpy's own limit
+DTYPES = ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
+PREVIOUS = ".previous"
+UNFINISHED = ".writing-"
+
+
+class _Entry(NamedTuple):
+    """One array as the header describes it."""
+
+    name: str
+    dtype: np.dtype
+    shape: tuple
+    size: int
+    digest: str
+
+
+# ------------------------------------------------------------------------------------------------------- packing
+
+
+def _check_json(value, place, depth=0):
+    """Refuse what json would change on the way (keys that are no strings) or cannot write."""
+    if depth > MAX_DEPTH:
+        raise InvalidInput(place, None, "...", f"at most {MAX_DEPTH} levels of nesting")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise InvalidInput(place, None, key, "strings as keys")
+            _check_json(item, f"{place}.{key}", depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            _check_json(item, f"{place}[{index}]", depth + 1)
+    elif not (value is None or isinstance(value, (str, bool, int, float))):
+        remedy = "Put arrays into the arrays, and write int(x) or float(x) for numpy scalars."
+        raise InvalidInput(place, None, value, "a dict, list, str, int, float, bool or None", remedy)
+
+
+def _to_json(value, name, limit):
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
+    except ValueError as error:
+        raise InvalidInput(name, None, str(error), "values that JSON can hold") from None
+    if len(text) > limit:
+        raise InvalidInput(name, None, f"{len(text)} bytes", f"at most {limit} bytes as JSON", "Store it as an array.")
+    return text
+
+
+def _as_storable(value, name):
+    """Return `value` as a C-contiguous little-endian array."""
+    if not isinstance(name, str):
+        raise InvalidInput("arrays", None, name, "strings as names")
+    if not isinstance(value, (np.ndarray, np.generic)) or isinstance(value, np.ma.MaskedArray):
+        raise InvalidInput(name, None, type(value).__name__, "a numpy array")
+    array = np.asarray(value)
+    if array.dtype.str[1:] not in _STORABLE:
+        raise InvalidInput(name, None, array.dtype, f"one of the dtypes {', '.join(DTYPES)}")
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+
+
+_STORABLE = {np.dtype(code).str[1:] for code in DTYPES}
+
+
+def _as_bytes(array):
+    """View a C-contiguous array as bytes, 0-d and empty ones included."""
+    return memoryview(array.reshape(-1).view(np.uint8))
+
+
+def _pack(arrays, meta):
+    """Return the pieces of the file in order: prefix, header, metadata, then one memoryview per array."""
+    if not isinstance(arrays, dict):
+        raise InvalidInput("arrays", None, type(arrays).__name__, "a dict {name: numpy array}")
+    if not isinstance(meta, dict):
+        raise InvalidInput("meta", None, type(meta).__name__, "a dict that JSON can hold")
+    _check_json(meta, "meta")
+    meta_text = _to_json(meta, "meta", MAX_META)
+    stored = {name: _as_storable(value, name) for name, value in arrays.items()}
+    stored = {name: stored[name] for name in sorted(stored)}
+    pieces = [_as_bytes(array) for array in stored.values()]
+    entries = [
+        {"name": name, "dtype": array.dtype.str[1:], "shape": list(array.shape), "sha256": _digest(piece)}
+        for (name, array), piece in zip(stored.items(), pieces, strict=True)
+    ]
+    header = {"arrays": entries, "meta": {"bytes": len(meta_text), "sha256": _digest(meta_text)}}
+    header_text = _to_json(header, "arrays", MAX_HEADER)
+    prefix = PREFIX.pack(MAGIC, VERSION, len(header_text), hashlib.sha256(header_text).digest())
+    return [prefix, header_text, meta_text, *pieces]
+
+
+def _digest(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------------- reading
+
+
+class _Reader:
+    """Reads one checkpoint front to back; whatever is not as it should be is a CheckpointError naming the field."""
+
+    def __init__(self, path, file):
+        self.path, self.file, self.left = path, file, os.fstat(file.fileno()).st_size
+
+    def refuse(self, field, reason):
+        return CheckpointError(self.path, field, reason)
+
+    def expect(self, field, size):
+        """Take `size` bytes off what is left of the file, or refuse before anything is allocated."""
+        if size > self.left:
+            raise self.refuse(field, f"cut short: {size} bytes expected, {self.left} left in the file")
+        self.left -= size
+
+    def fill(self, field, buffer):
+        """Fill a writable memoryview of bytes and return the SHA-256 of what was read."""
+        digest = hashlib.sha256()
+        for start in range(0, len(buffer), CHUNK):
+            part = buffer[start : start + CHUNK]
+            if self.file.readinto(part) != len(part):
+                raise self.refuse(field, "cut short while it was read")
+            digest.update(part)
+        return digest
+
+    def take(self, field, size):
+        """Return the next `size` bytes and their SHA-256."""
+        self.expect(field, size)
+        buffer = bytearray(size)
+        digest = self.fill(field, memoryview(buffer))
+        return bytes(buffer), digest
+
+    def header(self):
+        """Return (list of entries, metadata length, metadata digest)."""
+        magic = self.file.read(min(len(MAGIC), self.left))
+        if magic != MAGIC:
+            field = "header" if MAGIC.startswith(magic) else "magic"
+            raise self.refuse(field, "not an eventsnn checkpoint" if field == "magic" else "cut short")
+        self.file.seek(0)
+        prefix, _ = self.take("header", PREFIX.size)
+        _, version, length, digest = PREFIX.unpack(prefix)
+        if version != VERSION:
+            raise self.refuse("version", f"format {version}; this release reads format {VERSION}")
+        if length > MAX_HEADER:
+            raise self.refuse("header", f"{length} bytes, more than the {MAX_HEADER} allowed")
+        text, found = self.take("header", length)
+        if found.digest() != digest:
+            raise self.refuse("header", "checksum does not match")
+        return self.parse_header(text)
+
+    def parse_header(self, text):
+        header = self.parse_json("header", text)
+        meta = header.get("meta")
+        entries = header.get("arrays")
+        if not isinstance(meta, dict) or not isinstance(entries, list):
+            raise self.refuse("header", "the parts arrays and meta are missing")
+        length, digest = meta.get("bytes"), meta.get("sha256")
+        if type(length) is not int or not 0 <= length <= MAX_META:
+            raise self.refuse("header", f"metadata length {length!r}")
+        entries = [self.entry(description) for description in entries]
+        names = [entry.name for entry in entries]
+        if names != sorted(set(names)):
+            raise self.refuse("header", "array names are not unique and sorted")
+        return entries, length, digest
+
+    def parse_json(self, field, text):
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            raise self.refuse(field, "not valid JSON") from None
+        if not isinstance(value, dict):
+            raise self.refuse(field, "not a JSON object")
+        return value
+
+    def entry(self, description):
+        """Check one array's description; sizes are Python ints here, so nothing can wrap around."""
+        if not isinstance(description, dict) or not isinstance(description.get("name"), str):
+            raise self.refuse("header", "an array without a name")
+        name, code, shape = (description.get(key) for key in ("name", "dtype", "shape"))
+        if not isinstance(code, str) or code not in _STORABLE:
+            raise self.refuse(f"array {name}", f"dtype {code!r} is not allowed")
+        if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS:
+            raise self.refuse(f"array {name}", "its shape is not a short list")
+        if any(type(length) is not int or not 0 <= length <= sys.maxsize for length in shape):
+            raise self.refuse(f"array {name}", "its shape is not made of ints >= 0")
+        dtype = np.dtype(code).newbyteorder("<")
+        return _Entry(name, dtype, tuple(shape), math.prod(shape) * dtype.itemsize, description.get("sha256"))
+
+    def array(self, entry):
+        field = f"array {entry.name}"
+        self.expect(field, entry.size)
+        try:
+            array = np.empty(entry.shape, dtype=entry.dtype)
+        except (ValueError, MemoryError) as error:
+            raise self.refuse(field, f"cannot be allocated: {error}") from None
+        view = _as_bytes(array)
+        if self.fill(field, view).hexdigest() != entry.digest:
+            raise self.refuse(field, "checksum does not match")
+        if entry.dtype.kind == "b" and np.any(np.frombuffer(view, dtype=np.uint8) > 1):
+            raise self.refuse(field, "bytes other than 0 and 1 in a bool array")
+        return array.astype(entry.dtype.newbyteorder("="), copy=False)
+
+    def everything(self):
+        entries, length, digest = self.header()
+        text, found = self.take("meta", length)
+        if found.hexdigest() != digest:
+            raise self.refuse("meta", "checksum does not match")
+        meta = self.parse_json("meta", text)
+        arrays = {entry.name: self.array(entry) for entry in entries}
+        if self.left:
+            raise self.refuse("end", f"{self.left} bytes too many")
+        return arrays, meta
+
+    def looks_whole(self):
+        """Whether header and file size agree; says nothing about the metadata and the arrays."""
+        entries, length, _ = self.header()
+        return self.left == length + sum(entry.size for entry in entries)
+
+
+@contextlib.contextmanager
+def _reader(path):
+    """Open a regular file for a _Reader; what the system refuses is a CheckpointError for the field "file"."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would wait for ever, a device never end
+            raise CheckpointError(path, "file", "not a regular file")
+        with open(path, "rb") as file:
+            yield _Reader(path, file)
+    except CheckpointError:
+        raise
+    except (OSError, ValueError) as error:
+        raise CheckpointError(path, "file", f"cannot be read: {_reason(error)}") from error
+
+
+def _reason(error):
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _read(path):
+    with _reader(path) as reader:
+        return reader.everything()
+
+
+def _looks_whole(path):
+    try:
+        with _reader(path) as reader:
+            return reader.looks_whole()
+    except CheckpointError:
+        return False
+
+
+def _is_whole(path):
+    try:
+        _read(path)
+    except CheckpointError:
+        return False
+    return True
+
+
+def exists(path):
+    """Return whether there is anything for ``load`` to try: the checkpoint or its previous generation."""
+    path = _resolve(path)
+    return os.path.lexists(path) or os.path.lexists(path + PREVIOUS)
+
+
+def load(path):
+    """Return (arrays, meta) of the checkpoint at ``path``, every byte checked.
+
+    arrays: {name: new writable C-contiguous array in native byte order}, names sorted; meta: dict. If the file is
+    missing or damaged, its previous generation is read instead and a RuntimeWarning names the field that failed.
+    Raises CheckpointError, with the first failure in ``field``, if that cannot be used either.
+    """
+    path = _resolve(path)
+    try:
+        return _read(path)
+    except CheckpointError as error:
+        first = error
+    try:
+        content = _read(path + PREVIOUS)
+    except CheckpointError as second:
+        reason = f"{first.reason} (previous generation: {second.field}: {second.reason})"
+        raise CheckpointError(path, first.field, reason) from first
+    warnings.warn(f"{first}; loaded the previous generation {path}{PREVIOUS}", RuntimeWarning, stacklevel=2)
+    return content
+
+
+# ------------------------------------------------------------------------------------------------------- writing
+
+
+def _resolve(path):
+    """Follow links, so that a checkpoint reached through one is replaced where it lies."""
+    try:
+        name = os.fsdecode(path)
+    except TypeError:
+        name = ""
+    if not name or "\0" in name:
+        raise InvalidInput("path", None, path, "the name of a file")
+    return os.path.realpath(name)
+
+
+def _write_all(path, pieces):
+    """Create `path` (which must not exist), write the pieces and bring them to the disk."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        for piece in pieces:
+            left = memoryview(piece)
+            while left:
+                left = left[os.write(file, left[: 64 * CHUNK]) :]
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _sync_folder(folder):
+    """Make renames in `folder` durable, where the system can."""
+    if os.name == "nt":
+        return
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot sync a folder
+            raise
+    finally:
+        os.close(file)
+
+
+def _unlink_if_there(path):
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _remove_unfinished(path):
+    """Remove what a killed save of the same checkpoint left behind."""
+    folder, name = os.path.split(path)
+    for found in os.listdir(folder):
+        if found.startswith(name + UNFINISHED):
+            _unlink_if_there(os.path.join(folder, found))
+
+
+def _install(path, fresh, keep):
+    """Rename `fresh` to `path`, and what was there to its previous generation.
+
+    The new file is in place before the old one takes the place of the previous generation: at no instant do fewer than
+    two whole generations have a name. A damaged file is not kept, it would push out a good previous generation.
+    """
+    previous, linked = path + PREVIOUS, fresh + PREVIOUS
+    rotate = keep == 2 and _looks_whole(path)
+    if rotate:
+        try:
+            os.link(path, linked)
+        except OSError:  # a file system without hard links: for an instant only `previous` has a name
+            rotate = False
+            if _is_whole(path):
+                os.replace(path, previous)
+    os.replace(fresh, path)
+    _sync_folder(os.path.dirname(path))
+    if rotate:
+        os.replace(linked, previous)
+    elif keep == 1:
+        _unlink_if_there(previous)
+    _sync_folder(os.path.dirname(path))
+
+
+def save(path, arrays, meta, keep=2):
+    """Write arrays and metadata to ``path`` so that a crash at any instant leaves a checkpoint that ``load`` finds.
+
+    Parameters: ``path`` (str or PathLike; its folder must exist); ``arrays``: {name: numpy array or scalar of a bool,
+    int, uint, float or complex dtype}, any shape; ``meta``: dict of what JSON holds (tuples come back as lists, keys
+    come back sorted; NaN and inf are allowed), at most 16 MiB as JSON; ``keep``: 2 leaves the generation before this
+    one at ``path`` + ".previous", 1 removes it. One writer per path at a time. Raises InvalidInput for content that
+    cannot be stored and CheckpointError if writing fails; the old checkpoint is intact then.
+    """
+    if keep not in (1, 2):
+        raise InvalidInput("keep", None, keep, "1 or 2")
+    path = _resolve(path)
+    pieces = _pack(arrays, meta)
+    fresh = f"{path}{UNFINISHED}{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        _remove_unfinished(path)
+        _write_all(fresh, pieces)
+        _install(path, fresh, keep)
+    except (OSError, ValueError) as error:
+        reason = f"cannot be written: {_reason(error)}; the checkpoint that was there before can still be loaded"
+        raise CheckpointError(path, "file", reason) from error
+    finally:
+        for leftover in (fresh, fresh + PREVIOUS):
+            with contextlib.suppress(OSError, ValueError):
+                os.unlink(leftover)

@@ -1,0 +1,193 @@
+"""Dataset: labelled spike samples in memory, and the ways to choose, regroup and iterate over them."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InvalidInput
+from ..random import stream
+from ..spikes import SpikeBatch
+
+DATA_FOLDER = "EVENTSNN_DATA"  # the environment variable that names the folder of data files
+FRACTION_TOLERANCE = 1e-9
+
+
+def find_file(path, origin):
+    """Return ``path`` as it is when it exists, else as a file in the folder EVENTSNN_DATA.
+
+    ``origin`` says where the file can be had; it ends the message of the InvalidInput that is raised when there is
+    none, or when the file is still packed.
+    """
+    path = Path(path)
+    folder = os.environ.get(DATA_FOLDER)
+    places = [path] if folder is None or path.is_absolute() else [path, Path(folder) / path]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        looked = " and ".join(str(place) for place in places)
+        hint = "" if folder else f" The environment variable {DATA_FOLDER} can name the folder of the data files."
+        raise InvalidInput("path", None, str(path), f"an existing file (looked for {looked})", origin + hint)
+    if found.suffix in (".xz", ".gz", ".zip"):
+        raise InvalidInput("path", None, str(found), "an unpacked file", f"Unpack {found.name} first.")
+    return found
+
+
+def _vector(values, name, n_samples):
+    array = np.asarray(values)
+    if array.size == 0 and array.ndim == 1:
+        array = array.astype(np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise InvalidInput(name, None, (array.dtype, array.shape), "a one-dimensional array of integers")
+    if array.size != n_samples:
+        raise InvalidInput(name, None, array.size, f"one entry for each of the {n_samples} samples")
+    return array.astype(np.int64)
+
+
+def _outside(values, stop):
+    hits = np.flatnonzero((values < 0) | (values >= stop))
+    return int(hits[0]) if hits.size else None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled samples: ``spikes`` (a SpikeBatch), ``labels`` (n,) int64 from 0 to ``n_classes - 1``, their meaning.
+
+    ``n_units`` is the number of input channels, ``duration`` (ms, > 0) the T that losses integrate to, ``groups`` (n,)
+    int64 or None says who or what each sample came from (the speaker), ``name`` is for messages and tables. Raises
+    InvalidInput for labels or units out of range and for arrays of another length than the batch.
+    """
+
+    spikes: SpikeBatch
+    labels: np.ndarray
+    n_units: int
+    n_classes: int
+    duration: float
+    groups: np.ndarray | None = None
+    name: str = ""
+
+    def __post_init__(self):
+        if not isinstance(self.spikes, SpikeBatch):
+            raise InvalidInput(
+                "spikes", None, type(self.spikes).__name__, "a SpikeBatch", "SpikeBatch.from_lists makes one."
+            )
+        labels = _vector(self.labels, "labels", len(self.spikes))
+        if (bad := _outside(labels, self.n_classes)) is not None:
+            raise InvalidInput(
+                "labels", bad, int(labels[bad]), f"labels from 0 to n_classes - 1 = {self.n_classes - 1}"
+            )
+        if (bad := _outside(self.spikes.units, self.n_units)) is not None:
+            sample = int(np.searchsorted(self.spikes.offsets, bad, side="right")) - 1
+            allowed = f"units from 0 to n_units - 1 = {self.n_units - 1} (sample {sample})"
+            raise InvalidInput("spikes.units", bad, int(self.spikes.units[bad]), allowed)
+        if not (np.isfinite(self.duration) and self.duration > 0):
+            raise InvalidInput("duration", None, self.duration, "a finite number of ms > 0")
+        groups = None if self.groups is None else _vector(self.groups, "groups", len(self.spikes))
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "groups", groups)
+        object.__setattr__(self, "duration", float(self.duration))
+
+    def __len__(self):
+        return len(self.spikes)
+
+    def select(self, indices):
+        """Return the samples at ``indices`` (ints, a boolean mask or a slice), in that order, as a Dataset.
+
+        Raises InvalidInput naming the first index that is out of range.
+        """
+        chosen = indices if isinstance(indices, slice) else np.asarray(indices)
+        if not isinstance(chosen, slice):
+            chosen = self._checked(chosen)
+        groups = None if self.groups is None else self.groups[chosen]
+        return replace(self, spikes=self.spikes[chosen], labels=self.labels[chosen], groups=groups)
+
+    def _checked(self, chosen):
+        if chosen.ndim != 1:
+            raise InvalidInput("indices", None, chosen.shape, "a one-dimensional array, a list or a slice")
+        if chosen.dtype.kind == "b":
+            if chosen.size != len(self):
+                raise InvalidInput("indices", None, chosen.size, f"a mask with one entry per sample ({len(self)})")
+            return np.flatnonzero(chosen)
+        if chosen.size == 0:
+            return chosen.astype(np.int64)
+        if chosen.dtype.kind not in "iu":
+            raise InvalidInput("indices", None, chosen.dtype, "integers, booleans or a slice")
+        wrong = np.flatnonzero((chosen < -len(self)) | (chosen >= len(self)))
+        if wrong.size:
+            first = int(wrong[0])
+            raise InvalidInput("indices", first, int(chosen[first]), f"indices below {len(self)}")
+        return chosen
+
+    def split_by_group(self, groups):
+        """Return ``(rest, chosen)``: the samples whose group is not in ``groups``, and those whose group is.
+
+        Raises InvalidInput when the data set has no groups, or none of the named ones.
+        """
+        if self.groups is None:
+            raise InvalidInput("groups", None, None, "a data set that says which group each sample is from")
+        wanted = np.atleast_1d(np.asarray(groups))
+        absent = wanted[~np.isin(wanted, self.groups)]
+        if absent.size:
+            known = np.unique(self.groups).tolist()
+            raise InvalidInput("groups", None, absent.tolist(), f"groups of this data set: {known}")
+        mask = np.isin(self.groups, wanted)
+        return self.select(~mask), self.select(mask)
+
+    def split(self, fractions, seed):
+        """Return one Dataset per fraction: disjoint, drawn at random, each with its share of every class.
+
+        ``fractions`` are numbers > 0 that add up to 1, for example (0.7, 0.1, 0.2). The split is a function of
+        ``seed`` and the labels. Raises InvalidInput for other fractions.
+        """
+        fractions = np.asarray(fractions, dtype=np.float64)
+        if fractions.ndim != 1 or not (fractions > 0).all() or abs(fractions.sum() - 1) > FRACTION_TOLERANCE:
+            raise InvalidInput("fractions", None, fractions.tolist(), "numbers > 0 that add up to 1")
+        ends = np.cumsum(fractions)
+        part = np.empty(len(self), dtype=np.int64)
+        for label in np.unique(self.labels):
+            members = stream(seed, "split", sample=int(label)).permutation(np.flatnonzero(self.labels == label))
+            bounds = np.rint(ends[:-1] * members.size).astype(np.int64)
+            part[members] = np.searchsorted(bounds, np.arange(members.size), side="right")
+        return tuple(self.select(np.flatnonzero(part == index)) for index in range(fractions.size))
+
+    def merge_channels(self, factor):
+        """Return the data set with each ``factor`` neighbouring channels made one (``unit // factor``).
+
+        Spikes that now share time and channel become one spike whose count is their number (or the sum of their
+        counts). Raises InvalidInput for a factor that is not an int >= 1.
+        """
+        if not isinstance(factor, (int, np.integer)) or factor < 1:
+            raise InvalidInput("factor", None, factor, "an int >= 1")
+        spikes = self.spikes
+        units = spikes.units // np.int32(factor)
+        new = np.ones(units.size, dtype=bool)
+        new[1:] = (spikes.times[1:] != spikes.times[:-1]) | (units[1:] != units[:-1])
+        new[spikes.offsets[:-1][np.diff(spikes.offsets) > 0]] = True
+        first = np.flatnonzero(new)
+        counts = np.ones(units.size) if spikes.counts is None else spikes.counts
+        summed = np.add.reduceat(counts, first) if first.size else np.zeros(0)
+        offsets = np.searchsorted(first, spikes.offsets)
+        # unit // factor never decreases with unit, so the order by (time, unit) still holds
+        merged = SpikeBatch(spikes.times[first], units[first], offsets, summed)
+        return replace(self, spikes=merged, n_units=-(-self.n_units // int(factor)))
+
+    def order(self, seed, epoch, shuffle=True):
+        """Return the order (n,) int64 in which epoch ``epoch`` visits the samples, a function of its arguments only."""
+        if not shuffle:
+            return np.arange(len(self))
+        return stream(seed, "shuffle", epoch).permutation(len(self))
+
+    def batches(self, batch_size, seed, epoch, shuffle=True, drop_last=False):
+        """Yield ``(indices, SpikeBatch, labels)`` over all samples, ``batch_size`` at a time.
+
+        The order is ``order(seed, epoch)``; the last batch is smaller when the sizes do not divide, or left out with
+        ``drop_last``. Raises InvalidInput for batch_size < 1.
+        """
+        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise InvalidInput("batch_size", None, batch_size, "an int >= 1")
+        order = self.order(seed, epoch, shuffle)
+        stop = len(order) - len(order) % batch_size if drop_last else len(order)
+        return (self._batch(order[start : start + batch_size]) for start in range(0, stop, batch_size))
+
+    def _batch(self, indices):
+        return indices, self.spikes[indices], self.labels[indices]

@@ -1,0 +1,639 @@
+"""Guarded reading of spike files in SHD's HDF5 layout: spikes/times, spikes/units, labels, extra/...
+
+A file is not trusted. The HDF5 library is asked for the structure only, which is checked before a value is read; the
+spikes are then taken from the file's global heaps by the code below, because the library's own conversion of
+variable-length data believes the lengths that a file claims. No link is followed except hard links, so no other file
+is opened. The formats of the superblock and the global heap: HDF5 File Format Specification 3.0, II.A and III.E.
+"""
+
+import io
+import os
+import stat
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InvalidInput, UnsafeFile
+from ..spikes import SpikeBatch
+from .dataset import Dataset
+
+MAX_OBJECTS = 4096  # groups and datasets in one file; SHD has 10
+MAX_DEPTH = 8
+MAX_CHUNKS = 2**16
+MAX_ELEMENTS = 2**20  # of one dataset: samples
+MAX_DIMENSIONS = 4
+MAX_SPIKES_PER_SAMPLE = 2**21  # 250 times the mean of SHD; sorting one such sample takes about 100 MB
+MAX_ARRAY_BYTES = 2**24  # one dataset, a row of variable length counting 16 bytes
+MAX_EXTRA_BYTES = 2**26  # all of extra/ as arrays in memory
+MAX_CHUNK_BYTES = 2**24
+DEFLATE, SHUFFLE, FLETCHER32, LZF = 1, 2, 3, 32000  # filter numbers of the HDF Group's registry
+FILTERS = {DEFLATE: "gzip", SHUFFLE: "shuffle", FLETCHER32: "fletcher32", LZF: "lzf"}
+SPARE_HEAP_OBJECTS = 2**16  # beyond those that the spikes need; more are not surveyed
+CHECKSUM_BYTES = 4  # what fletcher32 adds to a chunk
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])  # variable-length element on disk
+HEAP_HEADER, OBJECT_HEADER = 16, 16  # bytes; addresses and lengths of 8 bytes
+HALF_INFINITY, HALF_MINUS_ZERO = 0x7C00, 0x8000  # float16 bit patterns; below the first, bits grow with the value
+SECONDS = 1000.0  # ms per unit of time in SHD's layout
+
+
+def _read_guarded(path, item, action):
+    """Run ``action()`` and turn what the HDF5 library raises on a damaged file into UnsafeFile."""
+    try:
+        return action()
+    except (UnsafeFile, InvalidInput):
+        raise
+    except Exception as error:
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UnsafeFile(path, item, f"cannot be read as HDF5, damaged or truncated ({first_line})") from None
+
+
+class _Bytes:
+    """The bytes of a spike file, on disk or in memory, each read checked against the size."""
+
+    def __init__(self, path, image=None):
+        self.path, self.image = str(path), image
+        if image is not None:
+            self.file, self.size = io.BytesIO(image), len(image)
+            return
+        try:
+            status = os.stat(path)
+            if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for its writer
+                raise InvalidInput("path", None, self.path, "a regular file")
+            self.file = open(path, "rb", buffering=0)
+        except OSError as error:
+            raise InvalidInput("path", None, self.path, f"a readable HDF5 file ({error.strerror})") from None
+        self.size = status.st_size
+
+    def close(self):
+        self.file.close()
+
+    def read(self, offset, size, item):
+        """Return exactly ``size`` bytes from ``offset``, or raise UnsafeFile naming ``item``."""
+        if self.file.closed:
+            raise InvalidInput("file", None, self.path, "a SpikeFile that has not been closed")
+        if not 0 <= offset <= offset + size <= self.size:
+            raise UnsafeFile(self.path, item, f"points to byte {offset + size} of a file of {self.size} bytes")
+        self.file.seek(offset)
+        data = self.file.read(size)
+        while len(data) < size:
+            part = self.file.read(size - len(data))
+            if not part:
+                raise UnsafeFile(self.path, item, "the file became shorter while it was read")
+            data += part
+        return data
+
+    def check_superblock(self):
+        """Refuse what is no HDF5 file, or one whose addresses are not plain 8-byte offsets from byte 0."""
+        head = self.read(0, min(self.size, 64), "superblock").ljust(64, b"\0")
+        if not head.startswith(SIGNATURE):
+            raise UnsafeFile(self.path, "superblock", "is not that of an HDF5 file (or a user block precedes it)")
+        version = head[8]
+        places = {0: (13, 24), 1: (13, 28), 2: (9, 12), 3: (9, 12)}
+        if version not in places:
+            raise UnsafeFile(self.path, "superblock", f"has version {version}; known: 0 to 3")
+        sizes, base = places[version]
+        if head[sizes : sizes + 2] != b"\x08\x08" or any(head[base : base + 8]):
+            raise UnsafeFile(self.path, "superblock", "has addresses that are not 8 bytes from the start of the file")
+
+
+@contextmanager
+def _opened(source):
+    """Open the file (or the image in memory) with the HDF5 library, read-only, and close it."""
+    from h5py import h5f
+
+    if source.image is not None:
+        identifier = _read_guarded(source.path, "file", lambda: h5f.open_file_image(source.image))
+    else:
+        name = os.fsencode(source.path)
+        identifier = _read_guarded(source.path, "file", lambda: h5f.open(name, h5f.ACC_RDONLY))
+    try:
+        yield identifier
+    finally:
+        identifier.close()
+
+
+class _Survey:
+    """Walks a file from its root, refuses what a spike file has no need of, and notes the datasets it finds."""
+
+    def __init__(self, path, root):
+        self.path, self.datasets, self.seen, self.objects = path, {}, set(), 0
+        self._group(root, "", [])
+
+    def _group(self, group, name, above):
+        from h5py import h5o
+
+        address = h5o.get_info(group).addr
+        if address in above:
+            raise UnsafeFile(self.path, name, "is a link back to a group that holds it; cyclic links are not followed")
+        if len(above) >= MAX_DEPTH:
+            raise UnsafeFile(self.path, name, f"lies deeper than {MAX_DEPTH} groups")
+        if address in self.seen:
+            return
+        self.seen.add(address)
+        self.objects += group.get_num_objs()
+        if self.objects > MAX_OBJECTS:
+            raise UnsafeFile(self.path, name or "/", f"holds more than {MAX_OBJECTS} objects")
+        for key in list(group):
+            self._member(group, key, name, [*above, address])
+
+    def _member(self, group, key, parent, above):
+        from h5py import h5g, h5l, h5o
+
+        name = f"{parent}/{key.decode('utf-8', 'replace')}".lstrip("/")
+        if b"/" in key or key in (b"", b"."):  # the library would take it for a path, and walk it
+            raise UnsafeFile(self.path, name, f"has a link whose name is {key!r}")
+        kinds = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "an external link"}
+        kind = group.links.get_info(key).type
+        if kind != h5l.TYPE_HARD:
+            found = kinds.get(kind, "a link of unknown kind")
+            raise UnsafeFile(self.path, name, f"is {found}; only hard links are read")
+        kind = h5o.get_info(group, key).type
+        if kind == h5o.TYPE_GROUP:
+            self._group(h5g.open(group, key), name, above)
+        elif kind == h5o.TYPE_DATASET:
+            self.datasets[name] = _check_dataset(self.path, name, group, key)
+        else:
+            raise UnsafeFile(self.path, name, "is neither a group nor a dataset")
+
+
+@dataclass
+class _Array:
+    """A dataset that passed the checks: its handle, shape, element type on disk and the dtype of its elements.
+
+    ``inner`` is the dtype of the items of variable-length elements and None for plain ones; ``filters`` are numbers.
+    """
+
+    handle: object
+    shape: tuple
+    dtype: np.dtype
+    inner: np.dtype | None
+    filters: list
+
+    @property
+    def size(self):
+        return prod(self.shape)
+
+
+def _check_dataset(path, name, group, key):
+    """Open one dataset and check storage, type, filters and size, in the order in which looking is safe."""
+    from h5py import h5d
+
+    handle = h5d.open(group, key)
+    plan = handle.get_create_plist()
+    # before anything asks for the shape: that alone opens the sources of a virtual dataset
+    if plan.get_layout() == h5d.VIRTUAL:
+        raise UnsafeFile(path, name, "is a virtual dataset, which reads other files")
+    if plan.get_external_count():
+        raise UnsafeFile(path, name, "has its data in an external file")
+    filters = _check_filters(path, name, plan)
+    dtype, inner = _check_type(path, name, handle.get_type())
+    array = _Array(handle, handle.shape, dtype, inner, filters)
+    _check_storage(path, name, array, plan)
+    return array
+
+
+def _check_filters(path, name, plan):
+    """Return the numbers of the filters; refuse unknown ones and pipelines that could inflate a chunk twice."""
+    filters = [plan.get_filter(index)[0] for index in range(plan.get_nfilters())]
+    allowed = ", ".join(FILTERS.values())
+    for place, number in enumerate(filters):
+        if number not in FILTERS:
+            raise UnsafeFile(path, name, f"uses the filter number {number}; allowed: {allowed}")
+        compressed = {DEFLATE, LZF} & set(filters[:place])
+        if number in filters[:place] or (compressed and number != FLETCHER32):
+            reason = f"has {FILTERS[number]} after the filters {filters[:place]}; allowed: each once, one compression"
+            raise UnsafeFile(path, name, reason)
+    return filters
+
+
+def _check_type(path, name, kind):
+    """Return (dtype on disk, inner dtype or None) of an allowed type; raise UnsafeFile for every other."""
+    from h5py import h5t
+
+    number = kind.get_class()
+    if number == h5t.STRING:
+        if kind.is_variable_str():
+            return REFERENCE, np.dtype("S1")
+        return np.dtype(f"S{kind.get_size()}"), None
+    if number == h5t.VLEN:
+        return REFERENCE, _number_type(path, name, kind.get_super())
+    return _number_type(path, name, kind), None
+
+
+def _number_type(path, name, kind):
+    from h5py import h5t
+
+    other = {h5t.COMPOUND: "compound", h5t.REFERENCE: "object or region reference", h5t.OPAQUE: "opaque"}
+    other |= {h5t.ENUM: "enumeration", h5t.ARRAY: "array", h5t.VLEN: "nested variable-length", h5t.STRING: "string"}
+    number = kind.get_class()
+    if number not in (h5t.INTEGER, h5t.FLOAT):
+        reason = f"has elements of {other.get(number, 'an unknown')} type; only plain numbers are read"
+        raise UnsafeFile(path, name, reason)
+    dtype = kind.dtype
+    if dtype.itemsize != kind.get_size() or dtype.itemsize > 8 or not h5t.py_create(dtype).equal(kind):
+        raise UnsafeFile(path, name, f"has numbers of an unusual format of {kind.get_size()} bytes")
+    return dtype
+
+
+def _check_storage(path, name, array, plan):
+    """Refuse a shape that the stored bytes cannot fill, and arrays too large to be a spike file's."""
+    from h5py import h5d
+
+    claimed = array.size * array.dtype.itemsize
+    if array.size > MAX_ELEMENTS or claimed > MAX_ARRAY_BYTES or len(array.shape) > MAX_DIMENSIONS:
+        allowed = f"{MAX_ELEMENTS} elements, {MAX_ARRAY_BYTES} bytes, {MAX_DIMENSIONS} dimensions"
+        raise UnsafeFile(path, name, f"claims the shape {array.shape}, {claimed} bytes; allowed: {allowed}")
+    stored = array.handle.get_storage_size() if claimed else 0
+    if not array.filters and stored < claimed:
+        raise UnsafeFile(path, name, f"claims the shape {array.shape}, {claimed} bytes, and holds {stored} bytes")
+    if plan.get_layout() == h5d.CHUNKED and prod(plan.get_chunk()) * array.dtype.itemsize > MAX_CHUNK_BYTES:
+        raise UnsafeFile(path, name, f"has chunks of shape {plan.get_chunk()}; allowed: {MAX_CHUNK_BYTES} bytes each")
+
+
+def _stored(source, name, array):
+    """Return the elements of a dataset as they are on disk, an array of ``array.shape`` and ``array.dtype``."""
+    from h5py import h5d, h5s
+
+    if array.size == 0:
+        return np.zeros(array.shape, array.dtype)
+    layout = array.handle.get_create_plist().get_layout()
+    if layout == h5d.CHUNKED:
+        return _stored_chunks(source, name, array)
+    if layout == h5d.CONTIGUOUS:
+        raw = source.read(array.handle.get_offset(), array.size * array.dtype.itemsize, name)
+        return np.frombuffer(raw, array.dtype).reshape(array.shape)
+    if array.inner is not None:
+        raise UnsafeFile(source.path, name, "keeps variable-length data in its header")
+    values = np.empty(array.shape, array.dtype)
+    array.handle.read(h5s.ALL, h5s.ALL, values)
+    return values
+
+
+def _stored_chunks(source, name, array):
+    """Return the elements of a chunked dataset, chunk by chunk through its filters."""
+    chunk = array.handle.get_create_plist().get_chunk()
+    grid = tuple(-(-length // step) for length, step in zip(array.shape, chunk, strict=True))
+    present = array.handle.get_num_chunks()
+    if present != prod(grid) or present > MAX_CHUNKS:
+        reason = f"claims the shape {array.shape} in {prod(grid)} chunks and holds {present} (allowed: {MAX_CHUNKS})"
+        raise UnsafeFile(source.path, name, reason)
+    values = np.empty(array.shape, array.dtype)
+    for cell in np.ndindex(grid):
+        corner = tuple(index * step for index, step in zip(cell, chunk, strict=True))
+        info = array.handle.get_chunk_info_by_coord(corner)
+        if info.size > 2 * MAX_CHUNK_BYTES:
+            raise UnsafeFile(source.path, name, f"has a chunk of {info.size} bytes; allowed: {2 * MAX_CHUNK_BYTES}")
+        raw = source.read(-1 if info.byte_offset is None else info.byte_offset, info.size, name)
+        block = _decode(source.path, name, array, raw, info.filter_mask).reshape(chunk)
+        place = tuple(slice(start, start + step) for start, step in zip(corner, chunk, strict=True))
+        target = values[place]
+        target[...] = block[tuple(slice(0, length) for length in target.shape)]
+    return values
+
+
+def _decode(path, name, array, raw, mask):
+    """Return the elements of one stored chunk; ``mask`` has a bit set for each filter that was left out."""
+    chunk = array.handle.get_create_plist().get_chunk()
+    size = prod(chunk) * array.dtype.itemsize
+    used = [number for place, number in enumerate(array.filters) if not mask >> place & 1]
+    if DEFLATE in used:
+        inflater = zlib.decompressobj()
+        _read_guarded(path, name, lambda: inflater.decompress(raw, size + CHECKSUM_BYTES))
+        if not inflater.eof:
+            raise UnsafeFile(path, name, f"has a gzip chunk that is damaged or longer than its {size} bytes")
+    if used:
+        raw = _read_guarded(path, name, lambda: _undo_filters(raw, chunk, array.dtype.itemsize, used))
+    if len(raw) != size:
+        raise UnsafeFile(path, name, f"has a chunk of {len(raw)} bytes in place of {size}")
+    return np.frombuffer(raw, array.dtype)
+
+
+def _undo_filters(raw, chunk, itemsize, filters):
+    """Let the HDF5 library undo ``filters`` on one chunk of opaque elements in a file that exists in memory only."""
+    from h5py import File, h5d, h5p, h5s, h5t
+
+    kind = h5t.create(h5t.OPAQUE, itemsize)
+    plan = h5p.create(h5p.DATASET_CREATE)
+    plan.set_chunk(chunk)
+    for number in filters:
+        plan.set_filter(number, 0, (1,) if number == DEFLATE else ())
+    with File("chunk", "w", driver="core", backing_store=False) as scratch:
+        handle = h5d.create(scratch.id, b"chunk", kind, h5s.create_simple(chunk), plan)
+        handle.write_direct_chunk((0,) * len(chunk), raw)
+        values = np.empty(chunk, f"V{itemsize}")
+        handle.read(h5s.ALL, h5s.ALL, values, kind)
+    return values.tobytes()
+
+
+class _Heap:
+    """The global heap collections of a file: finds the bytes that a variable-length element refers to."""
+
+    def __init__(self, source):
+        self.source, self.collections = source, {}
+        self.budget = SPARE_HEAP_OBJECTS
+
+    def locate(self, address, index, item):
+        """Return (offset, size) in the file of object ``index`` of the collection at ``address``."""
+        if address not in self.collections:
+            self.collections[address] = self._survey(address, item)
+        indices, offsets, sizes = self.collections[address]
+        found = np.flatnonzero(indices == index)
+        if found.size != 1 or index == 0:
+            reason = f"refers to object {index} of the heap at byte {address}, which has {found.size} of them"
+            raise UnsafeFile(self.source.path, item, reason)
+        return int(offsets[found[0]]), int(sizes[found[0]])
+
+    def _survey(self, address, item):
+        head = self.source.read(address, HEAP_HEADER, item)
+        if head[:5] != b"GCOL\x01":
+            raise UnsafeFile(self.source.path, item, f"refers to byte {address}, where no global heap is")
+        place, end = address + HEAP_HEADER, address + int.from_bytes(head[8:16], "little")
+        self.source.read(end, 0, item)
+        table = []
+        while end - place >= OBJECT_HEADER:
+            head = self.source.read(place, OBJECT_HEADER, item)
+            index, size = int.from_bytes(head[:2], "little"), int.from_bytes(head[8:16], "little")
+            if index == 0:  # the free space, always the last object
+                break
+            place += OBJECT_HEADER
+            if size > end - place:
+                reason = f"object {index} of the heap at byte {address} overruns its collection"
+                raise UnsafeFile(self.source.path, item, reason)
+            table.append((index, place, size))
+            place += size + -size % 8
+            self.budget -= 1
+            if self.budget < 0:
+                raise UnsafeFile(self.source.path, item, "the heaps hold far more objects than the file refers to")
+        return np.array(table, dtype=np.int64).reshape(-1, 3).T
+
+
+class _Rows:
+    """A dataset of variable-length rows: the table of references, and each row on demand."""
+
+    def __init__(self, source, name, array, heap):
+        self.source, self.name, self.inner, self.heap = source, name, array.inner, heap
+        self.table = _stored(source, name, array).reshape(-1)
+        heap.budget += 2 * self.table.size
+        self.lengths = self.table["length"].astype(np.int64)
+        claimed = int(self.lengths.sum()) * self.inner.itemsize
+        if claimed > source.size:
+            reason = f"claims {self.lengths.sum()} values, {claimed} bytes, in a file of {source.size} bytes"
+            raise UnsafeFile(source.path, name, reason)
+        if self.lengths.size and self.lengths.max() > MAX_SPIKES_PER_SAMPLE:
+            sample = int(self.lengths.argmax())
+            reason = f"claims {self.lengths[sample]} values; allowed: {MAX_SPIKES_PER_SAMPLE}"
+            raise UnsafeFile(source.path, f"{name}[sample {sample}]", reason)
+
+    def __getitem__(self, row):
+        length, address, index = self.table[row].item()
+        if length == 0:
+            return np.zeros(0, self.inner)
+        item = f"{self.name}[sample {row}]"
+        offset, size = self.heap.locate(address, index, item)
+        if size != length * self.inner.itemsize:
+            raise UnsafeFile(self.source.path, item, f"claims {length} values and refers to {size} bytes")
+        return np.frombuffer(self.source.read(offset, size, item), self.inner)
+
+
+def _plain(source, name, array, heap):
+    """Return a plain array, or one of strings (as str), native byte order."""
+    if array.inner is None:
+        values = _stored(source, name, array)
+        values = values.astype(values.dtype.newbyteorder("="))
+    elif array.inner.kind == "S":
+        rows = _Rows(source, name, array, heap)
+        if rows.lengths.max(initial=0) * array.size > MAX_ARRAY_BYTES:
+            raise UnsafeFile(source.path, name, f"has {array.size} strings of up to {rows.lengths.max()} bytes")
+        values = np.array([rows[row].tobytes() for row in range(array.size)], dtype=bytes).reshape(array.shape)
+    else:
+        raise UnsafeFile(source.path, name, "has rows of variable length; only spikes/times and spikes/units may")
+    return np.char.decode(values, "utf-8", "replace") if values.dtype.kind == "S" else values
+
+
+class SpikeFile:
+    """A spike file in SHD's HDF5 layout, open for reading sample by sample.
+
+    Parameters: ``path``; ``n_units`` (int or None: number of channels, units from it on are refused);
+    ``n_classes`` (int or None: as many as extra/keys names, else one above the largest label);
+    ``milliseconds_per_unit`` (float, 1000 for SHD's seconds); ``image`` (bytes of the file, to be read in place of
+    the file ``path``, which then is only a name). Attributes: ``labels`` (n,) int64, ``speakers`` (n,) int64 or None,
+    ``keys`` (list of str: the names of the classes, or None), ``extra`` (dict of the arrays of the group extra),
+    ``lengths`` (n,) int64: spikes per sample. Raises UnsafeFile for structures that a spike file has no need of and
+    for damage, InvalidInput for values out of range and for what is missing.
+    """
+
+    def __init__(self, path, n_units=None, n_classes=None, milliseconds_per_unit=SECONDS, image=None):
+        self.path, self.n_units, self.n_classes = str(path), n_units, n_classes
+        self.milliseconds_per_unit = float(milliseconds_per_unit)
+        self._source = _Bytes(path, image)
+        try:
+            self._source.check_superblock()
+            with _opened(self._source) as identifier:
+                _read_guarded(self.path, "file", lambda: self._load(identifier))
+            self._check_lengths()
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self, identifier):
+        from h5py import h5g
+
+        found = _Survey(self.path, h5g.open(identifier, b"/")).datasets
+        for name in ("spikes/times", "spikes/units", "labels"):
+            if name not in found:
+                present = ", ".join(sorted(found)) or "no dataset at all"
+                remedy = f"Found: {present}."
+                raise InvalidInput(f"{self.path}: {name}", None, None, "a dataset of this name (SHD's layout)", remedy)
+        self._heap = _Heap(self._source)
+        self._times = self._rows("spikes/times", found, "fiu", "seconds as numbers")
+        self._units = self._rows("spikes/units", found, "iu", "channel numbers of an integer type")
+        self.labels = self._integers("labels", _plain(self._source, "labels", found["labels"], self._heap))
+        self.extra = self._extra({name: array for name, array in found.items() if name.startswith("extra/")})
+        keys = self.extra.get("keys")
+        self.keys = None if keys is None else [str(key) for key in keys.reshape(-1)]
+        speakers = self.extra.get("speaker")
+        self.speakers = None if speakers is None else self._integers("extra/speaker", speakers)
+        self.lengths = self._times.lengths
+
+    def _extra(self, arrays):
+        extra, size = {}, 0
+        for name, array in arrays.items():
+            extra[name.removeprefix("extra/")] = values = _plain(self._source, name, array, self._heap)
+            size += values.nbytes
+            if size > MAX_EXTRA_BYTES:
+                raise UnsafeFile(self.path, name, f"is one array of extra/ too many; allowed: {MAX_EXTRA_BYTES} bytes")
+        return extra
+
+    def _rows(self, name, found, kinds, allowed):
+        array = found[name]
+        if array.inner is None or array.inner.kind not in kinds or len(array.shape) != 1:
+            kind = array.dtype if array.inner is None else f"rows of {array.inner}"
+            raise InvalidInput(
+                f"{self.path}: {name}", None, f"{kind}, shape {array.shape}", f"one row per sample of {allowed}"
+            )
+        return _Rows(self._source, name, array, self._heap)
+
+    def _integers(self, name, values):
+        if values.ndim != 1 or values.dtype.kind not in "iu":
+            found = f"{values.dtype}, shape {values.shape}"
+            raise InvalidInput(f"{self.path}: {name}", None, found, "one integer per sample")
+        wrong = np.flatnonzero((values < 0) | (values > np.iinfo(np.int32).max))
+        if wrong.size:
+            allowed = "integers from 0 to 2147483647"
+            raise InvalidInput(f"{self.path}: {name}", int(wrong[0]), int(values[wrong[0]]), allowed)
+        return values.astype(np.int64)
+
+    def _check_lengths(self):
+        n_samples = len(self)
+        for name, size in (("spikes/units", self._units.lengths.size), ("labels", self.labels.size)):
+            if size != n_samples:
+                allowed = f"one entry for each of the {n_samples} samples of spikes/times"
+                raise InvalidInput(f"{self.path}: {name}", None, size, allowed)
+        if self.speakers is not None and self.speakers.size != n_samples:
+            allowed = f"one entry for each of the {n_samples} samples"
+            raise InvalidInput(f"{self.path}: extra/speaker", None, self.speakers.size, allowed)
+        unequal = np.flatnonzero(self._units.lengths != self.lengths)
+        if unequal.size:
+            sample = int(unequal[0])
+            allowed = f"as many units as times ({self.lengths[sample]})"
+            length = int(self._units.lengths[sample])
+            raise InvalidInput(f"{self.path}: spikes/units[sample {sample}]", None, f"{length} long", allowed)
+        if self.n_classes is None:
+            self.n_classes = len(self.keys) if self.keys else int(self.labels.max(initial=0)) + 1
+        wrong = np.flatnonzero(self.labels >= self.n_classes)
+        if wrong.size:
+            sample = int(wrong[0])
+            allowed = f"labels below the number of classes ({self.n_classes})"
+            raise InvalidInput(f"{self.path}: labels", sample, int(self.labels[sample]), allowed)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def close(self):
+        """Close the file; reading spikes afterwards is an error, the other attributes stay."""
+        self._source.close()
+
+    def __len__(self):
+        return self._times.lengths.size
+
+    def __getitem__(self, sample):
+        """Return ``(times, units)`` of one sample: float64 ms and int32, sorted by (time, unit), equal ones kept.
+
+        Raises IndexError, and InvalidInput naming the sample and the spike that is out of range.
+        """
+        if not -len(self) <= sample < len(self):
+            raise IndexError(f"sample {sample} of a file of {len(self)}")
+        sample = int(sample) % len(self)
+        times, units = self._times[sample], self._units[sample]
+        if times.dtype == np.float16 and units.dtype == np.uint16:
+            return self._sorted_halves(sample, times, units)
+        return self._sorted(sample, times, units)
+
+    def _sorted_halves(self, sample, times, units):
+        """Sort SHD's own types as one 32-bit key each, a tenth of the time of a general sort."""
+        bits = times.astype("=f2").view(np.uint16)
+        bits = np.where(bits == HALF_MINUS_ZERO, np.uint16(0), bits)
+        if bits.size and (bits.max() >= HALF_INFINITY or (self.n_units is not None and units.max() >= self.n_units)):
+            return self._sorted(sample, times, units)  # which says what is wrong
+        keys = np.sort(bits.astype(np.uint32) << 16 | units)
+        times = (keys >> 16).astype(np.uint16).view(np.float16).astype(np.float64)
+        return times * self.milliseconds_per_unit, (keys & 0xFFFF).astype(np.int32)
+
+    def _sorted(self, sample, times, units):
+        times, units = times.astype(np.float64), units.astype(np.int64)
+        largest = np.iinfo(np.int32).max if self.n_units is None else self.n_units - 1
+        checks = (
+            ("spikes/times", times, ~np.isfinite(times), "finite times"),
+            ("spikes/times", times, times < 0, "times >= 0"),
+            ("spikes/units", units, (units < 0) | (units > largest), f"channels from 0 to {largest}"),
+        )
+        for name, values, wrong, allowed in checks:
+            if wrong.any():
+                index = int(np.flatnonzero(wrong)[0])
+                raise InvalidInput(f"{self.path}: {name}[sample {sample}]", index, values[index].item(), allowed)
+        times = times * self.milliseconds_per_unit + 0.0
+        order = np.lexsort((units, times))
+        return times[order], units[order].astype(np.int32)
+
+    def batch(self, indices):
+        """Return the samples at ``indices`` (a slice, or ints in any order) as a SpikeBatch."""
+        chosen = np.arange(len(self))[indices]
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[chosen])])
+        times, units = np.empty(offsets[-1]), np.empty(offsets[-1], np.int32)
+        for place, sample in enumerate(chosen):
+            span = slice(offsets[place], offsets[place + 1])
+            times[span], units[span] = self[sample]
+        return SpikeBatch(times, units, offsets)
+
+    def dataset(self, indices=None, duration=None, name=None):
+        """Return the samples at ``indices`` (None: all) as a Dataset in memory, its groups the speakers.
+
+        ``duration`` (ms) is the smallest whole number of ms above the last spike unless given. Without ``n_units``
+        the number of channels is one above the largest unit.
+        """
+        chosen = np.arange(len(self)) if indices is None else np.arange(len(self))[indices]
+        spikes = self.batch(chosen)
+        groups = None if self.speakers is None else self.speakers[chosen]
+        n_units = int(spikes.units.max(initial=0)) + 1 if self.n_units is None else self.n_units
+        if duration is None:
+            duration = np.floor(spikes.times.max(initial=0.0)) + 1.0
+        name = Path(self.path).stem if name is None else name
+        return Dataset(spikes, self.labels[chosen], n_units, self.n_classes, float(duration), groups, name)
+
+
+def read(path, n_units=None, n_classes=None, duration=None, name=None):
+    """Return a spike file in SHD's layout as a Dataset in memory, 12 bytes per spike.
+
+    Parameters: ``path``; ``n_units`` and ``n_classes`` (int or None: taken from the file), ``duration`` (ms, None: the
+    smallest whole number of ms above the last spike), ``name``. Raises UnsafeFile and InvalidInput as SpikeFile does.
+    """
+    with SpikeFile(path, n_units, n_classes) as file:
+        return file.dataset(None, duration, name)
+
+
+def describe(path, n_units=None):
+    """Return what a spike file holds as a dict of plain numbers and lists, reading one sample at a time.
+
+    Keys: ``path``, ``samples``, ``spikes``, ``n_units``, ``n_classes``, ``keys``, ``samples_per_class``,
+    ``samples_per_speaker`` (dict, or None), ``duration`` and ``spikes_per_sample`` (dicts of min, mean, max; a
+    sample's duration is the time of its last spike, ms), ``rates`` (mean rate of each channel in Hz).
+    """
+    with SpikeFile(path, n_units) as file:
+        last, counts = np.zeros(len(file)), np.zeros(0 if n_units is None else n_units, np.int64)
+        for sample in range(len(file)):
+            times, units = file[sample]
+            last[sample] = times[-1] if times.size else 0.0
+            found = np.bincount(units, minlength=counts.size)
+            found[: counts.size] += counts
+            counts = found
+        speakers = None
+        if file.speakers is not None:
+            values, numbers = np.unique(file.speakers, return_counts=True)
+            speakers = dict(zip(values.tolist(), numbers.tolist(), strict=True))
+        return {
+            "path": file.path,
+            "samples": len(file),
+            "spikes": int(file.lengths.sum()),
+            "n_units": counts.size,
+            "n_classes": file.n_classes,
+            "keys": file.keys,
+            "samples_per_class": np.bincount(file.labels, minlength=file.n_classes).tolist(),
+            "samples_per_speaker": speakers,
+            "duration": _spread(last),
+            "spikes_per_sample": _spread(file.lengths),
+            "rates": (counts / max(last.sum() / SECONDS, np.finfo(float).tiny)).tolist(),
+        }
+
+
+def _spread(values):
+    if values.size == 0:
+        return {"min": 0.0, "mean": 0.0, "max": 0.0}
+    return {"min": float(values.min()), "mean": float(values.mean()), "max": float(values.max())}

@@ -1,0 +1,85 @@
+"""Exceptions that name what is wrong, where, and what to write instead; status codes that kernels return."""
+
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    """What a kernel reports back; kernels never raise."""
+
+    OK = 0
+    TOO_MANY_SPIKES = 1
+
+
+class EventsnnError(Exception):
+    """Base class of every exception that eventsnn raises on purpose."""
+
+
+class InvalidInput(EventsnnError, ValueError):
+    """An argument or an array element that no kernel may see.
+
+    Attributes: ``array`` (name), ``index`` (position or None), ``value``, ``allowed`` (what would be accepted) and
+    ``remedy`` (what to write instead).
+    """
+
+    def __init__(self, array, index, value, allowed, remedy=""):
+        self.array, self.index, self.value, self.allowed, self.remedy = array, index, value, allowed, remedy
+        place = array if index is None else f"{array}[{index}]"
+        message = f"{place} is {value!r}; allowed: {allowed}."
+        super().__init__(f"{message} {remedy}".rstrip())
+
+
+class NetworkError(EventsnnError, ValueError):
+    """A network description that cannot be simulated."""
+
+
+class ZeroDelayCycle(NetworkError):
+    """A loop of connections around which a spike would travel in no time; ``cycle`` lists its populations."""
+
+    def __init__(self, cycle):
+        self.cycle = list(cycle)
+        path = " -> ".join([*self.cycle, self.cycle[0]])
+        super().__init__(
+            f"the smallest delay around the cycle {path} is 0: a spike would act on its own cause. "
+            "Give at least one connection of the cycle a positive delay, for example delay=1.0 (ms)."
+        )
+
+
+class EventStorm(EventsnnError, RuntimeError):
+    """A sample that fired more spikes than its budget.
+
+    Attributes: ``sample``, ``time`` (ms reached), ``count`` (spikes so far), ``busiest`` (up to five
+    ``(population, neuron, spikes)``).
+    """
+
+    def __init__(self, sample, time, count, busiest):
+        self.sample, self.time, self.count, self.busiest = sample, time, count, busiest
+        names = ", ".join(f"{population}[{neuron}]: {spikes}" for population, neuron, spikes in busiest)
+        super().__init__(
+            f"sample {sample} fired {count} spikes by {time:.6g} ms, more than max_spikes allows. "
+            f"Busiest neurons: {names}. Lower the recurrent weights, or pass a larger max_spikes."
+        )
+
+
+class NotFinite(EventsnnError, FloatingPointError):
+    """A loss or a gradient that is NaN or infinite; no update was made. ``step`` counts optimiser steps."""
+
+    def __init__(self, what, step=None):
+        self.what, self.step = what, step
+        where = "" if step is None else f" at step {step}"
+        super().__init__(f"{what} is not finite{where}; no update was made.")
+
+
+class CheckpointError(EventsnnError, OSError):
+    """A checkpoint that cannot be written, or read back whole; ``field`` names the part that failed."""
+
+    def __init__(self, path, field, reason):
+        self.path, self.field, self.reason = path, field, reason
+        super().__init__(f"checkpoint {path}: {field}: {reason}")
+
+
+class UnsafeFile(EventsnnError, ValueError):
+    """A data file with contents that a spike file has no need of; ``item`` names the object inside the file."""
+
+    def __init__(self, path, item, reason):
+        self.path, self.item, self.reason = path, item, reason
+        super().__init__(f"{path}: {item}: {reason}")

@@ -1,0 +1,70 @@
+"""Exact gradients of a loss with respect to every trained parameter, by replaying the spikes backwards."""
+
+import numpy as np
+
+from . import compiled, reference
+from .errors import InvalidInput
+from .simulate import check_duration, forward
+from .spikes import Probe
+
+
+def value_and_grad(
+    network, parameters, batch, labels, *, loss, duration, engine="compiled", n_threads=None, max_spikes=10_000_000,
+    regularizers=(), input_times=False, return_recording=False,
+):  # fmt: skip
+    """Return the mean loss over a batch and its gradient: ``(value, {parameter: array})``.
+
+    Parameters as for ``simulate``, and: ``labels`` (what the loss takes, one entry per sample); ``loss`` (see
+    eventsnn.losses); ``regularizers`` (further losses, added in); ``input_times=True`` appends {input population:
+    (n_spikes,) dL/dt}; ``return_recording=True`` appends the Recording. Gradients are given for the trained
+    parameters, as float64 arrays of the parameter's shape.
+
+    The gradient is the exact EventProp gradient (Wunderlich & Pehle 2021; delays: Mészáros, Knight & Nowotny 2025)
+    of the continuous-time network, wherever the loss is differentiable: see docs/mathematics.md.
+    """
+    duration = check_duration(duration)
+    losses = (loss, *regularizers)
+    recording, tape = forward(
+        network, parameters, batch, duration, engine, n_threads, max_spikes, joint_probes(losses, network, duration)
+    )
+    if recording.n_samples == 0:
+        raise InvalidInput("batch", None, "0 samples", "at least one sample")
+    value, cotangents = evaluate(losses, recording, labels)
+    names = network.trainable
+    if engine == "compiled":
+        gradients, times = compiled.backward(network, recording, tape, cotangents, names)
+    else:
+        gradients, times = reference.backward(network, network.check_parameters(parameters), recording, tape, cotangents)
+        gradients = {name: gradients[name] for name in names}
+    result = (value, gradients)
+    if input_times:
+        result += (times,)
+    return (*result, recording) if return_recording else result
+
+
+def joint_probes(losses, network, duration):
+    """What several losses together ask of each readout; raises InvalidInput where they contradict each other."""
+    probes = {}
+    for loss in losses:
+        for name, probe in loss.probes(network, duration).items():
+            before = probes.get(name, probe)
+            # a loss that reads only the maximum leaves the decay rate to the others
+            rates = {p.decay_rate for p in (before, probe) if p.decay_rate}
+            if len(rates) > 1:
+                raise InvalidInput("regularizers", None, sorted(rates), f"one decay rate for the readout {name!r}")
+            probes[name] = Probe(rates.pop() if rates else 0.0, before.maximum or probe.maximum)
+    return probes
+
+
+def evaluate(losses, recording, labels):
+    """Return (mean value, mean's Cotangents) of a loss and its regularizers."""
+    total, cotangents = 0.0, None
+    for loss in losses:
+        values, part = loss(recording, labels)
+        total = total + values.mean()
+        if cotangents is None:
+            cotangents = part
+        else:
+            cotangents.add(part)
+    value = total if np.iscomplexobj(total) else float(total)
+    return value, cotangents.scaled(1.0 / recording.n_samples)

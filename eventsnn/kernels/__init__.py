@@ -1,0 +1,1 @@
+"""Compiled kernels: pure functions on arrays that return a Status and never raise."""

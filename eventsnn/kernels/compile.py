@@ -1,0 +1,84 @@
+"""The one way to compile a kernel, with a file cache that notices a change in any kernel source.
+
+Numba's own cache looks only at the file of the function it compiled, so an edit to an imported helper would go
+unnoticed. Here every kernel is cached in a folder named after a hash of all kernel sources and of the Numba version:
+a changed source is a new folder. EVENTSNN_CACHE=off turns the file cache off; EVENTSNN_CACHE=/path moves it.
+"""
+
+import hashlib
+import os
+import pathlib
+import shutil
+from contextlib import contextmanager
+
+import numba
+from numba.core import config
+
+FOLDER_PREFIX = "eventsnn-kernels-"
+
+
+def source_stamp(folder=None):
+    """Return 16 hex digits that change with any kernel source in ``folder`` and with the Numba version."""
+    folder = pathlib.Path(__file__).parent if folder is None else pathlib.Path(folder)
+    digest = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _candidate_roots():
+    if chosen := os.environ.get("EVENTSNN_CACHE"):
+        return [pathlib.Path(chosen)]
+    user_cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return [pathlib.Path(__file__).parent / "__pycache__", pathlib.Path(user_cache) / "eventsnn"]
+
+
+def cache_folder():
+    """Return the folder for compiled kernels, or None when caching is off or no candidate can be written."""
+    if os.environ.get("EVENTSNN_CACHE") == "off":
+        return None
+    for root in _candidate_roots():
+        folder = root / (FOLDER_PREFIX + source_stamp())
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            _remove_stale(root, folder)
+            return folder
+    return None
+
+
+def _remove_stale(root, current):
+    """Delete the caches of earlier sources: nothing will read them again."""
+    for folder in root.glob(FOLDER_PREFIX + "*"):
+        if folder != current:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+CACHE_FOLDER = cache_folder()
+
+
+@contextmanager
+def _numba_cache_at(folder):
+    """Numba reads its cache path when a function is decorated; other users of Numba must not see ours."""
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(folder)
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = before
+
+
+def kernel(function=None, *, inline=False):
+    """Compile a kernel: no GIL, IEEE division, contraction to fused multiply-add allowed, nothing else relaxed."""
+    if function is None:
+        return lambda chosen: kernel(chosen, inline=inline)
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+    if inline:
+        # tiny scalar functions: LLVM inlines them, and a cache file of their own would never be read
+        return numba.njit(**options, forceinline=True)(function)
+    if CACHE_FOLDER is None:
+        return numba.njit(**options)(function)
+    with _numba_cache_at(CACHE_FOLDER):
+        return numba.njit(**options, cache=True)(function)

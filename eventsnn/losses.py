@@ -1,0 +1,280 @@
+"""Losses: a Recording and labels in, a value per sample and its cotangents out. Nothing is sampled on a grid.
+
+A loss is any object with three methods, so a user can write one in a few lines:
+
+``probes(network, duration)``
+    {readout name: Probe}, what the engines must read from which readout.
+``__call__(recording, labels)``
+    (values (n_samples,), Cotangents of their sum). Values must follow complex recordings, for complex-step checks.
+``predict(recording)``
+    (n_samples,) int64 predicted labels.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import InvalidInput
+from .spikes import Cotangents, Probe
+
+
+def check_labels(labels, n_samples, n_classes):
+    """Return class labels as int64 (n_samples,); raises InvalidInput naming the entry that is out of range."""
+    labels = np.asarray(labels)
+    if labels.shape != (n_samples,) or labels.dtype.kind not in "iu":
+        raise InvalidInput("labels", None, (labels.dtype, labels.shape), f"integers of shape ({n_samples},)")
+    if np.any(bad := (labels < 0) | (labels >= n_classes)):
+        index = int(np.argmax(bad))
+        raise InvalidInput("labels", index, int(labels[index]), f"classes from 0 to {n_classes - 1}")
+    return labels.astype(np.int64)
+
+
+def cross_entropy(logits, labels):
+    """Return (values (n,), d value/d logits (n, k)) of the softmax cross entropy of ``logits`` (n, k)."""
+    labels = check_labels(labels, *logits.shape)
+    shifted = logits - np.max(logits.real, axis=1, keepdims=True)
+    normaliser = np.log(np.sum(np.exp(shifted), axis=1))
+    rows = np.arange(labels.size)
+    gradient = np.exp(shifted - normaliser[:, None])
+    gradient[rows, labels] -= 1.0
+    return normaliser - shifted[rows, labels], gradient
+
+
+class _ReadoutLoss:
+    """What the losses on readout voltages share: which readout, and prediction by the largest logit."""
+
+    population = None
+
+    def _readout(self, readouts):
+        if self.population is not None:
+            if self.population not in readouts:
+                raise InvalidInput("population", None, self.population, f"one of the readouts {sorted(readouts)}")
+            return self.population
+        if len(readouts) != 1:
+            raise InvalidInput("population", None, None, f"one of the readouts {sorted(readouts)}", "Pass population=.")
+        return next(iter(readouts))
+
+    def probes(self, network, duration):
+        """Ask for this loss's quantity at its readout."""
+        names = [p.name for p in network.populations.values() if p.kind == "readout"]
+        return {self._readout(names): self._probe(duration)}
+
+    def predict(self, recording):
+        """Return the class with the largest logit, (n_samples,) int64."""
+        return np.argmax(self._logits(recording).real, axis=1)
+
+    def __call__(self, recording, labels):
+        """Return (values, Cotangents): see the module's description."""
+        values, gradient = cross_entropy(self._logits(recording), labels)
+        return values, self._cotangents(recording, gradient)
+
+
+@dataclass(frozen=True)
+class MeanVoltage(_ReadoutLoss):
+    """Cross entropy of the mean readout voltages z = (1/T) integral of V dt, T the duration."""
+
+    population: str | None = None
+
+    def _probe(self, duration):
+        return Probe()
+
+    def _logits(self, recording):
+        return recording.readouts[self._readout(recording.readouts)].integral / recording.duration
+
+    def _cotangents(self, recording, gradient):
+        return Cotangents(integral={self._readout(recording.readouts): gradient / recording.duration})
+
+
+@dataclass(frozen=True)
+class ExponentialMeanVoltage(MeanVoltage):
+    """Cross entropy of z = (1/T) integral of e^{-t/tau_window} V dt; ``tau_window`` (ms, > 0), T itself by default.
+
+    Early voltage counts most (Nowotny, Turner & Knight 2025; used by Mészáros, Knight & Nowotny 2025).
+    """
+
+    tau_window: float | None = None
+
+    def __post_init__(self):
+        if self.tau_window is not None:
+            _check_positive("tau_window", self.tau_window)
+
+    def _probe(self, duration):
+        return Probe(decay_rate=1.0 / (duration if self.tau_window is None else self.tau_window))
+
+
+@dataclass(frozen=True)
+class MaxVoltage(_ReadoutLoss):
+    """Cross entropy of the largest readout voltages z = max over t of V(t)."""
+
+    population: str | None = None
+
+    def _probe(self, duration):
+        return Probe(maximum=True)
+
+    def _logits(self, recording):
+        return recording.readouts[self._readout(recording.readouts)].maximum
+
+    def _cotangents(self, recording, gradient):
+        return Cotangents(maximum={self._readout(recording.readouts): gradient})
+
+
+class _SpikeTimeLoss:
+    """What the losses on spike times share: the output population and its first spikes."""
+
+    population = None
+
+    def probes(self, network, duration):
+        """Spike-time losses read no voltage."""
+        return {}
+
+    def _output(self, recording):
+        if self.population is not None:
+            recording.slices.get(self.population) or recording.spike_indices(self.population, 0)
+            return self.population
+        if len(recording.outputs) != 1:
+            raise InvalidInput("population", None, None, f"one of {sorted(recording.outputs)}", "Pass population=.")
+        return recording.outputs[0]
+
+    def first_times(self, recording):
+        """Return (times (n_samples, n), indices into recording.times): a silent output counts as the duration."""
+        first = recording.first_spikes(self._output(recording))
+        silent = first < 0
+        if recording.times.size == 0:
+            return np.full(first.shape, recording.duration), first
+        return np.where(silent, recording.duration, recording.times[first]), first
+
+    def predict(self, recording):
+        """Return the output that fires first, (n_samples,) int64; the lowest index among equals."""
+        return np.argmin(self.first_times(recording)[0].real, axis=1)
+
+    @staticmethod
+    def _cotangents(recording, first, gradient):
+        """Put d value/dt of the first spikes where those spikes stand; silent outputs have no gradient."""
+        at_spikes = np.zeros(recording.times.size, gradient.dtype)
+        fired = first >= 0
+        at_spikes[first[fired]] = gradient[fired]
+        return Cotangents(spike_times=at_spikes)
+
+
+@dataclass(frozen=True)
+class FirstSpike(_SpikeTimeLoss):
+    """Cross entropy of softmax(-t_first / tau); ``tau`` in ms, > 0.
+
+    A silent output counts as t = duration and gives no gradient.
+    """
+
+    tau: float = 5.0
+    population: str | None = None
+
+    def __post_init__(self):
+        _check_positive("tau", self.tau)
+
+    def __call__(self, recording, labels):
+        """Return (values, Cotangents): see the module's description."""
+        times, first = self.first_times(recording)
+        values, gradient = cross_entropy(-times / self.tau, labels)
+        return values, self._cotangents(recording, first, -gradient / self.tau)
+
+
+@dataclass(frozen=True)
+class RelativeFirstSpike(_SpikeTimeLoss):
+    """Half the sum over wrong outputs i of (t_i - t_correct - delta)^2; ``delta`` in ms, > 0.
+
+    The margin of Mészáros, Knight & Nowotny 2025. A silent output counts as t = duration and gives no gradient.
+    """
+
+    delta: float = 1.0
+    population: str | None = None
+
+    def __post_init__(self):
+        _check_positive("delta", self.delta)
+
+    def __call__(self, recording, labels):
+        """Return (values, Cotangents): see the module's description."""
+        times, first = self.first_times(recording)
+        labels = check_labels(labels, *times.shape)
+        rows = np.arange(labels.size)
+        gap = times - times[rows, labels][:, None] - self.delta
+        gap[rows, labels] = 0.0
+        gradient = gap.copy()
+        gradient[rows, labels] = -gap.sum(axis=1)
+        return 0.5 * np.sum(gap**2, axis=1), self._cotangents(recording, first, gradient)
+
+
+@dataclass(frozen=True)
+class SpikeTimeRegression(_SpikeTimeLoss):
+    """Half the sum of (t_first - target)^2; the labels are target times (n_samples, n) in ms, NaN for "any"."""
+
+    population: str | None = None
+
+    def __call__(self, recording, labels):
+        """Return (values, Cotangents): see the module's description."""
+        times, first = self.first_times(recording)
+        targets = np.asarray(labels, dtype=float)
+        if targets.shape != times.shape:
+            raise InvalidInput("labels", None, targets.shape, f"target times of shape {times.shape}")
+        gap = np.where(np.isnan(targets), 0.0, times - targets)
+        return 0.5 * np.sum(gap**2, axis=1), self._cotangents(recording, first, gap)
+
+
+@dataclass(frozen=True)
+class SpikeCountTarget:
+    """Homeostasis, a regularizer: strength/2 times the sum over neurons of (mean spike count - target)^2.
+
+    The mean is over the batch. A spike count has no exact gradient (it is piecewise constant): the engines use the
+    pseudo-gradient described at Cotangents.counts. ``population``: a LIF population; ``target`` spikes per sample
+    (>= 0); ``strength`` (>= 0). ``only_above=True`` leaves quieter neurons alone.
+    """
+
+    population: str
+    target: float = 14.0
+    strength: float = 1e-3
+    only_above: bool = False
+
+    def __post_init__(self):
+        for name in ("target", "strength"):
+            if not (np.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise InvalidInput(name, None, getattr(self, name), "a finite number >= 0")
+
+    def probes(self, network, duration):
+        """Counts need no voltage."""
+        return {}
+
+    def __call__(self, recording, labels):
+        """Return the same value for every sample of the batch, and the cotangents of their sum."""
+        counts = recording.spike_counts(self.population)
+        excess = counts.mean(axis=0) - self.target
+        if self.only_above:
+            excess = np.maximum(excess, 0.0)
+        values = np.full(recording.n_samples, 0.5 * self.strength * np.sum(excess**2))
+        return values, Cotangents(counts={self.population: np.tile(self.strength * excess, (recording.n_samples, 1))})
+
+
+@dataclass(frozen=True)
+class SilentNeuronRaise:
+    """After an epoch, raise the incoming feed-forward weights of each neuron that did not fire once by ``amount``.
+
+    This follows no gradient: a silent neuron has none. Recurrent connections (pre == post) are left alone.
+    """
+
+    population: str
+    amount: float = 0.002
+
+    def __call__(self, network, parameters, spike_totals):
+        """Return new parameters; ``spike_totals`` (n,): spikes of each neuron of the population in the epoch."""
+        silent = np.asarray(spike_totals) == 0
+        if not silent.any():
+            return parameters
+        raised = dict(parameters)
+        for connection in network.connections.values():
+            if connection.post != self.population or connection.pre == self.population:
+                continue
+            name = f"{connection.name}.weight"
+            step = self.amount * (silent[None, :] if connection.indptr is None else silent[connection.indices])
+            raised[name] = parameters[name] + step
+        return raised
+
+
+def _check_positive(name, value):
+    if not (isinstance(value, (int, float, np.integer, np.floating)) and 0 < value < np.inf):
+        raise InvalidInput(name, None, value, "a finite number > 0 (ms)")

@@ -1,0 +1,90 @@
+"""Simulate a network: check everything once, pick an engine, return a Recording."""
+
+import numpy as np
+
+from . import compiled, reference
+from .errors import InvalidInput
+from .spikes import Probe, Run, SpikeBatch
+from .threads import resolve_n_threads
+
+ENGINES = ("compiled", "reference")
+
+
+def simulate(
+    network, parameters, batch, *, duration, engine="compiled", n_threads=None, max_spikes=10_000_000, probes=None
+):  # fmt: skip
+    """Simulate a batch of samples from rest for ``duration`` ms and return its Recording.
+
+    Parameters: ``network`` (Network); ``parameters`` ({name: array}, see Network.initialize); ``batch`` (a SpikeBatch,
+    or {input population: SpikeBatch} for several inputs); ``duration`` (ms, > 0: spikes and arrivals at or after it do
+    not act, and Recording.counters.after_end counts the input spikes among them); ``engine`` ("compiled" or "reference");
+    ``n_threads`` (default: EVENTSNN_NUM_THREADS, else all cores; the result does not depend on it); ``max_spikes``
+    (budget of each sample); ``probes`` ({readout: Probe}; default: plain integral and maximum of every readout).
+
+    Raises InvalidInput for bad values, ZeroDelayCycle, and EventStorm for a sample over its budget.
+    """
+    if probes is None:
+        probes = {p.name: Probe(maximum=True) for p in network.populations.values() if p.kind == "readout"}
+    recording, _ = forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes)
+    return recording
+
+
+def forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes):
+    """Check the arguments and run the forward pass; returns (Recording, tape for the engine's backward pass)."""
+    if engine not in ENGINES:
+        raise InvalidInput("engine", None, engine, f"one of {ENGINES}")
+    parameters = network.check_parameters(parameters)
+    inputs = check_batch(network, batch)
+    run = Run(check_duration(duration), probes, resolve_n_threads(n_threads), check_budget(max_spikes))
+    if engine == "compiled":
+        recording, tape = compiled.forward(network, parameters, inputs, run)
+    else:
+        recording, tape = reference.forward(network, parameters, inputs, run)
+    recording.outputs = spiking_outputs(network)
+    return recording, tape
+
+
+def check_duration(duration):
+    """Return ``duration`` as a float; raises InvalidInput unless it is finite and > 0 ms."""
+    number = isinstance(duration, (int, float, np.integer, np.floating)) and not isinstance(duration, bool)
+    if not (number and 0 < duration < np.inf):
+        raise InvalidInput("duration", None, duration, "a finite number > 0 (ms)")
+    return float(duration)
+
+
+def check_budget(max_spikes):
+    """Return ``max_spikes``; raises InvalidInput unless it is an int >= 1."""
+    if not isinstance(max_spikes, (int, np.integer)) or isinstance(max_spikes, bool) or max_spikes < 1:
+        raise InvalidInput("max_spikes", None, max_spikes, "an int >= 1")
+    return int(max_spikes)
+
+
+def check_batch(network, batch):
+    """Return {input population: SpikeBatch} after checking names, numbers of samples and unit ranges."""
+    names = [p.name for p in network.populations.values() if p.kind == "input"]
+    if isinstance(batch, SpikeBatch):
+        if len(names) != 1:
+            raise InvalidInput("batch", None, "one SpikeBatch", f"a dict with one SpikeBatch for each input of {names}")
+        batch = {names[0]: batch}
+    if not isinstance(batch, dict) or not all(isinstance(value, SpikeBatch) for value in batch.values()):
+        remedy = "SpikeBatch.from_lists([(times, units), ...]) makes one."
+        raise InvalidInput("batch", None, type(batch).__name__, "a SpikeBatch or a dict of them", remedy)
+    if set(batch) != set(names):
+        raise InvalidInput("batch", None, sorted(batch), f"one SpikeBatch for each input of {names}")
+    for name in names:
+        units, n = batch[name].units, network.populations[name].n
+        if units.size and units.max() >= n:
+            bad = int(np.argmax(units >= n))
+            sample = int(np.searchsorted(batch[name].offsets, bad, side="right")) - 1
+            remedy = f"It is in sample {sample}."
+            raise InvalidInput(f"{name}.units", bad, int(units[bad]), f"units below {n}, the size of {name!r}", remedy)
+        if len(batch[name]) != len(batch[names[0]]):
+            raise InvalidInput(f"batch[{name!r}]", None, len(batch[name]), f"{len(batch[names[0]])} samples")
+    return {name: batch[name] for name in names}
+
+
+def spiking_outputs(network):
+    """Names of the LIF populations that send no spikes to other LIF populations."""
+    lif = [p.name for p in network.populations.values() if p.kind == "lif"]
+    busy = {c.pre for c in network.connections.values() if c.post in lif and c.post != c.pre}
+    return tuple(name for name in lif if name not in busy)

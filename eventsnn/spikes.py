@@ -1,0 +1,374 @@
+"""Spikes as ragged arrays of real-valued times: SpikeTrain (one sample), SpikeBatch (many), Recording (a simulation's).
+
+Times are float64 milliseconds, units are int32 indices of an input population. Nothing is padded and nothing is binned.
+The one order everywhere is (time, unit): results cannot depend on the order in which spikes were given.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .errors import InvalidInput
+
+LARGEST_UNIT = np.iinfo(np.int32).max
+
+
+def _first(condition):
+    """Index of the first true element, or None."""
+    hits = np.flatnonzero(condition)
+    return int(hits[0]) if hits.size else None
+
+
+def _as_vector(values, name, kind):
+    """Return `values` as a one-dimensional array whose dtype kind is among the letters `kind`."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise InvalidInput(name, None, values, "a flat sequence of numbers") from None
+    if array.size == 0 and array.ndim == 1:
+        return array.astype(np.float64)
+    if array.dtype.kind not in kind:
+        raise InvalidInput(name, None, array.dtype, f"a numeric dtype of kind {'/'.join(kind)}")
+    if array.ndim != 1:
+        raise InvalidInput(name, None, array.shape, "a one-dimensional array", "Give each sample's spikes as one list.")
+    return array
+
+
+def _check_times(times, name):
+    times = _as_vector(times, name, "fiu").astype(np.float64)
+    if (bad := _first(~np.isfinite(times))) is not None:
+        raise InvalidInput(name, bad, times[bad], "finite times in ms", "Remove the spike or repair the file.")
+    if (bad := _first(times < 0)) is not None:
+        raise InvalidInput(name, bad, times[bad], "times >= 0 ms", "Shift the sample so that it starts at 0.")
+    return times + 0.0  # turns -0.0 into 0.0, so that equal times have equal bytes
+
+
+def _check_units(units, n_spikes, name):
+    units = _as_vector(units, name, "iu" if np.size(units) else "iuf")
+    if units.size != n_spikes:
+        raise InvalidInput(name, None, units.size, f"as many entries as there are times ({n_spikes})")
+    if (bad := _first((units < 0) | (units > LARGEST_UNIT))) is not None:
+        raise InvalidInput(name, bad, units[bad], f"unit indices from 0 to {LARGEST_UNIT}")
+    return units.astype(np.int32)
+
+
+def _check_counts(counts, n_spikes, name):
+    if counts is None:
+        return None
+    counts = _as_vector(counts, name, "fiu").astype(np.float64)
+    if counts.size != n_spikes:
+        raise InvalidInput(name, None, counts.size, f"as many entries as there are times ({n_spikes})")
+    if (bad := _first(~(np.isfinite(counts) & (counts > 0)))) is not None:
+        raise InvalidInput(name, bad, counts[bad], "finite counts > 0", "Leave a spike out instead of counting it 0.")
+    return counts
+
+
+@dataclass(frozen=True)
+class SpikeTrain:
+    """The spikes of one sample: ``times`` (n,) float64 ms, ``units`` (n,) int32, optional ``counts`` (n,) float64.
+
+    Spikes are sorted by (time, unit) on construction. A count c stands for c merged spikes. Raises InvalidInput for
+    NaN, infinite or negative times, negative units, counts <= 0 and arrays of unequal length.
+    """
+
+    times: np.ndarray
+    units: np.ndarray
+    counts: np.ndarray | None = None
+
+    def __post_init__(self):
+        times = _check_times(self.times, "times")
+        units = _check_units(self.units, times.size, "units")
+        counts = _check_counts(self.counts, times.size, "counts")
+        # counts are the last key: spikes that share time and unit must not keep the order they came in
+        order = np.lexsort((units, times) if counts is None else (counts, units, times))
+        object.__setattr__(self, "times", times[order])
+        object.__setattr__(self, "units", units[order])
+        object.__setattr__(self, "counts", None if counts is None else counts[order])
+
+    def __len__(self):
+        return self.times.size
+
+    def merged(self):
+        """Return the train with each repeated (time, unit) pair as one spike that carries the summed count."""
+        if len(self) == 0:
+            return SpikeTrain(self.times, self.units, np.ones(0))
+        new = np.r_[True, (np.diff(self.times) != 0) | (np.diff(self.units) != 0)]
+        counts = np.ones(len(self)) if self.counts is None else self.counts
+        return SpikeTrain(self.times[new], self.units[new], np.add.reduceat(counts, np.flatnonzero(new)))
+
+
+@dataclass(frozen=True)
+class SpikeBatch:
+    """The spikes of many samples, one behind the other.
+
+    ``times`` (n_spikes,) float64 ms, ``units`` (n_spikes,) int32, ``offsets`` (n_samples + 1,) int64: sample s owns
+    the spikes ``offsets[s]:offsets[s + 1]``; ``counts`` (n_spikes,) float64 or None. The constructor takes arrays
+    that are already sorted by (time, unit) within each sample and refuses others; ``from_lists`` sorts.
+    """
+
+    times: np.ndarray
+    units: np.ndarray
+    offsets: np.ndarray
+    counts: np.ndarray | None = None
+
+    def __post_init__(self):
+        times = _check_times(self.times, "times")
+        units = _check_units(self.units, times.size, "units")
+        counts = _check_counts(self.counts, times.size, "counts")
+        offsets = _as_vector(self.offsets, "offsets", "iu").astype(np.int64)
+        if offsets.size == 0 or offsets[0] != 0:
+            raise InvalidInput("offsets", 0, offsets[0] if offsets.size else None, "0 as the first offset")
+        if (bad := _first(np.diff(offsets) < 0)) is not None:
+            raise InvalidInput("offsets", bad + 1, offsets[bad + 1], "offsets that never decrease")
+        if offsets[-1] != times.size:
+            raise InvalidInput("offsets", offsets.size - 1, offsets[-1], f"the number of spikes ({times.size}) at last")
+        later = (times[1:] > times[:-1]) | ((times[1:] == times[:-1]) & (units[1:] >= units[:-1]))
+        starts = offsets[(offsets > 0) & (offsets < times.size)] - 1
+        later[starts] = True
+        if (bad := _first(~later)) is not None:
+            remedy = "SpikeBatch.from_lists sorts for you."
+            raise InvalidInput("times", bad + 1, times[bad + 1], "spikes sorted by (time, unit) in each sample", remedy)
+        for name, value in (("times", times), ("units", units), ("offsets", offsets), ("counts", counts)):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_lists(cls, samples):
+        """Build a batch from a list with one entry per sample: ``(times, units)``, ``(times, units, counts)`` or a SpikeTrain.
+
+        Each sample's spikes may come in any order; equal (time, unit) pairs are kept as separate spikes. Raises
+        InvalidInput naming the sample.
+        """
+        trains = []
+        for index, sample in enumerate(samples):
+            if isinstance(sample, SpikeTrain):
+                trains.append(sample)
+                continue
+            if not isinstance(sample, (tuple, list)) or len(sample) not in (2, 3):
+                raise InvalidInput("samples", index, sample, "a SpikeTrain, (times, units) or (times, units, counts)")
+            try:
+                trains.append(SpikeTrain(*sample))
+            except InvalidInput as error:
+                name = f"samples[{index}].{error.array}"
+                raise InvalidInput(name, error.index, error.value, error.allowed) from None
+        return cls._join(trains)
+
+    @classmethod
+    def from_structured(cls, arrays, milliseconds_per_unit=1e-3):
+        """Build a batch from structured arrays with fields ``t``, ``x`` and optionally ``p``, as tonic makes them.
+
+        ``t`` is in microseconds unless ``milliseconds_per_unit`` says otherwise. A polarity ``p`` (0 or 1) is
+        folded into the unit as ``2 x + p`` when it takes both values anywhere in ``arrays``.
+        """
+        arrays = [np.asarray(array) for array in arrays]
+        for index, array in enumerate(arrays):
+            names = array.dtype.names or ()
+            if missing := {"t", "x"} - set(names):
+                raise InvalidInput(f"arrays[{index}]", None, names, f"fields t and x (missing: {sorted(missing)})")
+            if "y" in names and np.any(array["y"] != array["y"][:1]):
+                remedy = "Flatten the sensor first: x = y * width + x."
+                raise InvalidInput(f"arrays[{index}]['y']", None, "several rows", "one row of sensors", remedy)
+        has_polarity = all("p" in array.dtype.names for array in arrays)
+        polarities = np.unique(np.concatenate([array["p"] for array in arrays])) if has_polarity and arrays else []
+        samples = []
+        for array in arrays:
+            units = array["x"].astype(np.int64)
+            if len(polarities) > 1:
+                units = 2 * units + array["p"].astype(np.int64)
+            samples.append((array["t"].astype(np.float64) * milliseconds_per_unit, units))
+        return cls.from_lists(samples)
+
+    @classmethod
+    def _join(cls, trains):
+        offsets = np.cumsum([0, *(len(train) for train in trains)])
+        counts = None
+        if any(train.counts is not None for train in trains):
+            counts = np.concatenate([np.ones(len(t)) if t.counts is None else t.counts for t in trains])
+        times = np.concatenate([np.zeros(0), *(train.times for train in trains)])
+        units = np.concatenate([np.zeros(0, np.int32), *(train.units for train in trains)])
+        return cls(times, units, offsets, counts)
+
+    @property
+    def n_samples(self):
+        """Number of samples."""
+        return self.offsets.size - 1
+
+    def __len__(self):
+        return self.n_samples
+
+    def __getitem__(self, index):
+        """One sample as a SpikeTrain for an int; the chosen samples as a SpikeBatch for a slice, list or index array."""
+        if isinstance(index, (int, np.integer)):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"sample {index} of a batch of {len(self)}")
+            start, stop = self.offsets[index % len(self)], self.offsets[index % len(self) + 1]
+            counts = None if self.counts is None else self.counts[start:stop]
+            return SpikeTrain(self.times[start:stop], self.units[start:stop], counts)
+        chosen = np.arange(len(self))[index]
+        starts, lengths = self.offsets[chosen], np.diff(self.offsets)[chosen]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        take = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        return SpikeBatch(self.times[take], self.units[take], offsets, None if self.counts is None else self.counts[take])
+
+    def __iter__(self):
+        return (self[index] for index in range(len(self)))
+
+
+@dataclass
+class Counters:
+    """What happened in each sample; every field is an (n_samples,) int64 array.
+
+    ``events``: synaptic events delivered. ``walked`` and ``screened``: neuron-windows that were walked event by event,
+    and those that a bound showed to be silent. ``grazing``: contacts with the threshold so flat that the gradient is
+    ill-conditioned. ``after_end``: input spikes at or after the end of the simulated duration, which act on nothing.
+    """
+
+    events: np.ndarray
+    walked: np.ndarray
+    screened: np.ndarray
+    grazing: np.ndarray
+    after_end: np.ndarray
+
+
+@dataclass
+class Readout:
+    """Closed-form results of one readout population; each array has shape (n_samples, n).
+
+    ``integral``: the integral over the duration of e^{-decay_rate t} V(t) dt (ms). ``maximum`` and
+    ``maximum_time`` (ms): the largest voltage and when it was reached; None unless they were asked for.
+    """
+
+    integral: np.ndarray
+    decay_rate: float
+    maximum: np.ndarray | None = None
+    maximum_time: np.ndarray | None = None
+
+
+@dataclass
+class Recording:
+    """What a simulation leaves: every spike of every population, readout results and counters.
+
+    ``times`` (ms), ``neurons`` and ``slopes`` hold the emitted spikes of all samples in engine order, sample s between
+    ``offsets[s]`` and ``offsets[s + 1]``; ``slices[population]`` is the range that a population takes in ``neurons``.
+    ``slopes`` is tau_mem dV/dt = I - v_threshold just before the reset. ``inputs`` maps each input population to its
+    SpikeBatch, ``readouts`` each probed readout population to its Readout. ``outputs`` names the LIF populations that
+    send no spikes to other LIF populations.
+    """
+
+    duration: float
+    times: np.ndarray
+    neurons: np.ndarray
+    slopes: np.ndarray
+    offsets: np.ndarray
+    slices: dict
+    inputs: dict
+    readouts: dict
+    counters: Counters
+    outputs: tuple = ()
+    _order: dict = field(default_factory=dict, repr=False)
+
+    @property
+    def n_samples(self):
+        """Number of samples."""
+        return self.offsets.size - 1
+
+    def __len__(self):
+        return self.n_samples
+
+    def spikes(self, population, sample):
+        """Return ``(times, units)`` of one population in one sample, sorted by (time, unit)."""
+        if population in self.inputs:
+            train = self.inputs[population][sample]
+            return train.times, train.units
+        chosen = self.spike_indices(population, sample)
+        return self.times[chosen], self.neurons[chosen] - self.slices[population][0]
+
+    def slopes_of(self, population, sample):
+        """Return tau_mem dV/dt at each spike, in the order of ``spikes``."""
+        return self.slopes[self.spike_indices(population, sample)]
+
+    def spike_indices(self, population, sample):
+        """Return where in ``times`` the spikes of one population in one sample stand, in the order of ``spikes``."""
+        if population not in self.slices:
+            known = sorted([*self.inputs, *self.slices])
+            raise InvalidInput("population", None, population, f"one of {known}")
+        if not -self.n_samples <= sample < self.n_samples:
+            raise InvalidInput("sample", None, sample, f"a sample index below {self.n_samples}")
+        sample %= self.n_samples
+        key = (population, sample)
+        if key not in self._order:
+            start, stop = self.slices[population]
+            first, last = self.offsets[sample], self.offsets[sample + 1]
+            neurons = self.neurons[first:last]
+            chosen = first + np.flatnonzero((neurons >= start) & (neurons < stop))
+            self._order[key] = chosen[np.lexsort((self.neurons[chosen], np.real(self.times[chosen])))]
+        return self._order[key]
+
+    def spike_counts(self, population):
+        """Return the number of spikes of each neuron, int64 of shape (n_samples, n)."""
+        start, stop = self.slices[population]
+        counts = np.zeros((self.n_samples, stop - start), dtype=np.int64)
+        sample = np.repeat(np.arange(self.n_samples), np.diff(self.offsets))
+        chosen = (self.neurons >= start) & (self.neurons < stop)
+        np.add.at(counts, (sample[chosen], self.neurons[chosen] - start), 1)
+        return counts
+
+    def first_spikes(self, population):
+        """Return the index into ``times`` of each neuron's first spike, int64 of shape (n_samples, n), -1 if silent."""
+        start, stop = self.slices[population]
+        first = np.full((self.n_samples, stop - start), -1, dtype=np.int64)
+        for sample in range(self.n_samples):
+            chosen = self.spike_indices(population, sample)[::-1]
+            first[sample, self.neurons[chosen] - start] = chosen
+        return first
+
+
+@dataclass
+class Cotangents:
+    """The derivative of a loss with respect to a Recording, from which the adjoint pass starts.
+
+    ``integral`` and ``maximum``: {readout: (n_samples, n)}, by Readout.integral and Readout.maximum. ``spike_times``:
+    by each entry of Recording.times, or None. ``counts``: {LIF population: (n_samples, n)}, by the number of spikes;
+    a count has no exact gradient, so the engines use a pseudo-gradient in which the count grows by dV / v_threshold
+    for a change dV of the voltage just before each spike.
+    """
+
+    integral: dict = field(default_factory=dict)
+    maximum: dict = field(default_factory=dict)
+    counts: dict = field(default_factory=dict)
+    spike_times: np.ndarray | None = None
+
+    def add(self, other):
+        """Add another loss's cotangents to these."""
+        for kind in ("integral", "maximum", "counts"):
+            mine = getattr(self, kind)
+            for name, values in getattr(other, kind).items():
+                mine[name] = mine[name] + values if name in mine else values
+        if other.spike_times is not None:
+            self.spike_times = other.spike_times if self.spike_times is None else self.spike_times + other.spike_times
+
+    def scaled(self, factor):
+        """Return these cotangents times a number."""
+        scaled = {
+            kind: {name: values * factor for name, values in getattr(self, kind).items()}
+            for kind in ("integral", "maximum", "counts")
+        }
+        return Cotangents(**scaled, spike_times=None if self.spike_times is None else self.spike_times * factor)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What to read from a readout: its voltage integral weighted with e^{-decay_rate t} (1/ms), and its maximum."""
+
+    decay_rate: float = 0.0
+    maximum: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """Settings of one simulation: ``duration`` (ms), ``probes`` {readout: Probe}, threads, budget, first buffer size."""
+
+    duration: float
+    probes: dict
+    n_threads: int = 1
+    max_spikes: int = 10_000_000
+    capacity: int = 4096
