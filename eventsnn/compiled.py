@@ -3,9 +3,10 @@
 import numpy as np
 
 from .errors import EventStorm, Status
-from .kernels.adjoint import backward_shard
-from .kernels.forward import forward_shard
-from .kernels.state import Jumps, Readings
+from .kernels.adjoint import Ring, backward_shard
+from .kernels.forward import N_SPIKES, forward_shard, make_workspace
+from .kernels.queue import make_queue
+from .kernels.state import CURRENT, JUMP, MAXIMUM, MAXIMUM_TIME, SPIKE, VOLTAGE, WEIGHTED, Jumps
 from .layout import Layout
 from .spikes import Counters, Readout, Recording
 from .threads import map_in_order, shards
@@ -15,26 +16,22 @@ def forward(network, parameters, inputs, run):
     """Simulate a batch; ``inputs``: {population: SpikeBatch}. Returns (Recording, (Layout, merged inputs))."""
     layout = Layout(network, parameters, run)
     spikes = layout.gather_inputs(inputs)
-    n_samples, n_state = spikes.offsets.size - 1, layout.net.tau_mem.size
-    readings = Readings(*np.zeros((5, n_samples, n_state)))
+    n_samples = spikes.offsets.size - 1
+    readings = np.zeros((n_samples, 5, layout.net.neurons.size))
     counters = np.zeros((n_samples, 5), np.int64)
-
-    def simulate_shard(samples):
-        limits = (run.max_spikes, run.capacity)
-        return samples, forward_shard(layout.net, spikes, samples, limits, (readings, counters))
-
-    tapes, ends = [], [np.zeros(1, np.int64)]
-    for samples, (status, tape, shard_ends) in map_in_order(simulate_shard, shards(n_samples), run.n_threads):
-        if status == Status.TOO_MANY_SPIKES:
-            raise _storm(layout, samples, tape, shard_ends)
+    ranges = shards(n_samples)
+    shard_tapes = map_in_order(lambda r: _run_shard(layout, spikes, r, (readings, counters)), ranges, run.n_threads)
+    tapes, offsets = [np.zeros(0, SPIKE)], np.zeros(n_samples + 1, np.int64)
+    for (first, last), (tape, ends) in zip(ranges, shard_tapes, strict=True):
+        offsets[first + 1 : last + 1] = offsets[first] + ends
         tapes.append(tape)
-        ends.append(ends[-1][-1] + shard_ends)
+    tape = np.concatenate(tapes)
     recording = Recording(
         duration=run.duration,
-        times=np.concatenate([np.zeros(0), *(tape.times for tape in tapes)]),
-        neurons=np.concatenate([np.zeros(0, np.int32), *(tape.neurons for tape in tapes)]),
-        slopes=np.concatenate([np.zeros(0), *(tape.slopes for tape in tapes)]),
-        offsets=np.concatenate(ends),
+        times=tape["time"].copy(),
+        neurons=tape["neuron"].astype(np.int32),
+        slopes=tape["slope"].copy(),
+        offsets=offsets,
         slices=layout.slices,
         inputs=inputs,
         readouts={name: _readout(layout, name, probe, readings) for name, probe in run.probes.items()},
@@ -43,27 +40,59 @@ def forward(network, parameters, inputs, run):
     return recording, (layout, spikes)
 
 
+def _run_shard(layout, spikes, samples, outputs):
+    """Simulate one shard, enlarging buffers as often as it takes; returns (tape, spikes after each sample)."""
+    first, last = samples
+    net, run = layout.net, layout.run
+    n_buckets = (net.ring_mask + 1) * net.n_pops
+    workspace = make_queue(n_buckets, run.capacity), make_workspace(net.neurons.size, run.capacity)
+    ends, sample = np.zeros(spikes.offsets.size, np.int64), first
+    while sample < last:
+        limits = (sample, last, run.max_spikes)
+        status, sample = forward_shard(net, spikes, limits, workspace, outputs, ends)
+        if status == Status.TOO_MANY_SPIKES:
+            before = ends[sample - 1] if sample > first else 0
+            raise _storm(layout, sample, workspace[1].tape[before : workspace[1].size[N_SPIKES]])
+        if status != Status.OK:
+            for output in outputs:
+                output[sample] = 0
+            workspace = _enlarged(workspace, status)
+    return workspace[1].tape[: workspace[1].size[N_SPIKES]].copy(), ends[first:last]
+
+
+def _enlarged(workspace, status):
+    """The workspace with twice the room in the buffer that was full; spikes of finished samples are kept."""
+    queue, work = workspace
+    if status == Status.QUEUE_FULL:
+        return make_queue(queue.buckets.shape[1], 2 * queue.next_chunk.size), work
+    if status == Status.ARRIVALS_FULL:
+        return queue, work._replace(sorted=_doubled(work.sorted))
+    return queue, work._replace(tape=_doubled(work.tape))
+
+
+def _doubled(array):
+    return np.concatenate([array, np.zeros_like(array)], axis=-1)
+
+
 def _readout(layout, name, probe, readings):
     """Voltage integrals from the weighted arrivals and the end state (docs/mathematics.md, section 4)."""
     chosen, net, rate = slice(*layout.slices[name]), layout.net, probe.decay_rate
-    tau_mem, tau_syn, last = net.tau_mem[chosen], net.tau_syn[chosen], np.exp(-rate * net.duration)
-    current = tau_syn * (readings.weighted[:, chosen] - last * readings.current[:, chosen]) / (1 + rate * tau_syn)
-    integral = (current - tau_mem * last * readings.voltage[:, chosen]) / (1 + rate * tau_mem)
-    maximum = (readings.maximum[:, chosen], readings.maximum_time[:, chosen]) if probe.maximum else (None, None)
+    tau_mem, tau_syn = net.neurons["tau_mem"][chosen], net.neurons["tau_syn"][chosen]
+    mine, last = readings[:, :, chosen].swapaxes(0, 1), np.exp(-rate * net.duration)
+    current = tau_syn * (mine[WEIGHTED] - last * mine[CURRENT]) / (1 + rate * tau_syn)
+    integral = (current - tau_mem * last * mine[VOLTAGE]) / (1 + rate * tau_mem)
+    maximum = (mine[MAXIMUM], mine[MAXIMUM_TIME]) if probe.maximum else (None, None)
     return Readout(integral, rate, *maximum)
 
 
-def _storm(layout, samples, tape, ends):
+def _storm(layout, sample, tape):
     """The error for a sample over its budget: who fired most, and when it stopped."""
-    failed = int(np.flatnonzero(ends)[-1])
-    first = ends[failed - 1] if failed else 0
-    neurons = tape.neurons[first:]
-    busy, counts = np.unique(neurons, return_counts=True)
+    busy, counts = np.unique(tape["neuron"], return_counts=True)
     busiest = []
     for k in np.argsort(-counts, kind="stable")[:5]:
         name = next(n for n, (start, stop) in layout.slices.items() if start <= busy[k] < stop)
         busiest.append((name, int(busy[k] - layout.slices[name][0]), int(counts[k])))
-    return EventStorm(samples[0] + failed, float(tape.times[-1]), neurons.size, busiest)
+    return EventStorm(sample, float(tape["time"][-1]), tape.size, busiest)
 
 
 def backward(network, recording, tape, cotangents, names):
@@ -74,15 +103,16 @@ def backward(network, recording, tape, cotangents, names):
     (layout, spikes), run = tape, tape[0].run
     net = layout.net
     jumps = _jumps(layout, recording, cotangents)
-    drive = np.zeros((recording.n_samples, net.tau_mem.size))
+    drive = np.zeros((recording.n_samples, net.neurons.size))
     for name, values in cotangents.integral.items():
         drive[:, slice(*layout.slices[name])] = values
     with_tails = any(name.endswith((".tau_mem", ".tau_syn")) for name in names)
-    input_times = np.zeros(spikes.times.size)
+    input_times = np.zeros(spikes.events.size)
 
     def accumulate(samples):
         gradients = layout.empty_gradients(input_times)
-        backward_shard(net, spikes, samples, jumps, drive, with_tails, gradients)
+        most = int(np.diff(jumps.offsets)[slice(*samples)].max())
+        backward_shard(net, spikes, samples, jumps, drive, _adjoint_workspace(net, most, with_tails), gradients)
         return gradients
 
     sums = None
@@ -97,32 +127,49 @@ def backward(network, recording, tape, cotangents, names):
     return layout.name_gradients(sums, names), layout.split_inputs(input_times, recording.inputs)
 
 
+def _adjoint_workspace(net, n_jumps, with_tails):
+    """The step table, the ring and the scratch table of one shard."""
+    n = net.neurons.size
+    size, widest = (net.ring_mask + 1) * n, int(np.diff(net.row_ptr).max(initial=1))
+    ring = Ring(
+        lambda_v=np.zeros(size),
+        lambda_i=np.zeros(size),
+        first=np.full(size, -1, np.int32),
+        tails=np.zeros((3, size if with_tails else 0)),
+        jump_v=np.zeros(n_jumps),
+        jump_i=np.zeros(n_jumps),
+        jump_tails=np.zeros((3, n_jumps if with_tails else 0)),
+    )
+    return np.zeros((4, n)), ring, np.zeros((3, widest))
+
+
 def _jumps(layout, recording, cotangents):
     """The tape as the adjoint sees it: with the loss's part at each spike, and the maxima of readouts as entries."""
-    net, times, neurons = layout.net, recording.times, recording.neurons
-    pulls = np.zeros(times.size) if cotangents.spike_times is None else cotangents.spike_times
-    kicks, slopes, offsets = np.zeros(times.size), recording.slopes, recording.offsets
+    net, offsets = layout.net, recording.offsets
     sample = np.repeat(np.arange(recording.n_samples), np.diff(offsets))
+    jumps = np.zeros(recording.times.size, JUMP)
+    jumps["time"], jumps["neuron"], jumps["slope"] = recording.times, recording.neurons, recording.slopes
+    if cotangents.spike_times is not None:
+        jumps["pull"] = cotangents.spike_times
     for name, values in cotangents.counts.items():
         start, stop = layout.slices[name]
-        chosen = (neurons >= start) & (neurons < stop)
-        j = neurons[chosen]
-        kicks[chosen] -= values[sample[chosen], j - start] / (net.tau_mem[j] * net.threshold[j])
+        chosen = (recording.neurons >= start) & (recording.neurons < stop)
+        j = recording.neurons[chosen]
+        scale = net.neurons["tau_mem"][j] * net.neurons["threshold"][j]
+        jumps["kick"][chosen] -= values[sample[chosen], j - start] / scale
     if not cotangents.maximum:
-        return Jumps(times, neurons, slopes, pulls, kicks, offsets)
-    columns = [[times], [neurons], [slopes], [pulls], [kicks], [sample]]
+        return Jumps(jumps, offsets)
+    parts, samples = [jumps], [sample]
     for name, values in cotangents.maximum.items():
-        start, stop = layout.slices[name]
+        start, _ = layout.slices[name]
         at, j = np.nonzero(recording.readouts[name].maximum > 0)  # a maximum of 0 is the start, which nothing moves
-        entries = (
-            recording.readouts[name].maximum_time[at, j], (start + j).astype(np.int32), np.full(at.size, np.inf),
-            np.zeros(at.size), -values[at, j] / net.tau_mem[start + j], at,
-        )  # fmt: skip
-        for column, entry in zip(columns, entries, strict=True):
-            column.append(entry)
-    times, neurons, slopes, pulls, kicks, sample = (np.concatenate(column) for column in columns)
-    # a maximum reached at the very end belongs to the last window
-    times = np.minimum(times, np.nextafter(net.duration, 0.0))
-    order = np.lexsort((times, neurons, np.floor(times / net.h), sample))
-    offsets = np.searchsorted(sample[order], np.arange(recording.n_samples + 1)).astype(np.int64)
-    return Jumps(*(column[order] for column in (times, neurons, slopes, pulls, kicks)), offsets)
+        part = np.zeros(at.size, JUMP)
+        # a maximum reached at the very end belongs to the last window
+        part["time"] = np.minimum(recording.readouts[name].maximum_time[at, j], np.nextafter(net.duration, 0.0))
+        part["neuron"], part["slope"] = start + j, np.inf
+        part["kick"] = -values[at, j] / net.neurons["tau_mem"][start + j]
+        parts.append(part)
+        samples.append(at)
+    jumps, sample = np.concatenate(parts), np.concatenate(samples)
+    order = np.lexsort((jumps["time"], jumps["neuron"], np.floor(jumps["time"] / net.h), sample))
+    return Jumps(jumps[order], np.searchsorted(sample[order], np.arange(recording.n_samples + 1)))

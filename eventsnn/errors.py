@@ -8,6 +8,9 @@ class Status(IntEnum):
 
     OK = 0
     TOO_MANY_SPIKES = 1
+    QUEUE_FULL = 2
+    ARRIVALS_FULL = 3
+    TAPE_FULL = 4
 
 
 class EventsnnError(Exception):

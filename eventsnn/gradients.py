@@ -34,7 +34,9 @@ def value_and_grad(
     if engine == "compiled":
         gradients, times = compiled.backward(network, recording, tape, cotangents, names)
     else:
-        gradients, times = reference.backward(network, network.check_parameters(parameters), recording, tape, cotangents)
+        gradients, times = reference.backward(
+            network, network.check_parameters(parameters), recording, tape, cotangents
+        )
         gradients = {name: gradients[name] for name in names}
     result = (value, gradients)
     if input_times:

@@ -10,8 +10,20 @@ import math
 import numpy as np
 
 from .errors import NetworkError, ZeroDelayCycle
-from .kernels.membrane import TAU_FRACTION, window_series
-from .kernels.state import LIF, READOUT, READOUT_MAXIMUM, Gradients, Net, Spikes
+from .kernels.membrane import DEGREE, TAU_FRACTION, window_series
+from .kernels.state import (
+    CONNECTION,
+    INPUT_SPIKE,
+    LIF,
+    NEURON,
+    POPULATION,
+    READOUT,
+    READOUT_MAXIMUM,
+    SOURCE,
+    Gradients,
+    Net,
+    Spikes,
+)
 from .network import find_cycle
 from .spikes import Probe
 
@@ -35,6 +47,7 @@ class Layout:
         self.starts = dict(zip((p.name for p in self.populations), np.cumsum([0, *sizes])[:-1].tolist(), strict=True))
         self.slices = {p.name: (self.starts[p.name], self.starts[p.name] + p.n) for p in self.populations}
         self.inputs = [p for p in network.populations.values() if p.kind == "input"]
+        self.rank = {p.name: number for number, p in enumerate([*self.populations, *self.inputs])}
         # per-synapse connections come first, so that only they take room in the delay array
         self.connections = sorted(network.connections.values(), key=lambda c: not _per_synapse(c))
         self.net = self._build()
@@ -50,56 +63,64 @@ class Layout:
         return 0.0 if delays is None else float(delays.min())
 
     def _build(self):
-        populations, run = self.populations, self.run
-        rank = {p.name: index for index, p in enumerate([*populations, *self.inputs])}
-        in_ptr, in_conn = _lists([[k for k, c in enumerate(self.connections) if c.post == p.name] for p in populations])
-        out_ptr, out_conn = _lists([[k for k, c in enumerate(self.connections) if c.pre == name] for name in rank])
-        columns = {key: self._column(key) for key in ("tau_mem", "tau_syn", "v_threshold")}
-        pairs, series_of = np.unique(
-            np.stack([columns["tau_mem"], columns["tau_syn"]], axis=1), axis=0, return_inverse=True
-        )
-        series_of = series_of.reshape(-1).astype(np.int64)
-        probes = [run.probes.get(p.name, Probe()) for p in populations]
-        kinds = [
-            LIF if p.kind == "lif" else READOUT_MAXIMUM if probe.maximum else READOUT
-            for p, probe in zip(populations, probes, strict=True)
-        ]
-        rows = self._rows()
-        longest = max([float(np.max(d)) for c in self.connections if np.size(d := self._delays(c)) and d is not None]
-                      or [0.0])  # fmt: skip
-        n_windows = max(1, math.ceil(run.duration / self.h))
+        run, rows = self.run, self._rows()
+        neurons, series = self._neurons()
+        delays = [np.max(delay) for c in self.connections if (delay := self._delays(c)) is not None and delay.size]
         return Net(
             h=self.h,
-            duration=float(run.duration),
-            n_windows=n_windows,
-            ring_mask=self._ring_slots(min(longest, run.duration)) - 1,
-            pop_start=np.array([*self.starts.values(), sum(p.n for p in populations)], np.int64),
-            pop_kind=np.array(kinds, np.int64),
-            pop_uniform=np.array([np.ptp(series_of[slice(*self.slices[p.name])]) == 0 for p in populations], bool),
-            decay_rate=np.array([probe.decay_rate for probe in probes], float),
-            in_ptr=in_ptr,
-            in_conn=in_conn,
-            out_ptr=out_ptr,
-            out_conn=out_conn,
-            source_pop=np.repeat([rank[p.name] for p in self.inputs], [p.n for p in self.inputs]).astype(np.int64),
-            source_local=np.concatenate([np.zeros(0), *(np.arange(p.n) for p in self.inputs)]).astype(np.int64),
-            tau_mem=columns["tau_mem"],
-            tau_syn=columns["tau_syn"],
-            threshold=columns["v_threshold"],
-            series_of=series_of,
-            series=np.stack([window_series(*pair) for pair in pairs]) if len(pairs) else np.zeros((0, 4, 11)),
-            per_synapse=np.array([_per_synapse(c) for c in self.connections], bool),
-            dense=np.array([c.indptr is None for c in self.connections], bool),
-            conn_target=np.array([rank[c.post] for c in self.connections], np.int64),
+            duration=run.duration,
+            n_windows=max(1, math.ceil(run.duration / self.h)),
+            ring_mask=self._ring_slots(min(max([0.0, *delays]), run.duration)) - 1,
+            n_pops=len(self.populations),
+            pops=self._pops(neurons),
+            neurons=neurons,
+            conns=self._conns(),
+            sources=np.array([(self.rank[p.name], k) for p in self.inputs for k in range(p.n)], SOURCE),
+            links=np.array([c for p in self.rank for c in (*self._links(p, "post"), *self._links(p, "pre"))], np.int64),
+            series=series,
             **rows,
         )
 
-    def _column(self, key):
-        values = [
-            self.network.value_of(p.name, key, self.parameters) if key in p.settings else np.full(p.n, np.inf)
-            for p in self.populations
-        ]
-        return np.ascontiguousarray(np.concatenate([np.zeros(0), *values]))
+    def _links(self, population, end):
+        """Numbers of the connections whose ``end`` ("pre" or "post") is a population."""
+        return [number for number, c in enumerate(self.connections) if getattr(c, end) == population]
+
+    def _pops(self, neurons):
+        pops = np.zeros(len(self.rank), POPULATION)
+        link = 0
+        for row, p in zip(pops, [*self.populations, *self.inputs], strict=True):
+            n_in, n_out = len(self._links(p.name, "post")), len(self._links(p.name, "pre"))
+            row["in_first"], row["in_last"] = link, link + n_in
+            row["out_first"], row["out_last"] = link + n_in, link + n_in + n_out
+            link += n_in + n_out
+            if p.kind != "input":
+                row["start"], row["stop"] = self.slices[p.name]
+                probe = self.run.probes.get(p.name, Probe())
+                row["kind"] = LIF if p.kind == "lif" else READOUT_MAXIMUM if probe.maximum else READOUT
+                row["uniform"] = np.ptp(neurons["series"][slice(*self.slices[p.name])]) == 0
+                row["decay_rate"] = probe.decay_rate
+        return pops
+
+    def _neurons(self):
+        """The neuron table, and one table of polynomial coefficients for each pair of time constants."""
+        neurons = np.zeros(sum(p.n for p in self.populations), NEURON)
+        for p in self.populations:
+            rows = neurons[slice(*self.slices[p.name])]
+            rows["pop"], rows["threshold"] = self.rank[p.name], np.inf
+            for key in p.settings:
+                rows["threshold" if key == "v_threshold" else key] = self.network.value_of(p.name, key, self.parameters)
+        pairs = np.stack([neurons["tau_mem"], neurons["tau_syn"]], axis=1)
+        pairs, series = np.unique(pairs, axis=0, return_inverse=True)
+        neurons["series"] = series.reshape(-1)
+        return neurons, np.array([window_series(*pair) for pair in pairs]).reshape(-1, 4, DEGREE + 1)
+
+    def _conns(self):
+        conns = np.zeros(len(self.connections), CONNECTION)
+        conns["first_row"] = np.cumsum([0, *(c.n_pre for c in self.connections)])[:-1]
+        conns["per_synapse"] = [_per_synapse(c) for c in self.connections]
+        conns["dense"] = [c.indptr is None for c in self.connections]
+        conns["target"] = [self.rank[c.post] for c in self.connections]
+        return conns
 
     def _ring_slots(self, longest):
         slots = 2 ** math.ceil(math.log2(longest / self.h + 3.0))
@@ -112,11 +133,16 @@ class Layout:
 
     def _rows(self):
         """The row and synapse arrays; remembers how each connection's parameters were permuted."""
-        first_row, sizes, row_delays, targets, weights, delays = [], [], [], [], [], []
+        sizes, row_delays, targets, weights, delays = (
+            [np.zeros(0, int)],
+            [np.zeros(0)],
+            [np.zeros(0, int)],
+            [np.zeros(0)],
+            [np.zeros(0)],
+        )
         self.first_synapse, self.orders = {}, {}
-        n_rows = n_synapses = 0
+        n_synapses = 0
         for c in self.connections:
-            first_row.append(n_rows)
             self.first_synapse[c.name] = n_synapses
             delay, weight = self._delays(c), self.parameters[f"{c.name}.weight"]
             target = np.arange(c.n_post, dtype=np.int32) if c.indptr is None else c.indices
@@ -130,38 +156,36 @@ class Layout:
             else:
                 target = np.tile(target, c.n_pre) if c.indptr is None else target
                 row_delays.append(np.broadcast_to(0.0 if delay is None else delay, (c.n_pre,)))
-            targets.append(target + np.int32(self.starts[c.post]))
+            targets.append(target + self.starts[c.post])
             weights.append(weight.reshape(-1))
             sizes.append(np.full(c.n_pre, c.n_post) if c.indptr is None else np.diff(c.indptr))
-            n_rows += c.n_pre
             n_synapses += c.n_synapses
         return {
-            "first_row": np.array(first_row, np.int64),
-            "row_ptr": np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *sizes]))]).astype(np.int64),
-            "row_delay": np.concatenate([np.zeros(0), *row_delays]),
-            "target": np.concatenate([np.zeros(0, np.int32), *targets]),
-            "weight": np.concatenate([np.zeros(0), *weights]),
-            "delay": np.concatenate([np.zeros(0), *delays]),
+            "row_ptr": np.concatenate([[0], np.cumsum(np.concatenate(sizes))]),
+            "row_delay": np.concatenate(row_delays),
+            "target": np.concatenate(targets).astype(np.int32),
+            "weight": np.concatenate(weights),
+            "delay": np.concatenate(delays),
         }
 
     def gather_inputs(self, batches):
         """Merge the input populations' batches into one Spikes; remembers where each spike came from."""
-        self.input_order = None
-        if len(self.inputs) == 1:
-            batch = batches[self.inputs[0].name]
-            counts = np.ones(batch.times.size) if batch.counts is None else batch.counts
-            return Spikes(batch.times, batch.units, counts, batch.offsets)
-        starts = np.cumsum([0, *(p.n for p in self.inputs)])
         given = [batches[p.name] for p in self.inputs]
-        times = np.concatenate([np.zeros(0), *(b.times for b in given)])
-        sources = np.concatenate([np.zeros(0, np.int32), *(b.units + np.int32(s) for b, s in zip(given, starts))])
-        counts = np.concatenate([np.zeros(0), *(np.ones(b.times.size) if b.counts is None else b.counts for b in given)])
         n_samples = given[0].n_samples if given else 0
-        sample = np.concatenate([np.zeros(0, int), *(np.repeat(np.arange(n_samples), np.diff(b.offsets)) for b in given)])
-        self.input_order = np.lexsort((sources, times, sample))
-        offsets = np.searchsorted(sample[self.input_order], np.arange(n_samples + 1))
-        order = self.input_order
-        return Spikes(times[order], sources[order].astype(np.int32), counts[order], offsets.astype(np.int64))
+        events = np.zeros(sum(batch.times.size for batch in given), INPUT_SPIKE)
+        sample = np.zeros(events.size, np.int64)
+        first = source = 0
+        for population, batch in zip(self.inputs, given, strict=True):
+            rows = slice(first, first + batch.times.size)
+            events["time"][rows], events["source"][rows] = batch.times, batch.units + source
+            events["count"][rows] = 1.0 if batch.counts is None else batch.counts
+            sample[rows] = np.repeat(np.arange(n_samples), np.diff(batch.offsets))
+            first, source = rows.stop, source + population.n
+        self.input_order = None
+        if len(given) != 1:
+            self.input_order = np.lexsort((events["source"], events["time"], sample))
+            events, sample = events[self.input_order], sample[self.input_order]
+        return Spikes(events, np.searchsorted(sample, np.arange(n_samples + 1)))
 
     def split_inputs(self, values, batches):
         """Carry one value per merged input spike back to {input population: array}."""
@@ -175,16 +199,15 @@ class Layout:
     def empty_gradients(self, input_times):
         """Zeroed gradient arrays for one shard; ``input_times`` is shared by all shards."""
         net = self.net
-        n = net.tau_mem.size
         return Gradients(
             np.zeros(net.weight.size), np.zeros(net.delay.size), np.zeros(net.row_delay.size),
-            np.zeros(n), np.zeros(n), np.zeros(n), input_times,
+            np.zeros((3, net.neurons.size)), input_times,
         )  # fmt: skip
 
     def name_gradients(self, sums, names):
         """Carry the summed kernel gradients back to {parameter: array} for the given names."""
         gradients = {}
-        for row, c in zip(self.net.first_row, self.connections, strict=True):
+        for row, c in zip(self.net.conns["first_row"], self.connections, strict=True):
             first = self.first_synapse[c.name]
             chosen = slice(first, first + c.n_synapses)
             if f"{c.name}.weight" in names:
@@ -197,9 +220,9 @@ class Layout:
                     gradients[f"{c.name}.delay"] = rows.copy() if c.delay_per == "neuron" else np.asarray(rows.sum())
         for p in self.populations:
             start, stop = self.slices[p.name]
-            for key in p.settings:
+            for key, row in zip(p.settings, sums.neurons, strict=False):
                 if f"{p.name}.{key}" in names:
-                    values = getattr(sums, "threshold" if key == "v_threshold" else key)[start:stop]
+                    values = row[start:stop]
                     gradients[f"{p.name}.{key}"] = values.copy() if p.shape(key) else np.asarray(values.sum())
         return {name: gradients[name] for name in names}
 

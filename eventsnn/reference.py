@@ -346,9 +346,7 @@ def record(network, inputs, run, simulations):
     for sample, simulation in enumerate(simulations):
         late = sum(int(np.sum(batch[sample].times >= run.duration)) for batch in inputs.values())
         table[:, sample] = simulation.events, simulation.events, 0, simulation.grazing, late
-    readouts = {
-        name: _readout(simulations, name, probe, network) for name, probe in run.probes.items() if simulations
-    }
+    readouts = {name: _readout(simulations, name, probe, network) for name, probe in run.probes.items() if simulations}
     return Recording(
         duration=run.duration,
         times=np.array([time for time, _, _ in spikes]),

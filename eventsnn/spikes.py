@@ -207,7 +207,9 @@ class SpikeBatch:
         starts, lengths = self.offsets[chosen], np.diff(self.offsets)[chosen]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         take = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-        return SpikeBatch(self.times[take], self.units[take], offsets, None if self.counts is None else self.counts[take])
+        return SpikeBatch(
+            self.times[take], self.units[take], offsets, None if self.counts is None else self.counts[take]
+        )
 
     def __iter__(self):
         return (self[index] for index in range(len(self)))

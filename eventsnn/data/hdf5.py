@@ -37,7 +37,7 @@ CHECKSUM_BYTES = 4  # what fletcher32 adds to a chunk
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])  # variable-length element on disk
 HEAP_HEADER, OBJECT_HEADER = 16, 16  # bytes; addresses and lengths of 8 bytes
-HALF_INFINITY, HALF_MINUS_ZERO = 0x7C00, 0x8000  # float16 bit patterns; below the first, bits grow with the value
+HALF_INFINITY = 0x7C00  # bits of a float16; below it they grow with the value, above are NaN and negative numbers
 SECONDS = 1000.0  # ms per unit of time in SHD's layout
 
 
@@ -103,14 +103,15 @@ class _Bytes:
 
 @contextmanager
 def _opened(source):
-    """Open the file (or the image in memory) with the HDF5 library, read-only, and close it."""
-    from h5py import h5f
+    """Open the file (or the image in memory) with the HDF5 library, read-only, and close it with all that is in it."""
+    from h5py import h5f, h5p
 
     if source.image is not None:
         identifier = _read_guarded(source.path, "file", lambda: h5f.open_file_image(source.image))
     else:
-        name = os.fsencode(source.path)
-        identifier = _read_guarded(source.path, "file", lambda: h5f.open(name, h5f.ACC_RDONLY))
+        name, access = os.fsencode(source.path), h5p.create(h5p.FILE_ACCESS)
+        access.set_fclose_degree(h5f.CLOSE_STRONG)  # or an exception that refers to a dataset keeps the file open
+        identifier = _read_guarded(source.path, "file", lambda: h5f.open(name, h5f.ACC_RDONLY, access))
     try:
         yield identifier
     finally:
@@ -192,6 +193,8 @@ def _check_dataset(path, name, group, key):
         raise UnsafeFile(path, name, "has its data in an external file")
     filters = _check_filters(path, name, plan)
     dtype, inner = _check_type(path, name, handle.get_type())
+    if handle.shape is None:
+        raise UnsafeFile(path, name, "has no elements and no shape (a null dataset)")
     array = _Array(handle, handle.shape, dtype, inner, filters)
     _check_storage(path, name, array, plan)
     return array
@@ -422,7 +425,7 @@ class SpikeFile:
     ``n_classes`` (int or None: as many as extra/keys names, else one above the largest label);
     ``milliseconds_per_unit`` (float, 1000 for SHD's seconds); ``image`` (bytes of the file, to be read in place of
     the file ``path``, which then is only a name). Attributes: ``labels`` (n,) int64, ``speakers`` (n,) int64 or None,
-    ``keys`` (list of str: the names of the classes, or None), ``extra`` (dict of the arrays of the group extra),
+    ``keys`` (list of str: the names of the classes, or None), ``extra`` (dict of the plain arrays in extra/),
     ``lengths`` (n,) int64: spikes per sample. Raises UnsafeFile for structures that a spike file has no need of and
     for damage, InvalidInput for values out of range and for what is missing.
     """
@@ -463,6 +466,8 @@ class SpikeFile:
     def _extra(self, arrays):
         extra, size = {}, 0
         for name, array in arrays.items():
+            if array.inner is not None and array.inner.kind != "S":
+                continue
             extra[name.removeprefix("extra/")] = values = _plain(self._source, name, array, self._heap)
             size += values.nbytes
             if size > MAX_EXTRA_BYTES:
@@ -540,9 +545,8 @@ class SpikeFile:
     def _sorted_halves(self, sample, times, units):
         """Sort SHD's own types as one 32-bit key each, a tenth of the time of a general sort."""
         bits = times.astype("=f2").view(np.uint16)
-        bits = np.where(bits == HALF_MINUS_ZERO, np.uint16(0), bits)
         if bits.size and (bits.max() >= HALF_INFINITY or (self.n_units is not None and units.max() >= self.n_units)):
-            return self._sorted(sample, times, units)  # which says what is wrong
+            return self._sorted(sample, times, units)  # says what is wrong, or takes -0.0 for 0.0
         keys = np.sort(bits.astype(np.uint32) << 16 | units)
         times = (keys >> 16).astype(np.uint16).view(np.float16).astype(np.float64)
         return times * self.milliseconds_per_unit, (keys & 0xFFFF).astype(np.int32)

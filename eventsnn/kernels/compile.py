@@ -1,4 +1,4 @@
-"""The one way to compile a kernel, with a file cache that notices a change in any kernel source.
+"""The two ways to compile a kernel, with a file cache that notices a change in any kernel source.
 
 Numba's own cache looks only at the file of the function it compiled, so an edit to an imported helper would go
 unnoticed. Here every kernel is cached in a folder named after a hash of all kernel sources and of the Numba version:
@@ -70,15 +70,20 @@ def _numba_cache_at(folder):
         config.CACHE_DIR = before
 
 
-def kernel(function=None, *, inline=False):
-    """Compile a kernel: no GIL, IEEE division, contraction to fused multiply-add allowed, nothing else relaxed."""
-    if function is None:
-        return lambda chosen: kernel(chosen, inline=inline)
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-    if inline:
-        # tiny scalar functions: LLVM inlines them, and a cache file of their own would never be read
-        return numba.njit(**options, forceinline=True)(function)
+OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "no_cfunc_wrapper": True}
+
+
+def kernel(function):
+    """Compile a function that only other kernels call: no GIL, IEEE division, fused multiply-add and nothing else.
+
+    No wrapper for Python is made, which for arguments of dozens of arrays is most of the compilation time.
+    """
+    return numba.njit(**OPTIONS, no_cpython_wrapper=True)(function)
+
+
+def entry(function):
+    """Compile a function that Python calls too; with everything it calls it is cached on disk."""
     if CACHE_FOLDER is None:
-        return numba.njit(**options)(function)
+        return numba.njit(**OPTIONS)(function)
     with _numba_cache_at(CACHE_FOLDER):
-        return numba.njit(**options, cache=True)(function)
+        return numba.njit(**OPTIONS, cache=True)(function)

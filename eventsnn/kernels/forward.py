@@ -3,6 +3,9 @@
 In each window a population first collects its arrivals, then every neuron is screened: a bound on its voltage shows
 that most cannot reach threshold, and for those the sums over unsorted arrivals are the exact end state. The few that
 might fire are walked through their sorted arrivals with the closed-form handlers (docs/engine.md).
+
+A buffer that runs full ends the kernel with a status; the caller makes it larger and the sample starts again, so that
+results cannot depend on how large the buffers were.
 """
 
 import math
@@ -11,319 +14,259 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import Status
-from .compile import kernel
-from .crossing import FIRES, GRAZES, crossing
-from .membrane import flow, peak_time, polynomial, psp_bound
-from .queue import LIVE, activate, append, clear, larger, make_queue, release
-from .state import LIF, READOUT_MAXIMUM, Readings, Tape
+from .compile import entry, kernel
+from .crossing import FIRES, GRAZES, GRAZING, crossing
+from .membrane import coefficients, flow, horner, peak_time, polynomial, psp_bound
+from .queue import CHUNK, FIRST_CHUNK, FIRST_ROW, LIVE, activate, clear, events_in, release
+from .state import (
+    AFTER_END,
+    CURRENT,
+    EVENTS,
+    GRAZED,
+    LIF,
+    MAXIMUM,
+    MAXIMUM_TIME,
+    READOUT_MAXIMUM,
+    SCREENED,
+    SPIKE,
+    VOLTAGE,
+    WALKED,
+    WEIGHTED,
+)
 
-OK, TOO_MANY_SPIKES = int(Status.OK), int(Status.TOO_MANY_SPIKES)
-# Columns of the counter table: see eventsnn.spikes.Counters.
-EVENTS, WALKED, SCREENED, GRAZED, AFTER_END = 0, 1, 2, 3, 4
+OK, TOO_MANY_SPIKES, QUEUE_FULL, ARRIVALS_FULL, TAPE_FULL = (int(status) for status in Status)
 # The bound is an upper bound in real numbers; this factor covers its rounding.
 BOUND_SAFETY = 1.0 - 1e-9
 # Below this a state is zero: it cannot move any result, and denormal numbers would slow every window.
 NEGLIGIBLE = 1e-290
+# Rows of Workspace.values: V, I; arrivals summed to the window's end; constants of the flow over a window.
+V, I, DV, DI, POSITIVE, DECAY_V, DECAY_I, PSP, BOUND = range(9)
+N_VALUES = 9
+# Rows of Workspace.suspects: a neuron's number among the suspects of this window, or -1; the suspects; the place of
+# the first arrival of each suspect.
+NUMBER, SUSPECT, FIRST = range(3)
+# Rows of Workspace.sorted: time left to the end of the window and weight of one neuron's arrivals, the earliest first.
+LEFT, WEIGHT = range(2)
+# Rows of Workspace.chunk: time left, then the responses of I and V to the arrivals of one chunk.
+TO_I, TO_V = 1, 2
+# Places in Workspace.size: suspects, arrivals of this window, spikes on the tape, spikes that the sample may reach.
+N_SUSPECTS, N_EVENTS, N_SPIKES, MOST_SPIKES = range(4)
 
 
-class Arrivals(NamedTuple):
-    """Arrivals of one population in one window.
+class Workspace(NamedTuple):
+    """The buffers of one thread beside its queue; the row names above say what is where."""
 
-    Single arrivals: time left to the end of the window, weight times count, state neuron. Row arrivals of dense
-    connections, at one instant: time left, row, count, connection. ``size``: number of each.
-    """
-
-    left: np.ndarray
-    weight: np.ndarray
-    target: np.ndarray
-    row_left: np.ndarray
-    row: np.ndarray
-    row_count: np.ndarray
-    row_conn: np.ndarray
-    size: np.ndarray
+    values: np.ndarray  # (9, n_state)
+    suspects: np.ndarray  # (3, n_state)
+    chunk: np.ndarray  # (3, CHUNK)
+    sorted: np.ndarray  # (2, capacity)
+    size: np.ndarray  # (4,)
+    tape: np.ndarray  # SPIKE
 
 
-class State(NamedTuple):
-    """Per state neuron: V, I; arrivals summed to the window's end; the flow over a window; scratch for walks."""
-
-    v: np.ndarray
-    i: np.ndarray
-    dv: np.ndarray
-    di: np.ndarray
-    positive: np.ndarray
-    decay_v: np.ndarray
-    decay_i: np.ndarray
-    psp: np.ndarray
-    bound: np.ndarray
-    suspect: np.ndarray
-    suspects: np.ndarray
-
-
-@kernel
-def make_state(n):
-    """State arrays for n neurons."""
-    rows = np.zeros((9, n))
-    return State(
-        rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7], rows[8],
-        np.full(n, -1, np.int64), np.empty(n, np.int64),
-    )  # fmt: skip
+def make_workspace(n_state, capacity):
+    """Buffers for ``n_state`` neurons with room for ``capacity`` spikes, and arrivals of one neuron in one window."""
+    return Workspace(
+        np.zeros((N_VALUES, n_state)),
+        np.zeros((3, n_state), np.int64),
+        np.zeros((3, CHUNK)),
+        np.zeros((2, capacity)),
+        np.zeros(4, np.int64),
+        np.zeros(capacity, SPIKE),
+    )
 
 
 @kernel
-def make_arrivals(capacity):
-    """Buffers with room for ``capacity`` arrivals before they grow."""
-    return Arrivals(
-        np.empty(capacity), np.empty(capacity), np.empty(capacity, np.int32), np.empty(capacity),
-        np.empty(capacity, np.int64), np.empty(capacity), np.empty(capacity, np.int64), np.zeros(2, np.int64),
-    )  # fmt: skip
-
-
-@kernel
-def set_window(net, state, length):
+def set_window(net, work, length):
     """Flow constants of every neuron over a window of ``length`` ms."""
-    for j in range(state.v.size):
-        tau_mem, tau_syn = net.tau_mem[j], net.tau_syn[j]
-        state.decay_v[j] = math.exp(-length / tau_mem)
-        state.psp[j], state.decay_i[j] = flow(0.0, 1.0, length, tau_mem, tau_syn)
-        state.bound[j] = psp_bound(length, tau_mem, tau_syn)
+    values = work.values
+    for j in range(net.neurons.size):
+        tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
+        values[DECAY_V, j] = math.exp(-length / tau_mem)
+        values[PSP, j], values[DECAY_I, j] = flow(0.0, 1.0, length, tau_mem, tau_syn)
+        values[BOUND, j] = psp_bound(length, tau_mem, tau_syn)
 
 
 @kernel
-def _room_for_single(a, extra):
-    needed = a.size[0] + extra
-    if needed <= a.left.size:
-        return a
-    room = max(2 * a.left.size, needed)
-    return Arrivals(
-        larger(a.left, room), larger(a.weight, room), larger(a.target, room),
-        a.row_left, a.row, a.row_count, a.row_conn, a.size,
-    )  # fmt: skip
+def sum_chunk(net, queue, work, place, n, k):
+    """Add the effect of n events on the end of the window; ``k``: the table of their targets, -1 if each has its own.
 
-
-@kernel
-def _room_for_row(a):
-    if a.size[1] < a.row.size:
-        return a
-    room = 2 * a.row.size
-    return Arrivals(
-        a.left, a.weight, a.target,
-        larger(a.row_left, room), larger(a.row, room), larger(a.row_count, room), larger(a.row_conn, room), a.size,
-    )  # fmt: skip
-
-
-@kernel
-def _take_run(net, arrivals, first, last, spike):
-    """Copy synapses first..last of a row whose spike has (time, count, end of window) to the single arrivals."""
-    time, count, end = spike
-    arrivals = _room_for_single(arrivals, last - first)
-    at = arrivals.size[0]
-    left, weight, target = arrivals.left, arrivals.weight, arrivals.target
-    for s in range(last - first):
-        left[at + s] = end - (time + net.delay[first + s])
-        weight[at + s] = net.weight[first + s] * count
-        target[at + s] = net.target[first + s]
-    arrivals.size[0] = at + last - first
-    return arrivals
-
-
-@kernel
-def _take_row(net, arrivals, conn, row, left, count):
-    """Note the arrival of a row whose synapses share one delay."""
-    if net.dense[conn]:
-        arrivals = _room_for_row(arrivals)
-        at = arrivals.size[1]
-        arrivals.row_left[at], arrivals.row[at] = left, row
-        arrivals.row_count[at], arrivals.row_conn[at] = count, conn
-        arrivals.size[1] = at + 1
-        return arrivals
-    first, last = net.row_ptr[row], net.row_ptr[row + 1]
-    arrivals = _room_for_single(arrivals, last - first)
-    at = arrivals.size[0]
-    for s in range(last - first):
-        arrivals.left[at + s] = left
-        arrivals.weight[at + s] = net.weight[first + s] * count
-        arrivals.target[at + s] = net.target[first + s]
-    arrivals.size[0] = at + last - first
-    return arrivals
-
-
-@kernel
-def collect(net, queue, arrivals, pop, window, end):
-    """Take the arrivals of one population in one window off the queue; returns (arrivals, synaptic events)."""
-    arrivals.size[:] = 0
-    n_conns = net.first_row.size
-    rows_events = 0
-    for c in range(net.in_ptr[pop], net.in_ptr[pop + 1]):
-        conn = net.in_conn[c]
-        bucket = (window & net.ring_mask) * n_conns + conn
-        entry = queue.head[bucket]
-        queue.head[bucket] = -1
-        while entry >= 0:
-            following = queue.next[entry]
-            time, row, count = queue.time[entry], queue.row[entry], queue.count[entry]
-            if not net.per_synapse[conn]:
-                arrivals = _take_row(net, arrivals, conn, row, end - (time + net.row_delay[row]), count)
-                rows_events += (net.row_ptr[row + 1] - net.row_ptr[row]) if net.dense[conn] else 0
-                release(queue, entry)
-            else:
-                first, stop = queue.cursor[entry], net.row_ptr[row + 1]
-                last = first
-                while last < stop and time + net.delay[last] < end:
-                    last += 1
-                arrivals = _take_run(net, arrivals, first, last, (time, count, end))
-                if last < stop and time + net.delay[last] < net.duration:
-                    queue.cursor[entry] = last
-                    later = np.int64((time + net.delay[last]) / net.h) & net.ring_mask
-                    append(queue, later * n_conns + conn, entry)
-                else:
-                    release(queue, entry)
-            entry = following
-    return arrivals, arrivals.size[0] + rows_events
-
-
-@kernel
-def _sum_single(net, state, arrivals, pop):
-    """Add each single arrival's effect on the end of the window, and the positive weights for the bound."""
-    dv, di, positive = state.dv, state.di, state.positive
-    table = net.series[net.series_of[net.pop_start[pop]]]
-    uniform = net.pop_uniform[pop]
-    for e in range(arrivals.size[0]):
-        j, w, x = arrivals.target[e], arrivals.weight[e], arrivals.left[e]
-        if not uniform:
-            table = net.series[net.series_of[j]]
-        dv[j] += w * polynomial(table, 1, x)
-        di[j] += w * polynomial(table, 0, x)
+    ``place``: (first event, end of the window).
+    """
+    first, end = place
+    left, to_i, to_v = work.chunk[LEFT], work.chunk[TO_I], work.chunk[TO_V]
+    dv, di, positive = work.values[DV], work.values[DI], work.values[POSITIVE]
+    for e in range(n):
+        left[e] = end - queue.events[first + e].time
+    if k >= 0:
+        # this loop runs on vectors: keep look-ups out of it
+        series_i, series_v = coefficients(net.series, k, 0), coefficients(net.series, k, 1)
+        for e in range(n):
+            to_i[e], to_v[e] = horner(series_i, left[e]), horner(series_v, left[e])
+    else:
+        for e in range(n):
+            own = net.neurons[queue.events[first + e].target].series
+            to_i[e], to_v[e] = polynomial(net.series, own, 0, left[e]), polynomial(net.series, own, 1, left[e])
+    for e in range(n):
+        j, w = queue.events[first + e].target, queue.events[first + e].weight
+        dv[j] += w * to_v[e]
+        di[j] += w * to_i[e]
         positive[j] += max(w, 0.0)
 
 
 @kernel
-def _sum_row(net, state, pop, row, left, count):
-    """Add the simultaneous arrivals of a dense row."""
-    start, stop, first = net.pop_start[pop], net.pop_start[pop + 1], net.row_ptr[row]
-    dv, di, positive = state.dv[start:stop], state.di[start:stop], state.positive[start:stop]
-    weight = net.weight[first : first + stop - start]
-    if net.pop_uniform[pop]:
-        table = net.series[net.series_of[start]]
-        to_v, to_i = count * polynomial(table, 1, left), count * polynomial(table, 0, left)
+def sum_row(net, work, pop, left, arrival):
+    """Add the simultaneous arrivals of a dense row, ``left`` ms before the end of the window."""
+    start, stop, first = net.pops[pop].start, net.pops[pop].stop, net.row_ptr[arrival.row]
+    dv, di = work.values[DV, start:stop], work.values[DI, start:stop]
+    positive, weight = work.values[POSITIVE, start:stop], net.weight[first : first + stop - start]
+    count, k, uniform = arrival.count, net.neurons[start].series, net.pops[pop].uniform
+    to_v, to_i = count * polynomial(net.series, k, 1, left), count * polynomial(net.series, k, 0, left)
+    if uniform:
         for j in range(weight.size):
             dv[j] += weight[j] * to_v
             di[j] += weight[j] * to_i
             positive[j] += max(weight[j], 0.0) * count
         return
     for j in range(weight.size):
-        table = net.series[net.series_of[start + j]]
-        dv[j] += weight[j] * count * polynomial(table, 1, left)
-        di[j] += weight[j] * count * polynomial(table, 0, left)
+        k = net.neurons[start + j].series
+        dv[j] += weight[j] * count * polynomial(net.series, k, 1, left)
+        di[j] += weight[j] * count * polynomial(net.series, k, 0, left)
         positive[j] += max(weight[j], 0.0) * count
 
 
 @kernel
-def _clean(x):
+def sum_arrivals(net, queue, work, pop, bucket, end):
+    """Add each arrival's effect on the end of the window, and the positive weights for the bound; count them."""
+    chunk, n_events = queue.buckets[FIRST_CHUNK, bucket], 0
+    k = net.neurons[net.pops[pop].start].series if net.pops[pop].uniform else -1
+    while chunk >= 0:
+        n = events_in(queue, bucket, chunk)
+        sum_chunk(net, queue, work, (chunk * CHUNK, end), n, k)
+        n_events += n
+        chunk = queue.next_chunk[chunk]
+    item = queue.buckets[FIRST_ROW, bucket]
+    while item >= 0:
+        arrival = queue.rows[item]
+        sum_row(net, work, pop, end - arrival.time, arrival)
+        n_events += net.pops[pop].stop - net.pops[pop].start
+        item = arrival.next
+    work.size[N_EVENTS] = n_events
+
+
+@kernel
+def clean(x):
+    """x, or zero in place of a number too small to matter."""
     return x if abs(x) > NEGLIGIBLE else 0.0
 
 
 @kernel
-def screen(net, state, pop, maximum):
-    """Advance each neuron that surely stays below its threshold (or its maximum so far); return how many are left."""
-    v, i, dv, di, positive = state.v, state.i, state.dv, state.di, state.positive
-    n_suspects = 0
-    kind = net.pop_kind[pop]
-    for j in range(net.pop_start[pop], net.pop_start[pop + 1]):
+def screen(net, work, pop, maximum):
+    """Advance each neuron that surely stays below its threshold (or its maximum so far); note the others."""
+    v, i, dv, di = work.values[V], work.values[I], work.values[DV], work.values[DI]
+    positive, bound = work.values[POSITIVE], work.values[BOUND]
+    decay_v, decay_i, psp = work.values[DECAY_V], work.values[DECAY_I], work.values[PSP]
+    n_suspects, kind = 0, net.pops[pop].kind
+    for j in range(net.pops[pop].start, net.pops[pop].stop):
         drive = max(i[j], 0.0) + positive[j]
-        highest = max(v[j], 0.0) + drive * state.bound[j]
-        limit = maximum[j] if kind == READOUT_MAXIMUM else net.threshold[j] * BOUND_SAFETY
+        highest = max(v[j], 0.0) + drive * bound[j]
+        limit = maximum[j] if kind == READOUT_MAXIMUM else net.neurons[j].threshold * BOUND_SAFETY
         # a spike also needs I above threshold; a new maximum needs only V
-        if highest <= limit or (kind == LIF and drive <= net.threshold[j] * BOUND_SAFETY):
-            v[j] = _clean(v[j] * state.decay_v[j] + i[j] * state.psp[j] + dv[j])
-            i[j] = _clean(i[j] * state.decay_i[j] + di[j])
+        if highest <= limit or (kind == LIF and drive <= limit):
+            v[j] = clean(v[j] * decay_v[j] + i[j] * psp[j] + dv[j])
+            i[j] = clean(i[j] * decay_i[j] + di[j])
         else:
-            state.suspects[n_suspects] = j
-            state.suspect[j] = n_suspects
+            work.suspects[SUSPECT, n_suspects] = j
+            work.suspects[NUMBER, j] = n_suspects
             n_suspects += 1
         dv[j], di[j], positive[j] = 0.0, 0.0, 0.0
-    return n_suspects
+    work.size[N_SUSPECTS] = n_suspects
 
 
 @kernel
-def chain(state, arrivals, n_suspects):
-    """Link the single arrivals of each suspect in their order; returns (head per suspect, next per arrival)."""
-    head = np.full(n_suspects, -1, np.int64)
-    following = np.empty(arrivals.size[0], np.int64)
-    for e in range(arrivals.size[0] - 1, -1, -1):
-        slot = state.suspect[arrivals.target[e]]
-        if slot >= 0:
-            following[e] = head[slot]
-            head[slot] = e
-    return head, following
+def chain(queue, work, bucket):
+    """Link the events of each suspect, the last pushed first."""
+    for number in range(work.size[N_SUSPECTS]):
+        work.suspects[FIRST, number] = -1
+    chunk = queue.buckets[FIRST_CHUNK, bucket]
+    while chunk >= 0:
+        first = chunk * CHUNK
+        for place in range(first, first + events_in(queue, bucket, chunk)):
+            number = work.suspects[NUMBER, queue.events[place].target]
+            if number >= 0:
+                queue.events[place].next = work.suspects[FIRST, number]
+                work.suspects[FIRST, number] = place
+        chunk = queue.next_chunk[chunk]
 
 
 @kernel
-def gather(net, arrivals, j, links, left, weight):
-    """Copy the arrivals of neuron j, the earliest first, to ``left`` and ``weight``; returns their number."""
-    e, following = links
-    n = 0
-    while e >= 0:
-        left[n], weight[n] = arrivals.left[e], arrivals.weight[e]
+def insert(work, n, left, weight):
+    """Insert an arrival among the n sorted ones, in front of those of the same time; returns False for no room."""
+    lefts, weights = work.sorted[LEFT], work.sorted[WEIGHT]
+    if n == lefts.size:
+        return False
+    p = n
+    while p > 0 and lefts[p - 1] <= left:
+        lefts[p], weights[p] = lefts[p - 1], weights[p - 1]
+        p -= 1
+    lefts[p], weights[p] = left, weight
+    return True
+
+
+@kernel
+def gather(net, queue, work, number, bucket, end):
+    """Sort the arrivals of a suspect, the earliest first; returns their number, or -1 for no room.
+
+    Events come last-pushed first, so inserting in front of equals leaves equal times in the order of pushing.
+    """
+    j, place, n = work.suspects[SUSPECT, number], work.suspects[FIRST, number], 0
+    while place >= 0:
+        if not insert(work, n, end - queue.events[place].time, queue.events[place].weight):
+            return -1
         n += 1
-        e = following[e]
-    for r in range(arrivals.size[1]):
-        offset = j - net.pop_start[net.conn_target[arrivals.row_conn[r]]]
-        left[n] = arrivals.row_left[r]
-        weight[n] = net.weight[net.row_ptr[arrivals.row[r]] + offset] * arrivals.row_count[r]
+        place = queue.events[place].next
+    offset, item = j - net.pops[net.neurons[j].pop].start, queue.buckets[FIRST_ROW, bucket]
+    while item >= 0:
+        arrival = queue.rows[item]
+        if not insert(work, n, end - arrival.time, net.weight[net.row_ptr[arrival.row] + offset] * arrival.count):
+            return -1
         n += 1
-    # insertion sort: short lists, and stable, so that equal times keep one order
-    for m in range(1, n):
-        x, w, p = left[m], weight[m], m - 1
-        while p >= 0 and left[p] < x:
-            left[p + 1], weight[p + 1] = left[p], weight[p]
-            p -= 1
-        left[p + 1], weight[p + 1] = x, w
+        item = arrival.next
     return n
 
 
 @kernel
-def record(tape, n, time, neuron, slope):
-    """Write a spike to the tape, which grows when it is full; returns the tape."""
-    if n == tape.times.size:
-        tape = Tape(larger(tape.times, 2 * n), larger(tape.neurons, 2 * n), larger(tape.slopes, 2 * n))
-    tape.times[n], tape.neurons[n], tape.slopes[n] = time, neuron, slope
-    return tape
-
-
-@kernel
-def _advance(net, table, j, v, i, dt):
-    """(V, I) after dt within a window."""
-    decay_i, psp = polynomial(table, 0, dt), polynomial(table, 1, dt)
-    decay_v = decay_i + (net.tau_mem[j] / net.tau_syn[j] - 1.0) * psp
+def advance(net, j, v, i, dt):
+    """(V, I) of neuron j after dt within a window."""
+    k = net.neurons[j].series
+    decay_i, psp = polynomial(net.series, k, 0, dt), polynomial(net.series, k, 1, dt)
+    decay_v = decay_i + (net.neurons[j].tau_mem / net.neurons[j].tau_syn - 1.0) * psp
     return v * decay_v + i * psp, i * decay_i
 
 
 @kernel
-def walk_lif(net, state, j, window, arrivals, tape):
-    """Take neuron j through its sorted arrivals and record its spikes.
-
-    ``window``: (length, end); ``arrivals``: (left, weight, number); ``tape``: (tape, number of spikes, largest number).
-    Returns (tape, number of spikes, grazing contacts).
-    """
-    span, end = window
-    left, weight, n = arrivals
-    tape, n_spikes, most = tape
-    table = net.series[net.series_of[j]]
-    neuron = (net.tau_mem[j], net.tau_syn[j], net.threshold[j])
-    v, i, x, grazed, m = state.v[j], state.i[j], span, 0, 0
+def walk_lif(net, work, j, n, span, end):
+    """Take neuron j through its n sorted arrivals of a window and record its spikes; returns (status, grazing contacts)."""
+    left, weight = work.sorted[LEFT], work.sorted[WEIGHT]
+    neuron = (net.neurons[j].tau_mem, net.neurons[j].tau_syn, net.neurons[j].threshold)
+    v, i, x, grazed, m = work.values[V, j], work.values[I, j], span, 0, 0
     while True:
         until = left[m] if m < n else 0.0
-        v_end, i_end = _advance(net, table, j, v, i, x - until)
+        v_end, i_end = advance(net, j, v, i, x - until)
         outcome, t, slope = crossing(v, i, v_end, i_end, x - until, neuron)
         if outcome == FIRES:
             x = max(x - t, until)
             i, v = slope + neuron[2], 0.0
-            grazed += slope < 1e-6 * neuron[2]
+            grazed += slope < GRAZING * neuron[2]
+            at = work.size[N_SPIKES]
+            if at == work.size[MOST_SPIKES]:
+                return TOO_MANY_SPIKES, grazed
+            if at == work.tape.size:
+                return TAPE_FULL, grazed
+            slot = work.tape[at]
             # a spike belongs to the window that found it, even when rounding puts it on the window's end
-            tape = record(tape, n_spikes, min(end - x, np.nextafter(end, 0.0)), j, slope)
-            n_spikes += 1
-            if n_spikes > most:
-                break
+            slot.time, slot.neuron, slot.slope = min(end - x, end * (1.0 - 1.2e-16)), j, slope
+            work.size[N_SPIKES] = at + 1
             continue
         grazed += outcome == GRAZES
         v, i, x = v_end, i_end, until
@@ -332,24 +275,22 @@ def walk_lif(net, state, j, window, arrivals, tape):
         while m < n and left[m] == until:
             i += weight[m]
             m += 1
-    state.v[j], state.i[j] = _clean(v), _clean(i)
-    return tape, n_spikes, grazed
+    work.values[V, j], work.values[I, j] = clean(v), clean(i)
+    return OK, grazed
 
 
 @kernel
-def walk_maximum(net, state, j, window, arrivals, best):
-    """Take readout neuron j through its sorted arrivals; returns its (largest voltage, when) so far."""
-    span, end = window
-    left, weight, n = arrivals
-    maximum, when = best
-    table = net.series[net.series_of[j]]
-    v, i, x = state.v[j], state.i[j], span
+def walk_maximum(net, work, j, n, span, end, best):
+    """Take readout neuron j through its n sorted arrivals; ``best``: (largest voltage, when) of every neuron so far."""
+    left, weight = work.sorted[LEFT], work.sorted[WEIGHT]
+    maximum, when = best[0][j], best[1][j]
+    v, i, x = work.values[V, j], work.values[I, j], span
     for m in range(n + 1):
         until = left[m] if m < n else 0.0
-        v_end, i_end = _advance(net, table, j, v, i, x - until)
+        v_end, i_end = advance(net, j, v, i, x - until)
         if i > v and i_end < v_end:
-            t = min(peak_time(v, i, net.tau_mem[j], net.tau_syn[j]), x - until)
-            v_peak, _ = _advance(net, table, j, v, i, t)
+            t = min(peak_time(v, i, net.neurons[j].tau_mem, net.neurons[j].tau_syn), x - until)
+            v_peak, _ = advance(net, j, v, i, t)
             if v_peak > maximum:
                 maximum, when = v_peak, end - (x - t)
         if v_end > maximum:
@@ -357,193 +298,172 @@ def walk_maximum(net, state, j, window, arrivals, best):
         v, i, x = v_end, i_end, until
         if m < n:
             i += weight[m]
-    state.v[j], state.i[j] = _clean(v), _clean(i)
-    return maximum, when
+    work.values[V, j], work.values[I, j] = clean(v), clean(i)
+    best[0][j], best[1][j] = maximum, when
 
 
 @kernel
-def weigh_readout(net, arrivals, pop, end, weighted):
+def weigh_readout(net, queue, pop, bucket, weighted):
     """Add w e^{-decay_rate s} of every arrival of a readout population to ``weighted``."""
-    rate, start = net.decay_rate[pop], net.pop_start[pop]
-    for e in range(arrivals.size[0]):
-        weighted[arrivals.target[e]] += arrivals.weight[e] * math.exp(-rate * (end - arrivals.left[e]))
-    for r in range(arrivals.size[1]):
-        factor = arrivals.row_count[r] * math.exp(-rate * (end - arrivals.row_left[r]))
-        first = net.row_ptr[arrivals.row[r]]
-        for j in range(net.pop_start[pop + 1] - start):
+    rate, start = net.pops[pop].decay_rate, net.pops[pop].start
+    chunk = queue.buckets[FIRST_CHUNK, bucket]
+    while chunk >= 0:
+        for place in range(chunk * CHUNK, chunk * CHUNK + events_in(queue, bucket, chunk)):
+            event = queue.events[place]
+            weighted[event.target] += event.weight * math.exp(-rate * event.time)
+        chunk = queue.next_chunk[chunk]
+    item = queue.buckets[FIRST_ROW, bucket]
+    while item >= 0:
+        arrival = queue.rows[item]
+        factor, first = arrival.count * math.exp(-rate * arrival.time), net.row_ptr[arrival.row]
+        for j in range(net.pops[pop].stop - start):
             weighted[start + j] += net.weight[first + j] * factor
+        item = arrival.next
 
 
 @kernel
-def is_quiet(net, state):
+def is_quiet(net, work):
     """True when no neuron can fire without a new arrival: none has a current above threshold."""
-    for j in range(state.i.size):
-        if state.i[j] > net.threshold[j]:
+    for j in range(net.neurons.size):
+        if work.values[I, j] > net.neurons[j].threshold:
             return False
     return True
 
 
 @kernel
-def leap(net, state, readings, begin, end):
-    """Cross a silence from ``begin`` to ``end`` in one step; ``readings``: (maximum, when) of this sample."""
-    maximum, when = readings
-    for pop in range(net.pop_kind.size):
-        for j in range(net.pop_start[pop], net.pop_start[pop + 1]):
-            v, i, tau_mem, tau_syn = state.v[j], state.i[j], net.tau_mem[j], net.tau_syn[j]
-            if net.pop_kind[pop] == READOUT_MAXIMUM and i > v:
-                t = min(peak_time(v, i, tau_mem, tau_syn), end - begin)
-                v_peak, _ = flow(v, i, t, tau_mem, tau_syn)
-                if v_peak > maximum[j]:
-                    maximum[j], when[j] = v_peak, begin + t
-            v, i = flow(v, i, end - begin, tau_mem, tau_syn)
-            state.v[j], state.i[j] = _clean(v), _clean(i)
+def leap(net, work, best, begin, end):
+    """Cross a silence from ``begin`` to ``end`` in one step; ``best`` as in `walk_maximum`."""
+    for j in range(net.neurons.size):
+        v, i, tau_mem, tau_syn = work.values[V, j], work.values[I, j], net.neurons[j].tau_mem, net.neurons[j].tau_syn
+        if net.pops[net.neurons[j].pop].kind == READOUT_MAXIMUM and i > v:
+            t = min(peak_time(v, i, tau_mem, tau_syn), end - begin)
+            v_peak, _ = flow(v, i, t, tau_mem, tau_syn)
+            if v_peak > best[0][j]:
+                best[0][j], best[1][j] = v_peak, begin + t
+        v, i = flow(v, i, end - begin, tau_mem, tau_syn)
+        work.values[V, j], work.values[I, j] = clean(v), clean(i)
 
 
 @kernel
-def walk_suspects(net, state, arrivals, window, tape, best):
-    """Walk every suspect of the window just screened; returns (tape, number of spikes, grazing contacts).
+def walk_suspects(net, queue, work, place, best):
+    """Walk every suspect of the window just screened; returns (status, grazing contacts).
 
-    ``window``: (population, number of suspects, length, end); ``best``: (maximum, when) of the readouts.
+    ``place``: (population, bucket, length and end of the window).
     """
-    pop, n_suspects, span, end = window
-    tape, n_spikes, most = tape
-    head, following = chain(state, arrivals, n_suspects)
-    room = arrivals.size[0] + arrivals.size[1]
-    left, weight = np.empty(room), np.empty(room)
-    grazed = 0
-    for slot in range(n_suspects):
-        j = state.suspects[slot]
-        state.suspect[j] = -1
-        n = gather(net, arrivals, j, (head[slot], following), left, weight)
-        if net.pop_kind[pop] == LIF:
-            if n_spikes <= most:
-                tape, n_spikes, more = walk_lif(
-                    net, state, j, (span, end), (left, weight, n), (tape, n_spikes, most)
-                )
-                grazed += more
+    pop, bucket, span, end = place
+    chain(queue, work, bucket)
+    grazed, kind = 0, net.pops[pop].kind
+    for number in range(work.size[N_SUSPECTS]):
+        j = work.suspects[SUSPECT, number]
+        work.suspects[NUMBER, j] = -1
+        n = gather(net, queue, work, number, bucket, end)
+        if n < 0:
+            return ARRIVALS_FULL, grazed
+        if kind == LIF:
+            status, more = walk_lif(net, work, j, n, span, end)
+            grazed += more
+            if status != OK:
+                return status, grazed
         else:
-            best[0][j], best[1][j] = walk_maximum(
-                net, state, j, (span, end), (left, weight, n), (best[0][j], best[1][j])
-            )
-    return tape, n_spikes, grazed
+            walk_maximum(net, work, j, n, span, end, best)
+    return OK, grazed
 
 
 @kernel
-def _send(net, queue, tape, pop, first, last):
-    """Send spikes first..last of the tape down every connection of their population; returns the queue."""
-    start = net.pop_start[pop]
-    for n in range(first, last):
-        for c in range(net.out_ptr[pop], net.out_ptr[pop + 1]):
-            queue = activate(net, queue, net.out_conn[c], tape.neurons[n] - start, tape.times[n], 1.0)
-    return queue
+def run_population(net, queue, work, place, outputs, counters):
+    """Take one population through one window and send its spikes; returns a status.
 
-
-@kernel
-def _send_inputs(net, queue, spikes, at, last, end):
-    """Send the input spikes before ``end``; returns (queue, next input spike)."""
-    while at < last and spikes.times[at] < end:
-        source = spikes.sources[at]
-        pop = net.source_pop[source]
-        for c in range(net.out_ptr[pop], net.out_ptr[pop + 1]):
-            queue = activate(
-                net, queue, net.out_conn[c], net.source_local[source], spikes.times[at], spikes.counts[at]
-            )
-        at += 1
-    return queue, at
-
-
-@kernel
-def run_population(net, state, arrivals, window, tape, readings):
-    """Sum the collected arrivals of a population, screen it and walk the suspects.
-
-    ``window``: (population, length, end); ``readings``: (weighted, maximum, when) of this sample. Returns
-    (tape, number of spikes, suspects, grazing contacts).
+    ``place``: (population, bucket, length and end of the window); ``outputs``: (weighted, maximum, when) of the sample.
     """
-    pop, span, end = window
-    weighted, maximum, when = readings
-    _sum_single(net, state, arrivals, pop)
-    for r in range(arrivals.size[1]):
-        _sum_row(net, state, pop, arrivals.row[r], arrivals.row_left[r], arrivals.row_count[r])
-    if net.pop_kind[pop] != LIF:
-        weigh_readout(net, arrivals, pop, end, weighted)
-    n_suspects = screen(net, state, pop, maximum)
-    if n_suspects == 0:
-        return tape[0], tape[1], 0, 0
-    new_tape, n_spikes, grazed = walk_suspects(
-        net, state, arrivals, (pop, n_suspects, span, end), tape, (maximum, when)
-    )
-    return new_tape, n_spikes, n_suspects, grazed
+    pop, bucket, _, end = place
+    weighted, maximum, when = outputs
+    start, stop, kind = net.pops[pop].start, net.pops[pop].stop, net.pops[pop].kind
+    sum_arrivals(net, queue, work, pop, bucket, end)
+    if kind != LIF:
+        weigh_readout(net, queue, pop, bucket, weighted)
+    screen(net, work, pop, maximum)
+    before, n_suspects = work.size[N_SPIKES], work.size[N_SUSPECTS]
+    counters[EVENTS] += work.size[N_EVENTS]
+    counters[WALKED] += n_suspects
+    counters[SCREENED] += stop - start - n_suspects
+    if n_suspects > 0:
+        status, grazed = walk_suspects(net, queue, work, place, (maximum, when))
+        counters[GRAZED] += grazed
+        if status != OK:
+            return status
+    release(queue, bucket)
+    for n in range(before, work.size[N_SPIKES]):
+        if not activate(net, queue, pop, work.tape[n].neuron - start, work.tape[n].time, 1.0):
+            return QUEUE_FULL
+    return OK
 
 
 @kernel
-def forward_sample(net, spikes, sample, workspace, tape, outputs):
-    """Simulate one sample.
-
-    ``workspace``: (state, queue, arrivals); ``tape``: (tape, spikes so far, largest number); ``outputs``:
-    (Readings, counters) whose row ``sample`` is filled. Returns (status, tape, number of spikes, queue, arrivals).
-    """
-    state, queue, arrivals = workspace
-    tape, n_spikes, most = tape
-    readings, counters = outputs[0], outputs[1][sample]
-    best = (readings.maximum[sample], readings.maximum_time[sample])
+def begin_sample(net, queue, work):
+    """Put every neuron to rest and empty the queue."""
     clear(queue)
-    state.v[:], state.i[:] = 0.0, 0.0
-    set_window(net, state, net.h)
-    at, last = spikes.offsets[sample], spikes.offsets[sample + 1]
+    for j in range(net.neurons.size):
+        for row in (V, I, DV, DI, POSITIVE):
+            work.values[row, j] = 0.0
+        work.suspects[NUMBER, j] = -1
+    set_window(net, work, net.h)
+
+
+@kernel
+def forward_sample(net, spikes, queue, work, outputs, counters):
+    """Simulate one sample; ``spikes``: (input spikes, first, last), ``outputs``: its readings. Returns a status."""
+    events, at, last = spikes
+    best = (outputs[MAXIMUM], outputs[MAXIMUM_TIME])
+    begin_sample(net, queue, work)
     window = 0
     while window < net.n_windows:
         begin, end = window * net.h, min((window + 1) * net.h, net.duration)
-        if queue.use[LIVE] == 0 and (at == last or spikes.times[at] >= end) and is_quiet(net, state):
-            target = net.n_windows
-            if at < last and spikes.times[at] < net.duration:
-                target = np.int64(spikes.times[at] / net.h)
-            leap(net, state, best, begin, min(target * net.h, net.duration))
-            window = target
+        if queue.use[LIVE] == 0 and (at == last or events[at].time >= end) and is_quiet(net, work):
+            later = net.n_windows
+            if at < last and events[at].time < net.duration:
+                later = np.int64(events[at].time / net.h)
+            leap(net, work, best, begin, min(later * net.h, net.duration))
+            window = later
             continue
         if end - begin != net.h:
-            set_window(net, state, end - begin)
-        queue, at = _send_inputs(net, queue, spikes, at, last, end)
-        for pop in range(net.pop_kind.size):
-            arrivals, events = collect(net, queue, arrivals, pop, window, end)
-            before = n_spikes
-            tape, n_spikes, walked, grazed = run_population(
-                net, state, arrivals, (pop, end - begin, end), (tape, n_spikes, most),
-                (readings.weighted[sample], best[0], best[1]),
-            )  # fmt: skip
-            queue = _send(net, queue, tape, pop, before, n_spikes)
-            counters[EVENTS] += events
-            counters[WALKED] += walked
-            counters[SCREENED] += net.pop_start[pop + 1] - net.pop_start[pop] - walked
-            counters[GRAZED] += grazed
-            if n_spikes > most:
-                return TOO_MANY_SPIKES, tape, n_spikes, queue, arrivals
+            set_window(net, work, end - begin)
+        while at < last and events[at].time < end:
+            source = net.sources[events[at].source]
+            if not activate(net, queue, source.pop, source.local, events[at].time, events[at].count):
+                return QUEUE_FULL
+            at += 1
+        for pop in range(net.n_pops):
+            place = (pop, (window & net.ring_mask) * net.n_pops + pop, end - begin, end)
+            status = run_population(net, queue, work, place, (outputs[WEIGHTED], best[0], best[1]), counters)
+            if status != OK:
+                return status
         window += 1
     counters[AFTER_END] = last - at
-    readings.voltage[sample], readings.current[sample] = state.v, state.i
-    return OK, tape, n_spikes, queue, arrivals
+    for j in range(net.neurons.size):
+        outputs[VOLTAGE, j], outputs[CURRENT, j] = work.values[V, j], work.values[I, j]
+    return OK
 
 
-@kernel
-def forward_shard(net, spikes, samples, limits, outputs):
-    """Simulate samples first..last one after the other.
+@entry
+def forward_shard(net, spikes, samples, workspace, outputs, ends):
+    """Simulate samples first..last one after the other until one does not end well.
 
-    ``samples``: (first, last); ``limits``: (most spikes of a sample, initial capacity of every buffer); ``outputs``:
-    (Readings, counters). Returns (status, Tape, spikes up to the end of each sample); on a status other than OK the
-    last entry belongs to the sample that failed.
+    ``samples``: (first, last, largest number of spikes of a sample); ``workspace``: (Queue, Workspace), whose tape
+    already holds ``size[N_SPIKES]`` spikes of earlier samples; ``outputs``: (readings (n_samples, 5, n_state), counters
+    (n_samples, 5)), zero on entry; ``ends`` (n_samples,) receives the spikes on the tape after each sample. Returns
+    (status, number of the sample that did not end well, or last).
     """
-    first, last = samples
-    most, capacity = limits
-    state = make_state(net.tau_mem.size)
-    queue = make_queue((net.ring_mask + 1) * net.first_row.size, capacity)
-    arrivals = make_arrivals(capacity)
-    tape = Tape(np.empty(capacity), np.empty(capacity, np.int32), np.empty(capacity))
-    ends = np.zeros(last - first, np.int64)
-    n_spikes = 0
+    first, last, most = samples
+    queue, work = workspace
+    readings, counters = outputs
     for sample in range(first, last):
-        status, tape, n_spikes, queue, arrivals = forward_sample(
-            net, spikes, sample, (state, queue, arrivals), (tape, n_spikes, n_spikes + most), outputs
-        )
-        ends[sample - first] = n_spikes
+        before = work.size[N_SPIKES]
+        work.size[MOST_SPIKES] = before + most
+        mine = (spikes.events, spikes.offsets[sample], spikes.offsets[sample + 1])
+        status = forward_sample(net, mine, queue, work, readings[sample], counters[sample])
         if status != OK:
-            return status, Tape(tape.times[:n_spikes], tape.neurons[:n_spikes], tape.slopes[:n_spikes]), ends
-    return OK, Tape(tape.times[:n_spikes], tape.neurons[:n_spikes], tape.slopes[:n_spikes]), ends
+            if status != TOO_MANY_SPIKES:
+                work.size[N_SPIKES] = before
+            return status, sample
+        ends[sample] = work.size[N_SPIKES]
+    return OK, last

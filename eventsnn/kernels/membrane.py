@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from .compile import kernel
+from .compile import entry, kernel
 
 # Within a window of length h <= TAU_FRACTION * tau the exponentials are polynomials of this degree: the first
 # omitted term is (1/8)^11 / 11! = 3e-18 of the leading one, below the rounding of float64.
@@ -80,7 +80,7 @@ def double_psp(x, tau_one, tau_two):
     return 0.5 * x * x * math.exp(-x / tau_one) * total
 
 
-@kernel
+@entry
 def window_series(tau_mem, tau_syn):
     """Taylor coefficients in t, shape (4, DEGREE + 1), of the four functions that a window needs.
 
@@ -97,8 +97,23 @@ def window_series(tau_mem, tau_syn):
     return s
 
 
-@kernel(inline=True)
-def polynomial(c, row, x):
-    """Horner's rule, degree 10, for one row of a coefficient table."""
-    high = c[row, 6] + x * (c[row, 7] + x * (c[row, 8] + x * (c[row, 9] + x * c[row, 10])))
-    return c[row, 0] + x * (c[row, 1] + x * (c[row, 2] + x * (c[row, 3] + x * (c[row, 4] + x * (c[row, 5] + x * high)))))
+@kernel
+def coefficients(series, k, row):
+    """One row of table k as a tuple, for loops that should not read it again."""
+    return (
+        series[k, row, 0], series[k, row, 1], series[k, row, 2], series[k, row, 3], series[k, row, 4], series[k, row, 5],
+        series[k, row, 6], series[k, row, 7], series[k, row, 8], series[k, row, 9], series[k, row, 10],
+    )  # fmt: skip
+
+
+@kernel
+def horner(c, x):
+    """Polynomial of degree 10 with the coefficients ``c``."""
+    high = c[6] + x * (c[7] + x * (c[8] + x * (c[9] + x * c[10])))
+    return c[0] + x * (c[1] + x * (c[2] + x * (c[3] + x * (c[4] + x * (c[5] + x * high)))))
+
+
+@kernel
+def polynomial(series, k, row, x):
+    """Row ``row`` of table k of ``series`` at x: see `window_series`."""
+    return horner(coefficients(series, k, row), x)

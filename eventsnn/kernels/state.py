@@ -1,4 +1,8 @@
-"""The named tuples that kernels take: a network laid out in flat arrays, and the growing buffers of one thread."""
+"""The arrays that kernels take: a network laid out flat, spikes, the tape, readings, jumps and gradient sums.
+
+Many small arrays would make every compiled function slow to compile, so what belongs together stands in one structured
+array, whose fields kernels read by name.
+"""
 
 from typing import NamedTuple
 
@@ -6,6 +10,40 @@ import numpy as np
 
 # What a population does with its voltage.
 LIF, READOUT, READOUT_MAXIMUM = 0, 1, 2
+
+# ``links[in_first:in_last]`` are the connections into a population, ``links[out_first:out_last]`` those out of it.
+# ``uniform``: all its neurons share their time constants. ``decay_rate`` (1/ms): of the weighted voltage integral.
+POPULATION = np.dtype(
+    [(name, np.int64) for name in ("start", "stop", "kind", "uniform", "in_first", "in_last", "out_first", "out_last")]
+    + [("decay_rate", np.float64)]
+)
+# ``series``: which table of polynomial coefficients the neuron uses. The threshold of a readout is infinite.
+NEURON = np.dtype(
+    [
+        ("tau_mem", np.float64),
+        ("tau_syn", np.float64),
+        ("threshold", np.float64),
+        ("series", np.int64),
+        ("pop", np.int64),
+    ]
+)
+# ``per_synapse``: each synapse has its own delay. ``dense``: a row reaches every neuron of the target population.
+CONNECTION = np.dtype([(name, np.int64) for name in ("first_row", "per_synapse", "dense", "target")])
+SOURCE = np.dtype([("pop", np.int64), ("local", np.int64)])
+INPUT_SPIKE = np.dtype([("time", np.float64), ("count", np.float64), ("source", np.int64)])
+SPIKE = np.dtype([("time", np.float64), ("slope", np.float64), ("neuron", np.int64)])
+# ``pull``: dL/dt of the spike; ``kick``: added to lambda_V as it stands. A maximum of a readout voltage is a jump with
+# an infinite slope, so that only its kick acts.
+JUMP = np.dtype(
+    [("time", np.float64), ("slope", np.float64), ("pull", np.float64), ("kick", np.float64), ("neuron", np.int64)]
+)
+# Rows of Readings (n_samples, n_state each): the sum over arrivals of w e^{-decay_rate s}, V and I at the end, the
+# largest voltage and when it was reached.
+WEIGHTED, VOLTAGE, CURRENT, MAXIMUM, MAXIMUM_TIME = range(5)
+# Columns of the counter table, as in eventsnn.spikes.Counters.
+EVENTS, WALKED, SCREENED, GRAZED, AFTER_END = range(5)
+# Rows of Gradients.neurons.
+TAU_MEM, TAU_SYN, THRESHOLD = range(3)
 
 
 class Net(NamedTuple):
@@ -20,70 +58,31 @@ class Net(NamedTuple):
     duration: float
     n_windows: int
     ring_mask: int
-    pop_start: np.ndarray  # (n_pops + 1,) first state neuron of each population
-    pop_kind: np.ndarray  # LIF, READOUT or READOUT_MAXIMUM
-    pop_uniform: np.ndarray  # True where all neurons of the population share their time constants
-    decay_rate: np.ndarray  # (n_pops,) rate of the exponential weight of the readout integral, 1/ms
-    in_ptr: np.ndarray  # connections into population p: in_conn[in_ptr[p]:in_ptr[p + 1]]
-    in_conn: np.ndarray
-    out_ptr: np.ndarray  # connections out of a population; inputs come behind the state populations
-    out_conn: np.ndarray
-    source_pop: np.ndarray  # (n_sources,) population of each input unit
-    source_local: np.ndarray  # (n_sources,) its index there
-    tau_mem: np.ndarray  # (n_state,)
-    tau_syn: np.ndarray
-    threshold: np.ndarray  # infinite for readouts
-    series_of: np.ndarray  # (n_state,) which table of `series` a neuron uses
+    n_pops: int  # state populations; input populations follow them in ``pops``
+    pops: np.ndarray  # POPULATION
+    neurons: np.ndarray  # NEURON
+    conns: np.ndarray  # CONNECTION
+    sources: np.ndarray  # SOURCE, one per input channel
+    links: np.ndarray  # connection numbers
     series: np.ndarray  # (n_tables, 4, DEGREE + 1)
-    first_row: np.ndarray  # (n_conns,)
-    per_synapse: np.ndarray  # (n_conns,) True where each synapse has its own delay
-    dense: np.ndarray  # (n_conns,) True where a row reaches every neuron of the target population
-    conn_target: np.ndarray  # (n_conns,) target population
-    row_ptr: np.ndarray  # (n_rows + 1,)
+    row_ptr: np.ndarray  # (n_rows + 1,) synapses of row r: row_ptr[r]:row_ptr[r + 1]
     row_delay: np.ndarray  # (n_rows,) the delay of a row whose synapses share one
     target: np.ndarray  # (n_synapses,) state neuron
-    weight: np.ndarray
+    weight: np.ndarray  # (n_synapses,)
     delay: np.ndarray  # (synapses of per-synapse connections, which come first,)
 
 
 class Spikes(NamedTuple):
-    """Input spikes of all samples: sample s owns ``offsets[s]:offsets[s + 1]``, sorted by (time, source)."""
+    """Input spikes of all samples, sorted by (time, source): sample s owns ``events[offsets[s]:offsets[s + 1]]``."""
 
-    times: np.ndarray
-    sources: np.ndarray
-    counts: np.ndarray
+    events: np.ndarray  # INPUT_SPIKE
     offsets: np.ndarray
 
 
-class Tape(NamedTuple):
-    """Emitted spikes in the order (window, neuron, time)."""
-
-    times: np.ndarray
-    neurons: np.ndarray
-    slopes: np.ndarray
-
-
-class Readings(NamedTuple):
-    """What a sample leaves in its readouts: (n_samples, n_state) each."""
-
-    weighted: np.ndarray  # sum over arrivals of w e^{-decay_rate s}
-    voltage: np.ndarray  # V and I at the end
-    current: np.ndarray
-    maximum: np.ndarray
-    maximum_time: np.ndarray
-
-
 class Jumps(NamedTuple):
-    """Where the adjoint jumps: the tape, with what the loss adds to each entry, in tape order; per-sample offsets.
+    """Where the adjoint jumps: sample s owns ``entries[offsets[s]:offsets[s + 1]]``, in order (window, neuron, time)."""
 
-    A maximum of a readout voltage is an entry with an infinite slope, so that only its ``kick`` acts.
-    """
-
-    times: np.ndarray
-    neurons: np.ndarray
-    slopes: np.ndarray
-    time_cotangents: np.ndarray  # dL/dt of the spike
-    kicks: np.ndarray  # added to lambda_V as it stands
+    entries: np.ndarray  # JUMP
     offsets: np.ndarray
 
 
@@ -93,7 +92,5 @@ class Gradients(NamedTuple):
     weight: np.ndarray
     delay: np.ndarray
     row_delay: np.ndarray
-    tau_mem: np.ndarray
-    tau_syn: np.ndarray
-    threshold: np.ndarray
+    neurons: np.ndarray  # (3, n_state): tau_mem, tau_syn, threshold
     input_times: np.ndarray

@@ -1,0 +1,146 @@
+"""Braille letters: coded events, delta coding of analog sweeps, and files that are refused."""
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventsnn.data.braille import delta_events, load_braille, load_braille_analog
+from eventsnn.errors import InvalidInput, UnsafeFile
+
+LETTERS = np.array(["Space", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"])
+
+
+def coded(path, **change):
+    arrays = {
+        "times": np.array([0.2, 0.1, 0.5, 1.25], np.float32),
+        "channels": np.array([3, 23, 0, 5], np.uint8),
+        "counts": np.array([2, 0, 2], np.int32),
+        "labels": np.array([0, 26, 5], np.uint8),
+        "letters": LETTERS,
+    } | change
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    return path
+
+
+def test_events_come_back_in_ms_and_sorted(tmp_path):
+    data = load_braille(coded(tmp_path / "braille.npz"))
+    assert data.spikes.offsets.tolist() == [0, 2, 2, 4]
+    assert data.spikes.units.tolist() == [23, 3, 0, 5]
+    assert np.array_equal(data.spikes.times, np.float32([0.1, 0.2, 0.5, 1.25]).astype(float) * 1000.0)
+    assert (data.n_units, data.n_classes, data.duration) == (24, 27, 1251.0)
+    assert data.labels.tolist() == [0, 26, 5]
+    assert load_braille(tmp_path / "braille.npz", duration=1400.0).duration == 1400.0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"counts": np.array([2, 1, 2])}, "counts.*add up to 4"),
+        ({"counts": np.array([5, -1, 0])}, "counts.*add up to 4"),
+        ({"times": np.array([0.2, np.nan, 0.5, 1.0])}, r"samples\[0\].times\[1\] is .*nan"),
+        ({"channels": np.array([3, 24, 0, 5])}, "24"),
+        ({"labels": np.array([0, 27, 5])}, r"labels\[1\] is 27"),
+        ({"labels": np.array([0, 1])}, "labels"),
+        ({"letters": None}, "letters.*Found: times, channels, counts, labels"),
+    ],
+)
+def test_values_out_of_range_are_refused(tmp_path, change, message):
+    with pytest.raises(InvalidInput, match=message):
+        load_braille(coded(tmp_path / "braille.npz", **change))
+
+
+def test_pickles_are_never_loaded(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "trapped"),))
+
+    coded(tmp_path / "object.npz", times=np.array([Trap()] * 4, dtype=object))
+    (tmp_path / "pickle.npz").write_bytes(pickle.dumps(Trap()))
+    for name in ("object.npz", "pickle.npz"):
+        with pytest.raises(UnsafeFile, match=name):
+            load_braille(tmp_path / name)
+    assert not (tmp_path / "trapped").exists()
+
+
+def test_damaged_and_bloated_archives_are_refused(tmp_path):
+    image = coded(tmp_path / "braille.npz").read_bytes()
+    (tmp_path / "braille.npz").write_bytes(image[:-30])
+    with pytest.raises(UnsafeFile):
+        load_braille(tmp_path / "braille.npz")
+    with (
+        zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("times.npy", "w") as member,
+    ):
+        for _ in range(2**9 + 1):
+            member.write(bytes(2**19))
+    with pytest.raises(UnsafeFile, match="unpacks to"):
+        load_braille(tmp_path / "bomb.npz")
+
+
+def test_an_absent_file_is_explained(monkeypatch):
+    monkeypatch.delenv("EVENTSNN_DATA", raising=False)
+    with pytest.raises(InvalidInput, match="Müller-Cleve"):
+        load_braille("no_such_braille.npz")
+
+
+def test_delta_events_of_a_ramp_stand_where_the_line_crosses():
+    times, units = delta_events(np.array([[0.0, 10.0], [10.0, 10.0], [10.0, 4.0]]), 4.0, 25.0)
+    assert np.allclose(times, [10.0, 20.0, 25.0 + 25.0 * 4 / 6], rtol=1e-15)
+    assert units.tolist() == [0, 0, 3]
+
+
+@given(st.lists(st.integers(0, 255), min_size=1, max_size=40), st.sampled_from([1.0, 2.5, 5.0, 10.0]))
+def test_delta_events_follow_the_signal_to_within_the_threshold(values, threshold):
+    signal = np.array(values, dtype=float)[:, None]
+    times, units = delta_events(signal, threshold, 25.0)
+    assert (np.diff(times) >= 0).all() and set(units) <= {0, 1}
+    steps = np.where(units == 0, threshold, -threshold)
+    for frame, value in enumerate(values):
+        level = values[0] + steps[times <= frame * 25.0].sum()
+        assert abs(level - value) < threshold + 1e-9
+
+
+@pytest.mark.parametrize(("signal", "threshold"), [([[1.0]], 0.0), ([[1.0]], np.nan), ([[np.nan]], 1.0), ([1.0], 1.0)])
+def test_delta_events_refuse_other_arguments(signal, threshold):
+    with pytest.raises(InvalidInput):
+        delta_events(signal, threshold, 25.0)
+
+
+def test_analog_sweeps_are_coded(tmp_path):
+    taxels = np.full((5, 12), 100, np.uint8)
+    taxels[1, 3], taxels[4, 11] = 120, 90
+    arrays = {"taxels": taxels, "lengths": np.array([3, 2]), "labels": np.array([1, 2]), "letters": LETTERS}
+    np.savez(tmp_path / "analog.npz", **arrays)
+    data = load_braille_analog(tmp_path / "analog.npz", threshold=10)
+    assert data.spikes.offsets.tolist() == [0, 4, 5]
+    assert data.spikes.units.tolist() == [6, 6, 7, 7, 23]
+    assert data.spikes.times.tolist() == [12.5, 25.0, 37.5, 50.0, 25.0]
+    np.savez(tmp_path / "analog.npz", **(arrays | {"taxels": taxels[:, :11]}))
+    with pytest.raises(InvalidInput, match="rows of 12"):
+        load_braille_analog(tmp_path / "analog.npz", threshold=10)
+
+
+def data_file(name):
+    folder = os.environ.get("EVENTSNN_DATA")
+    if not folder or not (Path(folder) / name).is_file():
+        pytest.skip(f"{name} is not in a folder named by the environment variable EVENTSNN_DATA")
+    return name
+
+
+def test_the_coded_letters():
+    data = load_braille(data_file("braille_th10.npz"))
+    assert len(data) == 5400 and (np.bincount(data.labels) == 200).all()
+    assert 35 < data.spikes.times.size / len(data) < 50
+    assert [len(part) for part in data.split((0.7, 0.1, 0.2), seed=0)] == [3780, 540, 1080]
+
+
+def test_the_analog_letters():
+    name = data_file("braille_analog.npz")
+    sizes = [load_braille_analog(name, threshold).spikes.times.size for threshold in (2, 5, 10)]
+    assert sizes == sorted(sizes, reverse=True)

@@ -1,0 +1,183 @@
+"""Dataset: choosing, splitting, merging channels, batches."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventsnn.data.dataset import Dataset, find_file
+from eventsnn.errors import InvalidInput
+from eventsnn.spikes import SpikeBatch, SpikeTrain
+
+
+def make(n_samples=10, n_units=20, n_classes=3, n_spikes=15, seed=0):
+    rng = np.random.default_rng(seed)
+    samples = []
+    for _ in range(n_samples):
+        size = rng.integers(0, n_spikes)
+        samples.append((rng.integers(0, 40, size) / 2, rng.integers(0, n_units, size)))
+    labels = np.arange(n_samples) % n_classes
+    return Dataset(SpikeBatch.from_lists(samples), labels, n_units, n_classes, 25.0, np.arange(n_samples) % 4, "made")
+
+
+def same(first, second):
+    return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in ("times", "units", "offsets"))
+
+
+@pytest.mark.parametrize(
+    ("change", "array"),
+    [
+        ({"labels": np.array([0, 1, 3])}, "labels"),
+        ({"labels": np.array([0, -1, 1])}, "labels"),
+        ({"labels": np.array([0, 1])}, "labels"),
+        ({"labels": np.array([0.0, 1.0, 1.0])}, "labels"),
+        ({"n_units": 2}, "spikes.units"),
+        ({"duration": 0.0}, "duration"),
+        ({"duration": np.nan}, "duration"),
+        ({"groups": np.array([1, 2])}, "groups"),
+        ({"spikes": [[1.0]]}, "spikes"),
+    ],
+)
+def test_wrong_arguments_are_refused_by_name(change, array):
+    spikes = SpikeBatch.from_lists([([1.0], [0]), ([1.0, 2.0], [0, 2]), ([], [])])
+    good = {"spikes": spikes, "labels": np.array([0, 1, 2]), "n_units": 3, "n_classes": 3, "duration": 5.0}
+    Dataset(**good)
+    with pytest.raises(InvalidInput) as error:
+        Dataset(**(good | change))
+    assert error.value.array == array
+
+
+def test_a_unit_out_of_range_names_its_sample():
+    spikes = SpikeBatch.from_lists([([1.0], [0]), ([1.0, 2.0], [0, 2])])
+    with pytest.raises(InvalidInput, match="sample 1"):
+        Dataset(spikes, np.array([0, 0]), 2, 1, 5.0)
+
+
+def test_select_takes_lists_masks_and_slices_in_order():
+    data = make()
+    chosen = data.select([7, 2, 2])
+    assert chosen.labels.tolist() == [1, 2, 2] and chosen.groups.tolist() == [3, 2, 2]
+    assert np.array_equal(chosen.spikes[0].times, data.spikes[7].times)
+    assert np.array_equal(chosen.spikes[2].units, data.spikes[2].units)
+    mask = data.labels == 1
+    assert same(data.select(mask).spikes, data.select(np.flatnonzero(mask)).spikes)
+    assert same(data.select(slice(2, 5)).spikes, data.select([2, 3, 4]).spikes)
+    assert len(data.select([])) == 0 and data.select([]).n_classes == data.n_classes
+
+
+@pytest.mark.parametrize("indices", [[10], [-11], [0.5], [[1]], np.ones(3, dtype=bool)])
+def test_select_refuses_other_indices(indices):
+    with pytest.raises(InvalidInput):
+        make().select(indices)
+
+
+def test_split_by_group_parts_the_samples():
+    data = make()
+    rest, chosen = data.split_by_group([1, 3])
+    assert set(chosen.groups) == {1, 3} and set(rest.groups) == {0, 2}
+    assert len(rest) + len(chosen) == len(data)
+    rest, chosen = data.split_by_group(2)
+    assert set(chosen.groups) == {2} and 2 not in rest.groups
+
+
+def test_split_by_group_refuses_unknown_and_missing_groups():
+    data = make()
+    with pytest.raises(InvalidInput, match="9"):
+        data.split_by_group([1, 9])
+    without = Dataset(data.spikes, data.labels, data.n_units, data.n_classes, data.duration)
+    with pytest.raises(InvalidInput, match="group"):
+        without.split_by_group([1])
+
+
+@given(st.integers(1, 7), st.integers(0, 1000))
+def test_merged_channels_are_what_merging_each_train_gives(factor, seed):
+    data = make(6, seed=seed)
+    merged = data.merge_channels(factor)
+    assert merged.n_units == -(-data.n_units // factor)
+    for before, after in zip(data.spikes, merged.spikes, strict=True):
+        expected = SpikeTrain(before.times, before.units // factor).merged()
+        for name in ("times", "units", "counts"):
+            assert np.array_equal(getattr(expected, name), getattr(after, name))
+
+
+def test_equal_spikes_of_neighbouring_samples_are_not_merged():
+    spikes = SpikeBatch.from_lists([([1.0, 3.0], [0, 1]), ([3.0, 4.0], [0, 1])])
+    merged = Dataset(spikes, np.zeros(2, int), 2, 1, 5.0).merge_channels(2)
+    assert merged.spikes.offsets.tolist() == [0, 2, 4] and merged.spikes.counts.tolist() == [1.0] * 4
+
+
+def test_merging_keeps_the_number_of_spikes_and_adds_counts():
+    spikes = SpikeBatch.from_lists([([1.0, 1.0, 2.0], [0, 1, 0], [2.0, 3.0, 1.0]), ([], []), ([1.0], [1])])
+    merged = Dataset(spikes, np.zeros(3, int), 2, 1, 5.0).merge_channels(2)
+    assert merged.spikes.counts.tolist() == [5.0, 1.0, 1.0]
+    assert merged.spikes.offsets.tolist() == [0, 2, 2, 3]
+
+
+@pytest.mark.parametrize("factor", [0, -1, 1.5])
+def test_merging_refuses_other_factors(factor):
+    with pytest.raises(InvalidInput):
+        make().merge_channels(factor)
+
+
+@given(st.integers(1, 12), st.integers(0, 5), st.integers(0, 5), st.booleans())
+def test_batches_visit_every_sample_once(batch_size, seed, epoch, shuffle):
+    data = make()
+    seen = []
+    for indices, spikes, labels in data.batches(batch_size, seed, epoch, shuffle):
+        assert np.array_equal(labels, data.labels[indices])
+        assert same(spikes, data.spikes[indices])
+        seen.extend(indices)
+    assert sorted(seen) == list(range(10))
+    assert shuffle or seen == list(range(10))
+
+
+def test_the_order_is_a_function_of_seed_and_epoch():
+    data = make(100)
+    order = data.order(3, 5)
+    assert np.array_equal(order, data.order(3, 5))
+    assert not np.array_equal(order, data.order(3, 6)) and not np.array_equal(order, data.order(4, 5))
+    indices = np.concatenate([indices for indices, _, _ in data.batches(7, 3, 5)])
+    assert np.array_equal(indices, order)
+
+
+def test_the_last_batch_is_kept_or_dropped():
+    data = make()
+    assert [len(indices) for indices, _, _ in data.batches(4, 0, 0)] == [4, 4, 2]
+    assert [len(indices) for indices, _, _ in data.batches(4, 0, 0, drop_last=True)] == [4, 4]
+    with pytest.raises(InvalidInput):
+        data.batches(0, 0, 0)
+
+
+def test_split_gives_each_part_its_share_of_every_class():
+    data = make(300)
+    parts = data.split((0.7, 0.1, 0.2), seed=1)
+    assert [np.bincount(part.labels).tolist() for part in parts] == [[70] * 3, [10] * 3, [20] * 3]
+    again = data.split((0.7, 0.1, 0.2), seed=1)
+    assert all(same(one.spikes, two.spikes) for one, two in zip(parts, again, strict=True))
+    assert not same(parts[0].spikes, data.split((0.7, 0.1, 0.2), seed=2)[0].spikes)
+    lengths = np.sort(np.concatenate([np.diff(part.spikes.offsets) for part in parts]))
+    assert np.array_equal(lengths, np.sort(np.diff(data.spikes.offsets)))
+
+
+@pytest.mark.parametrize("fractions", [(0.5, 0.6), (1.5, -0.5), (0.0, 1.0), 1.0])
+def test_split_refuses_other_fractions(fractions):
+    with pytest.raises(InvalidInput):
+        make().split(fractions, 0)
+
+
+def test_a_file_is_found_by_path_or_in_the_data_folder(tmp_path, monkeypatch):
+    (tmp_path / "some.h5").write_bytes(b"x")
+    monkeypatch.delenv("EVENTSNN_DATA", raising=False)
+    assert find_file(tmp_path / "some.h5", "") == tmp_path / "some.h5"
+    with pytest.raises(InvalidInput, match="EVENTSNN_DATA"):
+        find_file("some.h5", "It is at example.org.")
+    monkeypatch.setenv("EVENTSNN_DATA", str(tmp_path))
+    assert find_file("some.h5", "") == tmp_path / "some.h5"
+    with pytest.raises(InvalidInput, match=r"It is at example\.org"):
+        find_file("other.h5", "It is at example.org.")
+
+
+def test_a_packed_file_is_named_as_such(tmp_path):
+    (tmp_path / "some.h5.xz").write_bytes(b"x")
+    with pytest.raises(InvalidInput, match="Unpack some.h5.xz"):
+        find_file(tmp_path / "some.h5.xz", "")
