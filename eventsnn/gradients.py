@@ -4,7 +4,7 @@ import numpy as np
 
 from . import compiled, reference
 from .errors import InvalidInput
-from .simulate import check_duration, forward
+from .simulation import check_duration, forward
 from .spikes import Probe
 
 
