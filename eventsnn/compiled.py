@@ -139,6 +139,7 @@ def _adjoint_workspace(net, n_jumps, with_tails):
         jump_v=np.zeros(n_jumps),
         jump_i=np.zeros(n_jumps),
         jump_tails=np.zeros((3, n_jumps if with_tails else 0)),
+        jumped=np.zeros(widest, np.int64),
     )
     return np.zeros((4, n)), ring, np.zeros((3, widest))
 

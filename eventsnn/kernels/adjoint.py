@@ -35,6 +35,7 @@ class Ring(NamedTuple):
     jump_v: np.ndarray
     jump_i: np.ndarray
     jump_tails: np.ndarray
+    jumped: np.ndarray  # scratch: arrivals of one row at targets that jumped in that window
 
 
 # Rows of the step table: the backward flow over one whole window, and the loss's pull on each readout.
@@ -126,74 +127,80 @@ def tails_at(net, ring, jumps, j, time):
 
 
 @kernel
-def _read_uniform(net, ring, run, arrival, scratch):
-    """Read the ring at every arrival of a run, as if no target had jumped; returns whether any has.
+def _read_uniform(net, ring, run, scratch, jumped):
+    """Read the ring at every arrival of a run, as if no target had jumped there; returns how many have.
 
-    All targets share their time constants. ``run``: (first synapse, number).
+    All targets share their time constants. ``run``: (first synapse, number); ``jumped`` receives the exceptions.
     """
     first, n = run
     j0 = net.target[first]
     tau_syn, ratio = net.neurons[j0].tau_syn, net.neurons[j0].tau_mem / net.neurons[j0].tau_syn
     to_i = coefficients(net.series, net.neurons[j0].series, 0)
     to_v = coefficients(net.series, net.neurons[j0].series, 1)
-    difference, current = scratch[DIFFERENCE], scratch[CURRENT]
     per_ms, h, duration = 1.0 / net.h, net.h, net.duration
     # first the arithmetic, which runs on vectors
     for s in range(n):
-        x = min(math.floor(arrival[s] * per_ms) * h + h, duration) - arrival[s]
-        current[s] = horner(to_i, x)
-        difference[s] = horner(to_v, x)
+        arrival = scratch[ARRIVAL, s]
+        x = min(math.floor(arrival * per_ms) * h + h, duration) - arrival
+        scratch[CURRENT, s], scratch[DIFFERENCE, s] = horner(to_i, x), horner(to_v, x)
     # then the look-ups
-    lambda_v, lambda_i, first_jump, target = ring.lambda_v, ring.lambda_i, ring.first, net.target[first : first + n]
-    n_state, mask, latest = net.neurons.size, net.ring_mask, NO_SPIKE
+    n_state, mask, n_jumped = net.neurons.size, net.ring_mask, 0
     for s in range(n):
-        at = (np.int64(arrival[s] * per_ms) & mask) * n_state + target[s]
-        decay_i, response = current[s], difference[s]
-        now_i = lambda_i[at] * decay_i + lambda_v[at] * response * ratio
-        difference[s] = lambda_v[at] * (decay_i + (ratio - 1.0) * response) - now_i
-        current[s] = tau_syn * now_i
-        latest = max(latest, first_jump[at])
-    return latest != NO_SPIKE
+        at = (np.int64(scratch[ARRIVAL, s] * per_ms) & mask) * n_state + net.target[first + s]
+        decay_i, response = scratch[CURRENT, s], scratch[DIFFERENCE, s]
+        lambda_v = ring.lambda_v[at]
+        now_i = ring.lambda_i[at] * decay_i + lambda_v * response * ratio
+        scratch[DIFFERENCE, s] = lambda_v * (decay_i + (ratio - 1.0) * response) - now_i
+        scratch[CURRENT, s] = tau_syn * now_i
+        jumped[n_jumped] = s
+        n_jumped += ring.first[at] != NO_SPIKE
+    return n_jumped
 
 
 @kernel
-def _read_exact(net, ring, jumps, run, arrival, scratch, only_jumped):
-    """Read the adjoint at every arrival of a run one by one, or only where the target jumped in that window."""
+def _read_exact(net, ring, jumps, first, s, scratch):
+    """Read the adjoint at arrival s of a run that starts with synapse ``first``."""
+    j = net.target[first + s]
+    lambda_v, lambda_i = adjoint_at(net, ring, jumps, j, scratch[ARRIVAL, s])
+    scratch[DIFFERENCE, s] = lambda_v - lambda_i
+    scratch[CURRENT, s] = net.neurons[j].tau_syn * lambda_i
+
+
+@kernel
+def _read_row(net, ring, jumps, run, scratch, jumped):
+    """Read the adjoint at every arrival of a run whose arrival times stand in ``scratch``."""
     first, n = run
-    for s in range(n):
-        j = net.target[first + s]
-        if only_jumped:
-            window = np.int64(arrival[s] / net.h)
-            if ring.first[(window & net.ring_mask) * net.neurons.size + j] == NO_SPIKE:
-                continue
-        lambda_v, lambda_i = adjoint_at(net, ring, jumps, j, arrival[s])
-        scratch[DIFFERENCE, s] = lambda_v - lambda_i
-        scratch[CURRENT, s] = net.neurons[j].tau_syn * lambda_i
+    if net.pops[net.neurons[net.target[first]].pop].uniform:
+        for k in range(_read_uniform(net, ring, run, scratch, jumped)):
+            _read_exact(net, ring, jumps, first, jumped[k], scratch)
+    else:
+        for s in range(n):
+            _read_exact(net, ring, jumps, first, s, scratch)
 
 
 @kernel
-def _add_drive(net, step, rate, run, arrival, scratch):
+def _add_drive(net, step, rate, run, scratch):
     """Add the particular solution C e^{-rate t} of lambda_V (and that of lambda_I) on a readout with a voltage loss."""
     first, n = run
     for s in range(n):
         j = net.target[first + s]
-        drive_v = step[DRIVE, j] * math.exp(-rate * arrival[s])
+        drive_v = step[DRIVE, j] * math.exp(-rate * scratch[ARRIVAL, s])
         drive_i = drive_v / (1.0 + rate * net.neurons[j].tau_syn)
         scratch[DIFFERENCE, s] += drive_v - drive_i
         scratch[CURRENT, s] += net.neurons[j].tau_syn * drive_i
 
 
 @kernel
-def _add_tau(net, step, ring, jumps, run, arrival, spike, gradients):
+def _add_tau(net, step, ring, jumps, run, scratch, spike, gradients):
     """Add what the arrivals of one row give to dL/dtau; ``spike``: (count, rate of the readout's loss)."""
     first, n = run
     count, rate = spike
     for s in range(n):
-        j = net.target[first + s]
+        j, arrival = net.target[first + s], scratch[ARRIVAL, s]
         tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
-        _, lambda_i = adjoint_at(net, ring, jumps, j, arrival[s])
-        _, psp_tail, current_tail = tails_at(net, ring, jumps, j, arrival[s])
-        drive_i = step[DRIVE, j] * math.exp(-rate * arrival[s]) / (1.0 + rate * tau_syn)
+        _, lambda_i = adjoint_at(net, ring, jumps, j, arrival)
+        _, psp_tail, current_tail = tails_at(net, ring, jumps, j, arrival)
+        drive_i = step[DRIVE, j] * math.exp(-rate * arrival) / (1.0 + rate * tau_syn)
         lambda_i += drive_i
         psp_tail += tau_syn * drive_i / (1.0 + rate * tau_mem)
         current_tail += tau_syn * drive_i / (1.0 + rate * tau_syn)
@@ -220,33 +227,26 @@ def row_back(net, step, ring, jumps, spike, scratch, gradients):
     n = last - first
     if n == 0:
         return 0.0
-    arrival, difference, current = scratch[ARRIVAL], scratch[DIFFERENCE], scratch[CURRENT]
+    shared = time + net.row_delay[row]
     for s in range(n):
-        arrival[s] = time + (net.delay[first + s] if per_synapse else net.row_delay[row])
-    if net.pops[pop].uniform:
-        if _read_uniform(net, ring, (first, n), arrival, scratch):
-            _read_exact(net, ring, jumps, (first, n), arrival, scratch, True)
-    else:
-        _read_exact(net, ring, jumps, (first, n), arrival, scratch, False)
+        scratch[ARRIVAL, s] = time + net.delay[first + s] if per_synapse else shared
+    _read_row(net, ring, jumps, (first, n), scratch, ring.jumped)
+    rate = net.pops[pop].decay_rate
     if net.pops[pop].kind != LIF:
-        _add_drive(net, step, net.pops[pop].decay_rate, (first, n), arrival, scratch)
+        _add_drive(net, step, rate, (first, n), scratch)
     if ring.tails.shape[1] > 0:
-        _add_tau(net, step, ring, jumps, (first, n), arrival, (count, net.pops[pop].decay_rate), gradients)
+        _add_tau(net, step, ring, jumps, (first, n), scratch, (count, rate), gradients)
     total = 0.0
-    grad_weight, weight = gradients.weight[first:last], net.weight[first:last]
     for s in range(n):
-        grad_weight[s] -= count * current[s]
+        gradients.weight[first + s] -= count * scratch[CURRENT, s]
+        scratch[DIFFERENCE, s] *= count * net.weight[first + s]
+        total += scratch[DIFFERENCE, s]
     if per_synapse:
-        grad_delay = gradients.delay[first:last]
         for s in range(n):
-            pull = weight[s] * difference[s]
-            grad_delay[s] += count * pull
-            total += pull
+            gradients.delay[first + s] += scratch[DIFFERENCE, s]
     else:
-        for s in range(n):
-            total += weight[s] * difference[s]
-        gradients.row_delay[row] += count * total
-    return count * total
+        gradients.row_delay[row] += total
+    return total
 
 
 @kernel

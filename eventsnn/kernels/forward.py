@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import Status
 from .compile import entry, kernel
 from .crossing import FIRES, GRAZES, GRAZING, crossing
-from .membrane import coefficients, flow, horner, peak_time, polynomial, psp_bound
+from .membrane import coefficients, flow, horner, peak_time, polynomial
 from .queue import CHUNK, FIRST_CHUNK, FIRST_ROW, LIVE, activate, clear, events_in, release
 from .state import (
     AFTER_END,
@@ -40,7 +40,7 @@ BOUND_SAFETY = 1.0 - 1e-9
 # Below this a state is zero: it cannot move any result, and denormal numbers would slow every window.
 NEGLIGIBLE = 1e-290
 # Rows of Workspace.values: V, I; arrivals summed to the window's end; constants of the flow over a window.
-V, I, DV, DI, POSITIVE, DECAY_V, DECAY_I, PSP, BOUND = range(9)
+V, I, DV, DI, POSITIVE, DECAY_V, DECAY_I, PSP, RISE = range(9)
 N_VALUES = 9
 # Rows of Workspace.suspects: a neuron's number among the suspects of this window, or -1; the suspects; the place of
 # the first arrival of each suspect.
@@ -84,7 +84,7 @@ def set_window(net, work, length):
         tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
         values[DECAY_V, j] = math.exp(-length / tau_mem)
         values[PSP, j], values[DECAY_I, j] = flow(0.0, 1.0, length, tau_mem, tau_syn)
-        values[BOUND, j] = psp_bound(length, tau_mem, tau_syn)
+        values[RISE, j] = length / tau_mem
 
 
 @kernel
@@ -94,24 +94,24 @@ def sum_chunk(net, queue, work, place, n, k):
     ``place``: (first event, end of the window).
     """
     first, end = place
-    left, to_i, to_v = work.chunk[LEFT], work.chunk[TO_I], work.chunk[TO_V]
-    dv, di, positive = work.values[DV], work.values[DI], work.values[POSITIVE]
+    chunk, values, events = work.chunk, work.values, queue.events
     for e in range(n):
-        left[e] = end - queue.events[first + e].time
+        chunk[LEFT, e] = end - events[first + e].time
     if k >= 0:
         # this loop runs on vectors: keep look-ups out of it
         series_i, series_v = coefficients(net.series, k, 0), coefficients(net.series, k, 1)
         for e in range(n):
-            to_i[e], to_v[e] = horner(series_i, left[e]), horner(series_v, left[e])
+            x = chunk[LEFT, e]
+            chunk[TO_I, e], chunk[TO_V, e] = horner(series_i, x), horner(series_v, x)
     else:
         for e in range(n):
-            own = net.neurons[queue.events[first + e].target].series
-            to_i[e], to_v[e] = polynomial(net.series, own, 0, left[e]), polynomial(net.series, own, 1, left[e])
+            own, x = net.neurons[events[first + e].target].series, chunk[LEFT, e]
+            chunk[TO_I, e], chunk[TO_V, e] = polynomial(net.series, own, 0, x), polynomial(net.series, own, 1, x)
     for e in range(n):
-        j, w = queue.events[first + e].target, queue.events[first + e].weight
-        dv[j] += w * to_v[e]
-        di[j] += w * to_i[e]
-        positive[j] += max(w, 0.0)
+        j, w = events[first + e].target, events[first + e].weight
+        values[DV, j] += w * chunk[TO_V, e]
+        values[DI, j] += w * chunk[TO_I, e]
+        values[POSITIVE, j] += max(w, 0.0)
 
 
 @kernel
@@ -164,12 +164,14 @@ def clean(x):
 def screen(net, work, pop, maximum):
     """Advance each neuron that surely stays below its threshold (or its maximum so far); note the others."""
     v, i, dv, di = work.values[V], work.values[I], work.values[DV], work.values[DI]
-    positive, bound = work.values[POSITIVE], work.values[BOUND]
+    positive, rise = work.values[POSITIVE], work.values[RISE]
     decay_v, decay_i, psp = work.values[DECAY_V], work.values[DECAY_I], work.values[PSP]
     n_suspects, kind = 0, net.pops[pop].kind
     for j in range(net.pops[pop].start, net.pops[pop].stop):
-        drive = max(i[j], 0.0) + positive[j]
-        highest = max(v[j], 0.0) + drive * bound[j]
+        # V stays below the response to everything positive arriving at once, which is concave until it peaks and so
+        # lies below its first tangent (docs/engine.md)
+        drive, above = max(i[j], 0.0) + positive[j], max(v[j], 0.0)
+        highest = above + max(drive - above, 0.0) * rise[j]
         limit = maximum[j] if kind == READOUT_MAXIMUM else net.neurons[j].threshold * BOUND_SAFETY
         # a spike also needs I above threshold; a new maximum needs only V
         if highest <= limit or (kind == LIF and drive <= limit):
@@ -202,14 +204,14 @@ def chain(queue, work, bucket):
 @kernel
 def insert(work, n, left, weight):
     """Insert an arrival among the n sorted ones, in front of those of the same time; returns False for no room."""
-    lefts, weights = work.sorted[LEFT], work.sorted[WEIGHT]
-    if n == lefts.size:
+    rows = work.sorted
+    if n == rows.shape[1]:
         return False
     p = n
-    while p > 0 and lefts[p - 1] <= left:
-        lefts[p], weights[p] = lefts[p - 1], weights[p - 1]
+    while p > 0 and rows[LEFT, p - 1] <= left:
+        rows[LEFT, p], rows[WEIGHT, p] = rows[LEFT, p - 1], rows[WEIGHT, p - 1]
         p -= 1
-    lefts[p], weights[p] = left, weight
+    rows[LEFT, p], rows[WEIGHT, p] = left, weight
     return True
 
 

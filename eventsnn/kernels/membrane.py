@@ -35,19 +35,6 @@ def flow(v, i, t, tau_mem, tau_syn):
 
 
 @kernel
-def psp_peak_time(tau_mem, tau_syn):
-    """Time (ms) at which `psp` is largest."""
-    r = tau_mem / tau_syn - 1.0
-    return tau_mem if r == 0.0 else tau_mem * math.log1p(r) / r
-
-
-@kernel
-def psp_bound(h, tau_mem, tau_syn):
-    """The largest value of `psp` on [0, h]."""
-    return psp(min(h, psp_peak_time(tau_mem, tau_syn)), tau_mem, tau_syn)
-
-
-@kernel
 def peak_time(v, i, tau_mem, tau_syn):
     """Time (ms) of the maximum of V that follows a rising state (i > v), or infinity if V rises for ever.
 

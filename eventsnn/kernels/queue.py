@@ -130,23 +130,30 @@ def push_row(queue, bucket, time, count, row, conn):
 def push_synapses(net, queue, pop, row, per_synapse, spike):
     """Put one event per synapse of a row into its bucket; ``spike``: (time, count). Returns False on an empty pool."""
     time, count = spike
-    first, last = net.row_ptr[row], net.row_ptr[row + 1]
     end, events = queue.buckets[END], queue.events
     per_ms, mask, n_pops, duration = 1.0 / net.h, net.ring_mask, net.n_pops, net.duration
     shared = time + net.row_delay[row]
-    for s in range(first, last):
+    # rows are sorted by delay, so a bucket's free place mostly stays in a register from one synapse to the next
+    bucket, place = -1, 0
+    for s in range(net.row_ptr[row], net.row_ptr[row + 1]):
         arrival = time + net.delay[s] if per_synapse else shared
-        if arrival >= duration:  # rows are sorted by delay
+        if arrival >= duration:
             break
-        bucket = (np.int64(arrival * per_ms) & mask) * n_pops + pop
-        place = end[bucket]
-        if place % CHUNK == 0:
+        this = (np.int64(arrival * per_ms) & mask) * n_pops + pop
+        if this != bucket:
+            if bucket >= 0:
+                end[bucket] = place
+            bucket, place = this, end[this]
+        if place & (CHUNK - 1) == 0:
+            end[bucket] = place
             place = add_chunk(queue, bucket)
             if place < 0:
                 return False
         event = events[place]
         event.time, event.weight, event.target = arrival, net.weight[s] * count, net.target[s]
-        end[bucket] = place + 1
+        place += 1
+    if bucket >= 0:
+        end[bucket] = place
     return True
 
 
