@@ -2,14 +2,18 @@
 
 import numpy as np
 
+from .buffers import give, take
 from .errors import EventStorm, Status
-from .kernels.adjoint import Ring, backward_shard
+from .kernels.adjoint import backward_shard, make_adjoint_workspace
 from .kernels.forward import N_SPIKES, forward_shard, make_workspace
 from .kernels.queue import make_queue
-from .kernels.state import CURRENT, JUMP, MAXIMUM, MAXIMUM_TIME, SPIKE, VOLTAGE, WEIGHTED, Jumps
+from .kernels.state import CURRENT, JUMP, MAXIMUM, MAXIMUM_TIME, N_READINGS, SHARE, SPIKE, VOLTAGE, WEIGHTED, Jumps
 from .layout import Layout
 from .spikes import Counters, Readout, Recording
 from .threads import map_in_order, shards
+
+# A maximum's time is known to a few roundings: this far from it, an arrival is before or after it for certain.
+NUDGE = 16 * np.finfo(float).eps
 
 
 def forward(network, parameters, inputs, run):
@@ -17,7 +21,7 @@ def forward(network, parameters, inputs, run):
     layout = Layout(network, parameters, run)
     spikes = layout.gather_inputs(inputs)
     n_samples = spikes.offsets.size - 1
-    readings = np.zeros((n_samples, 5, layout.net.neurons.size))
+    readings = np.zeros((n_samples, N_READINGS, layout.net.neurons.size))
     counters = np.zeros((n_samples, 5), np.int64)
     ranges = shards(n_samples)
     shard_tapes = map_in_order(lambda r: _run_shard(layout, spikes, r, (readings, counters)), ranges, run.n_threads)
@@ -42,22 +46,25 @@ def forward(network, parameters, inputs, run):
 
 def _run_shard(layout, spikes, samples, outputs):
     """Simulate one shard, enlarging buffers as often as it takes; returns (tape, spikes after each sample)."""
-    first, last = samples
     net, run = layout.net, layout.run
-    n_buckets = (net.ring_mask + 1) * net.n_pops
-    workspace = make_queue(n_buckets, run.capacity), make_workspace(net.neurons.size, run.capacity)
+    n_buckets, n_state = (net.ring_mask + 1) * net.n_pops, net.neurons.size
+    key = (n_buckets, n_state, run.capacity)
+    buffers = take("forward", key, lambda: (make_queue(n_buckets, run.capacity), make_workspace(n_state, run.capacity)))
+    first, last = samples
     ends, sample = np.zeros(spikes.offsets.size, np.int64), first
+    buffers[1].size[:] = 0
     while sample < last:
-        limits = (sample, last, run.max_spikes)
-        status, sample = forward_shard(net, spikes, limits, workspace, outputs, ends)
+        status, sample = forward_shard(net, spikes, (sample, last, run.max_spikes), buffers, outputs, ends)
         if status == Status.TOO_MANY_SPIKES:
             before = ends[sample - 1] if sample > first else 0
-            raise _storm(layout, sample, workspace[1].tape[before : workspace[1].size[N_SPIKES]])
+            raise _storm(layout, sample, buffers[1].tape[before : buffers[1].size[N_SPIKES]])
         if status != Status.OK:
             for output in outputs:
                 output[sample] = 0
-            workspace = _enlarged(workspace, status)
-    return workspace[1].tape[: workspace[1].size[N_SPIKES]].copy(), ends[first:last]
+            buffers = _enlarged(buffers, status)
+    tape = buffers[1].tape[: buffers[1].size[N_SPIKES]].copy()
+    give("forward", key, buffers)
+    return tape, ends[first:last]
 
 
 def _enlarged(workspace, status):
@@ -81,7 +88,7 @@ def _readout(layout, name, probe, readings):
     mine, last = readings[:, :, chosen].swapaxes(0, 1), np.exp(-rate * net.duration)
     current = tau_syn * (mine[WEIGHTED] - last * mine[CURRENT]) / (1 + rate * tau_syn)
     integral = (current - tau_mem * last * mine[VOLTAGE]) / (1 + rate * tau_mem)
-    maximum = (mine[MAXIMUM], mine[MAXIMUM_TIME]) if probe.maximum else (None, None)
+    maximum = (mine[MAXIMUM], mine[MAXIMUM_TIME], mine[SHARE]) if probe.maximum else (None, None, None)
     return Readout(integral, rate, *maximum)
 
 
@@ -109,39 +116,41 @@ def backward(network, recording, tape, cotangents, names):
     with_tails = any(name.endswith((".tau_mem", ".tau_syn")) for name in names)
     input_times = np.zeros(spikes.events.size)
 
+    key = (net.weight.size, net.delay.size, net.row_delay.size, net.neurons.size)
+
     def accumulate(samples):
-        gradients = layout.empty_gradients(input_times)
+        gradients = take("gradients", key, layout.empty_gradients)
+        for array in gradients[:-1]:
+            array[:] = 0.0
         most = int(np.diff(jumps.offsets)[slice(*samples)].max())
-        backward_shard(net, spikes, samples, jumps, drive, _adjoint_workspace(net, most, with_tails), gradients)
+        mine = gradients._replace(input_times=input_times)
+        _run_adjoint(layout, spikes, samples, (jumps, most, drive), mine, with_tails)
         return gradients
 
-    sums = None
+    sums = layout.empty_gradients() if recording.n_samples == 0 else None
     for gradients in map_in_order(accumulate, shards(recording.n_samples), run.n_threads):
         if sums is None:
             sums = gradients
             continue
         for total, part in zip(sums[:-1], gradients[:-1], strict=True):
             total += part
-    if sums is None:
-        sums = layout.empty_gradients(input_times)
-    return layout.name_gradients(sums, names), layout.split_inputs(input_times, recording.inputs)
+        give("gradients", key, gradients)
+    named = layout.name_gradients(sums, names)
+    give("gradients", key, sums)
+    return named, layout.split_inputs(input_times, recording.inputs)
 
 
-def _adjoint_workspace(net, n_jumps, with_tails):
-    """The step table, the ring and the scratch table of one shard."""
-    n = net.neurons.size
-    size, widest = (net.ring_mask + 1) * n, int(np.diff(net.row_ptr).max(initial=1))
-    ring = Ring(
-        lambda_v=np.zeros(size),
-        lambda_i=np.zeros(size),
-        first=np.full(size, -1, np.int32),
-        tails=np.zeros((3, size if with_tails else 0)),
-        jump_v=np.zeros(n_jumps),
-        jump_i=np.zeros(n_jumps),
-        jump_tails=np.zeros((3, n_jumps if with_tails else 0)),
-        jumped=np.zeros(widest, np.int64),
-    )
-    return np.zeros((4, n)), ring, np.zeros((3, widest))
+def _run_adjoint(layout, spikes, samples, loss, gradients, with_tails):
+    """Run the adjoint of one shard in working memory of its own; ``loss``: (jumps, most of a sample, drive)."""
+    jumps, most, drive = loss
+    net = layout.net
+    n_state, n_slots, widest = net.neurons.size, net.ring_mask + 1, int(np.diff(net.row_ptr).max(initial=1))
+    # room for jumps in powers of two, so that the next batch finds buffers that fit
+    n_jumps = 1 << max(10, (most - 1).bit_length())
+    key = (n_state, n_slots, widest, n_jumps, with_tails)
+    buffers = take("adjoint", key, lambda: make_adjoint_workspace(*key))
+    backward_shard(net, spikes, samples, jumps, drive, buffers, gradients)
+    give("adjoint", key, buffers)
 
 
 def _jumps(layout, recording, cotangents):
@@ -163,14 +172,17 @@ def _jumps(layout, recording, cotangents):
     parts, samples = [jumps], [sample]
     for name, values in cotangents.maximum.items():
         start, _ = layout.slices[name]
-        at, j = np.nonzero(recording.readouts[name].maximum > 0)  # a maximum of 0 is the start, which nothing moves
-        part = np.zeros(at.size, JUMP)
-        # a maximum reached at the very end belongs to the last window
-        part["time"] = np.minimum(recording.readouts[name].maximum_time[at, j], np.nextafter(net.duration, 0.0))
-        part["neuron"], part["slope"] = start + j, np.inf
-        part["kick"] = -values[at, j] / net.neurons["tau_mem"][start + j]
-        parts.append(part)
-        samples.append(at)
+        readout = recording.readouts[name]
+        at, j = np.nonzero(readout.maximum > 0)  # a maximum of 0 is the start, which nothing moves
+        # arrivals at the instant of the maximum feel only the share that acts just after it
+        for share, nudge in ((readout.maximum_share, 1.0 + NUDGE), (1.0 - readout.maximum_share, 1.0 - NUDGE)):
+            part = np.zeros(at.size, JUMP)
+            # a maximum reached at the very end belongs to the last window
+            part["time"] = np.minimum(readout.maximum_time[at, j] * nudge, np.nextafter(net.duration, 0.0))
+            part["neuron"], part["slope"] = start + j, np.inf
+            part["kick"] = -(values * share)[at, j] / net.neurons["tau_mem"][start + j]
+            parts.append(part)
+            samples.append(at)
     jumps, sample = np.concatenate(parts), np.concatenate(samples)
     order = np.lexsort((jumps["time"], jumps["neuron"], np.floor(jumps["time"] / net.h), sample))
     return Jumps(jumps[order], np.searchsorted(sample[order], np.arange(recording.n_samples + 1)))

@@ -196,12 +196,12 @@ class Layout:
         edges = np.cumsum([0, *(batches[p.name].times.size for p in self.inputs)])
         return {p.name: values[a:b] for p, a, b in zip(self.inputs, edges[:-1], edges[1:], strict=True)}
 
-    def empty_gradients(self, input_times):
-        """Zeroed gradient arrays for one shard; ``input_times`` is shared by all shards."""
+    def empty_gradients(self):
+        """Zeroed gradient arrays for one shard, but for ``input_times``, which all shards share."""
         net = self.net
         return Gradients(
             np.zeros(net.weight.size), np.zeros(net.delay.size), np.zeros(net.row_delay.size),
-            np.zeros((3, net.neurons.size)), input_times,
+            np.zeros((3, net.neurons.size)), np.zeros(0),
         )  # fmt: skip
 
     def name_gradients(self, sums, names):

@@ -167,13 +167,13 @@ class Simulation:
         self.events = self.grazing = 0
         self.rank = {name: index for index, name in enumerate(network.populations)}
         self.order = {name: index for index, name in enumerate(network.connections)}
-        self.maximum, self.final = {}, {}
+        self.maximum, self.final, self.current_before = {}, {}, {}
         for population in network.populations.values():
             if population.kind != "input":
                 columns = [network.value_of(population.name, key, parameters) for key in population.settings]
                 for index, constants in enumerate(zip(*columns, strict=True)):
                     self.neurons[population.name, index] = _Neuron(tuple(constants))
-                    self.maximum[population.name, index] = (0.0, 0.0)
+                    self.maximum[population.name, index] = (0.0, 0.0, 1.0)
 
     def run(self, inputs):
         """Simulate; ``inputs``: {population: (times, units, counts)} of one sample, in any arithmetic."""
@@ -227,16 +227,27 @@ class Simulation:
         for t in candidates:
             v, _ = flow(neuron.v, neuron.i, t, tau_mem, tau_syn, self.arithmetic)
             if _real(v) > _real(self.maximum[name][0]):
-                self.maximum[name] = (v, neuron.time + t)
+                self.maximum[name] = (v, neuron.time + t, 1.0)
 
     def _arrive(self, event):
         population, index, time, synapse, source, count = event
         name = (population, index)
         before = self._advance(name, time)
-        self.neurons[name].i = self.neurons[name].i + self.parameters[f"{synapse[0]}.weight"].flat[synapse[2]] * count
+        neuron = self.neurons[name]
+        if name not in self.current_before or _real(time) > _real(before[2]):
+            self.current_before[name] = neuron.i
+        neuron.i = neuron.i + self.parameters[f"{synapse[0]}.weight"].flat[synapse[2]] * count
+        self._share_kink(name, time)
         self.log.append(_Logged(ARRIVAL, time, name, before, source, synapse, count))
         self.events += 1
         self._schedule(name)
+
+    def _share_kink(self, name, time):
+        """Where an arrival ends the rise of a readout, it feels a share of the pull (docs/mathematics.md, section 6)."""
+        neuron, (v, when, _) = self.neurons[name], self.maximum[name]
+        before, after = _real(self.current_before[name]), _real(neuron.i)
+        if _real(when) == _real(time) and after < _real(v) < before:
+            self.maximum[name] = (v, when, (before - _real(v)) / (before - after))
 
     def _fire(self, name, time):
         before = self._advance(name, time)
@@ -302,9 +313,11 @@ def _readout(simulations, population, probe, network):
             last = exp(-rate * duration)
             current = tau_syn * (integral[row, index] - last * neuron.i) / (1 + rate * tau_syn)
             integral[row, index] = (current - tau_mem * last * neuron.v) / (1 + rate * tau_mem)
+    if not probe.maximum:
+        return Readout(integral, rate)
     maximum = [[s.maximum[population, index] for index in range(n)] for s in simulations]
-    maximum, when = np.moveaxis(np.array(maximum).reshape(len(simulations), n, 2), 2, 0)
-    return Readout(integral, rate, maximum if probe.maximum else None, when if probe.maximum else None)
+    maximum, when, share = np.moveaxis(np.array(maximum).reshape(len(simulations), n, 3), 2, 0)
+    return Readout(integral, rate, maximum, when, share.real)
 
 
 def forward(network, parameters, inputs, run, arithmetic=FLOAT):
@@ -429,14 +442,17 @@ def _backward_sample(network, parameters, recording, numbered, cotangents, sums)
             neuron, recording.duration, 0.0 if pull is None else pull[sample, index], rate
         )
         if population in cotangents.maximum:
-            _, when = simulation.maximum[population, index]
-            maxima.append((when, (population, index), cotangents.maximum[population][sample, index]))
-    maxima.sort(key=lambda entry: entry[0])
+            _, when, share = simulation.maximum[population, index]
+            pull = cotangents.maximum[population][sample, index]
+            # what arrivals at that very instant feel comes before them in reverse, the rest after them
+            maxima += [(when, 1, (population, index), share * pull), (when, 0, (population, index), (1 - share) * pull)]
+    maxima.sort(key=lambda entry: entry[:2])
     pulls = defaultdict(float)
     histories = _states_after_events(simulation)
     for entry in reversed(simulation.log):
-        while maxima and maxima[-1][0] >= entry.time:
-            _pull_maximum(adjoints, histories, *maxima.pop())
+        while maxima and maxima[-1][:2] > (entry.time, 0):
+            when, _, name, pull = maxima.pop()
+            _pull_maximum(adjoints, histories, when, name, pull)
         adjoint = adjoints[entry.neuron]
         adjoint.back_to(entry.time, histories[entry.neuron].pop())
         if entry.kind == ARRIVAL:

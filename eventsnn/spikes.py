@@ -236,13 +236,15 @@ class Readout:
     """Closed-form results of one readout population; each array has shape (n_samples, n).
 
     ``integral``: the integral over the duration of e^{-decay_rate t} V(t) dt (ms). ``maximum`` and
-    ``maximum_time`` (ms): the largest voltage and when it was reached; None unless they were asked for.
+    ``maximum_time`` (ms): the largest voltage and when it was reached, with ``maximum_share``, the part of a pull on the
+    maximum that an arrival at that very instant feels (docs/mathematics.md, section 6); None unless asked for.
     """
 
     integral: np.ndarray
     decay_rate: float
     maximum: np.ndarray | None = None
     maximum_time: np.ndarray | None = None
+    maximum_share: np.ndarray | None = None
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .compile import entry, kernel
+from .compile import entry, inlined, kernel
 from .membrane import coefficients, double_psp, flow, horner, polynomial, psp
 from .state import LIF, TAU_MEM, TAU_SYN, THRESHOLD
 
@@ -44,7 +44,23 @@ DECAY_V, DECAY_I, V_TO_I, DRIVE = range(4)
 DIFFERENCE, CURRENT, ARRIVAL = range(3)
 
 
-@kernel
+def make_adjoint_workspace(n_state, n_slots, widest, n_jumps, with_tails):
+    """The step table, the ring and the scratch table of one thread; ``widest``: synapses of the longest row."""
+    size = n_slots * n_state
+    ring = Ring(
+        lambda_v=np.zeros(size),
+        lambda_i=np.zeros(size),
+        first=np.full(size, NO_SPIKE, np.int32),
+        tails=np.zeros((3, size if with_tails else 0)),
+        jump_v=np.zeros(n_jumps),
+        jump_i=np.zeros(n_jumps),
+        jump_tails=np.zeros((3, n_jumps if with_tails else 0)),
+        jumped=np.zeros(widest, np.int64),
+    )
+    return np.zeros((4, n_state)), ring, np.zeros((3, widest))
+
+
+@inlined
 def _clean(x):
     return x if abs(x) > NEGLIGIBLE else 0.0
 
@@ -57,13 +73,13 @@ def _set_step(net, step, length):
         step[V_TO_I, j] = response * (net.neurons[j].tau_mem / net.neurons[j].tau_syn)
 
 
-@kernel
+@inlined
 def window_end(net, window):
     """End (ms) of a window; the last one ends with the simulation."""
     return min((window + 1) * net.h, net.duration)
 
 
-@kernel
+@inlined
 def _flow_back(net, j, lambda_v, lambda_i, x):
     """The adjoint of neuron j, x <= h ms earlier."""
     k = net.neurons[j].series
@@ -86,7 +102,7 @@ def _tails_back(net, j, adjoint, tails, x):
     )
 
 
-@kernel
+@inlined
 def _jump_after(net, ring, jumps, j, time, window):
     """The first jump of neuron j at or after ``time`` in ``window``, or NO_SPIKE.
 
@@ -103,7 +119,7 @@ def _jump_after(net, ring, jumps, j, time, window):
     return NO_SPIKE
 
 
-@kernel
+@inlined
 def adjoint_at(net, ring, jumps, j, time):
     """(lambda_V, lambda_I) of neuron j as an arrival at ``time`` sees it, without the loss's direct pull."""
     window = np.int64(time / net.h)
@@ -157,7 +173,7 @@ def _read_uniform(net, ring, run, scratch, jumped):
     return n_jumped
 
 
-@kernel
+@inlined
 def _read_exact(net, ring, jumps, first, s, scratch):
     """Read the adjoint at arrival s of a run that starts with synapse ``first``."""
     j = net.target[first + s]

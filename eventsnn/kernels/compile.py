@@ -1,4 +1,4 @@
-"""The two ways to compile a kernel, with a file cache that notices a change in any kernel source.
+"""The ways to compile a kernel, with a file cache that notices a change in any kernel source.
 
 Numba's own cache looks only at the file of the function it compiled, so an edit to an imported helper would go
 unnoticed. Here every kernel is cached in a folder named after a hash of all kernel sources and of the Numba version:
@@ -79,6 +79,14 @@ def kernel(function):
     No wrapper for Python is made, which for arguments of dozens of arrays is most of the compilation time.
     """
     return numba.njit(**OPTIONS, no_cpython_wrapper=True)(function)
+
+
+def inlined(function):
+    """Compile a kernel into each of its callers: for small ones in hot loops.
+
+    A call passes every array of every argument by value, hundreds of words: more work than such a kernel does itself.
+    """
+    return numba.njit(**OPTIONS, no_cpython_wrapper=True, forceinline=True)(function)
 
 
 def entry(function):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import Status
-from .compile import entry, kernel
+from .compile import entry, inlined, kernel
 from .crossing import FIRES, GRAZES, GRAZING, crossing
 from .membrane import coefficients, flow, horner, peak_time, polynomial
 from .queue import CHUNK, FIRST_CHUNK, FIRST_ROW, LIVE, activate, clear, events_in, release
@@ -28,6 +28,7 @@ from .state import (
     MAXIMUM_TIME,
     READOUT_MAXIMUM,
     SCREENED,
+    SHARE,
     SPIKE,
     VOLTAGE,
     WALKED,
@@ -154,7 +155,7 @@ def sum_arrivals(net, queue, work, pop, bucket, end):
     work.size[N_EVENTS] = n_events
 
 
-@kernel
+@inlined
 def clean(x):
     """x, or zero in place of a number too small to matter."""
     return x if abs(x) > NEGLIGIBLE else 0.0
@@ -201,7 +202,7 @@ def chain(queue, work, bucket):
         chunk = queue.next_chunk[chunk]
 
 
-@kernel
+@inlined
 def insert(work, n, left, weight):
     """Insert an arrival among the n sorted ones, in front of those of the same time; returns False for no room."""
     rows = work.sorted
@@ -237,7 +238,7 @@ def gather(net, queue, work, number, bucket, end):
     return n
 
 
-@kernel
+@inlined
 def advance(net, j, v, i, dt):
     """(V, I) of neuron j after dt within a window."""
     k = net.neurons[j].series
@@ -282,26 +283,33 @@ def walk_lif(net, work, j, n, span, end):
 
 
 @kernel
-def walk_maximum(net, work, j, n, span, end, best):
-    """Take readout neuron j through its n sorted arrivals; ``best``: (largest voltage, when) of every neuron so far."""
+def walk_maximum(net, work, j, n, span, end, outputs):
+    """Take readout neuron j through its n sorted arrivals and keep its largest voltage, the time and the share.
+
+    An inhibitory arrival can end the rise of V: the maximum then moves with that arrival, at the slope before it. The
+    arrival feels the share (I- - V)/(I- - I+) of the pull, which gives just that (docs/mathematics.md, section 6).
+    """
     left, weight = work.sorted[LEFT], work.sorted[WEIGHT]
-    maximum, when = best[0][j], best[1][j]
-    v, i, x = work.values[V, j], work.values[I, j], span
-    for m in range(n + 1):
+    v, i, x, m = work.values[V, j], work.values[I, j], span, 0
+    while True:
         until = left[m] if m < n else 0.0
         v_end, i_end = advance(net, j, v, i, x - until)
         if i > v and i_end < v_end:
             t = min(peak_time(v, i, net.neurons[j].tau_mem, net.neurons[j].tau_syn), x - until)
             v_peak, _ = advance(net, j, v, i, t)
-            if v_peak > maximum:
-                maximum, when = v_peak, end - (x - t)
-        if v_end > maximum:
-            maximum, when = v_end, end - until
+            if v_peak > outputs[MAXIMUM, j]:
+                outputs[MAXIMUM, j], outputs[MAXIMUM_TIME, j], outputs[SHARE, j] = v_peak, end - (x - t), 1.0
         v, i, x = v_end, i_end, until
-        if m < n:
+        while m < n and left[m] == until:
             i += weight[m]
+            m += 1
+        # equality: an arrival on the very edge of the window before has not been seen yet
+        if v >= outputs[MAXIMUM, j] and v > 0.0:
+            outputs[MAXIMUM, j], outputs[MAXIMUM_TIME, j] = v, end - until
+            outputs[SHARE, j] = (i_end - v) / (i_end - i) if i < v < i_end else 1.0
+        if until == 0.0:
+            break
     work.values[V, j], work.values[I, j] = clean(v), clean(i)
-    best[0][j], best[1][j] = maximum, when
 
 
 @kernel
@@ -333,21 +341,21 @@ def is_quiet(net, work):
 
 
 @kernel
-def leap(net, work, best, begin, end):
-    """Cross a silence from ``begin`` to ``end`` in one step; ``best`` as in `walk_maximum`."""
+def leap(net, work, outputs, begin, end):
+    """Cross a silence from ``begin`` to ``end`` in one step."""
     for j in range(net.neurons.size):
         v, i, tau_mem, tau_syn = work.values[V, j], work.values[I, j], net.neurons[j].tau_mem, net.neurons[j].tau_syn
         if net.pops[net.neurons[j].pop].kind == READOUT_MAXIMUM and i > v:
             t = min(peak_time(v, i, tau_mem, tau_syn), end - begin)
             v_peak, _ = flow(v, i, t, tau_mem, tau_syn)
-            if v_peak > best[0][j]:
-                best[0][j], best[1][j] = v_peak, begin + t
+            if v_peak > outputs[MAXIMUM, j]:
+                outputs[MAXIMUM, j], outputs[MAXIMUM_TIME, j], outputs[SHARE, j] = v_peak, begin + t, 1.0
         v, i = flow(v, i, end - begin, tau_mem, tau_syn)
         work.values[V, j], work.values[I, j] = clean(v), clean(i)
 
 
 @kernel
-def walk_suspects(net, queue, work, place, best):
+def walk_suspects(net, queue, work, place, outputs):
     """Walk every suspect of the window just screened; returns (status, grazing contacts).
 
     ``place``: (population, bucket, length and end of the window).
@@ -367,7 +375,7 @@ def walk_suspects(net, queue, work, place, best):
             if status != OK:
                 return status, grazed
         else:
-            walk_maximum(net, work, j, n, span, end, best)
+            walk_maximum(net, work, j, n, span, end, outputs)
     return OK, grazed
 
 
@@ -375,21 +383,20 @@ def walk_suspects(net, queue, work, place, best):
 def run_population(net, queue, work, place, outputs, counters):
     """Take one population through one window and send its spikes; returns a status.
 
-    ``place``: (population, bucket, length and end of the window); ``outputs``: (weighted, maximum, when) of the sample.
+    ``place``: (population, bucket, length and end of the window); ``outputs``: the readings of the sample.
     """
     pop, bucket, _, end = place
-    weighted, maximum, when = outputs
     start, stop, kind = net.pops[pop].start, net.pops[pop].stop, net.pops[pop].kind
     sum_arrivals(net, queue, work, pop, bucket, end)
     if kind != LIF:
-        weigh_readout(net, queue, pop, bucket, weighted)
-    screen(net, work, pop, maximum)
+        weigh_readout(net, queue, pop, bucket, outputs[WEIGHTED])
+    screen(net, work, pop, outputs[MAXIMUM])
     before, n_suspects = work.size[N_SPIKES], work.size[N_SUSPECTS]
     counters[EVENTS] += work.size[N_EVENTS]
     counters[WALKED] += n_suspects
     counters[SCREENED] += stop - start - n_suspects
     if n_suspects > 0:
-        status, grazed = walk_suspects(net, queue, work, place, (maximum, when))
+        status, grazed = walk_suspects(net, queue, work, place, outputs)
         counters[GRAZED] += grazed
         if status != OK:
             return status
@@ -415,7 +422,6 @@ def begin_sample(net, queue, work):
 def forward_sample(net, spikes, queue, work, outputs, counters):
     """Simulate one sample; ``spikes``: (input spikes, first, last), ``outputs``: its readings. Returns a status."""
     events, at, last = spikes
-    best = (outputs[MAXIMUM], outputs[MAXIMUM_TIME])
     begin_sample(net, queue, work)
     window = 0
     while window < net.n_windows:
@@ -424,7 +430,7 @@ def forward_sample(net, spikes, queue, work, outputs, counters):
             later = net.n_windows
             if at < last and events[at].time < net.duration:
                 later = np.int64(events[at].time / net.h)
-            leap(net, work, best, begin, min(later * net.h, net.duration))
+            leap(net, work, outputs, begin, min(later * net.h, net.duration))
             window = later
             continue
         if end - begin != net.h:
@@ -436,7 +442,7 @@ def forward_sample(net, spikes, queue, work, outputs, counters):
             at += 1
         for pop in range(net.n_pops):
             place = (pop, (window & net.ring_mask) * net.n_pops + pop, end - begin, end)
-            status = run_population(net, queue, work, place, (outputs[WEIGHTED], best[0], best[1]), counters)
+            status = run_population(net, queue, work, place, outputs, counters)
             if status != OK:
                 return status
         window += 1
@@ -451,7 +457,7 @@ def forward_shard(net, spikes, samples, workspace, outputs, ends):
     """Simulate samples first..last one after the other until one does not end well.
 
     ``samples``: (first, last, largest number of spikes of a sample); ``workspace``: (Queue, Workspace), whose tape
-    already holds ``size[N_SPIKES]`` spikes of earlier samples; ``outputs``: (readings (n_samples, 5, n_state), counters
+    already holds ``size[N_SPIKES]`` spikes of earlier samples; ``outputs``: (readings (n_samples, N_READINGS, n_state), counters
     (n_samples, 5)), zero on entry; ``ends`` (n_samples,) receives the spikes on the tape after each sample. Returns
     (status, number of the sample that did not end well, or last).
     """

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from .compile import entry, kernel
+from .compile import entry, inlined, kernel
 
 # Within a window of length h <= TAU_FRACTION * tau the exponentials are polynomials of this degree: the first
 # omitted term is (1/8)^11 / 11! = 3e-18 of the leading one, below the rounding of float64.
@@ -18,7 +18,7 @@ DEGREE = 10
 TAU_FRACTION = 0.125
 
 
-@kernel
+@inlined
 def psp(t, tau_mem, tau_syn):
     """V(t) after a unit jump of I at 0 from rest; t >= 0 in ms, relative error <= 2e-15 up to t = 10 tau."""
     x = t * (abs(tau_mem - tau_syn) / (tau_mem * tau_syn))
@@ -28,7 +28,7 @@ def psp(t, tau_mem, tau_syn):
     return t / tau_mem * math.exp(-t / slow) * ratio
 
 
-@kernel
+@inlined
 def flow(v, i, t, tau_mem, tau_syn):
     """(V, I) after t ms without arrivals."""
     return v * math.exp(-t / tau_mem) + i * psp(t, tau_mem, tau_syn), i * math.exp(-t / tau_syn)
@@ -84,7 +84,7 @@ def window_series(tau_mem, tau_syn):
     return s
 
 
-@kernel
+@inlined
 def coefficients(series, k, row):
     """One row of table k as a tuple, for loops that should not read it again."""
     return (
@@ -93,14 +93,14 @@ def coefficients(series, k, row):
     )  # fmt: skip
 
 
-@kernel
+@inlined
 def horner(c, x):
     """Polynomial of degree 10 with the coefficients ``c``."""
     high = c[6] + x * (c[7] + x * (c[8] + x * (c[9] + x * c[10])))
     return c[0] + x * (c[1] + x * (c[2] + x * (c[3] + x * (c[4] + x * (c[5] + x * high)))))
 
 
-@kernel
+@inlined
 def polynomial(series, k, row, x):
     """Row ``row`` of table k of ``series`` at x: see `window_series`."""
     return horner(coefficients(series, k, row), x)

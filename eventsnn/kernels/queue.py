@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .compile import kernel
+from .compile import inlined, kernel
 
 CHUNK = 64  # events; a power of two
 # ``next``: where the next arrival of the same neuron lies, once a walk asks for it.
@@ -76,7 +76,7 @@ def add_chunk(queue, bucket):
     return chunk * CHUNK
 
 
-@kernel
+@inlined
 def events_in(queue, bucket, chunk):
     """Number of events in a chunk of a bucket: all but the last chunk are full."""
     if queue.next_chunk[chunk] >= 0:

@@ -38,8 +38,9 @@ JUMP = np.dtype(
     [("time", np.float64), ("slope", np.float64), ("pull", np.float64), ("kick", np.float64), ("neuron", np.int64)]
 )
 # Rows of Readings (n_samples, n_state each): the sum over arrivals of w e^{-decay_rate s}, V and I at the end, the
-# largest voltage and when it was reached.
-WEIGHTED, VOLTAGE, CURRENT, MAXIMUM, MAXIMUM_TIME = range(5)
+# largest voltage, when it was reached, and the share of its pull that arrivals at that very instant feel.
+WEIGHTED, VOLTAGE, CURRENT, MAXIMUM, MAXIMUM_TIME, SHARE = range(6)
+N_READINGS = 6
 # Columns of the counter table, as in eventsnn.spikes.Counters.
 EVENTS, WALKED, SCREENED, GRAZED, AFTER_END = range(5)
 # Rows of Gradients.neurons.

@@ -1,0 +1,66 @@
+# Every target sets up what it needs: a virtual environment in .venv, with the package and the extras of that target.
+# Needs only git, make and Python >= 3.11 (`make test PYTHON=python3.12` picks one).
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+RESULTS ?= runs/spoken-digits
+
+.DEFAULT_GOAL := help
+.PHONY: help train controls test test-long boundscheck lint types bench figures ci clean
+
+help:
+	@echo "make train        train the spoken-digits network and plot the result (the main job)"
+	@echo "make test         run the tests (minutes); make test-long: the long ones too"
+	@echo "make controls     train it without delays and with fixed random delays as well"
+	@echo "make boundscheck  run the kernel tests with array bounds checked"
+	@echo "make lint, types, bench, figures, ci, clean"
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "eventsnn needs Python 3.11 or later, and '$(PYTHON)' is not: $$($(PYTHON) --version 2>&1)."; \
+		echo "Install one and name it, for example: make $(or $(MAKECMDGOALS),test) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp per set of extras: pip runs again only when pyproject.toml has changed.
+$(VENV)/.installed-%: pyproject.toml | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+# A run that was interrupted goes on; one that is finished says so.
+CONTINUE = $(if $(wildcard $(RESULTS)/checkpoint*),--resume)
+
+train: $(VENV)/.installed-plot
+	$(VENV)/bin/eventsnn train spoken-digits --out $(RESULTS) $(CONTINUE)
+
+controls: $(VENV)/.installed-plot
+	$(VENV)/bin/eventsnn train spoken-digits --out $(RESULTS) $(CONTINUE) --controls
+
+test: $(VENV)/.installed-test
+	$(RUN) -m pytest
+
+test-long: $(VENV)/.installed-test
+	$(RUN) -m pytest -m "long or not long"
+
+# Compiled without bounds checks, a kernel that reads outside an array is only wrong; with them it raises.
+boundscheck: $(VENV)/.installed-test
+	NUMBA_BOUNDSCHECK=1 EVENTSNN_CACHE=$(abspath $(VENV))/boundscheck $(RUN) -m pytest $(KERNEL_TESTS)
+
+lint: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+
+types: $(VENV)/.installed-dev
+	$(VENV)/bin/mypy
+
+bench: $(VENV)/.installed-test
+	$(RUN) benchmarks/engine.py
+
+figures: $(VENV)/.installed-plot
+	$(RUN) docs/make_figures.py
+
+ci:
+	.ci/run
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,73 @@
+"""Make the figures of the documentation from real runs: python docs/make_figures.py (a few seconds)."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from eventsnn import Adam, Network, Uniform, data, losses, simulate, value_and_grad
+from eventsnn.plotting import BLUE, GREY, ORANGE, voltages
+
+FIGURES = Path(__file__).parent / "figures"
+TIMES = np.arange(0.0, 48.0, 8.0)  # ms; six inputs fire in this order, or in the opposite one
+STEPS = 80
+
+
+def train_delays():
+    """Learn the delays of two readouts that tell two orders of six inputs apart; returns everything to draw."""
+    train = data.sequence_detection(TIMES, orders=[range(6), range(5, -1, -1)], duration=120.0)
+    network = Network()
+    network.add_input("in", 6)
+    network.add_readout("out", 2, tau_mem=10.0, tau_syn=5.0)
+    network.connect("in", "out", weight=0.5, delay=Uniform(0, 40), train="delay")
+    parameters, loss = network.initialize(seed=4), losses.MaxVoltage()
+    optimizer = Adam(learning_rate=1.0)
+    state, history, delays = optimizer.initialize(parameters, names=network.trainable), [], [parameters]
+    for _ in range(STEPS):
+        value, gradients = value_and_grad(
+            network, parameters, train.spikes, train.labels, loss=loss, duration=train.duration
+        )
+        parameters, state = optimizer.step(parameters, gradients, state, bounds=network.bounds())
+        history.append(value)
+        delays.append(parameters)
+    return train, network, history, delays
+
+
+def draw_sample(axis, train, network, parameters, title):
+    """Arrivals of class 0 at readout 0, and the voltages of both readouts."""
+    recording = simulate(network, parameters, train.spikes, duration=train.duration, n_threads=1)
+    times = np.linspace(0.0, train.duration, 600)
+    traces = voltages(network, parameters, recording, 0, "out", [0, 1], times)
+    for trace, colour, name in zip(traces, (BLUE, ORANGE), ("readout 0", "readout 1"), strict=True):
+        axis.plot(times, trace, color=colour, label=name)
+    for unit, start in enumerate(TIMES):
+        height = 1.25 + 0.07 * unit
+        arrival = start + parameters["in->out.delay"][unit, 0]
+        axis.plot([start, arrival], [height, height], color=GREY, linewidth=1)
+        axis.plot(start, height, "|", color=GREY)
+        axis.plot(arrival, height, "o", color=BLUE, markersize=3.5)
+    axis.set(title=title, xlabel="time (ms)", ylim=(0, 1.75), xlim=(0, train.duration))
+
+
+def draw_delays():
+    """The figure of the README: arrivals and voltages before and after learning, and the way of the delays."""
+    train, network, history, delays = train_delays()
+    figure = Figure(figsize=(11, 3.3), layout="constrained")
+    FigureCanvasAgg(figure)
+    before, after, way = figure.subplots(1, 3)
+    draw_sample(before, train, network, delays[0], "before: spikes and arrivals at readout 0")
+    draw_sample(after, train, network, delays[-1], f"after {STEPS} steps")
+    before.set_ylabel("readout voltage")
+    before.legend(frameon=False, loc="center right")
+    way.plot(np.array([step["in->out.delay"][:, 0] for step in delays]), color=BLUE, linewidth=1.2)
+    way.set(title="delays to readout 0", xlabel="step", ylabel="delay (ms)")
+    loss = way.twinx()
+    loss.plot(np.arange(STEPS), history, color=GREY, linestyle="--")
+    loss.set_ylabel("loss (dashed)", color=GREY)
+    FIGURES.mkdir(exist_ok=True)
+    figure.savefig(FIGURES / "learned_delays.png", dpi=110, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    draw_delays()

@@ -1,0 +1,8 @@
+"""``python -m eventsnn``: the same as the command ``eventsnn``."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,446 @@
+"""The command ``eventsnn``: train, evaluate, info, plot, presets.
+
+Errors that eventsnn raises on purpose are one line on stderr and exit code 2; Ctrl-C in training is 130.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from . import __version__, checkpoints
+from .errors import EventsnnError, InvalidInput
+
+FAILED, INTERRUPTED = 2, 130
+CHECKPOINT, RESULT = "checkpoint", "result.json"
+PICTURES = ("raster", "voltage", "adjoint", "delays", "curve")
+SECONDS_PER_MINUTE = 60.0
+
+
+class UsageError(EventsnnError):
+    """A command that cannot be carried out as it stands."""
+
+
+def main(argv=None):
+    """Run the command line ``argv`` (None: that of the process) and return its exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        arguments = _parser().parse_args(argv)
+        return arguments.run(arguments, argv) or 0
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else FAILED
+    except (EventsnnError, OSError) as error:
+        print(f"eventsnn: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="eventsnn", description="Exact event-driven spiking networks with delays.")
+    parser.add_argument("--version", action="version", version=f"eventsnn {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(commands)
+    command = _command(commands, "evaluate", _evaluate, "accuracy of a trained network on a data set")
+    command.add_argument("checkpoint", help="checkpoint file or run folder")
+    chosen = command.add_mutually_exclusive_group()
+    chosen.add_argument("--data", metavar="FILE.h5", help="spike file in SHD's layout (default: the run's test set)")
+    chosen.add_argument(
+        "--split", choices=("train", "validation", "test"), default="test", help="set of the run's data"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument("--threads", type=int, metavar="N", help="number of threads")
+    command = _command(commands, "info", _info, "what a spike file holds")
+    command.add_argument("file", metavar="FILE.h5")
+    command.add_argument("--units", type=int, metavar="N", help="number of channels (default: the largest found)")
+    command.add_argument("--json", action="store_true", help="print JSON, channel rates included")
+    _add_plot(commands)
+    command = _command(commands, "presets", _presets, "list the presets, or print one as TOML")
+    command.add_argument("name", nargs="?", help="preset to print")
+    return parser
+
+
+def _command(commands, name, run, text):
+    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_train(commands):
+    command = _command(commands, "train", _train, "train a preset or a TOML file")
+    command.add_argument("preset", nargs="?", help="name of a preset, or a TOML file (with --resume: as it was)")
+    command.add_argument("--out", metavar="FOLDER", help="run folder (default: runs/NAME)")
+    command.add_argument("--resume", action="store_true", help="continue the run in that folder")
+    command.add_argument("--epochs", type=int, metavar="N")
+    command.add_argument("--seed", type=int, metavar="N", help="initial parameters, sample order, augmentation")
+    command.add_argument("--delays", choices=("learned", "fixed", "none"))
+    command.add_argument("--threads", type=int, metavar="N", help="number of threads; results do not depend on it")
+    command.add_argument("--controls", action="store_true", help="train the other delay modes too and compare")
+    command.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="changes")
+    command.add_argument("--checkpoint-every", type=int, metavar="STEPS", help="save this often, besides each epoch")
+    command.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def _add_plot(commands):
+    command = _command(commands, "plot", _plot, "pictures of a trained network")
+    command.add_argument("checkpoint", help="checkpoint file or run folder")
+    what = "default: all but adjoint, which the slow reference engine computes"
+    command.add_argument("--what", nargs="+", choices=PICTURES, help=what)
+    command.add_argument("--split", choices=("train", "validation", "test"), default="validation")
+    command.add_argument("--sample", type=int, default=0, metavar="N", help="sample of that set")
+    command.add_argument("--population", metavar="NAME", help="for voltage and adjoint (default: the first LIF one)")
+    command.add_argument("--neurons", type=int, nargs="+", metavar="N", help="default: 0 1 2")
+    command.add_argument("--out", metavar="FOLDER", help="where to write (default: beside the checkpoint)")
+
+
+# --------------------------------------------------------------------------------------------------------- train
+
+
+def _train(arguments, argv):
+    from . import presets
+
+    preset = _chosen_preset(arguments)
+    folder = Path(arguments.out or Path("runs") / preset.name)
+    preset = _with_options(preset, arguments)
+    _check_folder(folder, arguments)
+    command = shlex.join(["eventsnn", *(item for item in argv if item != "--resume")])
+    data = presets.load_data(preset)
+    results = {}
+    modes = [preset.delays]
+    if arguments.controls:
+        modes += [mode for mode in presets.DELAYS if mode != preset.delays]
+    for mode in modes:
+        place = folder if mode == preset.delays else folder / "controls" / mode
+        try:
+            results[mode] = _one_run(replace(preset, delays=mode), data, place, arguments, command)
+        except KeyboardInterrupt:
+            again = shlex.join(["eventsnn", *argv] if arguments.resume else ["eventsnn", *argv, "--resume"])
+            print(f"To resume: {again}", file=sys.stderr)
+            return INTERRUPTED
+    if arguments.controls:
+        _print_comparison(results)
+        _write_json(folder / "comparison.json", results)
+        _pictures(lambda plotting: plotting.comparison(results, folder / "comparison.png"))
+    return 0
+
+
+def _chosen_preset(arguments):
+    """The preset that was named, or with --resume alone the one that the run folder's checkpoint holds."""
+    from . import presets
+
+    if arguments.preset is not None:
+        return presets.load(arguments.preset)
+    if not (arguments.resume and arguments.out):
+        raise UsageError(
+            "name a preset (`eventsnn presets` lists them) or a TOML file, or give --resume and --out FOLDER"
+        )
+    return presets.from_dict(_load(arguments.out)[2]["notes"]["preset"])
+
+
+def _with_options(preset, arguments):
+    from . import presets
+
+    given = {"training.epochs": arguments.epochs, "training.seed": arguments.seed, "delays": arguments.delays}
+    changes = [f"{key}={value}" for key, value in given.items() if value is not None]
+    return presets.change(preset, [*changes, *arguments.changes])
+
+
+def _check_folder(folder, arguments):
+    if arguments.resume:
+        if not checkpoints.exists(folder / CHECKPOINT):
+            raise UsageError(f"there is no run to resume in {folder}; leave --resume out to start one there")
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} exists already: continue that run with --resume, or choose another --out")
+
+
+def _one_run(preset, data, folder, arguments, command):
+    """Train one network to its end, or find that it has got there; return its result (dict)."""
+    from . import presets
+    from .training import Trainer
+
+    done = _read_result(folder / RESULT)
+    if done is not None and done["preset"] == _plain(preset.to_dict()):
+        print(f"{folder}: this run is finished.")
+        _print_result(done)
+        return done
+    folder.mkdir(parents=True, exist_ok=True)
+    built = presets.build(preset, data)
+    resume = checkpoints.exists(folder / CHECKPOINT)
+    if not arguments.quiet:
+        print(f"{preset.name}, delays {preset.delays}, seed {preset.training.seed} -> {folder}", file=sys.stderr)
+    trainer = Trainer(
+        built.network, built.network.initialize(preset.training.seed), loss=built.loss, optimizer=built.optimizer,
+        options=built.options, n_threads=arguments.threads, checkpoint=folder / CHECKPOINT,
+        checkpoint_every=arguments.checkpoint_every, progress=not arguments.quiet,
+        notes={"preset": preset.to_dict(), "command": command},
+    )  # fmt: skip
+    train, validation, test = data
+    history = trainer.fit(train, validation, epochs=preset.training.epochs, resume=resume)
+    result = _result(preset, trainer, history, trainer.evaluate(test), command)
+    _write_json(folder / RESULT, result)
+    _print_result(result)
+    _pictures(lambda plotting: _run_pictures(plotting, trainer, validation, folder))
+    return _plain(result)
+
+
+def _run_pictures(plotting, trainer, validation, folder):
+    from .simulation import simulate
+
+    recording = simulate(
+        trainer.network, trainer.parameters, validation.spikes[:1], duration=trainer.duration, n_threads=1
+    )  # fmt: skip
+    plotting.save_all(
+        trainer.network, trainer.parameters, trainer.initial_parameters, recording, trainer.history, folder
+    )  # fmt: skip
+
+
+def _pictures(draw):
+    """Draw what can be drawn: a missing matplotlib must not cost a finished training its result."""
+    from . import plotting
+
+    try:
+        draw(plotting)
+    except plotting.PlotError as error:
+        print(f"no pictures: {error}", file=sys.stderr)
+
+
+def count_parameters(network, parameters):
+    """Return {"weights": n, "delays": n, "other": n}, the numbers of trained values."""
+    counts = {"weights": 0, "delays": 0, "other": 0}
+    kinds = {"weight": "weights", "delay": "delays"}
+    for name in network.trainable:
+        counts[kinds.get(name.rpartition(".")[2], "other")] += int(np.size(parameters[name]))
+    return counts
+
+
+def _result(preset, trainer, history, test, command):
+    best = None if history.best_epoch is None else history.records[history.best_epoch - 1]["validation_accuracy"]
+    return {
+        "name": preset.name,
+        "delays": preset.delays,
+        "accuracy": test.accuracy,
+        "interval": list(test.interval),
+        "n_test": test.n,
+        "test_loss": test.loss,
+        "spikes_per_neuron": test.spikes_per_neuron,
+        "validation_accuracy": best,
+        "best_epoch": history.best_epoch,
+        "epochs": len(history),
+        "stopped_early": trainer.stopped,
+        "parameters": count_parameters(trainer.network, trainer.parameters),
+        "minutes": float(history.column("seconds").sum() / SECONDS_PER_MINUTE),
+        "seed": preset.training.seed,
+        "command": command,
+        "version": __version__,
+        "preset": preset.to_dict(),
+    }
+
+
+def _plain(value):
+    return json.loads(json.dumps(value))
+
+
+def _read_result(path):
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return result if isinstance(result, dict) and {"preset", "accuracy", "interval"} <= set(result) else None
+
+
+def _write_json(path, value):
+    fresh = path.with_name(path.name + ".tmp")
+    fresh.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    os.replace(fresh, path)
+
+
+def _print_result(result):
+    low, high = result["interval"]
+    counts = result["parameters"]
+    other = f", {counts['other']:,} other" if counts["other"] else ""
+    epoch = "" if result["best_epoch"] is None else f" (parameters of epoch {result['best_epoch']}, best on validation)"
+    rows = [
+        ("test accuracy", f"{100 * result['accuracy']:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}"),
+        ("test samples", f"{result['n_test']:,}"),
+        ("trained", f"{counts['weights']:,} weights, {counts['delays']:,} delays{other}"),
+        ("spikes", f"{result['spikes_per_neuron']:.1f} per neuron and sample"),
+        ("epochs", f"{result['epochs']}{epoch}"),
+        ("minutes", f"{result['minutes']:.1f}"),
+        ("command", result["command"]),
+    ]
+    print("\n".join(f"{label:<15}{text}" for label, text in rows))
+
+
+def _print_comparison(results):
+    print(f"\n{'delays':<10}{'test accuracy':>14}{'95 % interval':>18}{'weights':>10}{'delays':>10}{'minutes':>9}")
+    for mode, result in results.items():
+        low, high = result["interval"]
+        interval = f"{100 * low:.1f} to {100 * high:.1f}"
+        counts = result["parameters"]
+        print(
+            f"{mode:<10}{100 * result['accuracy']:>12.1f} %{interval:>18}{counts['weights']:>10,}"
+            f"{counts['delays']:>10,}{result['minutes']:>9.1f}"
+        )
+
+
+# ------------------------------------------------------------------------------------------------ evaluate, info
+
+
+def _load(place):
+    """(network, parameters, meta) of a checkpoint file or run folder."""
+    from .training import load_model
+
+    path = Path(place)
+    return load_model(path / CHECKPOINT if path.is_dir() else path)
+
+
+def _preset_of(meta, place):
+    from . import presets
+
+    if "preset" not in meta["notes"]:
+        raise UsageError(f"{place} was not made by `eventsnn train`: it does not say which data and loss it is for")
+    return presets.from_dict(meta["notes"]["preset"])
+
+
+def _split(preset, name):
+    from . import presets
+
+    return presets.load_data(preset)[("train", "validation", "test").index(name)]
+
+
+def _evaluate(arguments, argv):
+    from . import presets
+    from .data import hdf5
+    from .training import evaluate
+
+    network, parameters, meta = _load(arguments.checkpoint)
+    preset = _preset_of(meta, arguments.checkpoint)
+    if arguments.data is None:
+        data = _split(preset, arguments.split)
+    else:
+        n_inputs = next(p.n for p in network.populations.values() if p.kind == "input")
+        data = hdf5.read(arguments.data, n_inputs * preset.data.merge, duration=meta["duration"])
+        data = data if preset.data.merge == 1 else data.merge_channels(preset.data.merge)
+    result = evaluate(
+        network, parameters, data, loss=presets.build_loss(preset), duration=meta["duration"],
+        n_threads=arguments.threads,
+    )  # fmt: skip
+    if arguments.json:
+        counts = {"accuracy": result.accuracy, "interval": list(result.interval), "n": result.n, "loss": result.loss}
+        print(json.dumps({**counts, "spikes_per_neuron": result.spikes_per_neuron, "data": data.name}))
+    else:
+        print(f"{data.name}: {result}, {result.spikes_per_neuron:.1f} spikes per neuron")
+
+
+def _info(arguments, argv):
+    from .data import hdf5
+
+    found = hdf5.describe(arguments.file, arguments.units)
+    if arguments.json:
+        print(json.dumps(found))
+        return
+    rates = np.array(found["rates"])
+    rows = [
+        ("file", found["path"]),
+        ("samples", f"{found['samples']:,}"),
+        ("spikes", f"{found['spikes']:,}"),
+        ("channels", f"{found['n_units']:,}, mean rate {rates.mean() if rates.size else 0.0:.2f} Hz"),
+        ("classes", f"{found['n_classes']}" + (f": {', '.join(map(str, found['keys']))}" if found["keys"] else "")),
+        ("per class", " ".join(map(str, found["samples_per_class"]))),
+        ("last spike", _spread(found["duration"], "ms")),
+        ("per sample", _spread(found["spikes_per_sample"], "spikes")),
+    ]
+    if found["samples_per_speaker"]:
+        text = " ".join(f"{speaker}:{n}" for speaker, n in found["samples_per_speaker"].items())
+        rows.insert(6, ("per speaker", text))
+    print("\n".join(f"{label:<13}{text}" for label, text in rows))
+
+
+def _spread(numbers, unit):
+    return f"{numbers['min']:.5g} to {numbers['max']:.5g} {unit}, mean {numbers['mean']:.5g}"
+
+
+# ------------------------------------------------------------------------------------------------- plot, presets
+
+
+def _plot(arguments, argv):
+    network, parameters, meta = _load(arguments.checkpoint)
+    path = Path(arguments.checkpoint)
+    folder = Path(arguments.out) if arguments.out else path if path.is_dir() else path.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = arguments.what or [picture for picture in PICTURES if picture != "adjoint"]
+    written = []
+    if "delays" in wanted or "curve" in wanted:
+        written += _plot_training(meta, parameters, wanted, folder)
+    if {"raster", "voltage", "adjoint"} & set(wanted):
+        written += _plot_sample(arguments, (network, parameters, meta), wanted, folder)
+    print("\n".join(map(str, written)))
+
+
+def _plot_training(meta, parameters, wanted, folder):
+    from . import plotting
+    from .training import History
+
+    written = []
+    history = History(tuple(meta["state"]["history"]), meta["state"]["best_epoch"])
+    if "curve" in wanted and len(history):
+        written.append(plotting.learning_curve(history, folder / "learning_curve.png"))
+    if "delays" in wanted and any(name.endswith(".delay") and np.size(v) > 1 for name, v in parameters.items()):
+        written.append(plotting.delay_histogram(meta["initial"], parameters, folder / "delays.png"))
+    return written
+
+
+def _plot_sample(arguments, model, wanted, folder):
+    from . import plotting, presets
+    from .simulation import simulate
+
+    network, parameters, meta = model
+    preset = _preset_of(meta, arguments.checkpoint)
+    data = _split(preset, arguments.split)
+    if not 0 <= arguments.sample < len(data):
+        raise InvalidInput("--sample", None, arguments.sample, f"0 to {len(data) - 1}")
+    chosen = [arguments.sample]
+    spikes, labels, duration = data.spikes[chosen], data.labels[chosen], meta["duration"]
+    spiking = [p for p in network.populations.values() if p.kind != "input"]
+    population = arguments.population or spiking[0].name
+    neurons = arguments.neurons or list(range(min(3, spiking[0].n)))
+    recording = simulate(network, parameters, spikes, duration=duration, n_threads=1)
+    written = []
+    if "raster" in wanted:
+        written.append(plotting.raster(recording, 0, folder / "raster.png", network=network))
+    if "voltage" in wanted:
+        path = folder / "voltage.png"
+        written.append(plotting.voltage_trace(network, parameters, recording, 0, population, neurons, path))
+    if "adjoint" in wanted:
+        path = plotting.adjoint_traces(
+            network, parameters, spikes, labels, loss=presets.build_loss(preset), duration=duration,
+            population=population, neurons=neurons, path=folder / "adjoint.png",
+        )  # fmt: skip
+        written.append(path)
+    return written
+
+
+def _presets(arguments, argv):
+    from . import presets
+
+    if arguments.name is not None:
+        print(to_toml(presets.named(arguments.name).to_dict()))
+        return
+    for name in presets.names():
+        print(f"{name:<22}{presets.named(name).description}")
+
+
+def to_toml(description):
+    """Return the nested dicts of Preset.to_dict as TOML text; no value is written "none", as presets read it."""
+    lines, tables = [], []
+    for key, value in description.items():
+        if isinstance(value, dict):
+            tables.append((key, value))
+        else:
+            lines.append(f"{key} = {json.dumps('none' if value is None else value)}")
+    for key, table in tables:
+        lines += ["", f"[{key}]", to_toml(table)]
+    return "\n".join(lines)

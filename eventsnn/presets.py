@@ -1,0 +1,539 @@
+"""Complete experiments as plain settings: data, network, loss, optimiser and training in one Preset, or a TOML file.
+
+A TOML file has the tables and keys of ``Preset``; ``base = "spoken-digits"`` starts from a named preset, and what is
+not given keeps its value there. Every key that is not known is refused.
+"""
+
+import difflib
+import tomllib
+import types
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+
+from . import losses
+from .data import Augmentation, Dataset, hdf5, load_spoken_digits, load_yin_yang, sequence_detection
+from .errors import InvalidInput
+from .initializers import Normal, Uniform
+from .network import Network
+from .optimizers import SGD, Adam, ConstantRate, Cosine, EaseIn, Exponential, OneCycle
+from .training import TrainingOptions
+
+DELAYS = ("learned", "fixed", "none")
+SHARED_DELAY = 1.0  # ms: what a recurrent connection needs where delays are "none"
+SOURCES = ("spoken-digits", "yin-yang", "sequence", "files")
+LOSSES = {
+    "exponential_mean_voltage": (losses.ExponentialMeanVoltage, ("tau_window",)),
+    "mean_voltage": (losses.MeanVoltage, ()),
+    "max_voltage": (losses.MaxVoltage, ()),
+    "first_spike": (losses.FirstSpike, ("tau",)),
+    "relative_first_spike": (losses.RelativeFirstSpike, ("delta",)),
+}
+SCHEDULES = ("constant", "cosine", "one_cycle")
+OPTIMIZERS = {"adam": Adam, "sgd": SGD}
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Where samples come from.
+
+    ``source``: "spoken-digits" (shipped; ``folder``: where, None: found), "yin-yang", "sequence", or "files": ``train``
+    and ``test`` are spike files in SHD's layout with ``n_units`` channels. ``merge``: neighbouring channels made one;
+    ``duration`` (ms, None: the source's own; needed for "files"); ``validation_groups``: groups (speakers) held out of
+    training, else ``validation_fraction`` of each class is; ``samples``: use only so many training samples;
+    ``seed``: generated data and the drawn split.
+    """
+
+    source: str = "spoken-digits"
+    folder: str | None = None
+    train: str | None = None
+    test: str | None = None
+    n_units: int | None = None
+    merge: int = 1
+    duration: float | None = None
+    validation_groups: list = field(default_factory=list)
+    validation_fraction: float = 0.1
+    samples: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Input, hidden LIF layers of the sizes ``hidden``, output; taus in ms.
+
+    ``output``: "readout" (leaky integrators) or "spikes" (LIF). Weights are [mean, sd] of a normal distribution or one
+    number; delays (ms) are [low, high] of a uniform distribution, one number, a matrix, or "none". ``input_*`` is the
+    connection from the input, ``between_*`` from layer to layer, ``recurrent_*`` within each layer (``recurrent``
+    switches it), ``output_*`` to the output. ``train_weights``: False keeps the weights as drawn.
+    """
+
+    hidden: list = field(default_factory=lambda: [128])
+    recurrent: bool = True
+    output: str = "readout"
+    tau_mem: float = 20.0
+    tau_syn: float = 5.0
+    v_threshold: float = 1.0
+    output_tau_mem: float = 20.0
+    output_tau_syn: float = 5.0
+    input_weight: Any = field(default_factory=lambda: [0.03, 0.01])
+    between_weight: Any = field(default_factory=lambda: [0.02, 0.03])
+    recurrent_weight: Any = field(default_factory=lambda: [0.0, 0.02])
+    output_weight: Any = field(default_factory=lambda: [0.0, 0.03])
+    input_delay: Any = field(default_factory=lambda: [0.0, 100.0])
+    between_delay: Any = field(default_factory=lambda: [0.0, 100.0])
+    recurrent_delay: Any = field(default_factory=lambda: [1.0, 30.0])
+    output_delay: Any = None
+    min_delay: float = 1.0
+    train_weights: bool = True
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """``kind``: a key of LOSSES; ``tau_window`` (None: the duration), ``tau``, ``delta``: ms, where the loss has it."""
+
+    kind: str = "exponential_mean_voltage"
+    tau_window: float | None = None
+    tau: float = 5.0
+    delta: float = 1.0
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """``kind`` "adam" or "sgd"; rates of weights (and the rest) and of delays (ms per step).
+
+    ``output_learning_rate``: of the weights to the output (None: as the others): a mean over a long duration makes
+    small logits, which larger output weights make up for.
+    ``schedule``: "constant", "cosine" or "one_cycle" over all steps of the run; ``final``: where the cosine ends;
+    ``decay``: factor on the rate after each epoch; ``ease_in``: initial factor that grows by 5 % a step (None: off);
+    ``max_delay`` (ms, None: no limit); ``clip_norm`` (None: off); ``weight_decay`` of the weights, decoupled.
+    """
+
+    kind: str = "adam"
+    learning_rate: float = 1e-3
+    delay_learning_rate: float = 0.2
+    output_learning_rate: float | None = None
+    schedule: str = "constant"
+    final: float = 0.0
+    decay: float = 1.0
+    ease_in: float | None = None
+    max_delay: float | None = None
+    clip_norm: float | None = None
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """The loop: see training.TrainingOptions.
+
+    ``spike_target`` and ``spike_strength`` (0: off) are losses.SpikeCountTarget on each hidden layer, and
+    ``spike_only_above`` its only_above; ``silent_raise`` (0: off) is the amount of losses.SilentNeuronRaise.
+    """
+
+    epochs: int = 20
+    batch_size: int = 32
+    seed: int = 0
+    patience: int | None = None
+    monitor: str = "accuracy"
+    average: float | None = None
+    spike_target: float = 14.0
+    spike_strength: float = 0.0
+    spike_only_above: bool = False
+    silent_raise: float = 0.0
+    max_spikes: int = 10_000_000
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One experiment. ``delays``: "learned", "fixed" (as drawn) or "none" (a recurrent connection then has 1 ms)."""
+
+    name: str = "custom"
+    description: str = ""
+    delays: str = "learned"
+    data: DataSettings = field(default_factory=DataSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def to_dict(self):
+        """Return the settings as nested dicts that JSON and TOML can hold; ``from_dict`` builds an equal Preset."""
+        return asdict(self)
+
+
+# -------------------------------------------------------------------------------------------------- the numbers
+
+_SPOKEN_DIGITS = {
+    "name": "spoken-digits",
+    "description": "English spoken digits, unheard speakers: recurrent network with learned delays",
+    "data": {"source": "spoken-digits", "merge": 5, "validation_groups": [9, 11]},
+    "network": {
+        "hidden": [128],
+        "recurrent": True,
+        "tau_mem": 20.0,
+        "tau_syn": 10.0,
+        "output_tau_mem": 20.0,
+        "output_tau_syn": 10.0,
+        "input_weight": [0.006, 0.006],
+        "recurrent_weight": [0.0, 0.01],
+        "output_weight": [0.0, 0.3],
+        "input_delay": [0.0, 100.0],
+        "recurrent_delay": [1.0, 30.0],
+    },
+    "loss": {"kind": "exponential_mean_voltage"},
+    "optimizer": {
+        "learning_rate": 1e-3,
+        "delay_learning_rate": 0.2,
+        "output_learning_rate": 2e-2,
+        "schedule": "cosine",
+        "final": 0.05,
+    },
+    "training": {"epochs": 40, "batch_size": 32, "average": 0.99, "spike_target": 14.0, "spike_strength": 1e-5},
+    "augmentation": {"blend": 0.5, "channel_shift": 4},
+}
+
+_SPOKEN_DIGITS_QUICK = {
+    "base": "spoken-digits",
+    "name": "spoken-digits-quick",
+    "description": "the same in about a minute: 32 hidden neurons, 70 channels, 8 epochs",
+    "data": {"merge": 10},
+    "network": {"hidden": [32]},
+    "optimizer": {"learning_rate": 3e-3, "delay_learning_rate": 1.0, "output_learning_rate": 5e-2},
+    "training": {"epochs": 8, "batch_size": 16, "average": "none"},
+    "augmentation": {"blend": 0.0, "channel_shift": 1},
+}
+
+_YIN_YANG = {
+    "name": "yin-yang",
+    "description": "points of the Yin-Yang disc as four spike times; 30 hidden neurons, first spike decides",
+    "data": {"source": "yin-yang"},
+    "network": {
+        "hidden": [30],
+        "recurrent": False,
+        "output": "spikes",
+        "input_weight": [2.5, 1.5],
+        "output_weight": [1.0, 1.0],
+        "input_delay": [0.0, 10.0],
+        "output_delay": [0.0, 10.0],
+    },
+    "loss": {"kind": "relative_first_spike", "delta": 1.0},
+    "optimizer": {"learning_rate": 5e-3, "delay_learning_rate": 0.05, "decay": 0.98},
+    "training": {"epochs": 40, "batch_size": 50, "silent_raise": 0.1},
+}
+
+_SEQUENCE = {
+    "name": "sequence",
+    "description": "which of two inputs spiked first, told apart by delays alone: they start where they are wrong",
+    "data": {"source": "sequence", "duration": 50.0},
+    "network": {
+        "hidden": [],
+        "output_tau_mem": 10.0,
+        "output_tau_syn": 5.0,
+        "output_weight": 1.0,
+        "output_delay": [[0.0, 10.0], [10.0, 0.0]],
+        "train_weights": False,
+    },
+    "loss": {"kind": "max_voltage"},
+    "optimizer": {"delay_learning_rate": 1.0},
+    "training": {"epochs": 20, "batch_size": 2},
+}
+
+_PRESETS = {item["name"]: item for item in (_SPOKEN_DIGITS, _SPOKEN_DIGITS_QUICK, _YIN_YANG, _SEQUENCE)}
+
+
+# ------------------------------------------------------------------------------------------- reading and changing
+
+
+def names():
+    """Return the names of the presets."""
+    return list(_PRESETS)
+
+
+def _nearest(key, known):
+    found = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+    return f"Did you mean {found[0]!r}?" if found else ""
+
+
+def _unknown(place, key, known):
+    return InvalidInput(f"{place} key", None, key, f"one of {', '.join(known)}", _nearest(key, known))
+
+
+def _convert(place, value, kind):
+    """Return a setting as its annotated type; None and "none" stand for no value where that is allowed."""
+    if kind is Any:
+        return None if value == "none" else value
+    if isinstance(kind, types.UnionType):
+        if value is None or value == "none":
+            return None
+        kind = next(item for item in get_args(kind) if item is not type(None))
+    kind = get_origin(kind) or kind
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is list and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return [value]
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise InvalidInput(place, None, value, f"a value of type {kind.__name__}")
+    return value
+
+
+def _updated(settings, changes, place):
+    """Return a settings dataclass with nested ``changes`` made; unknown keys are refused."""
+    if not isinstance(changes, dict):
+        raise InvalidInput(place, None, changes, f"a table with keys of {[item.name for item in fields(settings)]}")
+    hints = get_type_hints(type(settings))
+    values = {}
+    for key, value in changes.items():
+        if key not in hints:
+            raise _unknown(place, key, list(hints))
+        inside = f"{place}.{key}" if place != "preset" else key
+        old = getattr(settings, key)
+        values[key] = _updated(old, value, inside) if is_dataclass(old) else _convert(inside, value, hints[key])
+    return replace(settings, **values)
+
+
+def from_dict(description):
+    """Return the Preset of nested dicts such as a TOML file holds; "base" names the preset to start from.
+
+    Raises InvalidInput for unknown keys, naming the nearest known one, and for values of the wrong type or range.
+    """
+    changes = dict(description)
+    base = changes.pop("base", None)
+    preset = Preset() if base is None else named(base)
+    return _checked(_updated(preset, changes, "preset"))
+
+
+def named(name):
+    """Return the preset of that name; raises InvalidInput naming the nearest one."""
+    if name not in _PRESETS:
+        raise InvalidInput("preset", None, name, f"one of {', '.join(_PRESETS)}", _nearest(str(name), list(_PRESETS)))
+    return from_dict(_PRESETS[name])
+
+
+def load(name_or_path):
+    """Return a Preset by its name or from a TOML file."""
+    path = Path(name_or_path)
+    if str(name_or_path) in _PRESETS or not (path.suffix == ".toml" or path.is_file()):
+        return named(str(name_or_path))
+    try:
+        description = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInput("preset", None, str(path), "a readable TOML file", f"It is not: {error}.") from None
+    return from_dict({"name": path.stem, **description})
+
+
+def change(preset, assignments):
+    """Return a Preset with settings changed by strings such as "training.epochs=5" or "delays=fixed".
+
+    Values are read as TOML (numbers, true, [1, 2]); anything else is text.
+    """
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise InvalidInput("setting", None, text, "KEY=VALUE, for example training.epochs=5")
+        *tables, last = key.strip().split(".")
+        change = {last: _value(value.strip())}
+        for table in reversed(tables):
+            change = {table: change}
+        preset = _updated(preset, change, "preset")
+    return _checked(preset)
+
+
+def _value(text):
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError):
+        return text
+
+
+def _choice(name, value, allowed):
+    if value not in allowed:
+        raise InvalidInput(name, None, value, f"one of {', '.join(allowed)}", _nearest(str(value), list(allowed)))
+
+
+def _checked(preset):
+    """Refuse settings that no other part of the library would refuse by name."""
+    _choice("delays", preset.delays, DELAYS)
+    _choice("data.source", preset.data.source, SOURCES)
+    _choice("network.output", preset.network.output, ("readout", "spikes"))
+    _choice("loss.kind", preset.loss.kind, tuple(LOSSES))
+    _choice("optimizer.kind", preset.optimizer.kind, tuple(OPTIMIZERS))
+    _choice("optimizer.schedule", preset.optimizer.schedule, SCHEDULES)
+    for index, size in enumerate(preset.network.hidden):
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise InvalidInput("network.hidden", index, size, "numbers of neurons >= 1")
+    for name in ("epochs", "batch_size"):
+        if getattr(preset.training, name) < 1:
+            raise InvalidInput(f"training.{name}", None, getattr(preset.training, name), "an int >= 1")
+    return preset
+
+
+# --------------------------------------------------------------------------------------------------------- building
+
+
+class Built(NamedTuple):
+    """What ``build`` returns; ``data`` is (train, validation, test)."""
+
+    network: Network
+    loss: Any
+    optimizer: Any
+    options: TrainingOptions
+    data: tuple
+
+
+def build(preset, data=None):
+    """Return ``(network, loss, optimizer, options, (train, validation, test))`` of a Preset.
+
+    ``data``: what ``load_data`` returned before, to spare a second reading. The test set is for the very end: training
+    and the choice of the best epoch take train and validation.
+    """
+    data = load_data(preset) if data is None else data
+    network = build_network(preset, data[0])
+    n_batches = -(-len(data[0]) // preset.training.batch_size)
+    return Built(network, build_loss(preset), build_optimizer(preset, network, n_batches), build_options(preset), data)
+
+
+def load_data(preset):
+    """Return (train, validation, test) Datasets of a Preset."""
+    settings = preset.data
+    if settings.source == "yin-yang":
+        sets = load_yin_yang(settings.seed, **_duration(settings))
+    elif settings.source == "sequence":
+        sets = (sequence_detection(**_duration(settings)),) * 3
+    else:
+        train, test = _read(settings)
+        train, validation = _split(settings, train)
+        sets = (train, validation, test)
+    if settings.merge != 1:
+        sets = tuple(data.merge_channels(settings.merge) for data in sets)
+    train = sets[0]
+    if settings.samples is not None and settings.samples < len(train):
+        share = settings.samples / len(train)
+        train, _ = train.split((share, 1 - share), settings.seed)
+    return (train, *sets[1:])
+
+
+def _duration(settings):
+    return {} if settings.duration is None else {"duration": settings.duration}
+
+
+def _read(settings):
+    if settings.source == "spoken-digits":
+        return load_spoken_digits(settings.folder, **_duration(settings))
+    for name in ("train", "test", "n_units", "duration"):
+        if getattr(settings, name) is None:
+            raise InvalidInput(f"data.{name}", None, None, 'a value, because data.source is "files"')
+    train = hdf5.read(settings.train, settings.n_units, duration=settings.duration)
+    return train, hdf5.read(settings.test, settings.n_units, train.n_classes, settings.duration)
+
+
+def _split(settings, train):
+    if settings.validation_groups:
+        return train.split_by_group(settings.validation_groups)
+    share = settings.validation_fraction
+    return train.split((1 - share, share), settings.seed)
+
+
+def build_network(preset, train: Dataset):
+    """Return the Network of a Preset for the channels and classes of a Dataset."""
+    settings = preset.network
+    network = Network(min_delay=settings.min_delay)
+    network.add_input("input", train.n_units)
+    layers = [f"hidden{index + 1}" if len(settings.hidden) > 1 else "hidden" for index in range(len(settings.hidden))]
+    constants = {"tau_mem": settings.tau_mem, "tau_syn": settings.tau_syn, "v_threshold": settings.v_threshold}
+    for name, size in zip(layers, settings.hidden, strict=True):
+        network.add_lif(name, size, **constants)
+    output_taus = {"tau_mem": settings.output_tau_mem, "tau_syn": settings.output_tau_syn}
+    if settings.output == "readout":
+        network.add_readout("output", train.n_classes, **output_taus)
+    else:
+        network.add_lif("output", train.n_classes, **output_taus, v_threshold=settings.v_threshold)
+    path = ["input", *layers, "output"]
+    for pre, post in zip(path[:-1], path[1:], strict=True):
+        role = "output" if post == "output" else "input" if pre == "input" else "between"
+        _connect(network, preset, role, (pre, post))
+    for name in layers if settings.recurrent else ():
+        _connect(network, preset, "recurrent", (name, name))
+    return network
+
+
+def _connect(network, preset, role, ends):
+    settings = preset.network
+    delay, sharing = _distribution(f"{role}_delay", getattr(settings, f"{role}_delay"), Uniform), "synapse"
+    if preset.delays == "none":
+        delay, sharing = (SHARED_DELAY, "connection") if role == "recurrent" else (None, "synapse")
+    train = ("weight",) if settings.train_weights else ()
+    if preset.delays == "learned":
+        train += ("delay",)
+    weight = _distribution(f"{role}_weight", getattr(settings, f"{role}_weight"), Normal)
+    network.connect(*ends, weight=weight, delay=delay, delay_per=sharing, train=train)
+
+
+def _distribution(name, value, kind):
+    """A pair of numbers as the two settings of a distribution; anything else as it is."""
+    if isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(item, (int, float)) for item in value):
+        return kind(*value)
+    if isinstance(value, str):
+        raise InvalidInput(f"network.{name}", None, value, "a number, a pair of numbers, a matrix or none")
+    if isinstance(value, (int, float)) and name.endswith("delay"):
+        # a constant one stays a scalar per synapse: Uniform draws it in the array's shape
+        return Uniform(value, value)
+    return value
+
+
+def build_loss(preset):
+    """Return the loss of a Preset."""
+    kind, arguments = LOSSES[preset.loss.kind]
+    return kind(**{name: getattr(preset.loss, name) for name in arguments})
+
+
+def build_optimizer(preset, network, n_batches):
+    """Return the optimiser of a Preset; ``n_batches``: steps per epoch, which schedules count in."""
+    settings = preset.optimizer
+    total = max(1, preset.training.epochs * n_batches)
+    schedule = {
+        "constant": ConstantRate(),
+        "cosine": Cosine(total, settings.final),
+        "one_cycle": OneCycle(total),
+    }[settings.schedule]
+    if settings.decay != 1.0:
+        schedule = schedule * Exponential(settings.decay, n_batches)
+    if settings.ease_in is not None:
+        schedule = schedule * EaseIn(settings.ease_in)
+    delays = [f"{c.name}.delay" for c in network.connections.values() if "delay" in c.train]
+    limited = {} if settings.max_delay is None else {name: (0.0, settings.max_delay) for name in delays}
+    rates = {"*.delay": settings.delay_learning_rate} if delays else {}
+    if settings.output_learning_rate is not None:
+        rates["*->output.weight"] = settings.output_learning_rate
+    return OPTIMIZERS[settings.kind](
+        settings.learning_rate,
+        learning_rates=rates,
+        schedule=schedule,
+        bounds=limited,
+        clip_norm=settings.clip_norm,
+        weight_decay=settings.weight_decay,
+        decoupled=True,
+    )
+
+
+def build_options(preset):
+    """Return the TrainingOptions of a Preset."""
+    settings = preset.training
+    n_layers = len(preset.network.hidden)
+    layers = [f"hidden{index + 1}" if n_layers > 1 else "hidden" for index in range(n_layers)]
+    homeostasis = ()
+    if settings.spike_strength > 0:
+        rule = (settings.spike_target, settings.spike_strength, settings.spike_only_above)
+        homeostasis = tuple(losses.SpikeCountTarget(name, *rule) for name in layers)
+    raises = ()
+    if settings.silent_raise > 0:
+        raised = [*layers, "output"] if preset.network.output == "spikes" else layers
+        raises = tuple(losses.SilentNeuronRaise(name, settings.silent_raise) for name in raised)
+    augmentation = None if preset.augmentation == Augmentation() else preset.augmentation
+    same = ("batch_size", "seed", "patience", "monitor", "average", "max_spikes")
+    return TrainingOptions(
+        duration=preset.data.duration,
+        regularizers=homeostasis,
+        augmentation=augmentation,
+        silent_raise=raises,
+        **{name: getattr(settings, name) for name in same},
+    )

@@ -1,0 +1,645 @@
+"""The training loop: batches, gradients, updates, validation, checkpoints, and a resume that ends with the same bytes.
+
+Everything that a run is at one instant stands in one immutable state, which each step replaces as a whole. So an
+interruption at any place leaves a state to save, and what is saved is enough to go on in the middle of an epoch: the
+order of the samples, their augmentation and every other draw are functions of (seed, epoch, sample).
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import sys
+import time
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+
+from . import checkpoints
+from .errors import CheckpointError, InvalidInput, NotFinite
+from .gradients import value_and_grad
+from .network import Network
+from .simulation import check_duration, simulate
+
+FORMAT = 1
+KIND = "eventsnn training run"
+EVALUATION_BATCH = 128  # samples simulated at a time; the results do not depend on it
+NORMAL_QUANTILE = 1.959963984540054  # of 0.975: two-sided 95 % intervals
+MONITORS = ("accuracy", "loss")
+# The average follows the parameters closely at first: its decay in step t is at most (1 + t) / (AVERAGE_START + t).
+AVERAGE_START = 10
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What determines a run's result, besides network, parameters, loss, optimiser, data and number of epochs.
+
+    ``duration``: T in ms (None: the training set's); ``batch_size`` (>= 1); ``seed`` (>= 0): sample order and
+    augmentation; ``regularizers``: losses that are added in training; ``augmentation`` (data.Augmentation or None);
+    ``silent_raise``: losses.SilentNeuronRaise rules, applied after each epoch; ``patience``: stop after this many
+    epochs without a better validation (None: never); ``monitor``: "accuracy" (ties: the smaller loss) or "loss" of the
+    validation decides which epoch is best; ``average``: decay per step, in (0, 1), of an exponential moving average of
+    the parameters that is used in place of them in evaluation (None: off); ``max_spikes``: budget of one sample.
+    """
+
+    duration: float | None = None
+    batch_size: int = 32
+    seed: int = 0
+    regularizers: tuple = ()
+    augmentation: object = None
+    silent_raise: tuple = ()
+    patience: int | None = None
+    monitor: str = "accuracy"
+    average: float | None = None
+    max_spikes: int = 10_000_000
+
+    def __post_init__(self):
+        if self.duration is not None:
+            check_duration(self.duration)
+        _check_whole("batch_size", self.batch_size, 1)
+        _check_whole("seed", self.seed, 0)
+        _check_whole("max_spikes", self.max_spikes, 1)
+        if self.patience is not None:
+            _check_whole("patience", self.patience, 1)
+        if self.monitor not in MONITORS:
+            raise InvalidInput("monitor", None, self.monitor, f"one of {MONITORS}")
+        if self.average is not None and not 0 < self.average < 1:
+            raise InvalidInput("average", None, self.average, "None or a decay per step with 0 < average < 1")
+        for name in ("regularizers", "silent_raise"):
+            if not isinstance(getattr(self, name), (tuple, list)):
+                raise InvalidInput(name, None, getattr(self, name), "a tuple of them")
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+
+def _check_whole(name, value, low):
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
+        raise InvalidInput(name, None, value, f"an int >= {low}")
+
+
+def wilson_interval(correct, n):
+    """Return the 95 % interval (low, high) of a proportion of ``correct`` among ``n`` (Wilson 1927)."""
+    if n == 0:
+        return 0.0, 1.0
+    z2, share = NORMAL_QUANTILE**2, correct / n
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = NORMAL_QUANTILE / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results on one data set: mean ``loss`` (without regularizers), ``accuracy`` and its 95 % Wilson ``interval``.
+
+    ``n``: samples; ``spikes_per_neuron``: mean over LIF neurons and samples; ``predictions``: (n,) int64.
+    """
+
+    loss: float
+    accuracy: float
+    n: int
+    interval: tuple
+    spikes_per_neuron: float
+    predictions: np.ndarray = field(repr=False)
+
+    def __str__(self):
+        low, high = (100 * bound for bound in self.interval)
+        interval = f"95 % interval {low:.1f} to {high:.1f}"
+        return f"{100 * self.accuracy:.1f} % correct of {self.n} ({interval}), loss {self.loss:.4f}"
+
+
+@dataclass(frozen=True)
+class History:
+    """One dict per finished epoch: epoch (from 1), train_loss, train_accuracy, validation_loss, validation_accuracy,
+    validation_n, spikes_per_neuron, seconds, learning_rates ({parameter: rate of the last step}).
+
+    The validation entries are None without validation. ``best_epoch`` counts from 1, None without validation.
+    """
+
+    records: tuple = ()
+    best_epoch: int | None = None
+
+    def __len__(self):
+        return len(self.records)
+
+    def column(self, name):
+        """Return one entry of all epochs as a float64 array (epochs,), NaN where there is none."""
+        return np.array([math.nan if record[name] is None else record[name] for record in self.records], dtype=float)
+
+
+# ------------------------------------------------------------------------------------------------- descriptions
+
+
+def describe(value):
+    """Return a JSON-able description of a loss, an optimiser, options and whatever they contain.
+
+    ``to_dict`` is used where there is one; a dataclass becomes its class name and fields; any other object is known by
+    its class name alone, so give a loss of your own one of the first two if it has settings.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [describe(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): describe(item) for key, item in value.items()}
+    if callable(getattr(value, "to_dict", None)):
+        return value.to_dict()
+    described = {"kind": type(value).__name__}
+    if dataclasses.is_dataclass(value):
+        described.update({item.name: describe(getattr(value, item.name)) for item in fields(value)})
+    return described
+
+
+def data_fingerprint(dataset):
+    """Return a SHA-256 (hex) of a Dataset's spikes, labels, sizes and duration; None for None."""
+    if dataset is None:
+        return None
+    digest = hashlib.sha256(repr((dataset.n_units, dataset.n_classes, float(dataset.duration))).encode())
+    spikes = dataset.spikes
+    for array in (spikes.times, spikes.units, spikes.offsets, spikes.counts, dataset.labels):
+        digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _differences(before, now, place=""):
+    """Yield (place, value before, value now) of everything that differs between two descriptions."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted({*before, *now}):
+            yield from _differences(before.get(key), now.get(key), f"{place}.{key}" if place else key)
+    elif before != now and not (before != before and now != now):
+        yield place, before, now
+
+
+def _refuse_changes(path, before, now):
+    changes = list(_differences(before, json.loads(json.dumps(now))))
+    if not changes:
+        return
+    parts = []
+    for place, old, new in changes[:5]:
+        hashes = place.split(".")[0] in ("network", "train", "validation")
+        parts.append(f"{place} is not the same" if hashes else f"{place} was {old!r} and is now {new!r}")
+    more = f", and {len(changes) - 5} more" if len(changes) > 5 else ""
+    reason = f"this run differs from the one that was saved: {'; '.join(parts)}{more}"
+    raise CheckpointError(path, changes[0][0], f"{reason}. Resume with the same settings, or start another run.")
+
+
+# --------------------------------------------------------------------------------------------------------- state
+
+
+@dataclass(frozen=True)
+class _Running:
+    """Sums over the samples that the current epoch has seen; ``spikes``: {LIF population: (n,) int64}."""
+
+    samples: int = 0
+    correct: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
+    spikes: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _State:
+    """A run at one instant, between two steps. ``batch`` counts the batches done in this epoch (from 0)."""
+
+    parameters: dict
+    optimizer: dict
+    initial: dict
+    average: dict | None = None
+    best: dict | None = None
+    best_epoch: int | None = None
+    best_score: tuple | None = None
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    stopped: bool = False
+    running: _Running = field(default_factory=_Running)
+    records: tuple = ()
+
+    @property
+    def evaluated(self):
+        """The parameters that an evaluation of this instant uses."""
+        return self.parameters if self.average is None else self.average
+
+
+_GROUPS = ("parameters", "optimizer", "initial", "average", "best")
+_SCALARS = ("best_epoch", "epoch", "batch", "step", "stopped")
+
+
+def _pack_state(state):
+    """Split a state into arrays and JSON-able metadata."""
+    arrays = {}
+    for group in _GROUPS:
+        for name, value in (getattr(state, group) or {}).items():
+            arrays[f"{group}/{name}"] = np.asarray(value)
+    arrays.update({f"running/{name}": counts for name, counts in state.running.spikes.items()})
+    running = {key: getattr(state.running, key) for key in ("samples", "correct", "loss", "seconds")}
+    meta = {name: getattr(state, name) for name in _SCALARS}
+    score = None if state.best_score is None else list(state.best_score)
+    return arrays, {**meta, "best_score": score, "running": running, "history": list(state.records)}
+
+
+def _group(arrays, group):
+    prefix = f"{group}/"
+    return {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def _unpack_state(path, arrays, meta):
+    """Rebuild the state that ``_pack_state`` split."""
+    try:
+        found = meta["state"]
+        running = _Running(**found["running"], spikes=_group(arrays, "running"))
+        groups = {group: _group(arrays, group) for group in _GROUPS}
+        optional = {group: groups[group] or None for group in ("average", "best")}
+        score = None if found["best_score"] is None else tuple(found["best_score"])
+        scalars = {name: found[name] for name in _SCALARS}
+        records = tuple(found["history"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(path, "state", f"incomplete: {error}") from None
+    return _State(**{**groups, **optional}, **scalars, best_score=score, running=running, records=records)
+
+
+def _load_run(path):
+    """Return (arrays, meta) of a training checkpoint; refuses checkpoints of anything else."""
+    arrays, meta = checkpoints.load(path)
+    if meta.get("kind") != KIND or meta.get("format") != FORMAT:
+        found = (meta.get("kind"), meta.get("format"))
+        raise CheckpointError(path, "kind", f"{found!r}; this release reads {(KIND, FORMAT)!r}")
+    return arrays, meta
+
+
+def load_model(path):
+    """Return ``(network, parameters, meta)`` of a training checkpoint.
+
+    ``parameters`` are those of the best epoch on validation, else the averaged ones, else the last. ``meta`` (dict)
+    holds "duration" (ms), "run" (loss, optimiser, options), "notes" (what the Trainer was given) and "state", where
+    "history" is; "initial" ({name: array}) are the parameters before training. Raises CheckpointError.
+    """
+    arrays, meta = _load_run(path)
+    state = _unpack_state(path, arrays, meta)
+    network = Network.from_dict(meta["network"])
+    parameters = state.evaluated if state.best is None else state.best
+    return network, network.check_parameters(parameters), {**meta, "initial": state.initial}
+
+
+def load_history(path):
+    """Return the History in a training checkpoint."""
+    _, meta = _load_run(path)
+    return History(tuple(meta["state"]["history"]), meta["state"]["best_epoch"])
+
+
+# ------------------------------------------------------------------------------------------------------ progress
+
+
+class _Progress:
+    """A bar over all steps of the fit on a terminal, one line per epoch everywhere; or nothing at all."""
+
+    def __init__(self, shown, total, done):
+        self.bar = None
+        if shown:
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=total, initial=done, unit="batch", disable=None, dynamic_ncols=True, smoothing=0.05)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self.bar is not None:
+            self.bar.close()
+
+    def step(self, epoch, running):
+        if self.bar is not None and running.samples:
+            text = f"loss {running.loss / running.samples:.3f}, {100 * running.correct / running.samples:.1f} %"
+            self.bar.set_description(f"epoch {epoch + 1}", refresh=False)
+            spikes = _per_neuron(running.spikes, running.samples)
+            self.bar.set_postfix_str(f"{text}, {spikes:.1f} spikes per neuron", refresh=False)
+            self.bar.update()
+
+    def epoch(self, record, epochs, best):
+        if self.bar is None:
+            return
+        line = f"epoch {record['epoch']:3d}/{epochs}"
+        line += f"  loss {record['train_loss']:7.4f}  {_percent(record['train_accuracy'])}"
+        if record["validation_loss"] is not None:
+            line += f"  validation {record['validation_loss']:7.4f}  {_percent(record['validation_accuracy'])}"
+        line += f"  {record['spikes_per_neuron']:5.1f} spikes per neuron  {record['seconds']:6.1f} s"
+        self.bar.write(line + ("  best" if best else ""), file=sys.stderr)
+
+
+def _percent(share):
+    return f"{100 * share:5.1f} %"
+
+
+def _per_neuron(spikes, samples):
+    neurons = sum(counts.size for counts in spikes.values())
+    return float(sum(int(counts.sum()) for counts in spikes.values()) / (neurons * samples)) if neurons else 0.0
+
+
+def _spike_totals(network, recording):
+    """Spikes of each neuron of each LIF population over all samples of a recording."""
+    n_neurons = max((stop for _, stop in recording.slices.values()), default=0)
+    totals = np.bincount(recording.neurons, minlength=n_neurons)
+    names = [p.name for p in network.populations.values() if p.kind == "lif"]
+    return {name: totals[slice(*recording.slices[name])].astype(np.int64) for name in names}
+
+
+def _added(first, second):
+    return {name: counts + first[name] if name in first else counts for name, counts in second.items()}
+
+
+# ------------------------------------------------------------------------------------------------------- trainer
+
+
+class Trainer:
+    """Trains a network on a Dataset; ``fit``, ``evaluate``, ``predict``, and ``parameters`` and ``history`` to read."""
+
+    def __init__(
+        self, network, parameters, *, loss, optimizer, options=None, n_threads=None, checkpoint=None,
+        checkpoint_every=None, callbacks=(), progress=True, notes=None, **settings,
+    ):  # fmt: skip
+        """Set up a run; nothing is written yet.
+
+        Parameters: ``network``, ``parameters`` (from network.initialize), ``loss`` (see eventsnn.losses), ``optimizer``
+        (Adam, SGD); ``options`` (TrainingOptions), or its fields as further keyword arguments, such as batch_size=64;
+        ``n_threads`` (results do not depend on it); ``checkpoint``: a file path, written after each epoch, when the
+        run is interrupted and, with ``checkpoint_every``, every so many steps; ``callbacks``: functions of
+        (trainer, kind, values), called with kind "step" ({"epoch", "batch", "step", "loss"}) after each step and
+        "epoch" (the epoch's record) after each epoch; ``progress``: show it on stderr; ``notes``: a JSON-able dict to
+        keep in the checkpoint.
+        """
+        options = TrainingOptions() if options is None else options
+        names = [item.name for item in fields(TrainingOptions)]
+        if unknown := [name for name in settings if name not in names]:
+            raise InvalidInput("settings", None, unknown[0], f"the fields of TrainingOptions: {', '.join(names)}")
+        self.network, self.loss, self.optimizer = network, loss, optimizer
+        self.options = replace(options, **settings)
+        self.n_threads, self.callbacks, self.progress, self.notes = n_threads, tuple(callbacks), progress, notes or {}
+        self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
+        if checkpoint_every is not None:
+            _check_whole("checkpoint_every", checkpoint_every, 1)
+        parameters = network.check_parameters(parameters)
+        lif = [p.name for p in network.populations.values() if p.kind == "lif"]
+        for rule in self.options.silent_raise:
+            if rule.population not in lif:
+                raise InvalidInput("silent_raise.population", None, rule.population, f"one of the populations {lif}")
+        average = None if self.options.average is None else dict(parameters)
+        state = optimizer.initialize(parameters, names=network.trainable)
+        self._state = _State(dict(parameters), state, dict(parameters), average)
+        self._bounds = _joint_bounds(network.bounds(), optimizer.bounds)
+        self._run, self._duration = None, self.options.duration
+
+    @property
+    def parameters(self):
+        """The parameters to use: of the best epoch on validation, else the averaged ones, else the latest."""
+        return self._state.evaluated if self._state.best is None else self._state.best
+
+    @property
+    def initial_parameters(self):
+        """The parameters before the first step."""
+        return self._state.initial
+
+    @property
+    def duration(self):
+        """T in ms: of the options, else of the training set once a fit has begun, else None."""
+        return self._duration
+
+    @property
+    def history(self):
+        """History of the finished epochs."""
+        return History(self._state.records, self._state.best_epoch)
+
+    @property
+    def stopped(self):
+        """True once patience ran out."""
+        return self._state.stopped
+
+    def fit(self, train, validation=None, *, epochs, resume=False):
+        """Train until ``epochs`` epochs are done in all, or patience runs out; return the History.
+
+        ``train`` and ``validation`` are Datasets of one duration. With ``resume`` the run goes on from the checkpoint,
+        also in the middle of an epoch, to the same bytes as a run that was never interrupted; a checkpoint of
+        another network, data set, loss, optimiser or options is refused. Called again, it continues with more epochs.
+
+        Raises CheckpointError, NotFinite (a loss or gradient; names the step, no update is made), EventStorm, and
+        KeyboardInterrupt after saving.
+        """
+        _check_whole("epochs", epochs, 0)
+        self._prepare(train, validation, resume)
+        n_batches = -(-len(train) // self.options.batch_size)
+        done = self._state.epoch * n_batches + self._state.batch
+        try:
+            with _Progress(self.progress, epochs * n_batches, done) as progress:
+                while self._state.epoch < epochs and not self._state.stopped:
+                    self._run_batches(train, n_batches, progress)
+                    self._finish_epoch(validation, epochs, progress)
+        except KeyboardInterrupt:
+            self._save()
+            where = f"interrupted in epoch {self._state.epoch + 1} after step {self._state.step}"
+            kept = "nothing is saved on disk; another fit of this Trainer continues"
+            if self.checkpoint is not None:
+                kept = f"saved in {self.checkpoint}; fit(..., resume=True) continues there"
+            print(f"{where}: {kept}.", file=sys.stderr)
+            raise
+        return self.history
+
+    def _prepare(self, train, validation, resume):
+        """Check the data, describe the run, and load or begin its checkpoint."""
+        if len(train) == 0:
+            raise InvalidInput("train", None, 0, "at least one sample")
+        if validation is not None and self.options.duration is None and validation.duration != train.duration:
+            allowed, remedy = f"{train.duration} ms as in train", "Load them with one duration, or pass duration=."
+            raise InvalidInput("validation.duration", None, validation.duration, allowed, remedy)
+        self._duration = train.duration if self.options.duration is None else self.options.duration
+        run = {
+            "network": self.network.fingerprint(),
+            "train": data_fingerprint(train),
+            "validation": data_fingerprint(validation),
+            "loss": describe(self.loss),
+            "optimizer": self.optimizer.to_dict(),
+            "options": describe(self.options),
+        }
+        if self._run is not None:
+            _refuse_changes(self.checkpoint or "in memory", self._run, run)
+        elif resume:
+            self._resume(run)
+        elif self.checkpoint is not None and checkpoints.exists(self.checkpoint):
+            raise CheckpointError(self.checkpoint, "file", "exists already: pass resume=True, or choose another path")
+        first, self._run = self._run is None and not resume, json.loads(json.dumps(run))
+        if first:
+            self._save()
+
+    def _resume(self, run):
+        if self.checkpoint is None:
+            raise InvalidInput("resume", None, True, "False without a checkpoint", "Pass checkpoint= to the Trainer.")
+        arrays, meta = _load_run(self.checkpoint)
+        _refuse_changes(self.checkpoint, meta.get("run"), run)
+        self._state = _unpack_state(self.checkpoint, arrays, meta)
+
+    def _save(self):
+        if self.checkpoint is None:
+            return
+        arrays, state = _pack_state(self._state)
+        meta = {"kind": KIND, "format": FORMAT, "network": self.network.to_dict(), "run": self._run, "state": state}
+        checkpoints.save(self.checkpoint, arrays, {**meta, "duration": self._duration, "notes": self.notes})
+
+    # -- one epoch
+
+    def _run_batches(self, train, n_batches, progress):
+        size, epoch = self.options.batch_size, self._state.epoch
+        order = train.order(self.options.seed, epoch)
+        while self._state.batch < n_batches:
+            first = self._state.batch * size
+            loss = self._step(train, order[first : first + size])
+            state = self._state
+            progress.step(epoch, state.running)
+            if self.checkpoint_every is not None and state.step % self.checkpoint_every == 0:
+                self._save()
+            values = {"epoch": epoch, "batch": state.batch, "step": state.step, "loss": loss}
+            for callback in self.callbacks:
+                callback(self, "step", values)
+
+    def _step(self, train, indices):
+        """One update: everything is computed first, then the state is replaced in one assignment."""
+        started, state, options = time.perf_counter(), self._state, self.options
+        if options.augmentation is None:
+            batch = train.spikes[indices]
+        else:
+            batch = options.augmentation(train, indices, options.seed, state.epoch)
+        labels = train.labels[indices]
+        value, gradients, recording = value_and_grad(
+            self.network, state.parameters, batch, labels, loss=self.loss, duration=self._duration,
+            n_threads=self.n_threads, max_spikes=options.max_spikes, regularizers=options.regularizers,
+            return_recording=True,
+        )  # fmt: skip
+        if not np.isfinite(value):
+            raise NotFinite(f"the loss ({value})", state.step)
+        parameters, optimizer = self.optimizer.step(state.parameters, gradients, state.optimizer, bounds=self._bounds)
+        self._state = replace(
+            state,
+            parameters=parameters,
+            optimizer=optimizer,
+            average=self._averaged(state, parameters),
+            batch=state.batch + 1,
+            step=state.step + 1,
+            running=self._counted(state.running, recording, labels, started),
+        )
+        return value
+
+    def _counted(self, running, recording, labels, started):
+        values, _ = self.loss(recording, labels)
+        return _Running(
+            running.samples + labels.size,
+            running.correct + int(np.sum(self.loss.predict(recording) == labels)),
+            running.loss + float(values.sum()),
+            running.seconds + time.perf_counter() - started,
+            _added(running.spikes, _spike_totals(self.network, recording)),
+        )
+
+    def _averaged(self, state, parameters):
+        if state.average is None:
+            return None
+        decay = min(self.options.average, (1 + state.step) / (AVERAGE_START + state.step))
+        average = dict(state.average)
+        for name in self.network.trainable:
+            average[name] = decay * state.average[name] + (1 - decay) * parameters[name]
+        return average
+
+    def _finish_epoch(self, validation, epochs, progress):
+        """Raise silent neurons, validate, compare with the best, and begin the next epoch: one assignment again."""
+        started, state = time.perf_counter(), self._state
+        parameters = state.parameters
+        for rule in self.options.silent_raise:
+            parameters = rule(self.network, parameters, state.running.spikes[rule.population])
+        state = replace(state, parameters=parameters)
+        result = None if validation is None else self.evaluate(validation, state.evaluated)
+        record = self._record(state, result, started)
+        state = replace(
+            state, epoch=state.epoch + 1, batch=0, running=_Running(), records=(*state.records, record)
+        )  # fmt: skip
+        better = False
+        if result is not None:
+            score = (result.accuracy, -result.loss) if self.options.monitor == "accuracy" else (-result.loss,)
+            better = state.best_score is None or score > state.best_score
+            if better:
+                state = replace(state, best=state.evaluated, best_epoch=state.epoch, best_score=score)
+            patience = self.options.patience
+            stopped = patience is not None and state.epoch - state.best_epoch >= patience
+            state = replace(state, stopped=stopped)
+        self._state = state
+        self._save()
+        progress.epoch(record, epochs, better)
+        for callback in self.callbacks:
+            callback(self, "epoch", record)
+
+    def _record(self, state, result, started):
+        running = state.running
+        rates = self.optimizer.rates(self.network.trainable, max(state.step - 1, 0))
+        return {
+            "epoch": state.epoch + 1,
+            "train_loss": running.loss / running.samples,
+            "train_accuracy": running.correct / running.samples,
+            "validation_loss": None if result is None else result.loss,
+            "validation_accuracy": None if result is None else result.accuracy,
+            "validation_n": None if result is None else result.n,
+            "spikes_per_neuron": _per_neuron(running.spikes, running.samples),
+            "seconds": running.seconds + time.perf_counter() - started,
+            "learning_rates": rates,
+        }
+
+    # -- use
+
+    def evaluate(self, dataset, parameters=None):
+        """Return the Evaluation of a Dataset with ``self.parameters``, or the given ones."""
+        parameters = self.parameters if parameters is None else parameters
+        return evaluate(
+            self.network, parameters, dataset, loss=self.loss, duration=self._duration, n_threads=self.n_threads,
+            max_spikes=self.options.max_spikes,
+        )  # fmt: skip
+
+    def predict(self, spikes):
+        """Return the predicted labels (n,) int64 of a SpikeBatch; needs a duration, from options or a fit."""
+        if self._duration is None:
+            raise InvalidInput("duration", None, None, "a duration in ms", "Pass duration=, or fit first.")
+        parts = [
+            self.loss.predict(
+                simulate(
+                    self.network, self.parameters, spikes[first : first + EVALUATION_BATCH], duration=self._duration,
+                    n_threads=self.n_threads, max_spikes=self.options.max_spikes,
+                    probes=self.loss.probes(self.network, self._duration),
+                )
+            )
+            for first in range(0, len(spikes), EVALUATION_BATCH)
+        ]  # fmt: skip
+        return np.concatenate([np.zeros(0, np.int64), *parts])
+
+
+def evaluate(network, parameters, dataset, *, loss, duration=None, n_threads=None, max_spikes=10_000_000):
+    """Return the Evaluation of a network on a Dataset; ``duration`` in ms (None: the data set's)."""
+    if len(dataset) == 0:
+        raise InvalidInput("dataset", None, 0, "at least one sample")
+    duration = dataset.duration if duration is None else duration
+    values, predictions, spikes = [], [], {}
+    for first in range(0, len(dataset), EVALUATION_BATCH):
+        chosen = slice(first, first + EVALUATION_BATCH)
+        recording = simulate(
+            network, parameters, dataset.spikes[chosen], duration=duration, n_threads=n_threads,
+            max_spikes=max_spikes, probes=loss.probes(network, duration),
+        )  # fmt: skip
+        values.append(loss(recording, dataset.labels[chosen])[0])
+        predictions.append(loss.predict(recording))
+        spikes = _added(spikes, _spike_totals(network, recording))
+    predictions = np.concatenate(predictions)
+    n, correct = len(dataset), int(np.sum(predictions == dataset.labels))
+    mean = float(np.concatenate(values).mean())
+    return Evaluation(mean, correct / n, n, wilson_interval(correct, n), _per_neuron(spikes, n), predictions)
+
+
+def _joint_bounds(first, second):
+    """The intersection of two sets of bounds."""
+    joint = dict(first)
+    for name, (low, high) in (second or {}).items():
+        before = joint.get(name, (-math.inf, math.inf))
+        joint[name] = (max(low, before[0]), min(high, before[1]))
+    return joint

@@ -1,0 +1,72 @@
+"""Every example runs and prints what stands beside it in examples/NAME.out.
+
+Text must be the same and numbers equal within a tolerance: training amplifies the last bit, in which processors differ.
+After a change on purpose: python examples/NAME.py > examples/NAME.out.
+"""
+
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
+# (relative, absolute); a simulation is the same everywhere but for rounding
+EXACT = (1e-6, 2e-9)
+TOLERANCE = {"03_sequence_detection": (1e-3, 1e-3), "04_yin_yang": (0.05, 0.02), "05_own_loss": (0.05, 0.005)}
+SECONDS = 180
+
+
+def split_numbers(text):
+    """(the text without numbers and runs of blanks, its numbers)."""
+    return " ".join(NUMBER.sub("#", text).split()), [float(number) for number in NUMBER.findall(text)]
+
+
+def differences(expected, found, tolerance):
+    """Descriptions of where two outputs differ; empty where they agree."""
+    relative, absolute = tolerance
+    (text, numbers), (other_text, other_numbers) = split_numbers(expected), split_numbers(found)
+    if text != other_text:
+        return [f"expected {text!r}", f"found {other_text!r}"]
+    pairs = zip(numbers, other_numbers, strict=True)
+    return [f"{a} and {b}" for a, b in pairs if not math.isclose(a, b, rel_tol=relative, abs_tol=absolute)]
+
+
+def run_script(path, folder):
+    """Run a script in ``folder`` with the checkout's package; returns its output, or fails with its errors."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "EVENTSNN_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+    result = subprocess.run(
+        [sys.executable, str(path)], cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=SECONDS,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_example_prints_what_stands_beside_it(path, tmp_path):
+    expected = path.with_suffix(".out").read_text()
+    found = run_script(path, tmp_path)
+    assert differences(expected, found, TOLERANCE.get(path.stem, EXACT)) == []
+
+
+def test_no_example_and_no_output_stands_alone():
+    assert len(EXAMPLES) >= 7
+    assert {path.stem for path in EXAMPLES} == {path.stem for path in (ROOT / "examples").glob("*.out")}
+
+
+def test_the_comparison_sees_a_changed_number_and_a_changed_word():
+    assert differences("loss 1.25, 3 spikes", "loss 1.25, 3  spikes", EXACT) == []
+    assert differences("loss 1.25", "loss 1.2500001", EXACT) == []
+    assert differences("loss 1.25", "loss 1.2501", EXACT) != []
+    assert differences("loss 1.25", "cost 1.25", EXACT) != []
+    assert differences("3 spikes", "4 spikes", EXACT) != []
+
+
+def test_examples_are_short():
+    assert [path.name for path in EXAMPLES if len(path.read_text().splitlines()) >= 60] == []

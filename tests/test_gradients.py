@@ -1,0 +1,212 @@
+"""Gradients against complex steps and central differences over thousands of coordinates; what value_and_grad returns."""
+
+import numpy as np
+import pytest
+
+from eventsnn import Network, SpikeBatch, value_and_grad
+from eventsnn.errors import InvalidInput
+from eventsnn.losses import ExponentialMeanVoltage, MaxVoltage, MeanVoltage, SpikeCountTarget
+from eventsnn.testing import LOSSES, Tolerances, check_gradients, random_case
+
+# The bars are on all coordinates together: a single network's worst one may do what it likes up to here.
+ANY = Tolerances(np.inf, np.inf, np.inf)
+SMALL = {"n_samples": 1, "duration": 30.0, "max_spikes": 30}
+KINDS = ("weight", "delay", "tau_mem", "tau_syn", "v_threshold", "times")
+# Of the coordinates asked for, about half stand on silent paths, whose gradient is exactly 0.
+N_COORDINATES = {"complex": 5000, "central": 6000}
+
+
+def pooled(method, seeds, n_each):
+    """All differences of ``method`` over many random networks: (names, errors, live, excluded)."""
+    names, errors, live, excluded = [], [], [], 0
+    for seed in seeds:
+        case = random_case(seed, loss=LOSSES[seed % len(LOSSES)], **SMALL)
+        report = check_gradients(
+            *case[:4], loss=case.loss, duration=case.duration, method=method, n_coordinates=n_each, seed=seed,
+            tolerances=ANY,
+        )  # fmt: skip
+        part = getattr(report, method)
+        names += [name for name, _ in part.coordinates]
+        errors.append(part.errors)
+        live.append((part.analytic != 0) | (part.numeric != 0))
+        excluded += len(part.excluded)
+    return np.array(names), np.concatenate(errors), np.concatenate(live), excluded
+
+
+def test_complex_steps():
+    names, errors, live, excluded = pooled("complex", range(200, 325), 40)
+    assert np.max(errors) <= 1e-8
+    assert excluded == 0 and np.sum(live) >= 2000
+    for kind in KINDS:
+        assert np.sum(live & np.char.endswith(names, f".{kind}")) >= 50, kind
+
+
+def test_central_differences():
+    names, errors, live, excluded = pooled("central", range(400, 550), 40)
+    assert np.sum(live) >= 2000
+    # coordinates whose derivative is exactly 0 on both sides would flatter the figures
+    assert np.median(errors[live]) <= 1e-8
+    assert np.quantile(errors[live], 0.99) <= 1e-5
+    assert excluded <= 0.01 * (errors.size + excluded)
+    for kind in KINDS:
+        assert np.sum(live & np.char.endswith(names, f".{kind}")) >= 50, kind
+
+
+def test_reference_engine_against_central_differences():
+    errors = []
+    for seed in range(3):
+        case = random_case(600 + seed, **SMALL)
+        report = check_gradients(
+            *case[:4], loss=case.loss, duration=case.duration, method="central", n_coordinates=25, engine="reference",
+            tolerances=ANY,
+        )  # fmt: skip
+        errors.append(report.central.errors)
+    assert np.quantile(np.concatenate(errors), 0.99) <= 1e-5
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_maximum_at_an_inhibitory_arrival(engine):
+    # the second arrival ends the rise: the maximum is where it arrives, and moves with it
+    network = Network()
+    network.add_input("in", 2)
+    network.add_readout("out", 2)
+    network.connect("in", "out", weight=np.array([[1.0, 0.2], [-3.0, 0.1]]), delay=1.0)
+    batch = SpikeBatch.from_lists([([10.0, 12.0], [0, 1])])
+    report = check_gradients(
+        network, network.initialize(), batch, np.array([0]), loss=MaxVoltage(), duration=60.0, engine=engine
+    )
+    assert report.central.excluded == ()
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_maximum_at_the_end(engine):
+    network = Network()
+    network.add_input("in", 1)
+    network.add_readout("out", 2, train=True)
+    network.connect("in", "out", weight=np.array([[1.0, 0.2]]), delay=1.0)
+    batch = SpikeBatch.from_lists([([10.0], [0])])
+    report = check_gradients(
+        network, network.initialize(), batch, np.array([0]), loss=MaxVoltage(), duration=14.0, engine=engine
+    )
+    assert report.central.excluded == () and report.central.n_coordinates >= 7
+
+
+def chain():
+    network = Network()
+    network.add_input("in", 2)
+    network.add_lif("hidden", 3, train=("v_threshold",))
+    network.add_readout("out", 2)
+    network.connect("in", "hidden", weight=7.0, delay=2.0, train="weight")
+    network.connect("hidden", "out", weight=np.array([[1.0, 0.5]] * 3), delay=1.0, train=False)
+    return network, network.initialize()
+
+
+BATCH = SpikeBatch.from_lists([([5.0, 6.0], [0, 1]), ([3.0], [0]), ([], [])])
+LABELS = np.array([0, 1, 0])
+
+
+def test_only_trained_parameters_have_gradients():
+    network, parameters = chain()
+    value, gradients = value_and_grad(network, parameters, BATCH, LABELS, loss=MeanVoltage(), duration=30.0, n_threads=1)
+    assert isinstance(value, float)
+    assert list(gradients) == network.trainable == ["hidden.v_threshold", "in->hidden.weight"]
+    for name, values in gradients.items():
+        assert values.dtype == np.float64 and values.shape == parameters[name].shape
+
+
+def test_optional_results_come_in_their_order():
+    network, parameters = chain()
+    result = value_and_grad(
+        network, parameters, BATCH, LABELS, loss=MeanVoltage(), duration=30.0, n_threads=1, input_times=True,
+        return_recording=True,
+    )  # fmt: skip
+    value, gradients, times, recording = result
+    assert times["in"].shape == BATCH.times.shape and len(recording) == 3
+    assert np.isfinite(value) and np.any(times["in"] != 0)
+
+
+def test_gradient_is_the_mean_over_samples():
+    network, parameters = chain()
+    arguments = {"loss": MeanVoltage(), "duration": 30.0, "n_threads": 1}
+    whole = value_and_grad(network, parameters, BATCH, LABELS, **arguments)
+    parts = [value_and_grad(network, parameters, BATCH[[k]], LABELS[[k]], **arguments) for k in range(3)]
+    assert whole[0] == pytest.approx(np.mean([value for value, _ in parts]), rel=1e-14)
+    for name, values in whole[1].items():
+        np.testing.assert_allclose(values, np.mean([g[name] for _, g in parts], axis=0), rtol=1e-12, atol=1e-18)
+
+
+def test_gradients_do_not_change_their_arguments():
+    network, parameters = chain()
+    before = {name: values.copy() for name, values in parameters.items()}
+    value_and_grad(network, parameters, BATCH, LABELS, loss=MeanVoltage(), duration=30.0, n_threads=1)
+    assert all(np.array_equal(before[name], parameters[name]) for name in before)
+
+
+def test_regularizer_adds_its_value_and_pushes_counts_towards_the_target():
+    network, parameters = chain()
+    arguments = {"loss": MeanVoltage(), "duration": 30.0, "n_threads": 1, "return_recording": True}
+    plain = value_and_grad(network, parameters, BATCH, LABELS, **arguments)
+    counts = plain[2].spike_counts("hidden").mean(axis=0)
+    regularizer = SpikeCountTarget("hidden", target=0.0, strength=2.0)
+    held = value_and_grad(network, parameters, BATCH, LABELS, regularizers=(regularizer,), **arguments)
+    assert held[0] == pytest.approx(plain[0] + np.sum(counts**2), rel=1e-13)
+    # fewer spikes are wanted: descent must lower the weights and raise the thresholds
+    pull = held[1]["in->hidden.weight"] - plain[1]["in->hidden.weight"]
+    assert np.all(pull > 0)
+    assert np.all(held[1]["hidden.v_threshold"] - plain[1]["hidden.v_threshold"] < 0)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_count_pseudo_gradient_is_that_of_a_voltage_before_the_spike(engine):
+    # one spike caused by one arrival: the count grows by dV/theta, and dV/dw at the spike is the response to a unit
+    network = Network()
+    network.add_input("in", 1)
+    network.add_lif("hidden", 1, tau_mem=20.0, tau_syn=10.0, v_threshold=1.5)
+    network.connect("in", "hidden", weight=8.0)
+    arguments = {"duration": 25.0, "engine": engine, "n_threads": 1, "return_recording": True}
+    batch = SpikeBatch.from_lists([([1.0], [0])])
+    loss = SpikeCountTarget("hidden", target=0.0, strength=3.0)
+    _, gradients, recording = value_and_grad(network, network.initialize(), batch, [0], loss=loss, **arguments)
+    assert recording.times.size == 1
+    y = np.exp(-(recording.times[0] - 1.0) / 20.0)
+    # kick: lambda_V gains -3/(tau_mem theta), and dL/dw = -tau_syn lambda_I
+    assert gradients["in->hidden.weight"][0, 0] == pytest.approx(3.0 * (y - y**2) / 1.5, rel=1e-10)
+
+
+def test_contradicting_decay_rates_are_refused():
+    network, parameters = chain()
+    with pytest.raises(InvalidInput, match="decay rate"):
+        value_and_grad(
+            network, parameters, BATCH, LABELS, loss=ExponentialMeanVoltage(tau_window=5.0), duration=30.0,
+            regularizers=(ExponentialMeanVoltage(tau_window=6.0),),
+        )  # fmt: skip
+
+
+def test_a_plain_and_a_weighted_mean_of_one_readout_are_refused_together():
+    network, parameters = chain()
+    with pytest.raises(InvalidInput, match="decay rate"):
+        value_and_grad(
+            network, parameters, BATCH, LABELS, loss=MeanVoltage(), duration=30.0,
+            regularizers=(ExponentialMeanVoltage(tau_window=6.0),),
+        )  # fmt: skip
+
+
+def test_maximum_joins_a_weighted_mean():
+    network, parameters = chain()
+    arguments = {"duration": 30.0, "n_threads": 1}
+    weighted = ExponentialMeanVoltage(tau_window=6.0)
+    parts = [value_and_grad(network, parameters, BATCH, LABELS, loss=l, **arguments) for l in (weighted, MaxVoltage())]
+    joint = value_and_grad(
+        network, parameters, BATCH, LABELS, loss=weighted, regularizers=(MaxVoltage(),), **arguments
+    )
+    assert joint[0] == pytest.approx(parts[0][0] + parts[1][0], rel=1e-14)
+    for name, values in joint[1].items():
+        np.testing.assert_allclose(values, parts[0][1][name] + parts[1][1][name], rtol=1e-11, atol=1e-16)
+
+
+def test_empty_batch_is_refused():
+    network, parameters = chain()
+    with pytest.raises(InvalidInput, match="0 samples"):
+        value_and_grad(
+            network, parameters, SpikeBatch.from_lists([]), np.zeros(0, int), loss=MeanVoltage(), duration=30.0
+        )

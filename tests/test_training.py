@@ -1,0 +1,508 @@
+"""The training loop: same bytes after any interruption and for any number of threads, and clear refusals."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eventsnn import checkpoints
+from eventsnn.data import Augmentation, Dataset
+from eventsnn.errors import CheckpointError, EventStorm, InvalidInput, NotFinite
+from eventsnn.initializers import Normal, Uniform
+from eventsnn.losses import MaxVoltage, MeanVoltage, SilentNeuronRaise, SpikeCountTarget
+from eventsnn.network import Network
+from eventsnn.optimizers import SGD, Adam, Cosine
+from eventsnn.random import stream
+from eventsnn.spikes import SpikeBatch
+from eventsnn.training import (
+    Trainer,
+    TrainingOptions,
+    data_fingerprint,
+    evaluate,
+    load_history,
+    load_model,
+    wilson_interval,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+EPOCHS = 3
+
+
+def make_data(n=30, seed=0, purpose="data"):
+    """Two classes: early low channels against early high channels."""
+    samples, labels = [], np.arange(n) % 2
+    for index, label in enumerate(labels):
+        draw = stream(seed, purpose, sample=index)
+        early, late = draw.uniform(0, 10, 8), draw.uniform(15, 30, 8)
+        low, high = draw.integers(0, 3, 8), draw.integers(3, 6, 8)
+        first, second = (low, high) if label == 0 else (high, low)
+        samples.append((np.concatenate([early, late]), np.concatenate([first, second])))
+    return Dataset(SpikeBatch.from_lists(samples), labels, 6, 2, 60.0, name=purpose)
+
+
+def make_network(n_hidden=5):
+    network = Network()
+    network.add_input("input", 6)
+    network.add_lif("hidden", n_hidden, tau_mem=20.0, tau_syn=5.0)
+    network.add_readout("output", 2, tau_mem=10.0, tau_syn=5.0)
+    network.connect("input", "hidden", weight=Normal(0.9, 0.5), delay=Uniform(0.0, 10.0))
+    network.connect("hidden", "hidden", weight=Normal(0.0, 0.2), delay=Uniform(1.0, 5.0))
+    network.connect("hidden", "output", weight=Normal(0.0, 0.5))
+    return network
+
+
+OPTIONS = TrainingOptions(
+    batch_size=8,
+    seed=3,
+    regularizers=(SpikeCountTarget("hidden", 3.0, 1e-3),),
+    augmentation=Augmentation(blend=0.3, channel_shift=1, time_jitter=0.5),
+    silent_raise=(SilentNeuronRaise("hidden", 0.05),),
+    average=0.9,
+)
+
+
+def make_trainer(options=OPTIONS, *, loss=None, optimizer=None, network=None, **more):
+    network = make_network() if network is None else network
+    loss = MeanVoltage() if loss is None else loss
+    optimizer = (
+        Adam(0.02, learning_rates={"*.delay": 0.3, "*->output.*": 0.3}, schedule=Cosine(40, 0.1))
+        if optimizer is None
+        else optimizer
+    )
+    more = {"n_threads": 1, "progress": False, **more}
+    return Trainer(network, network.initialize(1), loss=loss, optimizer=optimizer, options=options, **more)
+
+
+TRAIN, VALIDATION = make_data(), make_data(20, purpose="validation")
+
+
+def contents(path):
+    """A checkpoint's arrays as bytes and its metadata, less the wall-clock seconds."""
+    arrays, meta = checkpoints.load(path)
+    for record in meta["state"]["history"]:
+        record["seconds"] = 0.0
+    meta["state"]["running"]["seconds"] = 0.0
+    return {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in arrays.items()}, meta
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "checkpoint"
+    make_trainer(checkpoint=path).fit(TRAIN, VALIDATION, epochs=EPOCHS)
+    return contents(path)
+
+
+# ----------------------------------------------------------------------------------------------------- learning
+
+
+def test_learns_and_reports_it():
+    options = replace(OPTIONS, average=None, augmentation=None, regularizers=())
+    trainer = make_trainer(options)
+    history = trainer.fit(TRAIN, VALIDATION, epochs=8)
+    assert len(history) == 8
+    assert history.column("train_loss")[-1] < 0.7 * history.column("train_loss")[0]
+    assert history.column("epoch").tolist() == list(range(1, 9))
+    assert history.records[0]["learning_rates"]["input->hidden.delay"] == pytest.approx(15 * history.records[0][
+        "learning_rates"]["input->hidden.weight"])  # fmt: skip
+    result = trainer.evaluate(VALIDATION)
+    assert result.accuracy >= 0.9
+    assert result.accuracy == history.records[history.best_epoch - 1]["validation_accuracy"]
+    assert result.n == 20 and result.predictions.shape == (20,)
+    assert np.array_equal(trainer.predict(VALIDATION.spikes), result.predictions)
+    assert result.interval[0] < result.accuracy <= result.interval[1]
+    assert result.spikes_per_neuron > 0
+
+
+def test_running_figures_are_those_of_the_samples():
+    trainer = make_trainer(replace(OPTIONS, augmentation=None, average=None, silent_raise=()), optimizer=SGD(0.0))
+    history = trainer.fit(TRAIN, TRAIN, epochs=1)
+    record = history.records[0]
+    assert record["train_loss"] == pytest.approx(record["validation_loss"], rel=1e-12)  # regularizers are left out
+    assert record["train_accuracy"] == record["validation_accuracy"]
+    assert record["spikes_per_neuron"] == pytest.approx(trainer.evaluate(TRAIN).spikes_per_neuron, rel=1e-12)
+
+
+def test_history_without_validation_has_gaps():
+    history = make_trainer().fit(TRAIN, epochs=1)
+    assert history.best_epoch is None and np.isnan(history.column("validation_loss")).all()
+
+
+def test_average_is_what_evaluation_uses():
+    trainer = make_trainer(replace(OPTIONS, silent_raise=()))
+    trainer.fit(TRAIN, epochs=1)
+    plain = make_trainer(replace(OPTIONS, silent_raise=(), average=None))
+    plain.fit(TRAIN, epochs=1)
+    name = "input->hidden.weight"
+    start = plain.initial_parameters[name]
+    averaged, last = trainer.parameters[name] - start, plain.parameters[name] - start
+    assert not np.array_equal(averaged, last)
+    assert np.abs(averaged).sum() < np.abs(last).sum()
+
+
+def test_first_averages_follow_the_written_rule():
+    trainer = make_trainer(replace(OPTIONS, average=0.9))
+    seen = []
+
+    def watch(trainer, kind, values):
+        if kind == "step":
+            seen.append(
+                (trainer._state.parameters["hidden->output.weight"], trainer.parameters["hidden->output.weight"])
+            )
+
+    trainer.callbacks = (watch,)
+    start = trainer.parameters["hidden->output.weight"]
+    trainer.fit(TRAIN, epochs=1)
+    expected = start
+    for step, (current, average) in enumerate(seen):
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * current
+        np.testing.assert_allclose(average, expected, rtol=1e-14)
+
+
+def test_silent_neurons_are_raised_once_per_epoch():
+    network = make_network()
+    quiet = {
+        name: 0.0 * values if name.endswith("weight") else values for name, values in network.initialize(0).items()
+    }
+    options = TrainingOptions(batch_size=10, silent_raise=(SilentNeuronRaise("hidden", 0.01),))
+    trainer = Trainer(
+        network, quiet, loss=MeanVoltage(), optimizer=SGD(0.0), options=options, progress=False, n_threads=1
+    )
+    trainer.fit(TRAIN, epochs=2)
+    assert np.array_equal(trainer.parameters["input->hidden.weight"], np.full((6, 5), 0.02))
+    assert not trainer.parameters["hidden->hidden.weight"].any()
+
+
+def test_patience_stops_and_keeps_the_best():
+    # the loss of an untrained network never gets better: epoch 1 stays the best
+    trainer = make_trainer(replace(OPTIONS, patience=2, silent_raise=()), optimizer=SGD(0.0))
+    history = trainer.fit(TRAIN, VALIDATION, epochs=50)
+    assert len(history) == 3 and history.best_epoch == 1 and trainer.stopped
+    assert len(trainer.fit(TRAIN, VALIDATION, epochs=60)) == 3
+
+
+def test_monitor_loss_takes_the_smallest_loss():
+    trainer = make_trainer(replace(OPTIONS, monitor="loss"))
+    history = trainer.fit(TRAIN, VALIDATION, epochs=4)
+    assert history.best_epoch == 1 + int(np.argmin(history.column("validation_loss")))
+
+
+def test_evaluation_does_not_depend_on_its_batches():
+    network = make_network()
+    parameters = network.initialize(0)
+    data = make_data(140)  # more than one evaluation batch
+    whole = evaluate(network, parameters, data, loss=MeanVoltage(), n_threads=1)
+    parts = [evaluate(network, parameters, data.select([index]), loss=MeanVoltage(), n_threads=1) for index in (0, 139)]
+    assert whole.predictions[[0, 139]].tolist() == [int(part.predictions[0]) for part in parts]
+    assert whole.accuracy == np.mean(whole.predictions == data.labels)
+
+
+def test_wilson_interval_against_published_values():
+    # Newcombe, Statistics in Medicine 17 (1998), table I: method 3
+    for correct, n, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)):
+        assert wilson_interval(correct, n) == pytest.approx((low, high), abs=5e-5)
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+# -------------------------------------------------------------------------------------- the same bytes, always
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_at(step, error=Stop):
+    def callback(trainer, kind, values):
+        if kind == "step" and values["step"] == step:
+            raise error
+
+    return callback
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 6, 11])
+def test_resume_after_a_crash_ends_with_the_same_bytes(tmp_path, uninterrupted, step):
+    """4 steps per epoch: in the middle, at the end and just after an epoch."""
+    path = tmp_path / "checkpoint"
+    with pytest.raises(Stop):
+        make_trainer(checkpoint=path, checkpoint_every=1, callbacks=[stop_at(step)]).fit(
+            TRAIN, VALIDATION, epochs=EPOCHS
+        )
+    assert checkpoints.load(path)[1]["state"]["step"] == step
+    make_trainer(checkpoint=path).fit(TRAIN, VALIDATION, epochs=EPOCHS, resume=True)
+    assert contents(path) == uninterrupted
+
+
+@pytest.mark.parametrize("step", [2, 8])
+def test_interrupt_saves_says_how_to_go_on_and_resumes(tmp_path, uninterrupted, capsys, step):
+    path = tmp_path / "checkpoint"
+    trainer = make_trainer(checkpoint=path, callbacks=[stop_at(step, KeyboardInterrupt)])
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(TRAIN, VALIDATION, epochs=EPOCHS)
+    message = capsys.readouterr().err
+    assert f"after step {step}" in message and "resume=True" in message and str(path) in message
+    assert checkpoints.load(path)[1]["state"]["step"] == step
+    make_trainer(checkpoint=path).fit(TRAIN, VALIDATION, epochs=EPOCHS, resume=True)
+    assert contents(path) == uninterrupted
+
+
+def test_interrupted_in_memory_goes_on_too(tmp_path, uninterrupted, capsys):
+    trainer = make_trainer(callbacks=[stop_at(5, KeyboardInterrupt)])
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(TRAIN, VALIDATION, epochs=EPOCHS)
+    assert "nothing is saved on disk" in capsys.readouterr().err
+    trainer.callbacks, trainer.checkpoint = (), tmp_path / "checkpoint"
+    trainer.fit(TRAIN, VALIDATION, epochs=EPOCHS)
+    assert contents(trainer.checkpoint) == uninterrupted
+
+
+def test_interrupt_inside_validation_does_not_repeat_the_epochs_end(tmp_path, uninterrupted, monkeypatch):
+    path = tmp_path / "checkpoint"
+    trainer = make_trainer(checkpoint=path)
+
+    def interrupted(dataset, parameters=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(TRAIN, VALIDATION, epochs=EPOCHS)
+    assert checkpoints.load(path)[1]["state"]["batch"] == 4
+    make_trainer(checkpoint=path).fit(TRAIN, VALIDATION, epochs=EPOCHS, resume=True)
+    assert contents(path) == uninterrupted
+
+
+def test_two_threads_give_the_bytes_of_one(tmp_path, uninterrupted):
+    path = tmp_path / "checkpoint"
+    make_trainer(checkpoint=path, n_threads=2).fit(TRAIN, VALIDATION, epochs=EPOCHS)
+    assert contents(path) == uninterrupted
+
+
+def test_fewer_epochs_then_more_are_the_same_run(tmp_path, uninterrupted):
+    path = tmp_path / "checkpoint"
+    make_trainer(checkpoint=path).fit(TRAIN, VALIDATION, epochs=1)
+    make_trainer(checkpoint=path).fit(TRAIN, VALIDATION, epochs=EPOCHS, resume=True)
+    assert contents(path) == uninterrupted
+
+
+CHILD = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("child", {here!r})
+child = importlib.util.module_from_spec(spec)
+sys.modules["child"] = child
+spec.loader.exec_module(child)
+import time
+def slowly(trainer, kind, values):
+    time.sleep(0.05)
+trainer = child.make_trainer(checkpoint=sys.argv[1], checkpoint_every=1, callbacks=[slowly])
+print("begin", flush=True)
+trainer.fit(child.TRAIN, child.VALIDATION, epochs=child.EPOCHS)
+print("end", flush=True)
+"""
+
+
+def start_child(path):
+    command = [sys.executable, "-c", CHILD.format(here=str(Path(__file__).resolve())), str(path)]
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "begin\n"
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and child.poll() is None:
+        if checkpoints.exists(path) and checkpoints.load(path)[1]["state"]["step"] >= 2:
+            return child
+        time.sleep(0.01)
+    raise AssertionError(child.communicate()[1])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_kill_9_and_resume_end_with_the_same_bytes(tmp_path, uninterrupted):
+    path = tmp_path / "checkpoint"
+    child = start_child(path)
+    child.kill()
+    out, _ = child.communicate()
+    assert child.returncode == -signal.SIGKILL and "end" not in out
+    assert 2 <= checkpoints.load(path)[1]["state"]["step"] < 12
+    make_trainer(checkpoint=path).fit(TRAIN, VALIDATION, epochs=EPOCHS, resume=True)
+    assert contents(path) == uninterrupted
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_real_ctrl_c_ends_soon_with_a_good_checkpoint(tmp_path, uninterrupted):
+    path = tmp_path / "checkpoint"
+    child = start_child(path)
+    started = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=20)
+    assert time.monotonic() - started < 2.0  # 0.5 s, and the interpreter's own way out on a busy machine
+    assert "KeyboardInterrupt" in errors and "resume=True" in errors
+    make_trainer(checkpoint=path).fit(TRAIN, VALIDATION, epochs=EPOCHS, resume=True)
+    assert contents(path) == uninterrupted
+
+
+# ------------------------------------------------------------------------------------------- what goes wrong
+
+
+@dataclass(frozen=True)
+class Spoiled(MeanVoltage):
+    """NaN from the given call on."""
+
+    after: int = 0
+
+    def __call__(self, recording, labels):
+        values, cotangents = super().__call__(recording, labels)
+        object.__setattr__(self, "after", self.after - 1)
+        return (values * np.nan if self.after < 0 else values), cotangents
+
+
+def test_nan_loss_is_noticed_in_its_step_and_nothing_is_updated():
+    # the loss is evaluated twice in each good step: for the gradient, and for the record without regularizers
+    trainer = make_trainer(loss=Spoiled(after=4))
+    seen = []
+    trainer.callbacks = (lambda trainer, kind, values: seen.append(trainer._state),)
+    with pytest.raises(NotFinite, match="step 2") as caught:
+        trainer.fit(TRAIN, epochs=1)
+    assert caught.value.step == 2 and len(seen) == 2
+    assert trainer._state is seen[-1]
+
+
+def test_event_storm_leaves_the_last_state(tmp_path):
+    trainer = make_trainer(replace(OPTIONS, max_spikes=1), checkpoint=tmp_path / "checkpoint")
+    with pytest.raises(EventStorm):
+        trainer.fit(TRAIN, epochs=1)
+    assert checkpoints.load(tmp_path / "checkpoint")[1]["state"]["step"] == 0
+
+
+CHANGES = {
+    "options.batch_size": lambda: make_trainer(replace(OPTIONS, batch_size=9)),
+    "options.seed": lambda: make_trainer(replace(OPTIONS, seed=4)),
+    "options.augmentation.blend": lambda: make_trainer(replace(OPTIONS, augmentation=Augmentation(blend=0.2))),
+    "options.average": lambda: make_trainer(replace(OPTIONS, average=0.8)),
+    "options.regularizers": lambda: make_trainer(replace(OPTIONS, regularizers=())),
+    "optimizer.learning_rate": lambda: make_trainer(optimizer=Adam(0.03)),
+    "loss.kind": lambda: make_trainer(loss=MaxVoltage()),
+    "network": lambda: make_trainer(network=make_network(6)),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "checkpoint"
+    make_trainer(checkpoint=path).fit(TRAIN, VALIDATION, epochs=1)
+    return path
+
+
+@pytest.mark.parametrize("field", CHANGES)
+def test_another_run_is_refused_by_name(saved, field):
+    trainer = CHANGES[field]()
+    trainer.checkpoint = saved
+    before = trainer._state
+    with pytest.raises(CheckpointError, match=field.replace(".", r"\.")):
+        trainer.fit(TRAIN, VALIDATION, epochs=2, resume=True)
+    assert trainer._state is before
+
+
+@pytest.mark.parametrize("field", ["train", "validation"])
+def test_other_data_are_refused_by_name(saved, field):
+    data = {"train": TRAIN, "validation": VALIDATION, field: make_data(purpose="other")}
+    with pytest.raises(CheckpointError, match=f"{field} is not the same"):
+        make_trainer(checkpoint=saved).fit(data["train"], data["validation"], epochs=2, resume=True)
+
+
+def test_fingerprint_sees_every_part_of_the_data():
+    moved = replace(TRAIN, spikes=replace(TRAIN.spikes, times=np.nextafter(TRAIN.spikes.times, 100.0)))
+    others = [moved, replace(TRAIN, labels=1 - TRAIN.labels), replace(TRAIN, n_units=7), replace(TRAIN, duration=61.0)]
+    prints = {data_fingerprint(data) for data in (TRAIN, *others)}
+    assert len(prints) == 5 and data_fingerprint(replace(TRAIN, name="x")) in prints and data_fingerprint(None) is None
+
+
+def test_a_checkpoint_is_not_written_over(saved):
+    content = saved.read_bytes()
+    with pytest.raises(CheckpointError, match="exists already"):
+        make_trainer(checkpoint=saved).fit(TRAIN, VALIDATION, epochs=1)
+    assert saved.read_bytes() == content
+
+
+def test_resume_needs_something_to_resume(tmp_path):
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        make_trainer(checkpoint=tmp_path / "none").fit(TRAIN, epochs=1, resume=True)
+    with pytest.raises(InvalidInput, match="resume"):
+        make_trainer().fit(TRAIN, epochs=1, resume=True)
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path):
+    checkpoints.save(tmp_path / "other", {"a": np.zeros(3)}, {"kind": "something else"})
+    with pytest.raises(CheckpointError, match="something else"):
+        load_model(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("duration", -1.0), ("batch_size", 0), ("batch_size", 2.5), ("seed", -1), ("patience", 0), ("average", 1.0),
+        ("monitor", "luck"), ("regularizers", MeanVoltage()), ("max_spikes", 0), ("batchsize", 3),
+        ("silent_raise", (SilentNeuronRaise("output"),)),
+    ],
+)  # fmt: skip
+def test_options_out_of_range_are_refused(name, value):
+    with pytest.raises(InvalidInput, match=name):
+        make_trainer(**{name: value})
+
+
+def test_data_out_of_range_are_refused():
+    with pytest.raises(InvalidInput, match="train"):
+        make_trainer().fit(TRAIN.select([]), epochs=1)
+    with pytest.raises(InvalidInput, match="validation.duration"):
+        make_trainer().fit(TRAIN, replace(VALIDATION, duration=70.0), epochs=1)
+    with pytest.raises(InvalidInput, match="epochs"):
+        make_trainer().fit(TRAIN, epochs=-1)
+    with pytest.raises(InvalidInput, match="duration"):
+        make_trainer().predict(TRAIN.spikes)
+
+
+# ------------------------------------------------------------------------------------------------- the rest
+
+
+def test_load_model_gives_what_the_trainer_had(tmp_path):
+    path = tmp_path / "checkpoint"
+    trainer = make_trainer(checkpoint=path, notes={"made by": "a test"})
+    history = trainer.fit(TRAIN, VALIDATION, epochs=2)
+    network, parameters, meta = load_model(path)
+    assert network.fingerprint() == trainer.network.fingerprint()
+    for name, values in trainer.parameters.items():
+        assert np.array_equal(parameters[name], values)
+        assert np.array_equal(meta["initial"][name], trainer.initial_parameters[name])
+    assert meta["notes"] == {"made by": "a test"} and meta["duration"] == 60.0
+    assert load_history(path) == history
+    result = evaluate(network, parameters, VALIDATION, loss=MeanVoltage(), duration=meta["duration"], n_threads=1)
+    assert result.loss == trainer.evaluate(VALIDATION).loss
+
+
+def test_bounds_of_network_and_optimiser_both_hold():
+    optimizer = Adam(0.02, learning_rates={"*.delay": 5.0}, bounds={"hidden->hidden.delay": (0.0, 6.0)})
+    trainer = make_trainer(replace(OPTIONS, average=None), optimizer=optimizer)
+    trainer.fit(TRAIN, epochs=2)
+    delays = trainer.parameters["hidden->hidden.delay"]
+    assert delays.min() == 1.0 and delays.max() == 6.0
+    assert trainer.parameters["input->hidden.delay"].min() == 0.0
+
+
+def test_progress_is_one_line_per_epoch_and_can_be_switched_off(capsys):
+    make_trainer(progress=True).fit(TRAIN, VALIDATION, epochs=2)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")]
+    assert len(lines) == 2 and lines[0].startswith("epoch   1/2  loss") and "spikes per neuron" in lines[1]
+    make_trainer().fit(TRAIN, VALIDATION, epochs=1)
+    assert capsys.readouterr().err == ""
+
+
+def test_callbacks_see_steps_and_epochs():
+    seen = []
+    trainer = make_trainer(callbacks=[lambda trainer, kind, values: seen.append((kind, values))])
+    trainer.fit(TRAIN, VALIDATION, epochs=1)
+    assert [kind for kind, _ in seen] == ["step"] * 4 + ["epoch"]
+    assert [values["step"] for kind, values in seen if kind == "step"] == [1, 2, 3, 4]
+    assert all(math.isfinite(values["loss"]) for kind, values in seen if kind == "step")
+    assert seen[-1][1] == trainer.history.records[0]
