@@ -18,9 +18,10 @@ help:
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "eventsnn needs Python 3.11 or later, and '$(PYTHON)' is not: $$($(PYTHON) --version 2>&1)."; \
-		echo "Install one and name it, for example: make $(or $(MAKECMDGOALS),test) PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+		echo "eventsnn needs Python 3.11 or later, and '$(PYTHON)' is not: $$($(PYTHON) --version 2>&1 | head -n 1)"; \
+		echo "Install one and name it, for example: make $(or $(MAKECMDGOALS),test) PYTHON=python3.12"; exit 1; } >&2
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu it needs the package python3-venv." >&2; exit 1; }
 
 # A stamp per set of extras: pip runs again only when pyproject.toml has changed.
 $(VENV)/.installed-%: pyproject.toml | $(VENV)/bin/python
@@ -41,6 +42,8 @@ test: $(VENV)/.installed-test
 
 test-long: $(VENV)/.installed-test
 	$(RUN) -m pytest -m "long or not long"
+
+KERNEL_TESTS ?= $(wildcard tests/kernels tests/test_compiled*.py tests/test_engine*.py) tests/test_examples.py
 
 # Compiled without bounds checks, a kernel that reads outside an array is only wrong; with them it raises.
 boundscheck: $(VENV)/.installed-test

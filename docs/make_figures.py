@@ -21,7 +21,7 @@ def train_delays():
     network.add_input("in", 6)
     network.add_readout("out", 2, tau_mem=10.0, tau_syn=5.0)
     network.connect("in", "out", weight=0.5, delay=Uniform(0, 40), train="delay")
-    parameters, loss = network.initialize(seed=4), losses.MaxVoltage()
+    parameters, loss = network.initialize(seed=7), losses.MaxVoltage()
     optimizer = Adam(learning_rate=1.0)
     state, history, delays = optimizer.initialize(parameters, names=network.trainable), [], [parameters]
     for _ in range(STEPS):

@@ -50,12 +50,11 @@ def joint_probes(losses, network, duration):
     for loss in losses:
         for name, probe in loss.probes(network, duration).items():
             before = probes.get(name, probe)
-            # a loss that reads only the maximum leaves the decay rate to the others
-            rates = {p.decay_rate for p in (before, probe) if p.decay_rate}
+            rates = {p.decay_rate for p in (before, probe)} - {None}
             if len(rates) > 1:
                 raise InvalidInput("regularizers", None, sorted(rates), f"one decay rate for the readout {name!r}")
-            probes[name] = Probe(rates.pop() if rates else 0.0, before.maximum or probe.maximum)
-    return probes
+            probes[name] = Probe(rates.pop() if rates else None, before.maximum or probe.maximum)
+    return {name: Probe(probe.decay_rate or 0.0, probe.maximum) for name, probe in probes.items()}
 
 
 def evaluate(losses, recording, labels):

@@ -109,7 +109,7 @@ class MaxVoltage(_ReadoutLoss):
     population: str | None = None
 
     def _probe(self, duration):
-        return Probe(maximum=True)
+        return Probe(decay_rate=None, maximum=True)
 
     def _logits(self, recording):
         return recording.readouts[self._readout(recording.readouts)].maximum

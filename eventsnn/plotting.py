@@ -275,12 +275,14 @@ def _replay(network, parameters, recording, simulation, cotangents):
         pull = 0.0 if pull is None else pull[0, name[1]]
         adjoints[name] = _Adjoint(neuron, recording.duration, pull, probe.decay_rate if probe else 0.0)
         if name[0] in cotangents.maximum:
-            maxima.append((simulation.maximum[name][1], name, cotangents.maximum[name[0]][0, name[1]]))
+            _, when, share = simulation.maximum[name]
+            pull = float(cotangents.maximum[name[0]][0, name[1]])
+            # what arrivals at that very instant feel comes before them in reverse, the rest after them
+            maxima += [(when, 1, 0, name, share * pull), (when, -1, 0, name, (1 - share) * pull)]
     gradients = {name: np.zeros(np.shape(values)) for name, values in parameters.items()}
     pulls = defaultdict(float)
     events = [(entry.time, 0, index, entry.neuron, entry) for index, entry in enumerate(simulation.log)]
-    events += [(time, 1, 0, name, pull) for time, name, pull in maxima]
-    for time, _, _, name, event in sorted(events, key=lambda item: item[:3], reverse=True):
+    for time, _, _, name, event in sorted([*events, *maxima], key=lambda item: item[:3], reverse=True):
         adjoint = adjoints[name]
         yield name, time, adjoint.time, adjoint.at
         adjoint.v, adjoint.i = adjoint.at(time)

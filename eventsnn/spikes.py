@@ -361,9 +361,12 @@ class Cotangents:
 
 @dataclass(frozen=True)
 class Probe:
-    """What to read from a readout: its voltage integral weighted with e^{-decay_rate t} (1/ms), and its maximum."""
+    """What to read from a readout: its voltage integral weighted with e^{-decay_rate t} (1/ms), and its maximum.
 
-    decay_rate: float = 0.0
+    A loss that reads only the maximum gives None as its rate and so leaves the integral to other losses.
+    """
+
+    decay_rate: float | None = 0.0
     maximum: bool = False
 
 

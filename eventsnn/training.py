@@ -17,7 +17,7 @@ import numpy as np
 
 from . import checkpoints
 from .errors import CheckpointError, InvalidInput, NotFinite
-from .gradients import value_and_grad
+from .gradients import joint_probes, value_and_grad
 from .network import Network
 from .simulation import check_duration, simulate
 
@@ -607,7 +607,7 @@ class Trainer:
                 simulate(
                     self.network, self.parameters, spikes[first : first + EVALUATION_BATCH], duration=self._duration,
                     n_threads=self.n_threads, max_spikes=self.options.max_spikes,
-                    probes=self.loss.probes(self.network, self._duration),
+                    probes=joint_probes((self.loss,), self.network, self._duration),
                 )
             )
             for first in range(0, len(spikes), EVALUATION_BATCH)
@@ -625,7 +625,7 @@ def evaluate(network, parameters, dataset, *, loss, duration=None, n_threads=Non
         chosen = slice(first, first + EVALUATION_BATCH)
         recording = simulate(
             network, parameters, dataset.spikes[chosen], duration=duration, n_threads=n_threads,
-            max_spikes=max_spikes, probes=loss.probes(network, duration),
+            max_spikes=max_spikes, probes=joint_probes((loss,), network, duration),
         )  # fmt: skip
         values.append(loss(recording, dataset.labels[chosen])[0])
         predictions.append(loss.predict(recording))

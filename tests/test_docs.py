@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from eventsnn import cli
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 NOT_RUN = re.compile(r"<!-- not run: .+ -->")
@@ -80,5 +82,19 @@ def test_the_code_refers_to_sections_that_exist():
 
 def test_the_make_targets_named_on_the_pages_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = {name for page in PAGES for name in re.findall(r"\bmake ([a-z-]+)(?=[`\n])", page.read_text())}
+    named = {
+        name for page in PAGES for name in re.findall(r"(?:`|^ {4})make ([a-z-]+)", page.read_text(), re.MULTILINE)
+    }
     assert {"train", "test"} <= named <= targets
+
+
+def test_the_commands_and_options_named_on_the_pages_exist(capsys):
+    named = {}
+    for page in PAGES:
+        for command, rest in re.findall(r"`eventsnn ([a-z]+)([^`]*)`", page.read_text()):
+            named.setdefault(command, set()).update(re.findall(r"--[a-z-]+", rest))
+    assert {"train", "evaluate", "plot", "presets", "info"} <= set(named)
+    for command, options in named.items():
+        assert cli.main([command, "--help"]) == 0
+        text = capsys.readouterr().out
+        assert [option for option in options if option not in text] == [], command

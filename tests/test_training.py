@@ -71,11 +71,8 @@ OPTIONS = TrainingOptions(
 def make_trainer(options=OPTIONS, *, loss=None, optimizer=None, network=None, **more):
     network = make_network() if network is None else network
     loss = MeanVoltage() if loss is None else loss
-    optimizer = (
-        Adam(0.02, learning_rates={"*.delay": 0.3, "*->output.*": 0.3}, schedule=Cosine(40, 0.1))
-        if optimizer is None
-        else optimizer
-    )
+    if optimizer is None:
+        optimizer = Adam(0.02, learning_rates={"*.delay": 0.3, "*->output.*": 0.3}, schedule=Cosine(40, 0.1))
     more = {"n_threads": 1, "progress": False, **more}
     return Trainer(network, network.initialize(1), loss=loss, optimizer=optimizer, options=options, **more)
 
@@ -104,11 +101,12 @@ def uninterrupted(tmp_path_factory):
 
 def test_learns_and_reports_it():
     options = replace(OPTIONS, average=None, augmentation=None, regularizers=())
-    trainer = make_trainer(options)
-    history = trainer.fit(TRAIN, VALIDATION, epochs=8)
-    assert len(history) == 8
+    optimizer = Adam(0.05, learning_rates={"*.delay": 0.75, "*->output.*": 0.3})
+    trainer = make_trainer(options, optimizer=optimizer)
+    history = trainer.fit(TRAIN, VALIDATION, epochs=16)
+    assert len(history) == 16
     assert history.column("train_loss")[-1] < 0.7 * history.column("train_loss")[0]
-    assert history.column("epoch").tolist() == list(range(1, 9))
+    assert history.column("epoch").tolist() == list(range(1, 17))
     assert history.records[0]["learning_rates"]["input->hidden.delay"] == pytest.approx(15 * history.records[0][
         "learning_rates"]["input->hidden.weight"])  # fmt: skip
     result = trainer.evaluate(VALIDATION)

@@ -1,0 +1,207 @@
+"""The first threshold crossing: no missed and no phantom spike, times to rounding, and the written rules."""
+
+import mpmath
+import numba
+import numpy as np
+import pytest
+
+from eventsnn import reference
+from eventsnn.kernels.crossing import FIRES, GRAZES, SILENT, crossing
+from eventsnn.kernels.membrane import flow, peak_time
+
+N_STATES = 1_000_000
+# A state counts if its voltage comes no closer to the threshold than this without crossing it, or passes it by as much.
+MARGIN = 1e-12
+EPS = np.finfo(float).eps
+
+
+@numba.njit
+def cross(v, i, dt, tau_mem, tau_syn, threshold):
+    v_end, i_end = flow(v, i, dt, tau_mem, tau_syn)
+    return crossing(v, i, v_end, i_end, dt, (tau_mem, tau_syn, threshold))
+
+
+@numba.njit
+def cross_all(states):
+    outcomes, times, slopes = np.empty(len(states), np.int64), np.empty(len(states)), np.empty(len(states))
+    for k in range(len(states)):
+        v, i, dt, tau_mem, tau_syn, threshold = states[k]
+        outcomes[k], times[k], slopes[k] = cross(v, i, dt, tau_mem, tau_syn, threshold)
+    return outcomes, times, slopes
+
+
+def random_states(n, seed=0):
+    """(V, I, dt, tau_mem, tau_syn, threshold): below threshold, half of them with a peak close to it."""
+    rng = np.random.default_rng(seed)
+    tau_mem = rng.uniform(2.0, 50.0, n)
+    apart = rng.choice([-1, 1], n) * 10.0 ** rng.uniform(-17, 0, n)
+    tau_syn = tau_mem * np.where(apart <= -0.95, 0.3, 1.0 + apart)
+    threshold = rng.uniform(0.2, 2.0, n)
+    v = threshold * rng.uniform(-3.0, 1.0, n)
+    i = threshold * rng.uniform(-1.0, 12.0, n)
+    dt = tau_syn * 10.0 ** rng.uniform(-4, 1, n)
+    return np.column_stack([v, i, dt, tau_mem, tau_syn, threshold])
+
+
+@numba.njit
+def voltage(state, t):
+    """V after t ms, with another formula than the kernels': the response to a unit jump through sinh(x)/x."""
+    v, i, _, tau_mem, tau_syn, _ = state
+    half = 0.5 * t * (1 / tau_syn - 1 / tau_mem)
+    ratio = 1.0 if half == 0 else np.sinh(half) / half
+    unit = t / tau_mem * np.exp(-0.5 * t * (1 / tau_mem + 1 / tau_syn)) * ratio
+    return v * np.exp(-t / tau_mem) + i * unit
+
+
+@numba.njit
+def highest(states):
+    """The largest voltage on [0, dt], by golden-section search: V has at most one maximum after a rising start."""
+    golden, tops = 0.5 * (np.sqrt(5.0) - 1.0), np.empty(len(states))
+    for k in range(len(states)):
+        state = states[k]
+        low, high = 0.0, state[2]
+        left, right = high - golden * (high - low), golden * (high - low)
+        v_left, v_right = voltage(state, left), voltage(state, right)
+        for _ in range(42):  # leaves 2e-9 of the interval, hence 4e-18 of the curvature
+            if v_left < v_right:
+                low, left, v_left = left, right, v_right
+                right = low + golden * (high - low)
+                v_right = voltage(state, right)
+            else:
+                high, right, v_right = right, left, v_left
+                left = high - golden * (high - low)
+                v_left = voltage(state, left)
+        tops[k] = max(v_left, v_right, state[0], voltage(state, state[2]))
+    return tops
+
+
+def aimed(states, seed=1):
+    """(states, highest voltages): the states with their threshold moved close to the latter, on either side."""
+    rng = np.random.default_rng(seed)
+    top = highest(states)
+    good = top > np.maximum(states[:, 0], 0.0) * (1 + 1e-9) + 1e-3
+    states, top = states[good], top[good]
+    offset = rng.choice([-1, 1], len(states)) * 10.0 ** rng.uniform(-12, -1, len(states))
+    states[:, 5] = top * (1.0 + offset)
+    below = states[:, 5] > states[:, 0]
+    return states[below], top[below]
+
+
+def test_no_spike_is_missed_and_none_is_invented():
+    plain = random_states(N_STATES * 6 // 10)
+    near, tops = aimed(random_states(N_STATES, seed=2))
+    states = np.concatenate([plain, near])
+    margin = np.concatenate([highest(plain), tops]) / states[:, 5] - 1.0
+    clear = np.abs(margin) >= MARGIN
+    states, margin = states[clear], margin[clear]
+    assert len(states) >= N_STATES
+    outcomes, times, slopes = cross_all(states)
+    missed = (margin > 0) & (outcomes != FIRES)
+    phantom = (margin < 0) & (outcomes == FIRES)
+    assert np.sum(missed) == 0, states[missed][:3]
+    assert np.sum(phantom) == 0, states[phantom][:3]
+    fired = outcomes == FIRES
+    assert 0.2 < np.mean(fired) < 0.8
+    assert np.all((times[fired] >= 0) & (times[fired] <= states[fired, 2])) and np.all(slopes[fired] > 0)
+    # each is the first crossing: V stays below threshold before it
+    for k in np.flatnonzero(fired)[::50]:
+        for fraction in (0.3, 0.9, 0.999):
+            assert times[k] == 0 or voltage(states[k], fraction * times[k]) < states[k, 5]
+    # a graze is reported just below threshold, and nowhere else
+    assert np.all(np.abs(margin[outcomes == GRAZES]) <= 2e-6)
+
+
+def test_spike_times_are_right_to_rounding():
+    states = np.concatenate([random_states(4000, 5), aimed(random_states(4000, 6), 7)[0]])
+    outcomes, times, slopes = cross_all(states)
+    fired = np.flatnonzero((outcomes == FIRES) & (times > 0) & (slopes > 1e-7))[:2500]
+    assert fired.size >= 1500
+    worst = 0.0
+    with mpmath.workdps(50):
+        for k in fired:
+            v, i, _, tau_mem, tau_syn, threshold = (mpmath.mpf(float(x)) for x in states[k])
+            t = mpmath.mpf(float(times[k]))
+            for _ in range(4):
+                decay = mpmath.exp(-t / tau_mem)
+                unit = (
+                    t / tau_mem * decay
+                    if tau_mem == tau_syn
+                    else tau_syn / (tau_mem - tau_syn) * (decay - mpmath.exp(-t / tau_syn))
+                )
+                v_t, i_t = v * decay + i * unit, i * mpmath.exp(-t / tau_syn)
+                slope = (i_t - v_t) / tau_mem
+                t += (threshold - v_t) / slope
+            # V is a difference of terms as large as |V0| and I psp: that is what its rounding is measured by
+            size = max(threshold, abs(v) * decay, abs(i) * unit)
+            error = abs(mpmath.mpf(float(times[k])) - t) / (EPS * (t + size / slope))
+            worst = max(worst, float(error))
+            flat = float(slope * tau_mem)
+            assert slopes[k] == pytest.approx(flat, rel=1e-12, abs=50 * EPS * float(size) * (1 + float(size) / flat))
+    assert worst <= 8.0
+
+
+def test_reference_finds_the_same_crossings():
+    states = np.concatenate([random_states(600, 8), aimed(random_states(600, 9), 10)[0]])
+    outcomes, times, _ = cross_all(states)
+    margin = highest(states) / states[:, 5] - 1.0
+    for k in np.flatnonzero(np.abs(margin) > 1e-9):
+        v, i, dt, tau_mem, tau_syn, threshold = states[k]
+        t, _ = reference.first_crossing(v, i, (tau_mem, tau_syn, threshold))
+        fires = t is not None and t < dt
+        assert fires == (outcomes[k] == FIRES)
+        if fires:
+            assert t == pytest.approx(times[k], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("v", "i", "dt", "outcome"),
+    [
+        (0.0, 0.9, 50.0, SILENT),  # the current never exceeds the threshold
+        (0.0, 1.0, 50.0, SILENT),  # nor does one that equals it
+        (1.0, 0.5, 50.0, SILENT),  # at threshold, but falling
+        (1.0, 1.0, 50.0, SILENT),  # at threshold, but flat
+        (1.0, 1.5, 50.0, FIRES),  # at threshold and rising: at once
+        (0.5, -3.0, 50.0, SILENT),
+        (-2.0, 30.0, 50.0, FIRES),
+        (0.0, 30.0, 0.0, SILENT),  # no time to rise
+        (0.0, 30.0, 1e-3, SILENT),
+        (1.0, 1.5, 0.0, FIRES),
+    ],
+)
+def test_rules(v, i, dt, outcome):
+    found, time, slope = cross(v, i, dt, 20.0, 10.0, 1.0)
+    assert found == outcome
+    if outcome == FIRES:
+        assert slope > 0 and (time == 0.0) == (v == 1.0)
+
+
+def test_graze_is_named_on_both_sides_of_the_peak():
+    # tau_mem = 2 tau_syn: the response to a unit jump peaks at 1/4
+    for shortfall, outcome in ((1e-3, SILENT), (1e-5, SILENT), (5e-7, GRAZES), (1e-9, GRAZES)):
+        assert cross(0.0, 4.0 * (1 - shortfall), 60.0, 20.0, 10.0, 1.0)[0] == outcome
+    for excess in (1e-15, 1e-13, 1e-9, 1e-3):
+        outcome, time, slope = cross(0.0, 4.0 * (1 + excess), 60.0, 20.0, 10.0, 1.0)
+        assert outcome == FIRES and slope > 0
+        # V = 1 where y (1 - y) = 1/w, y = e^{-t/tau_mem}
+        y = 0.5 * (1 + np.sqrt(max(0.0, 1 - 1 / (1 + excess))))
+        assert time == pytest.approx(-20.0 * np.log(y), abs=1e-6 if excess < 1e-9 else 1e-9)
+
+
+def test_a_peak_that_comes_after_the_next_arrival_does_not_count():
+    top = peak = 20.0 * np.log(2.0)
+    assert cross(0.0, 5.0, top, 20.0, 10.0, 1.0)[0] == FIRES
+    first = cross(0.0, 5.0, 60.0, 20.0, 10.0, 1.0)[1]
+    assert first < peak
+    assert cross(0.0, 5.0, first * (1 - 1e-9), 20.0, 10.0, 1.0)[0] == SILENT
+    assert cross(0.0, 5.0, first * (1 + 1e-9), 20.0, 10.0, 1.0)[0] == FIRES
+
+
+def test_peak_time_agrees_with_the_search():
+    search = numba.njit(lambda v, i, tau_mem, tau_syn: peak_time(v, i, tau_mem, tau_syn))
+    states = random_states(2000, 11)
+    states[:, 2] = 100.0
+    tops = highest(states)
+    for (v, i, _, tau_mem, tau_syn, _), top in zip(states, tops, strict=True):
+        t = search(v, i, tau_mem, tau_syn)
+        if i > v and t < 100.0:
+            assert voltage(np.array([v, i, 100.0, tau_mem, tau_syn, 1.0]), t) == pytest.approx(top, rel=1e-12, abs=1e-12)

@@ -1,0 +1,255 @@
+"""The command line from end to end on tiny data."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eventsnn import checkpoints
+from eventsnn.cli import FAILED, INTERRUPTED, main
+from eventsnn.training import Trainer, load_model
+
+ROOT = Path(__file__).resolve().parents[1]
+TOML = """
+base = "yin-yang"
+[data]
+samples = 120
+[network]
+hidden = [8]
+[training]
+epochs = 2
+"""
+
+
+@pytest.fixture
+def toml(tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text(TOML)
+    return str(path)
+
+
+def train(*arguments):
+    return main(["train", *map(str, arguments), "--threads", "1", "--quiet"])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run with its controls, and what was printed is not looked at."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "tiny.toml").write_text(TOML)
+    assert train(folder / "tiny.toml", "--out", folder / "run", "--controls") == 0
+    return folder / "run"
+
+
+def test_train_writes_result_checkpoint_and_pictures(run):
+    pytest.importorskip("matplotlib")
+    for name in ("checkpoint", "result.json", "learning_curve.png", "delays.png", "raster.png", "comparison.png"):
+        assert (run / name).stat().st_size > 1000 or name.endswith("json"), name
+    result = json.loads((run / "result.json").read_text())
+    assert result["parameters"] == {"weights": 4 * 8 + 8 * 3, "delays": 4 * 8 + 8 * 3, "other": 0}
+    assert result["n_test"] == 1000 and result["epochs"] == 2 and result["best_epoch"] in (1, 2)
+    assert result["interval"][0] < result["accuracy"] < result["interval"][1]
+    assert result["command"].startswith("eventsnn train ") and "--controls" in result["command"]
+    assert result["minutes"] > 0
+
+
+def test_controls_are_the_same_network_without_learned_delays(run):
+    compared = json.loads((run / "comparison.json").read_text())
+    assert list(compared) == ["learned", "fixed", "none"]
+    assert [compared[mode]["parameters"]["delays"] for mode in compared] == [56, 0, 0]
+    assert {compared[mode]["parameters"]["weights"] for mode in compared} == {56}
+    for mode in ("fixed", "none"):
+        network, _, meta = load_model(run / "controls" / mode / "checkpoint")
+        assert meta["notes"]["preset"]["delays"] == mode
+        assert not any(name.endswith("delay") for name in network.trainable)
+
+
+def test_an_existing_folder_is_refused_without_resume(run, toml, capsys):
+    before = (run / "checkpoint").read_bytes()
+    assert train(toml, "--out", run) == FAILED
+    error = capsys.readouterr().err
+    assert error.startswith("eventsnn: ") and error.count("\n") == 1
+    assert "--resume" in error and "--out" in error
+    assert (run / "checkpoint").read_bytes() == before
+
+
+def test_resume_of_a_finished_run_says_so_and_prints_the_result(run, capsys):
+    assert train("--resume", "--out", run) == 0
+    out = capsys.readouterr().out
+    assert "this run is finished" in out and "test accuracy" in out and "95 % interval" in out
+
+
+def test_resume_without_a_run_is_refused(tmp_path, toml, capsys):
+    assert train(toml, "--resume", "--out", tmp_path / "none") == FAILED
+    assert "no run to resume" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_interrupted_and_resumed_is_the_whole_run(tmp_path, toml, run, capsys, monkeypatch):
+    folder = tmp_path / "again"
+
+    def interrupted(trainer, kind, values):
+        if kind == "step" and values["step"] == 2:
+            raise KeyboardInterrupt
+
+    init = Trainer.__init__
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "__init__", lambda self, *a, **k: init(self, *a, **{**k, "callbacks": [interrupted]}))
+        assert train(toml, "--out", folder) == INTERRUPTED
+    error = capsys.readouterr().err
+    assert "To resume: eventsnn train" in error and error.rstrip().endswith("--resume")
+    assert checkpoints.load(folder / "checkpoint")[1]["state"]["step"] == 2
+    assert train("--resume", "--out", folder) == 0
+    first, second = (checkpoints.load(place / "checkpoint")[0] for place in (run, folder))
+    assert first.keys() == second.keys()
+    assert all(first[name].tobytes() == second[name].tobytes() for name in first)
+
+
+def test_resume_with_another_setting_names_it(tmp_path, run, toml, capsys):
+    assert train(toml, "--resume", "--out", run, "--set", "training.batch_size=7") == FAILED
+    assert "options.batch_size was 50 and is now 7" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_ctrl_c_of_the_real_command(tmp_path, toml):
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "eventsnn", "train", toml, "--out", str(folder), "--epochs", "5000"]
+    child = subprocess.Popen(
+        [*command, "--threads", "1", "--checkpoint-every", "1"], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )  # fmt: skip
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline and child.poll() is None:
+        if (
+            checkpoints.exists(folder / "checkpoint")
+            and checkpoints.load(folder / "checkpoint")[1]["state"]["step"] > 3
+        ):
+            break
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=20)
+    assert child.returncode == INTERRUPTED, errors
+    assert "Traceback" not in errors and "To resume:" in errors
+    assert checkpoints.load(folder / "checkpoint")[1]["state"]["step"] > 3
+
+
+def test_seed_and_epochs_options(tmp_path, toml):
+    assert train(toml, "--out", tmp_path / "a", "--epochs", 1, "--seed", 5, "--delays", "fixed") == 0
+    result = json.loads((tmp_path / "a" / "result.json").read_text())
+    assert (result["epochs"], result["seed"], result["delays"]) == (1, 5, "fixed")
+
+
+def test_a_missing_matplotlib_costs_no_result(tmp_path, toml, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert train(toml, "--out", tmp_path / "a", "--epochs", 1) == 0
+    assert "pip install 'eventsnn[plot]'" in capsys.readouterr().err
+    assert (tmp_path / "a" / "result.json").exists() and not list((tmp_path / "a").glob("*.png"))
+
+
+# ------------------------------------------------------------------------------------------------ evaluate, plot
+
+
+def test_evaluate_repeats_the_result(run, capsys):
+    result = json.loads((run / "result.json").read_text())
+    assert main(["evaluate", str(run), "--json", "--threads", "1"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert (again["accuracy"], again["loss"], again["n"]) == (result["accuracy"], result["test_loss"], 1000)
+    assert main(["evaluate", str(run / "checkpoint"), "--split", "validation"]) == 0
+    assert "95 % interval" in capsys.readouterr().out
+
+
+@pytest.fixture
+def spike_file(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "points.h5"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("spikes")
+        times = group.create_dataset("times", (6,), dtype=h5py.vlen_dtype(np.float64))
+        units = group.create_dataset("units", (6,), dtype=h5py.vlen_dtype(np.int64))
+        for sample in range(6):
+            times[sample], units[sample] = [0.002, 0.004, 0.010, 0.015], [0, 1, 2, 3]
+        file.create_dataset("labels", data=np.arange(6) % 3)
+    return str(path)
+
+
+def test_evaluate_on_a_file(run, spike_file, capsys):
+    assert main(["evaluate", str(run), "--data", spike_file, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["n"] == 6 and found["accuracy"] == pytest.approx(1 / 3)  # six equal samples, two of each class
+
+
+def test_info_as_table_and_as_json(spike_file, capsys):
+    assert main(["info", spike_file]) == 0
+    out = capsys.readouterr().out
+    assert "samples      6" in out and "2 2 2" in out and "last spike   15 to 15 ms" in out
+    assert main(["info", spike_file, "--json", "--units", "5"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["samples"] == 6 and found["n_units"] == 5 and len(found["rates"]) == 5
+
+
+def test_info_of_no_file_is_one_line(tmp_path, capsys):
+    (tmp_path / "x.h5").write_bytes(b"nothing")
+    for name in ("x.h5", "absent.h5"):
+        assert main(["info", str(tmp_path / name)]) == FAILED
+        error = capsys.readouterr().err
+        assert error.startswith("eventsnn: ") and error.count("\n") == 1
+
+
+def test_plot_writes_every_picture(run, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    what = ["raster", "voltage", "adjoint", "delays", "curve"]
+    assert main(["plot", str(run), "--what", *what, "--out", str(tmp_path / "pictures"), "--sample", "3"]) == 0
+    written = capsys.readouterr().out.split()
+    assert sorted(Path(name).name for name in written) == [
+        "adjoint.png", "delays.png", "learning_curve.png", "raster.png", "voltage.png",
+    ]  # fmt: skip
+    assert all(Path(name).stat().st_size > 5000 for name in written)
+    assert main(["plot", str(run), "--sample", "100000"]) == FAILED
+
+
+# ------------------------------------------------------------------------------------------------------ the rest
+
+
+def test_presets_are_listed_and_printed(capsys):
+    assert main(["presets"]) == 0
+    assert "spoken-digits-quick" in capsys.readouterr().out
+    assert main(["presets", "sequence"]) == 0
+    assert "[training]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "word"),
+    [
+        (["train", "spoken-digit"], "Did you mean 'spoken-digits'?"),
+        (["train"], "name a preset"),
+        (["train", "yin-yang", "--set", "training.epoch=1"], "Did you mean 'epochs'?"),
+        (["evaluate", "absent"], "checkpoint"),
+        (["plot", "absent"], "checkpoint"),
+        (["presets", "x"], "spoken-digits"),
+        (["fly"], "invalid choice"),
+        ([], "COMMAND"),
+    ],
+)
+def test_mistakes_are_one_clear_line_and_exit_code_2(argv, word, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(argv) == FAILED
+    error = capsys.readouterr().err
+    assert word in error and "Traceback" not in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_and_version_exit_with_0(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("eventsnn ")
+    assert main(["train", "--help"]) == 0
+    assert "--controls" in capsys.readouterr().out
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "eventsnn", "presets"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "yin-yang" in done.stdout

@@ -1,0 +1,263 @@
+"""Presets: what they build, how they are changed, and that a key that is not known is refused with the nearest one."""
+
+import json
+import tomllib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from eventsnn import losses, presets
+from eventsnn.cli import to_toml
+from eventsnn.data.spoken_digits import find_spoken_digits
+from eventsnn.errors import InvalidInput
+from eventsnn.initializers import Given, Normal, Uniform
+from eventsnn.training import Trainer
+
+TINY = ["data.samples=40", "training.epochs=1"]
+
+
+def has_digits():
+    try:
+        find_spoken_digits()
+    except InvalidInput:
+        return False
+    return True
+
+
+needs_digits = pytest.mark.skipif(not has_digits(), reason="the spoken digits of datasets/ are not there")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return presets.load_data(presets.named("spoken-digits-quick"))
+
+
+# --------------------------------------------------------------------------------------------- what they are
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_presets_survive_json_and_toml(name):
+    preset = presets.named(name)
+    assert preset.name == name and preset.description
+    assert presets.from_dict(json.loads(json.dumps(preset.to_dict()))) == preset
+    assert presets.from_dict(tomllib.loads(to_toml(preset.to_dict()))) == preset
+
+
+def test_toml_keeps_what_was_switched_off():
+    preset = presets.change(presets.named("yin-yang"), ["network.input_delay=none", "delays=fixed"])
+    assert preset.network.input_delay is None
+    assert presets.from_dict(tomllib.loads(to_toml(preset.to_dict()))) == preset
+
+
+@needs_digits
+def test_validation_of_digits_is_by_speaker(digits):
+    train, validation, test = digits
+    heard, held_out, unheard = (set(data.groups.tolist()) for data in (train, validation, test))
+    assert held_out == {9, 11} and not heard & held_out and not (heard | held_out) & unheard
+    assert (len(train), len(validation), len(test)) == (720, 180, 300)
+    assert train.n_units == 70 and train.duration == validation.duration == test.duration
+
+
+@needs_digits
+def test_delay_modes_of_the_recurrent_network(digits):
+    preset = presets.named("spoken-digits-quick")
+    built = {mode: presets.build(replace(preset, delays=mode), digits) for mode in presets.DELAYS}
+    learned, fixed, none = (built[mode].network for mode in ("learned", "fixed", "none"))
+    assert "hidden->hidden.delay" in learned.trainable and "input->hidden.delay" in learned.trainable
+    assert fixed.trainable == [name for name in learned.trainable if not name.endswith(".delay")]
+    assert none.trainable == fixed.trainable
+    first, second = learned.initialize(4), fixed.initialize(4)
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    third = none.initialize(4)
+    assert [name for name in third if name.endswith(".delay")] == ["hidden->hidden.delay"]
+    assert third["hidden->hidden.delay"] == 1.0 and third["hidden->hidden.delay"].shape == ()
+    assert np.array_equal(third["hidden->hidden.weight"], first["hidden->hidden.weight"])
+
+
+@needs_digits
+def test_digits_network_is_what_the_settings_say(digits):
+    built = presets.build(presets.named("spoken-digits"), digits)
+    connections = built.network.connections
+    assert set(connections) == {"input->hidden", "hidden->hidden", "hidden->output"}
+    assert connections["hidden->output"].delay is None and connections["hidden->output"].weight == Normal(0.0, 0.3)
+    assert connections["input->hidden"].delay == Uniform(0.0, 100.0)
+    assert isinstance(built.loss, losses.ExponentialMeanVoltage)
+    rates = built.optimizer.rates(built.network.trainable, 0)
+    settings = presets.named("spoken-digits").optimizer
+    assert rates["hidden->hidden.delay"] == settings.delay_learning_rate
+    assert rates["hidden->hidden.weight"] == settings.learning_rate
+    assert rates["hidden->output.weight"] == settings.output_learning_rate
+    n_steps = presets.named("spoken-digits").training.epochs * 23
+    last = built.optimizer.rates(built.network.trainable, n_steps)
+    assert last["hidden->hidden.weight"] == pytest.approx(settings.final * settings.learning_rate)
+    assert [type(rule) for rule in built.options.regularizers] == [losses.SpikeCountTarget]
+
+
+@needs_digits
+def test_digits_take_a_step(digits):
+    preset = presets.named("spoken-digits-quick")
+    built = presets.build(preset, (digits[0].select(range(4)), *digits[1:]))
+    trainer = Trainer(
+        built.network, built.network.initialize(0), loss=built.loss, optimizer=built.optimizer, options=built.options,
+        progress=False, n_threads=1,
+    )  # fmt: skip
+    history = trainer.fit(built.data[0], epochs=1)
+    moved = [name for name in built.network.trainable if not np.array_equal(
+        trainer.parameters[name], trainer.initial_parameters[name])]  # fmt: skip
+    assert moved == built.network.trainable
+    assert 1 < history.records[0]["spikes_per_neuron"] < 60
+
+
+def fit(preset):
+    built = presets.build(preset)
+    trainer = Trainer(
+        built.network, built.network.initialize(preset.training.seed), loss=built.loss, optimizer=built.optimizer,
+        options=built.options, progress=False, n_threads=1,
+    )  # fmt: skip
+    trainer.fit(*built.data[:2], epochs=preset.training.epochs)
+    return trainer.evaluate(built.data[2])
+
+
+def test_sequence_is_solved_by_delays_alone():
+    preset = presets.named("sequence")
+    assert isinstance(presets.build(preset).network.connections["input->output"].delay, Given)
+    assert presets.build(preset).network.trainable == ["input->output.delay"]
+    accuracies = {mode: fit(replace(preset, delays=mode)).accuracy for mode in presets.DELAYS}
+    assert accuracies == {"learned": 1.0, "fixed": 0.0, "none": 0.5}
+
+
+def test_yin_yang_learns_something_in_one_epoch():
+    preset = presets.change(presets.named("yin-yang"), ["data.samples=1000", "training.epochs=1"])
+    built = presets.build(preset)
+    assert [len(data) for data in built.data] == [999, 1000, 1000]
+    before = Trainer(
+        built.network, built.network.initialize(0), loss=built.loss, optimizer=built.optimizer, progress=False,
+        n_threads=1,
+    ).evaluate(built.data[1])  # fmt: skip
+    after = fit(preset)
+    assert after.loss < 0.8 * before.loss
+
+
+def test_layers_and_options_reach_what_is_built():
+    changes = [
+        "network.hidden=[6, 5]", "network.recurrent=true", "loss.kind=first_spike", "loss.tau=2.0",
+        "optimizer.kind=sgd", "optimizer.max_delay=20", "optimizer.schedule=one_cycle", "optimizer.ease_in=0.1",
+        "training.spike_strength=0.1", "training.silent_raise=0.01",
+        "training.average=0.9", "augmentation.time_jitter=1", "optimizer.clip_norm=3.0",
+    ]  # fmt: skip
+    built = presets.build(presets.change(presets.named("yin-yang"), [*TINY, *changes]))
+    assert list(built.network.connections) == [
+        "input->hidden1", "hidden1->hidden2", "hidden2->output", "hidden1->hidden1", "hidden2->hidden2",
+    ]  # fmt: skip
+    assert built.loss == losses.FirstSpike(2.0)
+    assert built.optimizer.kind == "sgd" and built.optimizer.clip_norm == 3.0
+    assert built.optimizer.bounds["hidden1->hidden2.delay"] == (0.0, 20.0)
+    assert [rule.population for rule in built.options.regularizers] == ["hidden1", "hidden2"]
+    assert [rule.population for rule in built.options.silent_raise] == ["hidden1", "hidden2", "output"]
+    assert built.options.average == 0.9 and built.options.augmentation.time_jitter == 1.0
+
+
+def test_stratified_split_of_files(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    for name, n in (("train.h5", 40), ("test.h5", 8)):
+        with h5py.File(tmp_path / name, "w") as file:
+            rows = file.create_group("spikes")
+            times = rows.create_dataset("times", (n,), dtype=h5py.vlen_dtype(np.float64))
+            units = rows.create_dataset("units", (n,), dtype=h5py.vlen_dtype(np.int64))
+            for sample in range(n):
+                times[sample], units[sample] = [0.001, 0.002], [0, sample % 4]
+            file.create_dataset("labels", data=np.arange(n) % 2)
+    description = {
+        "data": {
+            "source": "files", "train": str(tmp_path / "train.h5"), "test": str(tmp_path / "test.h5"), "n_units": 4,
+            "duration": 50, "validation_fraction": 0.25, "merge": 2,
+        }
+    }  # fmt: skip
+    train, validation, test = presets.load_data(presets.from_dict(description))
+    assert (len(train), len(validation), len(test)) == (30, 10, 8)
+    assert np.bincount(validation.labels).tolist() == [5, 5]
+    assert train.n_units == 2 and train.duration == test.duration == 50.0
+    del description["data"]["n_units"]
+    with pytest.raises(InvalidInput, match="data.n_units"):
+        presets.load_data(presets.from_dict(description))
+
+
+# -------------------------------------------------------------------------------------------------- changing
+
+
+def test_toml_file_on_a_base(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('base = "yin-yang"\ndelays = "fixed"\n[network]\nhidden = 12\n[training]\nepochs = 3\n')
+    preset = presets.load(path)
+    base = presets.named("yin-yang")
+    assert preset.name == "mine" and preset.delays == "fixed" and preset.network.hidden == [12]
+    assert replace(preset.training, epochs=base.training.epochs) == base.training
+    assert preset.optimizer == base.optimizer
+
+
+@pytest.mark.parametrize(
+    ("text", "bad", "near"),
+    [
+        ("epoch = 3", "epoch", None),
+        ("[training]\nepoch = 3", "epoch", "epochs"),
+        ("[optimiser]\nlearning_rate = 1", "optimiser", "optimizer"),
+        ("[optimizer]\nlerning_rate = 1", "lerning_rate", "learning_rate"),
+        ("[augmentation]\nchanel_shift = 1", "chanel_shift", "channel_shift"),
+        ("delays = 'learnt'", "learnt", "learned"),
+        ("base = 'yinyang'", "yinyang", "yin-yang"),
+        ("[loss]\nkind = 'mean-voltage'", "mean-voltage", "mean_voltage"),
+        ("[data]\nsource = 'spoken_digits'", "spoken_digits", "spoken-digits"),
+        ("[network]\noutput = 'readouts'", "readouts", "readout"),
+    ],
+)
+def test_unknown_words_name_the_nearest_known_one(tmp_path, text, bad, near):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(InvalidInput) as caught:
+        presets.load(path)
+    assert caught.value.value == bad
+    assert near is None or str(caught.value).endswith(f"Did you mean {near!r}?")
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("training.epochs=many", "training.epochs"),
+        ("training.epochs=0", "training.epochs"),
+        ("training.epochs=true", "training.epochs"),
+        ("network.recurrent=1", "network.recurrent"),
+        ("network.hidden=[0]", "network.hidden"),
+        ("optimizer.learning_rate='x'", "optimizer.learning_rate"),
+        ("training=3", "training"),
+        ("network.input_weight=abc", "network.input_weight"),
+        ("augmentation.blend=2", "blend"),
+        ("epochs", "KEY=VALUE"),
+    ],
+)
+def test_values_of_the_wrong_kind_are_refused_by_name(setting, named):
+    with pytest.raises(InvalidInput, match=named):
+        presets.build(presets.change(presets.named("sequence"), ["network.hidden=[2]", setting]))
+
+
+def test_unreadable_toml_is_refused(tmp_path):
+    (tmp_path / "broken.toml").write_text("[training")
+    for path in (tmp_path / "broken.toml", tmp_path / "absent.toml"):
+        with pytest.raises(InvalidInput, match="readable TOML"):
+            presets.load(path)
+
+
+def test_settings_from_text():
+    preset = presets.change(
+        presets.named("spoken-digits"),
+        [
+            "training.patience=5",
+            "training.average=none",
+            "network.hidden=[3,4]",
+            "optimizer.learning_rate=1",
+            "delays=none",
+        ],
+    )
+    assert preset.training.patience == 5 and preset.training.average is None
+    assert presets.change(preset, ["delays=none"]).delays == "none"
+    assert preset.network.hidden == [3, 4] and preset.optimizer.learning_rate == 1.0
