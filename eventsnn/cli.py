@@ -37,6 +37,9 @@ def main(argv=None):
     except (EventsnnError, OSError) as error:
         print(f"eventsnn: {error}", file=sys.stderr)
         return FAILED
+    except KeyboardInterrupt:
+        print("eventsnn: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _parser():

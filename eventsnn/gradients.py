@@ -54,7 +54,7 @@ def joint_probes(losses, network, duration):
             if len(rates) > 1:
                 raise InvalidInput("regularizers", None, sorted(rates), f"one decay rate for the readout {name!r}")
             probes[name] = Probe(rates.pop() if rates else None, before.maximum or probe.maximum)
-    return {name: Probe(probe.decay_rate or 0.0, probe.maximum) for name, probe in probes.items()}
+    return probes
 
 
 def evaluate(losses, recording, labels):

@@ -138,6 +138,16 @@ def test_ctrl_c_of_the_real_command(tmp_path, toml):
     assert checkpoints.load(folder / "checkpoint")[1]["state"]["step"] > 3
 
 
+def test_ctrl_c_while_data_are_read_has_no_traceback(tmp_path, toml, monkeypatch, capsys):
+    def interrupted(preset):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("eventsnn.presets.load_data", interrupted)
+    assert train(toml, "--out", tmp_path / "a") == INTERRUPTED
+    assert capsys.readouterr().err == "eventsnn: interrupted\n"
+    assert not (tmp_path / "a").exists()
+
+
 def test_seed_and_epochs_options(tmp_path, toml):
     assert train(toml, "--out", tmp_path / "a", "--epochs", 1, "--seed", 5, "--delays", "fixed") == 0
     result = json.loads((tmp_path / "a" / "result.json").read_text())

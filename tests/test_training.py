@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -339,6 +340,22 @@ def test_a_real_ctrl_c_ends_soon_with_a_good_checkpoint(tmp_path, uninterrupted)
     assert "KeyboardInterrupt" in errors and "resume=True" in errors
     make_trainer(checkpoint=path).fit(TRAIN, VALIDATION, epochs=EPOCHS, resume=True)
     assert contents(path) == uninterrupted
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_signal_between_two_steps_is_dealt_with_in_half_a_second(tmp_path, n_threads):
+    fired = []
+
+    def signal_soon(trainer, kind, values):
+        if kind == "step" and values["step"] == 3:
+            timer = threading.Timer(0.01, lambda: (fired.append(time.monotonic()), signal.raise_signal(signal.SIGINT)))
+            timer.start()
+
+    trainer = make_trainer(checkpoint=tmp_path / "checkpoint", n_threads=n_threads, callbacks=[signal_soon])
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(TRAIN, VALIDATION, epochs=5000)
+    assert time.monotonic() - fired[0] < 0.5
+    assert checkpoints.load(tmp_path / "checkpoint")[1]["state"]["step"] == trainer._state.step >= 3
 
 
 # ------------------------------------------------------------------------------------------- what goes wrong

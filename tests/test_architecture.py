@@ -1,0 +1,201 @@
+"""The house: floors of imports, walls that no import crosses, and what the package's syntax must not contain."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import eventsnn
+
+PACKAGE = pathlib.Path(eventsnn.__file__).parent
+FLOORS = {
+    "errors": 0, "random": 0, "spikes": 0, "threads": 0, "buffers": 0,
+    "kernels": 1, "reference": 1, "initializers": 1,
+    "network": 2, "losses": 2, "optimizers": 2, "checkpoints": 2, "data": 2,
+    "layout": 3, "compiled": 4, "simulation": 5, "gradients": 6, "testing": 7, "training": 8,
+    "presets": 9, "plotting": 9, "cli": 10, "__main__": 11, "__init__": 11,
+}  # fmt: skip
+# (importer, imported): pairs that must never meet, whatever their floors.
+WALLS = [
+    ("kernels", "reference"), ("reference", "kernels"), ("reference", "compiled"), ("losses", "network"),
+    ("optimizers", "network"), ("checkpoints", "network"), ("data", "network"), ("data", "simulation"),
+    ("data", "compiled"), ("data", "reference"), ("kernels/forward", "kernels/adjoint"),
+    ("kernels/adjoint", "kernels/forward"),
+]  # fmt: skip
+WRITERS = {"checkpoints", "plotting", "cli", "kernels/compile"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+# Functions of modules that write files or change folders.
+WRITING_CALLS = {"write_text", "write_bytes", "mkdir", "unlink", "rename", "rmtree", "savez", "save", "savetxt", "tofile"}
+
+
+def name_of(path):
+    """A file's name inside the package: "losses", "kernels/forward", "data/__init__"."""
+    return path.relative_to(PACKAGE).with_suffix("").as_posix()
+
+
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(path):
+    """Yield (module inside the package or "/" + outside module, whether it is imported when the file is)."""
+    here = path.relative_to(PACKAGE).parent.parts
+    tree = tree_of(path)
+    inner = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.Lambda) for n in ast.walk(f) if n is not f}
+    for node in ast.walk(tree):
+        at_import = id(node) not in inner
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield "/" + alias.name, at_import
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield "/" + node.module, at_import
+        elif isinstance(node, ast.ImportFrom):
+            base = here[: len(here) - (node.level - 1)]
+            if node.module:
+                yield "/".join((*base, *node.module.split("."))), at_import
+            else:
+                for alias in node.names:
+                    if (PACKAGE.joinpath(*base, alias.name)).with_suffix(".py").exists() or PACKAGE.joinpath(
+                        *base, alias.name
+                    ).is_dir():
+                        yield "/".join((*base, alias.name)), at_import
+
+
+def room(name):
+    """The floor's room that a module belongs to: "kernels/forward" is in "kernels"."""
+    return name.split("/")[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_go_down(path):
+    name = name_of(path)
+    assert room(name) in FLOORS, f"{name} has no floor"
+    for module, _ in imports(path):
+        if module.startswith("/"):
+            assert not module.startswith("/eventsnn"), f"{name} imports {module[1:]}: inside the package, write from ."
+            continue
+        if room(module) == room(name):
+            continue
+        assert FLOORS[room(module)] < FLOORS[room(name)], f"{name} imports {module}, which is not below it"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_no_import_crosses_a_wall(path):
+    name = name_of(path)
+    for importer, imported in WALLS:
+        if name == importer or room(name) == importer:
+            for module, _ in imports(path):
+                assert module != imported and room(module) != imported, f"{name} must not import {module}"
+
+
+def test_the_reader_of_imports_sees_them():
+    found = {module for module, _ in imports(PACKAGE / "compiled.py")}
+    assert {"errors", "kernels/forward", "layout", "/numpy"} <= found
+    assert ("kernels/compile", True) in set(imports(PACKAGE / "kernels" / "forward.py"))
+    assert "errors" in {module for module, _ in imports(PACKAGE / "kernels" / "forward.py")}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_heavy_and_dangerous_modules_stay_in_their_places(path):
+    name = name_of(path)
+    for module, at_import in imports(path):
+        top = module[1:].split(".")[0] if module.startswith("/") else ""
+        assert top not in {"pickle", "shelve", "marshal", "dill", "joblib", "torch"}, f"{name} imports {top}"
+        if top in {"matplotlib", "h5py", "hypothesis", "tqdm", "scipy", "mpmath"}:
+            assert not at_import, f"{name} imports {top} at the top: import it where it is used"
+        if top == "h5py":
+            assert name == "data/hdf5"
+        if module.startswith(("/threading", "/concurrent", "/multiprocessing")):
+            assert name == "threads"
+
+
+def calls(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            function = node.func
+            yield (function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")), node
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_nothing_evaluates_text_or_unpickles(path):
+    for called, node in calls(tree_of(path)):
+        plain = isinstance(node.func, ast.Name)
+        assert not (plain and called in {"eval", "exec", "compile", "__import__"}), f"{called} at line {node.lineno}"
+        for keyword in node.keywords:
+            if keyword.arg == "allow_pickle":
+                assert isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+        if called == "load":
+            assert not (isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "np")
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_only_a_few_modules_write_files(path):
+    if name_of(path) in WRITERS:
+        return
+    for called, node in calls(tree_of(path)):
+        assert called not in WRITING_CALLS, f"{called} at line {node.lineno}"
+        if called == "open" and isinstance(node.func, ast.Name):
+            modes = [a.value for a in node.args[1:2] if isinstance(a, ast.Constant)]
+            modes += [k.value.value for k in node.keywords if k.arg == "mode" and isinstance(k.value, ast.Constant)]
+            assert not any(set(mode) & set("wax+") for mode in modes), f"open for writing at line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if name_of(p).startswith("kernels/")], ids=name_of)
+def test_kernels_do_not_raise_or_draw(path):
+    for function in ast.walk(tree_of(path)):
+        decorators = [d.id for d in getattr(function, "decorator_list", []) if isinstance(d, ast.Name)]
+        if isinstance(function, ast.FunctionDef) and set(decorators) & {"kernel", "entry", "inlined"}:
+            assert not any(isinstance(node, ast.Raise | ast.Assert | ast.Global) for node in ast.walk(function))
+            assert not any("random" in ast.dump(node) for node in ast.walk(function) if isinstance(node, ast.Attribute))
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_functions_stay_readable(path):
+    for function in ast.walk(tree_of(path)):
+        if isinstance(function, ast.FunctionDef):
+            assert function.end_lineno - function.lineno < 80, f"{function.name} is too long"
+    banned = ("TO" + "DO", "FIX" + "ME", "X" * 3)
+    assert not any(word in path.read_text(encoding="utf-8") for word in banned)
+
+
+def test_every_public_name_exists():
+    for name in eventsnn.__all__:
+        assert getattr(eventsnn, name) is not None
+    assert set(eventsnn.__all__) <= set(dir(eventsnn))
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = eventsnn.no_such_name
+
+
+IMPORT = """
+import sys, time
+import numpy
+start = time.perf_counter()
+import eventsnn
+print(time.perf_counter() - start)
+print(sorted({name.split(".")[0] for name in sys.modules} & {"matplotlib", "h5py", "scipy", "hypothesis", "tqdm"}))
+"""
+
+
+def test_importing_is_quick_and_light():
+    # the best of three: the machine may be busy
+    results = [
+        subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+        for _ in range(3)
+    ]
+    seconds = [float(result.stdout.split("\n")[0]) for result in results]
+    assert min(seconds) <= 0.5
+    assert all(result.stdout.split("\n")[1] == "[]" for result in results)
+
+
+USE = """
+import sys
+from eventsnn import Network, SpikeBatch, simulate, value_and_grad, losses, testing
+print(sorted({name.split(".")[0] for name in sys.modules} & {"matplotlib", "h5py", "hypothesis", "mpmath"}))
+"""
+
+
+def test_simulating_needs_no_plotting_and_no_files():
+    result = subprocess.run([sys.executable, "-c", USE], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,183 @@
+"""Ragged spikes: order, merging, batches, structured arrays, and what a Recording says about its spikes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventsnn import Network, SpikeBatch, SpikeTrain, simulate
+from eventsnn.errors import InvalidInput
+from eventsnn.spikes import Cotangents
+
+SPIKES = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3), st.integers(1, 3)), max_size=15)
+
+
+def columns(spikes):
+    table = np.array(spikes, float).reshape(-1, 3)
+    return table[:, 0] / 4, table[:, 1].astype(int), table[:, 2]
+
+
+@given(SPIKES, st.randoms(use_true_random=False))
+def test_a_train_is_sorted_whatever_the_order_given(spikes, random):
+    shuffled = list(spikes)
+    random.shuffle(shuffled)
+    one, two = SpikeTrain(*columns(spikes)), SpikeTrain(*columns(shuffled))
+    keys = list(zip(one.times, one.units, one.counts, strict=True))
+    assert keys == sorted((t / 4, u, c) for t, u, c in spikes)
+    for name in ("times", "units", "counts"):
+        assert getattr(one, name).tobytes() == getattr(two, name).tobytes()
+
+
+@given(SPIKES)
+def test_merging_keeps_every_spike_once(spikes):
+    merged = SpikeTrain(*columns(spikes)).merged()
+    expected = {}
+    for t, u, c in spikes:
+        expected[t / 4, u] = expected.get((t / 4, u), 0) + c
+    assert dict(zip(zip(merged.times, merged.units, strict=True), merged.counts, strict=True)) == expected
+    assert len(merged) == len(expected)
+
+
+def test_dtypes_and_counts_by_default():
+    train = SpikeTrain([3, 1], [0, 2])
+    assert train.times.dtype == np.float64 and train.units.dtype == np.int32 and train.counts is None
+    assert train.times.tolist() == [1.0, 3.0] and train.units.tolist() == [2, 0]
+    assert train.merged().counts.tolist() == [1.0, 1.0]
+    assert len(SpikeTrain([], [])) == len(SpikeTrain([], []).merged()) == 0
+
+
+def test_negative_zero_and_zero_are_one_time():
+    assert SpikeTrain([-0.0], [0]).times.tobytes() == SpikeTrain([0.0], [0]).times.tobytes()
+    assert len(SpikeTrain([0.0, -0.0], [1, 1]).merged()) == 1
+
+
+def test_float16_times_become_float64_without_change():
+    times = np.array([0.1, 2.5], np.float16)
+    assert SpikeTrain(times, [0, 1]).times.tolist() == times.astype(float).tolist()
+
+
+@given(st.lists(SPIKES, min_size=1, max_size=5), st.data())
+def test_a_batch_gives_back_its_samples(samples, data):
+    batch = SpikeBatch.from_lists([columns(spikes) for spikes in samples])
+    assert len(batch) == batch.n_samples == len(samples)
+    for train, spikes in zip(batch, samples, strict=True):
+        expected = SpikeTrain(*columns(spikes))
+        assert train.times.tolist() == expected.times.tolist() and train.counts.tolist() == expected.counts.tolist()
+    chosen = data.draw(st.lists(st.integers(0, len(samples) - 1), max_size=6))
+    part = batch[chosen]
+    assert len(part) == len(chosen)
+    for train, index in zip(part, chosen, strict=True):
+        assert train.times.tolist() == batch[index].times.tolist() and train.units.tolist() == batch[index].units.tolist()
+
+
+def test_indexing_by_slices_masks_and_negative_numbers():
+    batch = SpikeBatch.from_lists([([1.0], [0]), ([2.0, 3.0], [1, 1]), ([], [])])
+    assert [len(train) for train in batch[1:]] == [2, 0]
+    assert [len(train) for train in batch[::-1]] == [0, 2, 1]
+    assert [len(train) for train in batch[np.array([True, False, True])]] == [1, 0]
+    assert batch[-2].times.tolist() == [2.0, 3.0]
+    for index in (3, -4):
+        with pytest.raises(IndexError, match="batch of 3"):
+            batch[index]
+
+
+def test_samples_with_and_without_counts_mix():
+    batch = SpikeBatch.from_lists([([1.0], [0]), SpikeTrain([2.0], [0], [3.0])])
+    assert batch.counts.tolist() == [1.0, 3.0]
+    assert SpikeBatch.from_lists([([1.0], [0])]).counts is None
+
+
+def test_equal_spikes_stay_separate_in_a_batch():
+    assert SpikeBatch.from_lists([([1.0, 1.0], [0, 0])]).times.size == 2
+
+
+def test_constructor_checks_order_within_samples_only():
+    batch = SpikeBatch(np.array([5.0, 1.0]), np.array([0, 0]), np.array([0, 0, 1, 2, 2]))
+    assert [len(train) for train in batch] == [0, 1, 1, 0]
+    with pytest.raises(InvalidInput, match="from_lists"):
+        SpikeBatch(np.array([5.0, 1.0]), np.array([0, 0]), np.array([0, 2]))
+
+
+def structured(rows, fields):
+    return np.array(rows, dtype=[(name, np.int64) for name in fields])
+
+
+def test_structured_arrays_in_microseconds():
+    batch = SpikeBatch.from_structured([structured([(2500, 1), (1000, 3)], "tx")])
+    assert batch.times.tolist() == [1.0, 2.5] and batch.units.tolist() == [3, 1]
+    assert SpikeBatch.from_structured([structured([(2, 1)], "tx")], 1.0).times.tolist() == [2.0]
+
+
+def test_polarity_is_folded_in_only_if_it_varies_anywhere():
+    one = structured([(0, 4, 1)], "txp")
+    other = structured([(0, 4, 0)], "txp")
+    assert SpikeBatch.from_structured([one, one]).units.tolist() == [4, 4]
+    assert SpikeBatch.from_structured([one, other]).units.tolist() == [9, 8]
+
+
+def test_second_rows_of_a_sensor_are_refused():
+    flat = structured([(0, 4, 7), (1, 4, 7)], "txy")
+    assert SpikeBatch.from_structured([flat]).units.tolist() == [4, 4]
+    with pytest.raises(InvalidInput, match="width"):
+        SpikeBatch.from_structured([structured([(0, 4, 7), (1, 4, 8)], "txy")])
+
+
+@pytest.fixture(scope="module", params=["compiled", "reference"])
+def recording(request):
+    network = Network()
+    network.add_input("in", 1)
+    network.add_lif("a", 2)
+    network.add_lif("b", 1)
+    network.connect("in", "a", weight=np.array([[30.0, 20.0]]))
+    network.connect("in", "b", weight=25.0)
+    batch = SpikeBatch.from_lists([([1.0], [0]), ([], []), ([2.0, 30.0], [0, 0])])
+    return simulate(network, network.initialize(), batch, duration=60.0, engine=request.param, n_threads=1)
+
+
+def test_spikes_are_sorted_and_belong_to_their_population(recording):
+    total = 0
+    for sample in range(3):
+        for name, n in (("a", 2), ("b", 1)):
+            times, units = recording.spikes(name, sample)
+            assert np.all(np.diff(times) >= 0) and np.all((units >= 0) & (units < n))
+            assert recording.slopes_of(name, sample).size == times.size
+            total += times.size
+    assert total == recording.times.size > 6
+    assert recording.spikes("a", 1)[0].size == 0
+    assert recording.spikes("in", 2)[0].tolist() == [2.0, 30.0]
+    assert recording.spikes("a", -1)[0].tolist() == recording.spikes("a", 2)[0].tolist()
+
+
+def test_counts_and_first_spikes_agree_with_the_spikes(recording):
+    counts, first = recording.spike_counts("a"), recording.first_spikes("a")
+    assert counts.shape == first.shape == (3, 2) and counts.dtype == np.int64
+    for sample in range(3):
+        times, units = recording.spikes("a", sample)
+        assert counts[sample].tolist() == np.bincount(units, minlength=2).tolist()
+        for neuron in range(2):
+            mine = times[units == neuron]
+            if mine.size:
+                assert recording.times[first[sample, neuron]] == mine[0]
+            else:
+                assert first[sample, neuron] == -1
+
+
+def test_unknown_populations_and_samples_are_named(recording):
+    with pytest.raises(InvalidInput, match="'up'"):
+        recording.spikes("up", 0)
+    for sample in (3, -4):
+        with pytest.raises(InvalidInput, match="sample"):
+            recording.spikes("a", sample)
+
+
+def test_cotangents_add_and_scale():
+    one = Cotangents(integral={"out": np.ones((1, 2))}, spike_times=np.array([1.0, 2.0]))
+    one.add(Cotangents(integral={"out": np.ones((1, 2)), "up": np.ones((1, 1))}, counts={"a": np.ones((1, 1))}))
+    one.add(Cotangents(spike_times=np.array([1.0, 0.0])))
+    half = one.scaled(0.5)
+    assert half.integral["out"].tolist() == [[1.0, 1.0]] and half.integral["up"].tolist() == [[0.5]]
+    assert half.counts["a"].tolist() == [[0.5]] and half.spike_times.tolist() == [1.0, 1.0]
+    empty = Cotangents().scaled(2.0)
+    assert empty.spike_times is None
+    empty.add(half)
+    assert empty.spike_times.tolist() == [1.0, 1.0]
