@@ -4,7 +4,7 @@ A buffer set is taken, used by one thread, and given back. Only the sets of the 
 so what is held is what the last simulation and the last gradient needed.
 """
 
-_idle = {}
+_idle: dict = {}
 
 
 def take(kind, key, make):

@@ -43,7 +43,7 @@ def cross_entropy(logits, labels):
 class _ReadoutLoss:
     """What the losses on readout voltages share: which readout, and prediction by the largest logit."""
 
-    population = None
+    population: str | None = None
 
     def _readout(self, readouts):
         if self.population is not None:
@@ -121,7 +121,7 @@ class MaxVoltage(_ReadoutLoss):
 class _SpikeTimeLoss:
     """What the losses on spike times share: the output population and its first spikes."""
 
-    population = None
+    population: str | None = None
 
     def probes(self, network, duration):
         """Spike-time losses read no voltage."""

@@ -135,8 +135,8 @@ class Network:
         return name
 
     def connect(
-        self, pre, post, *, weight, delay=None, delay_per="synapse", train=("weight", "delay"), mask=None, sparsity=None,
-        seed=0, name=None,
+        self, pre, post, *, weight, delay=None, delay_per="synapse", train=("weight", "delay"),
+        mask=None, sparsity=None, seed=0, name=None,
     ):  # fmt: skip
         """Connect every neuron of ``pre`` to every neuron of ``post``, or those that mask or sparsity leave.
 

@@ -243,7 +243,7 @@ class Simulation:
         self._schedule(name)
 
     def _share_kink(self, name, time):
-        """Where an arrival ends the rise of a readout, it feels a share of the pull (docs/mathematics.md, section 6)."""
+        """An arrival that ends the rise of a readout feels a share of the pull (docs/mathematics.md, section 6)."""
         neuron, (v, when, _) = self.neurons[name], self.maximum[name]
         before, after = _real(self.current_before[name]), _real(neuron.i)
         if _real(when) == _real(time) and after < _real(v) < before:

@@ -133,7 +133,7 @@ class SpikeBatch:
 
     @classmethod
     def from_lists(cls, samples):
-        """Build a batch from a list with one entry per sample: ``(times, units)``, ``(times, units, counts)`` or a SpikeTrain.
+        """Build a batch from one entry per sample: ``(times, units)``, ``(times, units, counts)`` or a SpikeTrain.
 
         Each sample's spikes may come in any order; equal (time, unit) pairs are kept as separate spikes. Raises
         InvalidInput naming the sample.
@@ -196,7 +196,7 @@ class SpikeBatch:
         return self.n_samples
 
     def __getitem__(self, index):
-        """One sample as a SpikeTrain for an int; the chosen samples as a SpikeBatch for a slice, list or index array."""
+        """One sample as a SpikeTrain for an int; the chosen samples as a SpikeBatch for a slice or an index array."""
         if isinstance(index, (int, np.integer)):
             if not -len(self) <= index < len(self):
                 raise IndexError(f"sample {index} of a batch of {len(self)}")
@@ -236,8 +236,8 @@ class Readout:
     """Closed-form results of one readout population; each array has shape (n_samples, n).
 
     ``integral``: the integral over the duration of e^{-decay_rate t} V(t) dt (ms). ``maximum`` and
-    ``maximum_time`` (ms): the largest voltage and when it was reached, with ``maximum_share``, the part of a pull on the
-    maximum that an arrival at that very instant feels (docs/mathematics.md, section 6); None unless asked for.
+    ``maximum_time`` (ms): the largest voltage and when it was reached, with ``maximum_share``, the part of a pull on
+    the maximum that an arrival at that very instant feels (docs/mathematics.md, section 6); None unless asked for.
     """
 
     integral: np.ndarray
@@ -372,7 +372,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Run:
-    """Settings of one simulation: ``duration`` (ms), ``probes`` {readout: Probe}, threads, budget, first buffer size."""
+    """Settings of one simulation: ``duration`` (ms), ``probes`` {readout: Probe}, threads, budget, buffer size."""
 
     duration: float
     probes: dict

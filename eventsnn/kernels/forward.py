@@ -249,7 +249,7 @@ def advance(net, j, v, i, dt):
 
 @kernel
 def walk_lif(net, work, j, n, span, end):
-    """Take neuron j through its n sorted arrivals of a window and record its spikes; returns (status, grazing contacts)."""
+    """Take neuron j through its n sorted arrivals of a window, recording spikes; returns (status, grazing contacts)."""
     left, weight = work.sorted[LEFT], work.sorted[WEIGHT]
     neuron = (net.neurons[j].tau_mem, net.neurons[j].tau_syn, net.neurons[j].threshold)
     v, i, x, grazed, m = work.values[V, j], work.values[I, j], span, 0, 0
@@ -457,9 +457,9 @@ def forward_shard(net, spikes, samples, workspace, outputs, ends):
     """Simulate samples first..last one after the other until one does not end well.
 
     ``samples``: (first, last, largest number of spikes of a sample); ``workspace``: (Queue, Workspace), whose tape
-    already holds ``size[N_SPIKES]`` spikes of earlier samples; ``outputs``: (readings (n_samples, N_READINGS, n_state), counters
-    (n_samples, 5)), zero on entry; ``ends`` (n_samples,) receives the spikes on the tape after each sample. Returns
-    (status, number of the sample that did not end well, or last).
+    already holds ``size[N_SPIKES]`` spikes of earlier samples; ``outputs``: (readings (n_samples, N_READINGS, n_state),
+    counters (n_samples, 5)), zero on entry; ``ends`` (n_samples,) receives the spikes on the tape after each sample.
+    Returns (status, number of the sample that did not end well, or last).
     """
     first, last, most = samples
     queue, work = workspace

@@ -88,8 +88,9 @@ def window_series(tau_mem, tau_syn):
 def coefficients(series, k, row):
     """One row of table k as a tuple, for loops that should not read it again."""
     return (
-        series[k, row, 0], series[k, row, 1], series[k, row, 2], series[k, row, 3], series[k, row, 4], series[k, row, 5],
-        series[k, row, 6], series[k, row, 7], series[k, row, 8], series[k, row, 9], series[k, row, 10],
+        series[k, row, 0], series[k, row, 1], series[k, row, 2], series[k, row, 3],
+        series[k, row, 4], series[k, row, 5], series[k, row, 6], series[k, row, 7],
+        series[k, row, 8], series[k, row, 9], series[k, row, 10],
     )  # fmt: skip
 
 

@@ -1,9 +1,9 @@
 """The calendar queue: typed events in a ring of buckets, one per lookahead window and target population.
 
 Two types of event. A synaptic event is one arrival at one neuron; the events of a bucket lie one behind the other in
-chunks, so that putting one in is a store and taking a bucket out is a sweep. A row event is the arrival of a whole dense
-row at one instant; row events are linked entries. Chunks and entries come from pools and are used again. The order
-within a bucket is the order of pushing, which depends on nothing but the network and its spikes.
+chunks, so that putting one in is a store and taking a bucket out is a sweep. A row event is the arrival of a whole
+dense row at one instant; row events are linked entries. Chunks and entries come from pools and are used again. The
+order within a bucket is the order of pushing, which depends on nothing but the network and its spikes.
 """
 
 from typing import NamedTuple

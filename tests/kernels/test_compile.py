@@ -1,0 +1,111 @@
+"""The file cache: a changed kernel source is noticed, the cache can be moved or turned off, foreign settings survive."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from eventsnn.kernels import compile as compiling
+from eventsnn.kernels.compile import FOLDER_PREFIX, source_stamp
+
+KERNELS = pathlib.Path(compiling.__file__).parent
+SOURCES = sorted(path.name for path in KERNELS.glob("*.py"))
+
+
+@pytest.fixture
+def copy(tmp_path):
+    folder = tmp_path / "kernels"
+    folder.mkdir()
+    for name in SOURCES:
+        shutil.copy(KERNELS / name, folder)
+    return folder
+
+
+def test_the_stamp_is_that_of_the_sources(copy):
+    assert source_stamp(copy) == source_stamp() == source_stamp(KERNELS)
+    assert len(source_stamp()) == 16 and set(source_stamp()) <= set("0123456789abcdef")
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_stamp_changes_with_every_source(copy, name):
+    before = source_stamp(copy)
+    text = (copy / name).read_text()
+    (copy / name).write_text(text + "\n")
+    assert source_stamp(copy) != before
+    (copy / name).write_text(text)
+    assert source_stamp(copy) == before
+    (copy / name).rename(copy / f"x{name}")
+    assert source_stamp(copy) != before
+
+
+def test_the_stamp_changes_with_numba(monkeypatch):
+    before = source_stamp()
+    monkeypatch.setattr(compiling.numba, "__version__", "0.0.0")
+    assert source_stamp() != before
+
+
+def run(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=KERNELS.parent.parent,
+        env=os.environ | environment,
+    )  # fmt: skip
+
+
+SERIES = "from eventsnn.kernels import membrane, compile as c; print(membrane.window_series(20.0, 5.0)[1, 1], c.CACHE_FOLDER)"
+
+
+def test_the_cache_can_be_turned_off(tmp_path):
+    result = run(SERIES, EVENTSNN_CACHE="off", HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path))
+    assert result.stdout.split() == ["0.05", "None"], result.stderr
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_the_cache_can_be_moved_and_drops_what_is_stale(tmp_path):
+    stale = tmp_path / f"{FOLDER_PREFIX}0123456789abcdef"
+    stale.mkdir()
+    (stale / "old.nbi").write_bytes(b"x")
+    keep = tmp_path / "mine.txt"
+    keep.write_text("not a cache")
+    result = run(SERIES, EVENTSNN_CACHE=str(tmp_path))
+    folder = tmp_path / (FOLDER_PREFIX + source_stamp())
+    assert result.stdout.split() == ["0.05", str(folder)], result.stderr
+    assert list(folder.rglob("*.nbi")) and not stale.exists() and keep.exists()
+
+
+def test_a_folder_that_cannot_be_made_turns_the_cache_off(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    result = run(SERIES, EVENTSNN_CACHE=str(blocked))
+    assert result.stdout.split() == ["0.05", "None"], result.stderr
+
+
+def test_an_edited_helper_is_compiled_again(tmp_path):
+    # Numba's own cache would return the old result: it looks only at the file of the function that it compiled
+    package = tmp_path / "eventsnn"
+    shutil.copytree(KERNELS.parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    code = (
+        "import sys; sys.path.insert(0, '.'); from eventsnn.kernels.membrane import window_series; "
+        "print(window_series(20.0, 5.0)[0, 0])"
+    )
+
+    def result():
+        environment = os.environ | {"EVENTSNN_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+        return float(done.stdout)
+
+    assert result() == 1.0 == result()
+    source = package / "kernels" / "membrane.py"
+    text = source.read_text()
+    assert text.count("s[0, 0] = 1.0") == 1
+    source.write_text(text.replace("s[0, 0] = 1.0", "s[0, 0] = 2.0"))
+    assert result() == 2.0
+
+
+def test_other_users_of_numba_keep_their_cache_folder(tmp_path):
+    code = "import numba; import eventsnn.kernels.forward; from numba.core import config; print(config.CACHE_DIR)"
+    result = run(code, NUMBA_CACHE_DIR=str(tmp_path))
+    assert result.stdout.strip() == str(tmp_path), result.stderr
