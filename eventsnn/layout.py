@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .errors import NetworkError, ZeroDelayCycle
+from .errors import NetworkError
 from .kernels.membrane import DEGREE, TAU_FRACTION, window_series
 from .kernels.state import (
     CONNECTION,
@@ -255,13 +255,11 @@ def _lists(lists):
 
 
 def _lookahead(network, shortest):
-    """The largest d such that connections with a smallest delay below d form no cycle; raises ZeroDelayCycle for 0."""
+    """The largest d such that connections with a smallest delay below d form no cycle (checked parameters: d > 0)."""
     edges = []
     for delay, name in sorted((delay, name) for name, delay in shortest.items() if delay < math.inf):
         edges.append((network.connections[name].pre, network.connections[name].post))
-        if cycle := find_cycle(edges[-1:] + edges[:-1]):
-            if delay == 0:
-                raise ZeroDelayCycle(cycle)
+        if find_cycle(edges[-1:] + edges[:-1]):
             return delay
     return math.inf
 

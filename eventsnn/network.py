@@ -241,6 +241,13 @@ class Network:
             if name not in parameters:
                 raise InvalidInput("parameters", None, list(parameters), f"an array named {name!r} of shape {shape}")
             checked[name] = _check_array(name, parameters[name], shape, low)
+        undelayed = [
+            (c.pre, c.post)
+            for c in self.connections.values()
+            if c.n_synapses and (c.delay is None or checked[f"{c.name}.delay"].min() == 0)
+        ]
+        if cycle := find_cycle(undelayed):
+            raise ZeroDelayCycle(cycle)
         return checked
 
     def value_of(self, population, attribute, parameters):

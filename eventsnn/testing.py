@@ -38,7 +38,7 @@ SHRINK = (1.0, 0.1, 0.01)
 # A maximum whose time moves faster than this many ms per unit of the step has jumped to another peak.
 FASTEST_MAXIMUM = 1e3
 COMPLEX_STEP = 1e-30
-# A difference of two losses L over 2 h is rounded at a few eps L/h: a gradient below this many times eps L/h is not resolved.
+# A difference of two losses L over 2 h is rounded at a few eps L/h: no gradient below this many times that is resolved.
 RESOLUTION = 1e6
 LATENESS_OF_ZEROS = 0.8
 TIMES = "times"

@@ -27,7 +27,18 @@ WALLS = [
 WRITERS = {"checkpoints", "plotting", "cli", "kernels/compile"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Functions of modules that write files or change folders.
-WRITING_CALLS = {"write_text", "write_bytes", "mkdir", "unlink", "rename", "rmtree", "savez", "save", "savetxt", "tofile"}
+WRITING_CALLS = {
+    "write_text",
+    "write_bytes",
+    "mkdir",
+    "unlink",
+    "rename",
+    "rmtree",
+    "savez",
+    "save",
+    "savetxt",
+    "tofile",
+}
 
 
 def name_of(path):
@@ -43,7 +54,9 @@ def imports(path):
     """Yield (module inside the package or "/" + outside module, whether it is imported when the file is)."""
     here = path.relative_to(PACKAGE).parent.parts
     tree = tree_of(path)
-    inner = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.Lambda) for n in ast.walk(f) if n is not f}
+    inner = {
+        id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.Lambda) for n in ast.walk(f) if n is not f
+    }
     for node in ast.walk(tree):
         at_import = id(node) not in inner
         if isinstance(node, ast.Import):

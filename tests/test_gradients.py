@@ -1,4 +1,4 @@
-"""Gradients against complex steps and central differences over thousands of coordinates; what value_and_grad returns."""
+"""Gradients against complex steps and central differences, thousands of them; what value_and_grad returns."""
 
 import numpy as np
 import pytest
@@ -117,7 +117,9 @@ LABELS = np.array([0, 1, 0])
 
 def test_only_trained_parameters_have_gradients():
     network, parameters = chain()
-    value, gradients = value_and_grad(network, parameters, BATCH, LABELS, loss=MeanVoltage(), duration=30.0, n_threads=1)
+    value, gradients = value_and_grad(
+        network, parameters, BATCH, LABELS, loss=MeanVoltage(), duration=30.0, n_threads=1
+    )
     assert isinstance(value, float)
     assert list(gradients) == network.trainable == ["hidden.v_threshold", "in->hidden.weight"]
     for name, values in gradients.items():
@@ -206,9 +208,7 @@ def test_maximum_joins_a_weighted_mean():
     arguments = {"duration": 30.0, "n_threads": 1}
     weighted = ExponentialMeanVoltage(tau_window=6.0)
     parts = [value_and_grad(network, parameters, BATCH, LABELS, loss=l, **arguments) for l in (weighted, MaxVoltage())]
-    joint = value_and_grad(
-        network, parameters, BATCH, LABELS, loss=weighted, regularizers=(MaxVoltage(),), **arguments
-    )
+    joint = value_and_grad(network, parameters, BATCH, LABELS, loss=weighted, regularizers=(MaxVoltage(),), **arguments)
     assert joint[0] == pytest.approx(parts[0][0] + parts[1][0], rel=1e-14)
     for name, values in joint[1].items():
         np.testing.assert_allclose(values, parts[0][1][name] + parts[1][1][name], rtol=1e-11, atol=1e-16)

@@ -183,7 +183,9 @@ def test_count_target():
     np.testing.assert_allclose(cotangents.counts["lif"], [[0.0, 2.0, 0.0]] * 2)
 
 
-@pytest.mark.parametrize("arguments", [{"target": -1.0}, {"strength": np.nan}, {"strength": np.inf}, {"target": np.nan}])
+@pytest.mark.parametrize(
+    "arguments", [{"target": -1.0}, {"strength": np.nan}, {"strength": np.inf}, {"target": np.nan}]
+)
 def test_count_target_refuses_nonsense(arguments):
     with pytest.raises(InvalidInput, match=next(iter(arguments))):
         SpikeCountTarget("lif", **arguments)

@@ -106,7 +106,12 @@ def test_fingerprints_tell_networks_apart():
 def test_masks_of_every_kind_are_one_structure():
     mask = np.array([[True, False, True], [False, False, False], [False, True, True]])
     structures = []
-    for given_mask in (mask, scipy.sparse.csr_matrix(mask), scipy.sparse.coo_matrix(mask), scipy.sparse.csr_array(mask * 2.5)):
+    for given_mask in (
+        mask,
+        scipy.sparse.csr_matrix(mask),
+        scipy.sparse.coo_matrix(mask),
+        scipy.sparse.csr_array(mask * 2.5),
+    ):
         network = Network()
         network.add_input("in", 3)
         network.add_lif("a", 3)

@@ -67,7 +67,9 @@ def test_a_batch_gives_back_its_samples(samples, data):
     part = batch[chosen]
     assert len(part) == len(chosen)
     for train, index in zip(part, chosen, strict=True):
-        assert train.times.tolist() == batch[index].times.tolist() and train.units.tolist() == batch[index].units.tolist()
+        assert (
+            train.times.tolist() == batch[index].times.tolist() and train.units.tolist() == batch[index].units.tolist()
+        )
 
 
 def test_indexing_by_slices_masks_and_negative_numbers():

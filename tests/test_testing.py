@@ -240,7 +240,9 @@ def test_random_cases_are_functions_of_their_seed_and_cover_the_ground():
     assert any(batch.counts is not None for batch in batches)
     assert any(np.any((np.diff(b.times) == 0) & (np.diff(b.units) != 0)) for b in batches)
     assert any(np.any(b.times >= case.duration) for case in cases for b in case.batch.values())
-    assert any(np.max(v, initial=0) > case.duration for case in cases for k, v in case.parameters.items() if "delay" in k)
+    assert any(
+        np.max(v, initial=0) > case.duration for case in cases for k, v in case.parameters.items() if "delay" in k
+    )
 
 
 @given(st.data())

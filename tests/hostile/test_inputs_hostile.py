@@ -1,4 +1,4 @@
-"""Bad values at the door: each class is refused before any kernel runs, and the message names array, index and value."""
+"""Bad values: each class is refused before any kernel runs, and the message names array, index and value."""
 
 import numpy as np
 import pytest
@@ -97,7 +97,12 @@ CASES = {
     "offsets end": (lambda: flat([1.0, 2.0], [0, 0], [0, 1]), "offsets", 1, 1),
     "offsets float": (lambda: flat([1.0, 2.0], [0, 0], [0.0, 2.0]), "offsets", None, None),
     "offsets empty": (lambda: flat([], np.zeros(0, int), np.zeros(0, int)), "offsets", 0, None),
-    "structured without x": (lambda: SpikeBatch.from_structured([np.zeros(2, [("t", float)])]), "arrays[0]", None, None),
+    "structured without x": (
+        lambda: SpikeBatch.from_structured([np.zeros(2, [("t", float)])]),
+        "arrays[0]",
+        None,
+        None,
+    ),
     # batch against network
     "unit too large": (lambda: run(SpikeBatch.from_lists([([1.0], [0]), ([1.0, 2.0], [1, 2])])), "in.units", 2, 2),
     "batch a list": (lambda: run([([1.0], [0])]), "batch", None, "list"),
@@ -110,7 +115,12 @@ CASES = {
     "weight infinite": (lambda: with_value("in->hidden.weight", (0, 1), -INF), "in->hidden.weight", (0, 1), -INF),
     "weight shape": (lambda: with_array("in->hidden.weight", np.ones((3, 2))), "in->hidden.weight", None, (3, 2)),
     "weight text": (lambda: with_array("in->hidden.weight", np.full((2, 3), "x")), "in->hidden.weight", None, None),
-    "weight complex": (lambda: with_array("in->hidden.weight", np.ones((2, 3), complex)), "in->hidden.weight", None, None),
+    "weight complex": (
+        lambda: with_array("in->hidden.weight", np.ones((2, 3), complex)),
+        "in->hidden.weight",
+        None,
+        None,
+    ),
     "weight bool": (lambda: with_array("in->hidden.weight", np.ones((2, 3), bool)), "in->hidden.weight", None, None),
     "weight None": (lambda: with_array("in->hidden.weight", None), "in->hidden.weight", None, None),
     "weight ragged": (lambda: with_array("in->hidden.weight", [[1.0], [2.0, 3.0]]), "in->hidden.weight", None, None),

@@ -1,4 +1,4 @@
-"""The file cache: a changed kernel source is noticed, the cache can be moved or turned off, foreign settings survive."""
+"""The file cache: a changed source is noticed, the cache can be moved or turned off, foreign settings survive."""
 
 import os
 import pathlib
@@ -54,7 +54,11 @@ def run(code, **environment):
     )  # fmt: skip
 
 
-SERIES = "from eventsnn.kernels import membrane, compile as c; print(membrane.window_series(20.0, 5.0)[1, 1], c.CACHE_FOLDER)"
+SERIES = """
+from eventsnn.kernels import membrane
+from eventsnn.kernels.compile import CACHE_FOLDER
+print(membrane.window_series(20.0, 5.0)[1, 1], CACHE_FOLDER)
+"""
 
 
 def test_the_cache_can_be_turned_off(tmp_path):
@@ -82,27 +86,43 @@ def test_a_folder_that_cannot_be_made_turns_the_cache_off(tmp_path):
     assert result.stdout.split() == ["0.05", "None"], result.stderr
 
 
+HELPER = """
+from .compile import kernel
+
+@kernel
+def helper():
+    return 10
+"""
+CALLER = """
+from .compile import entry
+from .helping import helper
+
+@entry
+def caller():
+    return 2 * helper()
+"""
+
+
 def test_an_edited_helper_is_compiled_again(tmp_path):
     # Numba's own cache would return the old result: it looks only at the file of the function that it compiled
     package = tmp_path / "eventsnn"
     shutil.copytree(KERNELS.parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    code = (
-        "import sys; sys.path.insert(0, '.'); from eventsnn.kernels.membrane import window_series; "
-        "print(window_series(20.0, 5.0)[0, 0])"
-    )
+    (package / "kernels" / "helping.py").write_text(HELPER)
+    (package / "kernels" / "calling.py").write_text(CALLER)
+    environment = os.environ | {"EVENTSNN_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
 
     def result():
-        environment = os.environ | {"EVENTSNN_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
+        code = "from eventsnn.kernels.calling import caller; print(caller())"
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment
+        )
         assert done.returncode == 0, done.stderr
-        return float(done.stdout)
+        return int(done.stdout)
 
-    assert result() == 1.0 == result()
-    source = package / "kernels" / "membrane.py"
-    text = source.read_text()
-    assert text.count("s[0, 0] = 1.0") == 1
-    source.write_text(text.replace("s[0, 0] = 1.0", "s[0, 0] = 2.0"))
-    assert result() == 2.0
+    assert result() == 20 == result()
+    assert list((tmp_path / "cache").rglob("calling*.nbi"))
+    (package / "kernels" / "helping.py").write_text(HELPER.replace("10", "505"))
+    assert result() == 1010
 
 
 def test_other_users_of_numba_keep_their_cache_folder(tmp_path):

@@ -204,4 +204,6 @@ def test_peak_time_agrees_with_the_search():
     for (v, i, _, tau_mem, tau_syn, _), top in zip(states, tops, strict=True):
         t = search(v, i, tau_mem, tau_syn)
         if i > v and t < 100.0:
-            assert voltage(np.array([v, i, 100.0, tau_mem, tau_syn, 1.0]), t) == pytest.approx(top, rel=1e-12, abs=1e-12)
+            assert voltage(np.array([v, i, 100.0, tau_mem, tau_syn, 1.0]), t) == pytest.approx(
+                top, rel=1e-12, abs=1e-12
+            )

@@ -33,7 +33,9 @@ def relative(value, exact):
     return float(abs((mpmath.mpf(value) - exact) / exact))
 
 
-@pytest.mark.parametrize("function", [psp, lambda *a: flow(0.0, 1.0, *a)[0], lambda *a: reference.flow(0.0, 1.0, *a)[0]])
+@pytest.mark.parametrize(
+    "function", [psp, lambda *a: flow(0.0, 1.0, *a)[0], lambda *a: reference.flow(0.0, 1.0, *a)[0]]
+)
 @pytest.mark.parametrize("tau_mem", [20.0, 9.7])
 def test_psp_keeps_its_digits(function, tau_mem):
     worst = 0.0
@@ -98,7 +100,10 @@ def test_a_voltage_that_only_recovers_has_no_peak(v, i, ratio):
     theirs = reference.peak_time(v, i, tau_mem, tau_syn)
     with mpmath.workdps(40):
         times = [mpmath.mpf(k) / 10 for k in range(1, 4000)]
-        gaps = [i * mpmath.exp(-s / tau_syn) - v * mpmath.exp(-s / tau_mem) - i * exact_psp(s, tau_mem, tau_syn) for s in times]
+        gaps = [
+            i * mpmath.exp(-s / tau_syn) - v * mpmath.exp(-s / tau_mem) - i * exact_psp(s, tau_mem, tau_syn)
+            for s in times
+        ]
     if all(gap > 0 for gap in gaps):
         assert t == np.inf and theirs is None
     else:

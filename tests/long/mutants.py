@@ -1,0 +1,254 @@
+"""Hand-made faults in copies of the kernels, and the check that must notice each of them.
+
+Run ``python tests/long/mutants.py`` for all (about half a minute each), or with numbers for some of them. A mutant is
+killed when the check fails or hangs; the last line gives the share that was.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SECONDS_ALLOWED = 400
+
+# (kernel source, text that stands there once, what a slip of the pen makes of it)
+MUTANTS = [
+    ("membrane", "slow = max(tau_mem, tau_syn)", "slow = min(tau_mem, tau_syn)"),
+    (
+        "membrane",
+        "return t / tau_mem * math.exp(-t / slow) * ratio",
+        "return t / tau_syn * math.exp(-t / slow) * ratio",
+    ),
+    (
+        "membrane",
+        "ratio = 1.0 if x == 0.0 else -math.expm1(-x) / x",
+        "ratio = 1.0 if x == 0.0 else (1.0 - math.exp(-x)) / x",
+    ),
+    ("membrane", "i * math.exp(-t / tau_syn)", "i * math.exp(-t / tau_mem)"),
+    ("membrane", "    r = (tau_mem - tau_syn) / tau_syn", "    r = (tau_mem - tau_syn) / tau_mem"),
+    ("membrane", "if denominator <= 0.0:", "if denominator < -1e300:"),
+    ("membrane", "y = (i - v) / denominator", "y = (i + v) / denominator"),
+    ("membrane", "- math.exp(-x / tau_one) * (1.0 + z)", "- math.exp(-x / tau_one) * (1.0 - z)"),
+    (
+        "membrane",
+        "z = x * (tau_two - tau_one) / (tau_one * tau_two)",
+        "z = x * (tau_one - tau_two) / (tau_one * tau_two)",
+    ),
+    (
+        "membrane",
+        "s[2, p + 1] = (s[1, p] - s[2, p] / tau_syn) / (p + 1)",
+        "s[2, p + 1] = (s[1, p] - s[2, p] / tau_mem) / (p + 1)",
+    ),
+    ("membrane", "TAU_FRACTION = 0.125", "TAU_FRACTION = 2.0"),
+    ("crossing", "if i <= threshold:", "if i < v:"),
+    ("crossing", "if v >= threshold:", "if v > threshold * 1.01:"),
+    ("crossing", "        if i_end >= v_end:", "        if i_end <= v_end:"),
+    ("crossing", "if not high < dt:", "if high < 0.0:"),
+    ("crossing", "if v_peak <= threshold:", "if v_peak <= threshold * (1.0 + 1e-9):"),
+    ("crossing", "threshold * (1.0 - GRAZING) else SILENT", "threshold * (1.0 + GRAZING) else SILENT"),
+    ("crossing", "later = t + gap * tau_mem / (i_t - v_t)", "later = t + gap * tau_syn / (i_t - v_t)"),
+    ("crossing", "slope = i * math.exp(-t / tau_syn) - threshold", "slope = i * math.exp(-t / tau_syn)"),
+    ("queue", "        if arrival >= duration:\n", "        if arrival > 0.5 * duration:\n"),
+    ("queue", "net.weight[s] * count, net.target[s]", "net.weight[s], net.target[s]"),
+    (
+        "queue",
+        "        if this != bucket:\n            if bucket >= 0:\n",
+        "        if this != bucket:\n            if bucket > 0:\n",
+    ),
+    ("queue", "return (queue.buckets[END, bucket] - 1) % CHUNK + 1", "return queue.buckets[END, bucket] % CHUNK"),
+    ("queue", "queue.rows[queue.buckets[LAST_ROW, bucket]].next = item", "pass"),
+    ("queue", "arrival = time + net.row_delay[row]\n            bucket", "arrival = time\n            bucket"),
+    (
+        "queue",
+        "slot.time, slot.count, slot.row, slot.conn, slot.next = time, count, row, conn, -1",
+        "slot.time, slot.count, slot.row, slot.conn, slot.next = time, 1.0, row, conn, -1",
+    ),
+    ("forward", "values[POSITIVE, j] += max(w, 0.0)", "values[POSITIVE, j] += w"),
+    ("forward", "drive, above = max(i[j], 0.0) + positive[j]", "drive, above = max(i[j], 0.0)"),
+    ("forward", "v[j] = clean(v[j] * decay_v[j] + i[j] * psp[j] + dv[j])", "v[j] = clean(v[j] * decay_v[j] + dv[j])"),
+    ("forward", "i[j] = clean(i[j] * decay_i[j] + di[j])", "i[j] = clean(i[j] * decay_v[j] + di[j])"),
+    ("forward", "dv[j], di[j], positive[j] = 0.0, 0.0, 0.0", "dv[j], positive[j] = 0.0, 0.0"),
+    ("forward", "while p > 0 and rows[LEFT, p - 1] <= left:", "while p > 0 and rows[LEFT, p - 1] >= left:"),
+    ("forward", "i, v = slope + neuron[2], 0.0", "i, v = 0.0, 0.0"),
+    ("forward", "i, v = slope + neuron[2], 0.0", "i, v = slope + neuron[2], 0.1"),
+    ("forward", "x = max(x - t, until)", "x = until"),
+    (
+        "forward",
+        "net.weight[net.row_ptr[arrival.row] + offset] * arrival.count",
+        "net.weight[net.row_ptr[arrival.row] + offset]",
+    ),
+    ("forward", "grazed += slope < GRAZING * neuron[2]", "grazed += slope < 0.0"),
+    (
+        "forward",
+        "factor, first = arrival.count * math.exp(-rate * arrival.time)",
+        "factor, first = math.exp(-rate * arrival.time)",
+    ),
+    (
+        "forward",
+        "i += weight[m]\n            m += 1\n        # equality",
+        "i -= weight[m]\n            m += 1\n        # equality",
+    ),
+    ("forward", "(i_end - v) / (i_end - i) if i < v < i_end else 1.0", "1.0"),
+    ("forward", "if work.values[I, j] > net.neurons[j].threshold:", "if work.values[I, j] > 1e9:"),
+    ("forward", "counters[AFTER_END] = last - at", "counters[AFTER_END] = 0"),
+    (
+        "forward",
+        "        if end - begin != net.h:\n            set_window(net, work, end - begin)",
+        "        if False:\n            set_window(net, work, end - begin)",
+    ),
+    ("forward", "work.size[N_SPIKES] = before\n", "pass\n"),
+    (
+        "adjoint",
+        "return lambda_v * (decay_i + (ratio - 1.0) * response), lambda_i * decay_i + lambda_v * response * ratio",
+        "return lambda_v * (decay_i + (ratio - 1.0) * response), lambda_i * decay_i + lambda_v * response",
+    ),
+    (
+        "adjoint",
+        "if jumps[e].time >= time:\n            return e",
+        "if jumps[e].time > time + 1.0:\n            return e",
+    ),
+    (
+        "adjoint",
+        "drive_i = drive_v / (1.0 + rate * net.neurons[j].tau_syn)\n        scratch",
+        "drive_i = drive_v\n        scratch",
+    ),
+    (
+        "adjoint",
+        "gradients.weight[first + s] -= count * scratch[CURRENT, s]",
+        "gradients.weight[first + s] -= scratch[CURRENT, s]",
+    ),
+    (
+        "adjoint",
+        "gradients.weight[first + s] -= count * scratch[CURRENT, s]",
+        "gradients.weight[first + s] += count * scratch[CURRENT, s]",
+    ),
+    (
+        "adjoint",
+        "scratch[DIFFERENCE, s] *= count * net.weight[first + s]",
+        "scratch[DIFFERENCE, s] *= net.weight[first + s]",
+    ),
+    ("adjoint", "scratch[DIFFERENCE, s] = lambda_v - lambda_i", "scratch[DIFFERENCE, s] = lambda_v + lambda_i"),
+    (
+        "adjoint",
+        "lambda_v += (threshold * lambda_v + pull) / jumps[e].slope + kick",
+        "lambda_v += pull / jumps[e].slope + kick",
+    ),
+    (
+        "adjoint",
+        "lambda_v += (threshold * lambda_v + pull) / jumps[e].slope + kick",
+        "lambda_v += (threshold * lambda_v + pull) / jumps[e].slope",
+    ),
+    (
+        "adjoint",
+        "weight * (tau_syn * lambda_i - psp_tail) / tau_mem",
+        "weight * (tau_syn * lambda_i + psp_tail) / tau_mem",
+    ),
+    (
+        "adjoint",
+        "gradients.neurons[TAU_SYN, j] -= weight * current_tail / tau_syn",
+        "gradients.neurons[TAU_SYN, j] -= weight * current_tail / tau_mem",
+    ),
+    ("adjoint", "threshold * ring.jump_tails[RESET_TAIL, e] / net.neurons[j].tau_mem", "0.0"),
+    (
+        "adjoint",
+        "ring.lambda_v[slot * n + j], ring.lambda_i[slot * n + j] = -drive_v, -drive_i",
+        "ring.lambda_v[slot * n + j], ring.lambda_i[slot * n + j] = 0.0, 0.0",
+    ),
+    ("adjoint", "while at >= first and spikes.events[at].time >= net.duration:", "while False:"),
+]
+
+CHECK = """
+import sys
+import numpy as np
+sys.path.insert(0, {copy!r})
+from eventsnn.losses import SpikeCountTarget
+from eventsnn.testing import LOSSES, compare_engines, random_case
+from eventsnn import Network, SpikeBatch, simulate, compiled
+from eventsnn.spikes import Probe, Run
+
+for seed in range(60):
+    case = random_case(seed, loss=LOSSES[seed % 6], duration=39.3, max_spikes=150)
+    lif = next(p.name for p in case.network.populations.values() if p.kind == "lif")
+    extra = (SpikeCountTarget(lif, 1.0, 0.5),) if seed % 3 == 0 else ()
+    compare_engines(*case[:4], loss=case.loss, duration=case.duration, regularizers=extra, max_spikes=10_000)
+    if seed % 10 == 0:
+        parameters = case.network.check_parameters(case.parameters)
+        runs = [Run(case.duration, {{}}, capacity=capacity) for capacity in (1, 4096)]
+        made = [compiled.forward(case.network, parameters, case.batch, run)[0] for run in runs]
+        assert made[0].times.tobytes() == made[1].times.tobytes()
+network = Network()
+network.add_input("in", 1)
+network.add_lif("a", 1, tau_mem=20.0, tau_syn=10.0)
+network.connect("in", "a", weight=4.0 * (1 + 1e-13))
+batch = SpikeBatch.from_lists([([4.0], [0])])
+for weight in (4.0 * (1 + 1e-13), 4.0 * (1 - 1e-9), 4.0 * (1 - 1e-3)):
+    parameters = {{"in->a.weight": np.array([[weight]])}}
+    engines = ("compiled", "reference")
+    one, two = (simulate(network, parameters, batch, duration=80.0, engine=e, n_threads=1) for e in engines)
+    assert one.counters.grazing.tolist() == two.counters.grazing.tolist() and one.times.size == two.times.size
+"""
+
+
+def mutated(folder, number):
+    """Copy the package to ``folder`` and put one fault into it; raises ValueError where the text is not there once."""
+    source, before, after = MUTANTS[number]
+    shutil.copytree(ROOT / "eventsnn", folder / "eventsnn", ignore=shutil.ignore_patterns("__pycache__"))
+    path = folder / "eventsnn" / "kernels" / f"{source}.py"
+    text = path.read_text(encoding="utf-8")
+    if text.count(before) != 1:
+        raise ValueError(f"mutant {number}: {before!r} stands {text.count(before)} times in {source}.py")
+    path.write_text(text.replace(before, after), encoding="utf-8")
+
+
+def survives(number):
+    """True where the check does not notice mutant ``number``."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        if number is None:
+            shutil.copytree(ROOT / "eventsnn", folder / "eventsnn", ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            mutated(folder, number)
+        environment = os.environ | {"EVENTSNN_CACHE": str(folder / "cache"), "PYTHONPATH": name}
+        kernels = [ROOT / "tests" / "kernels" / f"test_{part}.py" for part in ("membrane", "crossing", "queue")]
+        hazards = "silence or end_do_not or instant or first_size"
+        commands = [
+            [sys.executable, "-c", CHECK.format(copy=name)],
+            [sys.executable, "-m", "pytest", "-q", "-x", "--noconftest", "--rootdir", name, "--import-mode=importlib",
+             "-p", "no:cacheprovider", "-o", "pythonpath=", *map(str, kernels)],
+            [sys.executable, "-m", "pytest", "-q", "-x", "--rootdir", name, "--import-mode=importlib",
+             "-p", "no:cacheprovider", "-o", "pythonpath=", "-k", hazards, str(ROOT / "tests" / "test_simulate.py")],
+        ]  # fmt: skip
+        for command in commands:
+            try:
+                done = subprocess.run(
+                    command, cwd=name, env=environment, timeout=SECONDS_ALLOWED, capture_output=True, text=True
+                )
+            except subprocess.TimeoutExpired:
+                return False
+            if done.returncode:
+                if number is None:
+                    print(done.stdout[-2000:], done.stderr[-2000:])
+                return False
+        return True
+
+
+def main(numbers):
+    """Check the chosen mutants; returns the share killed."""
+    if not survives(None):
+        raise SystemExit("the check fails without any fault: nothing can be learned")
+    alive = []
+    for number in numbers:
+        lives = survives(number)
+        alive += [number] if lives else []
+        source, before, after = MUTANTS[number]
+        print(f"{number:3d} {'SURVIVES' if lives else 'killed':9s}{source}: {before!r} -> {after!r}", flush=True)
+    share = 1 - len(alive) / len(numbers)
+    print(f"killed {len(numbers) - len(alive)} of {len(numbers)} ({share:.1%}); alive: {alive}")
+    return share
+
+
+if __name__ == "__main__":
+    main([int(text) for text in sys.argv[1:]] or range(len(MUTANTS)))
