@@ -18,8 +18,9 @@ def simulate(
     Parameters: ``network`` (Network); ``parameters`` ({name: array}, see Network.initialize); ``batch`` (a SpikeBatch,
     or {input population: SpikeBatch} for several inputs); ``duration`` (ms, > 0: spikes and arrivals at or after it do
     not act, and Recording.counters.after_end counts the input spikes among them); ``engine`` ("compiled" or
-    "reference"); ``n_threads`` (default: EVENTSNN_NUM_THREADS, else all cores; the result does not depend on it); ``max_spikes``
-    (budget of each sample); ``probes`` ({readout: Probe}; default: plain integral and maximum of every readout).
+    "reference"); ``n_threads`` (default: EVENTSNN_NUM_THREADS, else all cores; the result does not depend on it);
+    ``max_spikes`` (budget of each sample); ``probes`` ({readout: Probe}; default: plain integral and maximum of every
+    readout).
 
     Raises InvalidInput for bad values, ZeroDelayCycle, and EventStorm for a sample over its budget.
     """

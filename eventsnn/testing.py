@@ -24,7 +24,7 @@ from .losses import (
 )
 from .network import DELAY_SHARING, Network
 from .simulation import check_batch, check_duration, forward, spiking_outputs
-from .spikes import Run, SpikeBatch
+from .spikes import Probe, Run, SpikeBatch
 
 # A gradient is a sum over spikes, and where its terms cancel the digits that are left say nothing about the code. An
 # error is therefore measured against at least FLOOR times the largest gradient in the same array, and GLOBAL_FLOOR
@@ -231,7 +231,9 @@ class _Problem:
     def __init__(self, network, parameters, batch, labels, losses, duration, engine):
         self.network, self.labels, self.losses, self.duration, self.engine = network, labels, losses, duration, engine
         self.parameters, self.inputs = network.check_parameters(parameters), check_batch(network, batch)
-        self.probes = joint_probes(losses, network, duration)
+        asked = joint_probes(losses, network, duration)
+        # a rate of None asks for no integral: the reference then gives the plain one
+        self.probes = {name: Probe(probe.decay_rate or 0.0, probe.maximum) for name, probe in asked.items()}
 
     def analytic(self, input_times):
         """({name: gradient}, Recording); the gradient of an input population's times is called "<population>.times"."""

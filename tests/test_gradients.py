@@ -44,7 +44,7 @@ def pooled(method, cases, n_each):
 
 
 def test_complex_steps():
-    names, errors, live, excluded = pooled("complex", lively_cases(2000, 84), 45)
+    names, errors, live, excluded = pooled("complex", lively_cases(2000, 90), 45)
     assert np.max(errors) <= 1e-8
     assert excluded == 0 and np.sum(live) >= 2000
     for kind in KINDS:

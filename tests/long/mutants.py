@@ -216,7 +216,7 @@ def survives(number):
         hazards = "silence or end_do_not or instant or first_size"
         commands = [
             [sys.executable, "-c", CHECK.format(copy=name)],
-            [sys.executable, "-m", "pytest", "-q", "-x", "--noconftest", "--rootdir", name, "--import-mode=importlib",
+            [sys.executable, "-m", "pytest", "-q", "-x", "--rootdir", name, "--import-mode=importlib",
              "-p", "no:cacheprovider", "-o", "pythonpath=", *map(str, kernels)],
             [sys.executable, "-m", "pytest", "-q", "-x", "--rootdir", name, "--import-mode=importlib",
              "-p", "no:cacheprovider", "-o", "pythonpath=", "-k", hazards, str(ROOT / "tests" / "test_simulate.py")],
