@@ -21,16 +21,18 @@ NO_SPIKE = -1
 RESET_TAIL, PSP_TAIL, CURRENT_TAIL = 0, 1, 2
 
 
+# One neuron at the end of one window: lambda_V, lambda_I, and the earliest jump inside the window, or NO_SPIKE. Kept
+# together because a row's targets are read in an order that the cache cannot foresee.
+STATE = np.dtype([("v", np.float64), ("i", np.float64), ("first", np.int64)])
+
+
 class Ring(NamedTuple):
     """Adjoint states at window ends, indexed slot * n_state + neuron, and at the jumps of the current sample.
 
-    ``first`` is the earliest jump of the neuron inside the window, or NO_SPIKE. ``tails`` and ``jump_tails`` have no
-    columns unless time constants are trained.
+    ``tails`` and ``jump_tails`` have no columns unless time constants are trained.
     """
 
-    lambda_v: np.ndarray
-    lambda_i: np.ndarray
-    first: np.ndarray
+    states: np.ndarray  # STATE
     tails: np.ndarray
     jump_v: np.ndarray
     jump_i: np.ndarray
@@ -48,9 +50,7 @@ def make_adjoint_workspace(n_state, n_slots, widest, n_jumps, with_tails):
     """The step table, the ring and the scratch table of one thread; ``widest``: synapses of the longest row."""
     size = n_slots * n_state
     ring = Ring(
-        lambda_v=np.zeros(size),
-        lambda_i=np.zeros(size),
-        first=np.full(size, NO_SPIKE, np.int32),
+        states=np.zeros(size, STATE),
         tails=np.zeros((3, size if with_tails else 0)),
         jump_v=np.zeros(n_jumps),
         jump_i=np.zeros(n_jumps),
@@ -108,7 +108,7 @@ def _jump_after(net, ring, jumps, j, time, window):
 
     An arrival at the instant of a spike acted before the spike, so it belongs to the state before the jump.
     """
-    e = ring.first[(window & net.ring_mask) * net.neurons.size + j]
+    e = ring.states[(window & net.ring_mask) * net.neurons.size + j].first
     if e == NO_SPIKE:
         return NO_SPIKE
     end = window_end(net, window)
@@ -127,7 +127,7 @@ def adjoint_at(net, ring, jumps, j, time):
     if e != NO_SPIKE:
         return _flow_back(net, j, ring.jump_v[e], ring.jump_i[e], jumps[e].time - time)
     at = (window & net.ring_mask) * net.neurons.size + j
-    return _flow_back(net, j, ring.lambda_v[at], ring.lambda_i[at], window_end(net, window) - time)
+    return _flow_back(net, j, ring.states[at].v, ring.states[at].i, window_end(net, window) - time)
 
 
 @kernel
@@ -138,7 +138,7 @@ def tails_at(net, ring, jumps, j, time):
     if e != NO_SPIKE:
         return _tails_back(net, j, (ring.jump_v[e], ring.jump_i[e]), ring.jump_tails[:, e], jumps[e].time - time)
     at = (window & net.ring_mask) * net.neurons.size + j
-    adjoint = (ring.lambda_v[at], ring.lambda_i[at])
+    adjoint = (ring.states[at].v, ring.states[at].i)
     return _tails_back(net, j, adjoint, ring.tails[:, at], window_end(net, window) - time)
 
 
@@ -162,14 +162,14 @@ def _read_uniform(net, ring, run, scratch, jumped):
     # then the look-ups
     n_state, mask, n_jumped = net.neurons.size, net.ring_mask, 0
     for s in range(n):
-        at = (np.int64(scratch[ARRIVAL, s] * per_ms) & mask) * n_state + net.target[first + s]
+        state = ring.states[(np.int64(scratch[ARRIVAL, s] * per_ms) & mask) * n_state + net.target[first + s]]
         decay_i, response = scratch[CURRENT, s], scratch[DIFFERENCE, s]
-        lambda_v = ring.lambda_v[at]
-        now_i = ring.lambda_i[at] * decay_i + lambda_v * response * ratio
+        lambda_v = state.v
+        now_i = state.i * decay_i + lambda_v * response * ratio
         scratch[DIFFERENCE, s] = lambda_v * (decay_i + (ratio - 1.0) * response) - now_i
         scratch[CURRENT, s] = tau_syn * now_i
         jumped[n_jumped] = s
-        n_jumped += ring.first[at] != NO_SPIKE
+        n_jumped += state.first != NO_SPIKE
     return n_jumped
 
 
@@ -277,24 +277,24 @@ def _start_window(net, ring, step, jumps, window, entries):
     if end - begin != net.h:
         _set_step(net, step, end - begin)
     for j in range(n):
-        lambda_v, lambda_i = ring.lambda_v[old + j], ring.lambda_i[old + j]
-        ring.lambda_v[new + j] = _clean(lambda_v * step[DECAY_V, j])
-        ring.lambda_i[new + j] = _clean(lambda_i * step[DECAY_I, j] + lambda_v * step[V_TO_I, j])
-        ring.first[new + j] = NO_SPIKE
+        lambda_v, lambda_i = ring.states[old + j].v, ring.states[old + j].i
+        ring.states[new + j].v = _clean(lambda_v * step[DECAY_V, j])
+        ring.states[new + j].i = _clean(lambda_i * step[DECAY_I, j] + lambda_v * step[V_TO_I, j])
+        ring.states[new + j].first = NO_SPIKE
     if end - begin != net.h:
         _set_step(net, step, net.h)
     for j in range(n if ring.tails.shape[1] > 0 else 0):
-        adjoint = (ring.lambda_v[old + j], ring.lambda_i[old + j])
+        adjoint = (ring.states[old + j].v, ring.states[old + j].i)
         tails = _tails_back(net, j, adjoint, ring.tails[:, old + j], end - begin)
         for row in range(3):
             ring.tails[row, new + j] = tails[row]
     for e in range(entries[0], entries[1]):
         j = jumps[e].neuron
-        if ring.first[old + j] != e:
+        if ring.states[old + j].first != e:
             continue
         x = jumps[e].time - begin
         lambda_v, lambda_i = _flow_back(net, j, ring.jump_v[e], ring.jump_i[e], x)
-        ring.lambda_v[new + j], ring.lambda_i[new + j] = lambda_v, lambda_i
+        ring.states[new + j].v, ring.states[new + j].i = lambda_v, lambda_i
         if ring.tails.shape[1] > 0:
             tails = _tails_back(net, j, (ring.jump_v[e], ring.jump_i[e]), ring.jump_tails[:, e], x)
             for row in range(3):
@@ -308,8 +308,8 @@ def _leap_back(net, ring, source, target, x):
     for j in range(n):
         old, new = source * n + j, target * n + j
         lambda_v, lambda_i, tau_mem, tau_syn = (
-            ring.lambda_v[old],
-            ring.lambda_i[old],
+            ring.states[old].v,
+            ring.states[old].i,
             net.neurons[j].tau_mem,
             net.neurons[j].tau_syn,
         )
@@ -326,9 +326,9 @@ def _leap_back(net, ring, source, target, x):
             ring.tails[2, new] = (tails[2] + lambda_i * x) * decay_i + lambda_v * ratio * (
                 double_psp(x, tau_syn, tau_mem) / tau_mem
             )
-        ring.lambda_v[new] = _clean(lambda_v * decay_v)
-        ring.lambda_i[new] = _clean(lambda_i * decay_i + lambda_v * response * ratio)
-        ring.first[new] = NO_SPIKE
+        ring.states[new].v = _clean(lambda_v * decay_v)
+        ring.states[new].i = _clean(lambda_i * decay_i + lambda_v * response * ratio)
+        ring.states[new].first = NO_SPIKE
 
 
 @kernel
@@ -356,7 +356,7 @@ def _jump(net, step, ring, jumps, e, scratch, gradients):
     else:
         lambda_v += kick
     ring.jump_v[e], ring.jump_i[e] = lambda_v, lambda_i
-    ring.first[slot * net.neurons.size + j] = e
+    ring.states[slot * net.neurons.size + j].first = e
 
 
 @kernel
@@ -364,14 +364,14 @@ def _end_conditions(net, step, ring, slot):
     """lambda = 0 at the end of the simulation: the homogeneous part cancels the loss's particular solution."""
     n = net.neurons.size
     for j in range(n):
-        ring.first[slot * n + j] = NO_SPIKE
+        ring.states[slot * n + j].first = NO_SPIKE
     for pop in range(net.n_pops):
         rate = net.pops[pop].decay_rate
         last = math.exp(-rate * net.duration)
         for j in range(net.pops[pop].start, net.pops[pop].stop):
             drive_v = step[DRIVE, j] * last
             drive_i = drive_v / (1.0 + rate * net.neurons[j].tau_syn)
-            ring.lambda_v[slot * n + j], ring.lambda_i[slot * n + j] = -drive_v, -drive_i
+            ring.states[slot * n + j].v, ring.states[slot * n + j].i = -drive_v, -drive_i
             if ring.tails.shape[1] > 0:
                 # only LIF neurons reset, and nothing pulls on them directly
                 ring.tails[RESET_TAIL, slot * n + j] = 0.0

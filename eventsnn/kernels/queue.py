@@ -131,19 +131,20 @@ def push_synapses(net, queue, pop, row, per_synapse, spike):
     """Put one event per synapse of a row into its bucket; ``spike``: (time, count). Returns False on an empty pool."""
     time, count = spike
     end, events = queue.buckets[END], queue.events
-    per_ms, mask, n_pops, duration = 1.0 / net.h, net.ring_mask, net.n_pops, net.duration
     shared = time + net.row_delay[row]
-    # rows are sorted by delay, so a bucket's free place mostly stays in a register from one synapse to the next
-    bucket, place = -1, 0
+    # rows are sorted by delay: one window's run of synapses goes to consecutive places, with nothing to look up
+    bucket, place, boundary = -1, 0, -1.0
     for s in range(net.row_ptr[row], net.row_ptr[row + 1]):
         arrival = time + net.delay[s] if per_synapse else shared
-        if arrival >= duration:
-            break
-        this = (np.int64(arrival * per_ms) & mask) * n_pops + pop
-        if this != bucket:
+        if arrival >= boundary:
             if bucket >= 0:
                 end[bucket] = place
-            bucket, place = this, end[this]
+            if arrival >= net.duration:
+                return True
+            window = np.int64(arrival / net.h)
+            boundary = (window + 1) * net.h
+            bucket = (window & net.ring_mask) * net.n_pops + pop
+            place = end[bucket]
         if place & (CHUNK - 1) == 0:
             end[bucket] = place
             place = add_chunk(queue, bucket)

@@ -81,7 +81,7 @@ class Spikes(NamedTuple):
 
 
 class Jumps(NamedTuple):
-    """Where the adjoint jumps: sample s owns ``entries[offsets[s]:offsets[s + 1]]``, ordered by (window, neuron, time)."""
+    """Where the adjoint jumps: sample s owns ``entries[offsets[s]:offsets[s + 1]]``, sorted (window, neuron, time)."""
 
     entries: np.ndarray  # JUMP
     offsets: np.ndarray

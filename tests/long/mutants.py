@@ -46,7 +46,7 @@ MUTANTS = [
     ("crossing", "if i <= threshold:", "if i < v:"),
     ("crossing", "if v >= threshold:", "if v > threshold * 1.01:"),
     ("crossing", "        if i_end >= v_end:", "        if i_end <= v_end:"),
-    ("crossing", "if not high < dt:", "if high < 0.0:"),
+    ("crossing", "    if v_end <= threshold:", "    if v_end < 0.9 * threshold:"),
     ("crossing", "if v_peak <= threshold:", "if v_peak <= threshold * (1.0 + 1e-9):"),
     ("crossing", "threshold * (1.0 - GRAZING) else SILENT", "threshold * (1.0 + GRAZING) else SILENT"),
     ("crossing", "later = t + gap * tau_mem / (i_t - v_t)", "later = t + gap * tau_syn / (i_t - v_t)"),
