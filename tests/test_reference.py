@@ -106,7 +106,9 @@ def test_compiled_engine_agrees_with_the_reference(part):
     for seed in range(1000 + part, 1000 + N_NETWORKS, 10):
         # every pair of loss and topology comes up
         choice = {"loss": LOSSES[seed % len(LOSSES)], "topology": TOPOLOGIES[seed // 2 % len(TOPOLOGIES)]}
-        case = random_case(seed, **choice, n_samples=2, duration=40.0, max_spikes=150)
+        # half of the runs end within a window
+        duration = 40.0 if seed % 4 < 2 else 39.3
+        case = random_case(seed, **choice, n_samples=2, duration=duration, max_spikes=150)
         try:
             found = compare_engines(*case[:4], loss=case.loss, duration=case.duration)
         except EngineMismatch as mismatch:

@@ -386,6 +386,19 @@ def test_spikes_and_arrivals_at_the_end_do_not_act(engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("duration", [39.2, 39.25, 39.3])
+def test_arrivals_after_the_end_of_an_uneven_run(engine, duration):
+    # both arrivals fall into the last window, which the end cuts short
+    network = Network()
+    network.add_input("in", 1)
+    network.add_lif("hidden", 2)
+    network.connect("in", "hidden", weight=np.array([[3.0, 30.0]]), delay=np.array([[1.05, 1.25]]))
+    batch = SpikeBatch.from_lists([([38.1], [0])])
+    recording = run(network, network.initialize(), batch, duration=duration, engine=engine)
+    assert recording.counters.events.tolist() == [1] and recording.times.size == 0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_empty_batches_and_empty_samples(engine):
     network, parameters = one_neuron([60.0])
     assert len(run(network, parameters, SpikeBatch.from_lists([]), engine=engine)) == 0

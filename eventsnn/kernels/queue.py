@@ -142,7 +142,7 @@ def push_synapses(net, queue, pop, row, per_synapse, spike):
             if arrival >= net.duration:
                 return True
             window = np.int64(arrival / net.h)
-            boundary = (window + 1) * net.h
+            boundary = min((window + 1) * net.h, net.duration)
             bucket = (window & net.ring_mask) * net.n_pops + pop
             place = end[bucket]
         if place & (CHUNK - 1) == 0:

@@ -168,8 +168,16 @@ def test_a_spike_becomes_one_event_per_synapse_in_its_window(count):
             assert (int(when // net.h) & net.ring_mask) * net.n_pops == bucket
 
 
-def test_arrivals_at_the_end_are_left_out():
-    net = layout_of(np.array([[1.0, 3.0, 2.0], [0.0, 0.0, 0.0]]), duration=10.0).net
+@pytest.mark.parametrize(
+    ("delays", "duration"),
+    [
+        ((1.0, 3.0, 2.0), 10.0),
+        ((1.0, 1.15, 3.0), 9.1),  # the end lies within a window, and two arrivals on either side of it
+        ((1.0, 1.1, 1.2), 9.1),
+    ],
+)
+def test_arrivals_at_the_end_are_left_out(delays, duration):
+    net = layout_of(np.array([delays, (0.0, 0.0, 0.0)]), duration=duration).net
     queue = new_queue((net.ring_mask + 1) * net.n_pops, 16)
     assert activate(net, queue, 1, 0, 8.0, 1.0)
     entries = [entry for part in all_events(net, queue).values() for entry in part]

@@ -51,12 +51,12 @@ MUTANTS = [
     ("crossing", "threshold * (1.0 - GRAZING) else SILENT", "threshold * (1.0 + GRAZING) else SILENT"),
     ("crossing", "later = t + gap * tau_mem / (i_t - v_t)", "later = t + gap * tau_syn / (i_t - v_t)"),
     ("crossing", "slope = i * math.exp(-t / tau_syn) - threshold", "slope = i * math.exp(-t / tau_syn)"),
-    ("queue", "        if arrival >= duration:\n", "        if arrival > 0.5 * duration:\n"),
+    ("queue", "            if arrival >= net.duration:", "            if arrival > 0.5 * net.duration:"),
     ("queue", "net.weight[s] * count, net.target[s]", "net.weight[s], net.target[s]"),
     (
         "queue",
-        "        if this != bucket:\n            if bucket >= 0:\n",
-        "        if this != bucket:\n            if bucket > 0:\n",
+        "        if arrival >= boundary:\n            if bucket >= 0:\n",
+        "        if arrival >= boundary:\n            if bucket > 0:\n",
     ),
     ("queue", "return (queue.buckets[END, bucket] - 1) % CHUNK + 1", "return queue.buckets[END, bucket] % CHUNK"),
     ("queue", "queue.rows[queue.buckets[LAST_ROW, bucket]].next = item", "pass"),
@@ -154,10 +154,10 @@ MUTANTS = [
     ("adjoint", "threshold * ring.jump_tails[RESET_TAIL, e] / net.neurons[j].tau_mem", "0.0"),
     (
         "adjoint",
-        "ring.lambda_v[slot * n + j], ring.lambda_i[slot * n + j] = -drive_v, -drive_i",
-        "ring.lambda_v[slot * n + j], ring.lambda_i[slot * n + j] = 0.0, 0.0",
+        "ring.states[slot * n + j].v, ring.states[slot * n + j].i = -drive_v, -drive_i",
+        "ring.states[slot * n + j].v, ring.states[slot * n + j].i = 0.0, 0.0",
     ),
-    ("adjoint", "while at >= first and spikes.events[at].time >= net.duration:", "while False:"),
+    ("adjoint", "    elif time + net.row_delay[row] >= net.duration:", "    elif time >= net.duration:"),
 ]
 
 CHECK = """
