@@ -12,8 +12,9 @@ from .layout import Layout
 from .spikes import Counters, Readout, Recording
 from .threads import map_in_order, shards
 
-# A maximum's time is known to a few roundings: this far from it, an arrival is before or after it for certain.
-NUDGE = 16 * np.finfo(float).eps
+# A maximum's time is known to half a rounding of the larger of itself and the window length: this many of them from it,
+# an arrival is before or after it for certain.
+NUDGE = 2 * np.finfo(float).eps
 
 
 def forward(network, parameters, inputs, run):
@@ -175,10 +176,12 @@ def _jumps(layout, recording, cotangents):
         readout = recording.readouts[name]
         at, j = np.nonzero(readout.maximum > 0)  # a maximum of 0 is the start, which nothing moves
         # arrivals at the instant of the maximum feel only the share that acts just after it
-        for share, nudge in ((readout.maximum_share, 1.0 + NUDGE), (1.0 - readout.maximum_share, 1.0 - NUDGE)):
+        for share, nudge in ((readout.maximum_share, NUDGE), (1.0 - readout.maximum_share, -NUDGE)):
             part = np.zeros(at.size, JUMP)
             # a maximum reached at the very end belongs to the last window
-            part["time"] = np.minimum(readout.maximum_time[at, j] * nudge, np.nextafter(net.duration, 0.0))
+            when = readout.maximum_time[at, j]
+            when = np.maximum(when + nudge * np.maximum(when, net.h), 0.0)
+            part["time"] = np.minimum(when, np.nextafter(net.duration, 0.0))
             part["neuron"], part["slope"] = start + j, np.inf
             part["kick"] = -(values * share)[at, j] / net.neurons["tau_mem"][start + j]
             parts.append(part)

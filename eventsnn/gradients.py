@@ -5,7 +5,7 @@ import numpy as np
 from . import compiled, reference
 from .errors import InvalidInput
 from .simulation import check_duration, forward
-from .spikes import Probe
+from .spikes import Cotangents, Probe
 
 
 def value_and_grad(
@@ -59,13 +59,9 @@ def joint_probes(losses, network, duration):
 
 def evaluate(losses, recording, labels):
     """Return (mean value, mean's Cotangents) of a loss and its regularizers."""
-    total, cotangents = 0.0, None
+    total, cotangents = 0.0, Cotangents()
     for loss in losses:
         values, part = loss(recording, labels)
-        total = total + values.mean()
-        if cotangents is None:
-            cotangents = part
-        else:
-            cotangents.add(part)
+        total, cotangents = total + values.mean(), cotangents.plus(part)
     value = total if np.iscomplexobj(total) else float(total)
     return value, cotangents.scaled(1.0 / recording.n_samples)

@@ -24,7 +24,7 @@ from .kernels.state import (
     Net,
     Spikes,
 )
-from .network import find_cycle
+from .network import NEURON_ATTRIBUTES, find_cycle
 from .spikes import Probe
 
 # More ring slots than this (per connection) mean a shortest delay absurdly far below the longest one.
@@ -41,7 +41,7 @@ class Layout:
         neurons = [p for p in network.populations.values() if p.kind != "input"]
         taus = [network.value_of(p.name, key, parameters).min() for p in neurons for key in ("tau_mem", "tau_syn")]
         limit = min([lookahead, *(TAU_FRACTION * tau for tau in taus), 2.0**60])
-        self.h = 2.0 ** math.floor(math.log2(limit))
+        self.h = _power_of_two_below(limit)
         self.populations = _in_order(neurons, network, shortest, self.h)
         sizes = [p.n for p in self.populations]
         self.starts = dict(zip((p.name for p in self.populations), np.cumsum([0, *sizes])[:-1].tolist(), strict=True))
@@ -220,9 +220,9 @@ class Layout:
                     gradients[f"{c.name}.delay"] = rows.copy() if c.delay_per == "neuron" else np.asarray(rows.sum())
         for p in self.populations:
             start, stop = self.slices[p.name]
-            for key, row in zip(p.settings, sums.neurons, strict=False):
+            for key in p.settings:
                 if f"{p.name}.{key}" in names:
-                    values = row[start:stop]
+                    values = sums.neurons[NEURON_ATTRIBUTES.index(key), start:stop]
                     gradients[f"{p.name}.{key}"] = values.copy() if p.shape(key) else np.asarray(values.sum())
         return {name: gradients[name] for name in names}
 
@@ -232,6 +232,12 @@ class Layout:
         result = np.empty(values.size)
         result[self.orders[connection.name]] = values
         return result.reshape(connection.weight_shape)
+
+
+def _power_of_two_below(limit):
+    """The largest power of two <= limit, exactly: a rounded logarithm could return the one above."""
+    _, exponent = math.frexp(limit)
+    return math.ldexp(1.0, exponent - 1)
 
 
 def _per_synapse(connection):
@@ -246,12 +252,6 @@ def _delay_order(connection, delay):
         return order.reshape(-1)
     rows = np.repeat(np.arange(connection.n_pre), np.diff(connection.indptr))
     return np.lexsort((delay, rows))
-
-
-def _lists(lists):
-    """Lists of ints as (offsets, concatenation)."""
-    flat = [value for values in lists for value in values]
-    return np.cumsum([0, *(len(values) for values in lists)]).astype(np.int64), np.array(flat, np.int64)
 
 
 def _lookahead(network, shortest):
@@ -272,6 +272,8 @@ def _in_order(populations, network, shortest, h):
     while left:
         waiting = {post for pre, post in edges if pre in names}
         ready = [p for p in left if p.name not in waiting]
+        if not ready:
+            raise NetworkError(f"no order of {sorted(names)} suits windows of {h} ms")
         ordered += ready
         left = [p for p in left if p.name in waiting]
         names -= {p.name for p in ready}

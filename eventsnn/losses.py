@@ -267,7 +267,8 @@ class SilentNeuronRaise:
             return parameters
         raised = dict(parameters)
         for connection in network.connections.values():
-            if connection.post != self.population or connection.pre == self.population:
+            own = connection.post == self.population and connection.pre != self.population
+            if not own or "weight" not in connection.train:
                 continue
             name = f"{connection.name}.weight"
             step = self.amount * (silent[None, :] if connection.indptr is None else silent[connection.indices])

@@ -116,7 +116,8 @@ class Network:
 
     def _add_neurons(self, name, kind, n, settings, train):
         name, n = self._new_name(name), _count(n)
-        settings = {key: as_initializer(value, f"{name}.{key}") for key, value in settings.items()}
+        # in one order whatever the order given: engines take the settings by position
+        settings = {k: as_initializer(settings[k], f"{name}.{k}") for k in NEURON_ATTRIBUTES if k in settings}
         for key, value in settings.items():
             if isinstance(value, Given):
                 value.draw(None, (n,))

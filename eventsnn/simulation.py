@@ -59,8 +59,8 @@ def check_duration(duration):
 
 def check_budget(max_spikes):
     """Return ``max_spikes``; raises InvalidInput unless it is an int >= 1."""
-    if not isinstance(max_spikes, (int, np.integer)) or isinstance(max_spikes, bool) or max_spikes < 1:
-        raise InvalidInput("max_spikes", None, max_spikes, "an int >= 1")
+    if not isinstance(max_spikes, (int, np.integer)) or isinstance(max_spikes, bool) or not 0 < max_spikes <= 2**62:
+        raise InvalidInput("max_spikes", None, max_spikes, "an int from 1 to 2**62")
     return int(max_spikes)
 
 

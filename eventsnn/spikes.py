@@ -292,24 +292,27 @@ class Recording:
 
     def spike_indices(self, population, sample):
         """Return where in ``times`` the spikes of one population in one sample stand, in the order of ``spikes``."""
-        if population not in self.slices:
-            known = sorted([*self.inputs, *self.slices])
-            raise InvalidInput("population", None, population, f"one of {known}")
+        start, stop = self._slice(population)
         if not -self.n_samples <= sample < self.n_samples:
             raise InvalidInput("sample", None, sample, f"a sample index below {self.n_samples}")
         sample %= self.n_samples
         key = (population, sample)
         if key not in self._order:
-            start, stop = self.slices[population]
             first, last = self.offsets[sample], self.offsets[sample + 1]
             neurons = self.neurons[first:last]
             chosen = first + np.flatnonzero((neurons >= start) & (neurons < stop))
             self._order[key] = chosen[np.lexsort((self.neurons[chosen], np.real(self.times[chosen])))]
         return self._order[key]
 
+    def _slice(self, population):
+        """The range of a population in ``neurons``; raises InvalidInput for a name that is not there."""
+        if population not in self.slices:
+            raise InvalidInput("population", None, population, f"one of {sorted(self.slices)}")
+        return self.slices[population]
+
     def spike_counts(self, population):
         """Return the number of spikes of each neuron, int64 of shape (n_samples, n)."""
-        start, stop = self.slices[population]
+        start, stop = self._slice(population)
         counts = np.zeros((self.n_samples, stop - start), dtype=np.int64)
         sample = np.repeat(np.arange(self.n_samples), np.diff(self.offsets))
         chosen = (self.neurons >= start) & (self.neurons < stop)
@@ -318,7 +321,7 @@ class Recording:
 
     def first_spikes(self, population):
         """Return the index into ``times`` of each neuron's first spike, int64 of shape (n_samples, n), -1 if silent."""
-        start, stop = self.slices[population]
+        start, stop = self._slice(population)
         first = np.full((self.n_samples, stop - start), -1, dtype=np.int64)
         for sample in range(self.n_samples):
             chosen = self.spike_indices(population, sample)[::-1]
@@ -341,14 +344,16 @@ class Cotangents:
     counts: dict = field(default_factory=dict)
     spike_times: np.ndarray | None = None
 
-    def add(self, other):
-        """Add another loss's cotangents to these."""
+    def plus(self, other):
+        """Return the sum of these cotangents and another loss's."""
+        total = Cotangents(dict(self.integral), dict(self.maximum), dict(self.counts), self.spike_times)
         for kind in ("integral", "maximum", "counts"):
-            mine = getattr(self, kind)
+            mine = getattr(total, kind)
             for name, values in getattr(other, kind).items():
                 mine[name] = mine[name] + values if name in mine else values
         if other.spike_times is not None:
-            self.spike_times = other.spike_times if self.spike_times is None else self.spike_times + other.spike_times
+            total.spike_times = other.spike_times if self.spike_times is None else self.spike_times + other.spike_times
+        return total
 
     def scaled(self, factor):
         """Return these cotangents times a number."""
@@ -368,6 +373,10 @@ class Probe:
 
     decay_rate: float | None = 0.0
     maximum: bool = False
+
+    def __post_init__(self):
+        if self.decay_rate is not None and not 0 <= self.decay_rate < np.inf:
+            raise InvalidInput("decay_rate", None, self.decay_rate, "a finite number >= 0 (1/ms), or None")
 
 
 @dataclass(frozen=True)

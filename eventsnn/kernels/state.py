@@ -43,7 +43,7 @@ WEIGHTED, VOLTAGE, CURRENT, MAXIMUM, MAXIMUM_TIME, SHARE = range(6)
 N_READINGS = 6
 # Columns of the counter table, as in eventsnn.spikes.Counters.
 EVENTS, WALKED, SCREENED, GRAZED, AFTER_END = range(5)
-# Rows of Gradients.neurons.
+# Rows of Gradients.neurons, in the order of eventsnn.network.NEURON_ATTRIBUTES.
 TAU_MEM, TAU_SYN, THRESHOLD = range(3)
 
 
