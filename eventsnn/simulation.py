@@ -39,7 +39,6 @@ def forward(network, parameters, batch, duration, engine, n_threads, max_spikes,
     readouts = [p.name for p in network.populations.values() if p.kind == "readout"]
     if unknown := [name for name in probes if name not in readouts]:
         raise InvalidInput("probes", None, unknown[0], f"names of readouts: {readouts}")
-    probes = {name: Probe(probe.decay_rate or 0.0, probe.maximum) for name, probe in probes.items()}
     run = Run(check_duration(duration), probes, resolve_n_threads(n_threads), check_budget(max_spikes))
     if engine == "compiled":
         recording, tape = compiled.forward(network, parameters, inputs, run)

@@ -388,3 +388,8 @@ class Run:
     n_threads: int = 1
     max_spikes: int = 10_000_000
     capacity: int = 4096
+
+    def __post_init__(self):
+        # a rate that every loss left to the others is no weighting at all
+        plain = {name: Probe(probe.decay_rate or 0.0, probe.maximum) for name, probe in self.probes.items()}
+        object.__setattr__(self, "probes", plain)
