@@ -15,7 +15,6 @@ import numba
 import numpy as np
 
 from eventsnn import Network, Normal, SpikeBatch, Uniform, compiled, gradients, losses, value_and_grad
-from eventsnn.kernels.queue import EVENT
 from eventsnn.spikes import Run
 
 N_INPUTS, N_CLASSES, DURATION, INPUT_SPIKES = 700, 20, 1000.0, 8000
@@ -23,6 +22,7 @@ LOSS = losses.ExponentialMeanVoltage(population="out")
 # Weights for which the hidden neurons fire 10 to 12 times in the second, with delays and without.
 INPUT_MEAN, INPUT_SD, RECURRENT_SD, READOUT_SD = 0.0126, 0.02, 0.02, 0.03
 BUCKET, WINDOWS = 8192, 64  # room of the push loop, powers of two
+SYNAPTIC_EVENT = np.dtype([("time", np.float64), ("weight", np.float64), ("target", np.int32)], align=True)
 
 
 def build(n_hidden, delays):
@@ -49,7 +49,7 @@ def poisson_inputs(n_samples, duration=DURATION):
 
 @numba.njit(nogil=True, error_model="numpy")
 def push_only(net, rows, times, tails, buckets):
-    """The least that an engine with per-synapse delays does: read weight and delay, append one event record."""
+    """What an engine that queues synaptic events does at least: read weight and delay, append one event record."""
     per_ms, window = 1.0 / net.h, 0
     for k in range(rows.size):
         while window < np.int64(times[k] * per_ms):
@@ -88,7 +88,7 @@ def time_engine(n_hidden, delays, n_samples, repeats):
     batch, labels = poisson_inputs(n_samples), np.arange(n_samples) % N_CLASSES
     run = Run(DURATION, gradients.joint_probes((LOSS,), network, DURATION), 1)
     least = dict.fromkeys(("layout", "forward", "backward", "push"), np.inf)
-    tails, buckets = np.zeros(WINDOWS, np.int64), np.zeros((WINDOWS, BUCKET), EVENT)
+    tails, buckets = np.zeros(WINDOWS, np.int64), np.zeros((WINDOWS, BUCKET), SYNAPTIC_EVENT)
     n_pushed = 1
     for repeat in range(repeats + 1):  # the first one compiles
         taken = {}

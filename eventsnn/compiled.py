@@ -3,11 +3,23 @@
 import numpy as np
 
 from .buffers import give, take
-from .errors import EventStorm, Status
-from .kernels.adjoint import backward_shard, make_adjoint_workspace
+from .errors import EventStorm
+from .kernels.adjoint import backward_shard, make_adjoint, most_in_flight
 from .kernels.forward import N_SPIKES, forward_shard, make_workspace
 from .kernels.queue import make_queue
-from .kernels.state import CURRENT, JUMP, MAXIMUM, MAXIMUM_TIME, N_READINGS, SHARE, SPIKE, VOLTAGE, WEIGHTED, Jumps
+from .kernels.state import (
+    CURRENT,
+    JUMP,
+    MAXIMUM,
+    MAXIMUM_TIME,
+    N_READINGS,
+    SHARE,
+    SPIKE,
+    VOLTAGE,
+    WEIGHTED,
+    Jumps,
+    Status,
+)
 from .layout import Layout
 from .spikes import Counters, Readout, Recording
 from .threads import map_in_order, shards
@@ -49,8 +61,13 @@ def _run_shard(layout, spikes, samples, outputs):
     """Simulate one shard, enlarging buffers as often as it takes; returns (tape, spikes after each sample)."""
     net, run = layout.net, layout.run
     n_buckets, n_state = (net.ring_mask + 1) * net.n_pops, net.neurons.size
-    key = (n_buckets, n_state, run.capacity)
-    buffers = take("forward", key, lambda: (make_queue(n_buckets, run.capacity), make_workspace(n_state, run.capacity)))
+    n_cells = net.stretch * net.n_pops
+    key = (n_buckets, n_state, n_cells, run.capacity)
+    buffers = take(
+        "forward",
+        key,
+        lambda: (make_queue(n_buckets, run.capacity), make_workspace(n_state, n_cells, run.capacity)),
+    )
     first, last = samples
     ends, sample = np.zeros(spikes.offsets.size, np.int64), first
     buffers[1].size[:] = 0
@@ -72,9 +89,10 @@ def _enlarged(workspace, status):
     """The workspace with twice the room in the buffer that was full; spikes of finished samples are kept."""
     queue, work = workspace
     if status == Status.QUEUE_FULL:
-        return make_queue(queue.buckets.shape[1], 2 * queue.next_chunk.size), work
+        return make_queue(queue.heads.size, 2 * queue.events.size), work
     if status == Status.ARRIVALS_FULL:
-        return queue, work._replace(sorted=_doubled(work.sorted))
+        larger = {name: _doubled(getattr(work, name)) for name in ("left", "weight", "target", "following", "sorted")}
+        return queue, work._replace(**larger)
     return queue, work._replace(tape=_doubled(work.tape))
 
 
@@ -115,17 +133,15 @@ def backward(network, recording, tape, cotangents, names):
     for name, values in cotangents.integral.items():
         drive[:, slice(*layout.slices[name])] = values
     with_tails = any(name.endswith((".tau_mem", ".tau_syn")) for name in names)
-    input_times = np.zeros(spikes.events.size)
-
+    input_times, most = np.zeros(spikes.events.size), in_flight(net, spikes, jumps)
     key = (net.weight.size, net.delay.size, net.row_delay.size, net.neurons.size)
 
     def accumulate(samples):
         gradients = take("gradients", key, layout.empty_gradients)
         for array in gradients[:-1]:
             array[:] = 0.0
-        most = int(np.diff(jumps.offsets)[slice(*samples)].max())
         mine = gradients._replace(input_times=input_times)
-        _run_adjoint(layout, spikes, samples, (jumps, most, drive), mine, with_tails)
+        _run_adjoint(layout, spikes, samples, (jumps, drive, most), mine, with_tails)
         return gradients
 
     sums = layout.empty_gradients() if recording.n_samples == 0 else None
@@ -142,16 +158,30 @@ def backward(network, recording, tape, cotangents, names):
 
 
 def _run_adjoint(layout, spikes, samples, loss, gradients, with_tails):
-    """Run the adjoint of one shard in working memory of its own; ``loss``: (jumps, most of a sample, drive)."""
-    jumps, most, drive = loss
+    """Run the adjoint of one shard in working memory of its own; ``loss``: (jumps, drive, spikes in flight)."""
+    jumps, drive, most = loss
     net = layout.net
-    n_state, n_slots, widest = net.neurons.size, net.ring_mask + 1, int(np.diff(net.row_ptr).max(initial=1))
-    # room for jumps in powers of two, so that the next batch finds buffers that fit
-    n_jumps = 1 << max(10, (most - 1).bit_length())
-    key = (n_state, n_slots, widest, n_jumps, with_tails)
-    buffers = take("adjoint", key, lambda: make_adjoint_workspace(*key))
+    n_jumps, n_inputs = (int(np.diff(table.offsets)[slice(*samples)].max()) for table in (jumps, spikes))
+    # room in powers of two, so that the next batch finds buffers that fit
+    fan_out = int((net.pops["last_link"] - net.pops["first_link"]).max(initial=0))
+    room = tuple(_round_up(n) for n in (n_jumps, n_jumps + n_inputs, most * fan_out))
+    n_buckets = (net.ring_mask + 1) * net.n_pops
+    key = (net.neurons.size, net.n_pops, net.stretch, n_buckets, *room, with_tails)
+    buffers = take("adjoint", key, lambda: make_adjoint(*key))
     backward_shard(net, spikes, samples, jumps, drive, buffers, gradients)
     give("adjoint", key, buffers)
+
+
+def in_flight(net, spikes, jumps):
+    """The most spikes of any sample that wait in the queue of the backward pass at once."""
+    times = [np.minimum(table["time"], net.duration) for table in (spikes.events, jumps.entries)]
+    stretches = [(time * net.per_ms).astype(np.int64) >> net.shift for time in times]
+    return most_in_flight(stretches[0], spikes.offsets, stretches[1], jumps.offsets, net.ring_mask)
+
+
+def _round_up(n):
+    """The power of two >= n, and >= 1024."""
+    return 1 << max(10, (n - 1).bit_length())
 
 
 def _jumps(layout, recording, cotangents):

@@ -1,16 +1,4 @@
-"""Exceptions that name what is wrong, where, and what to write instead; status codes that kernels return."""
-
-from enum import IntEnum
-
-
-class Status(IntEnum):
-    """What a kernel reports back; kernels never raise."""
-
-    OK = 0
-    TOO_MANY_SPIKES = 1
-    QUEUE_FULL = 2
-    ARRIVALS_FULL = 3
-    TAPE_FULL = 4
+"""Exceptions that name what is wrong, where, and what to write instead."""
 
 
 class EventsnnError(Exception):
@@ -60,7 +48,7 @@ class EventStorm(EventsnnError, RuntimeError):
         self.sample, self.time, self.count, self.busiest = sample, time, count, busiest
         names = ", ".join(f"{population}[{neuron}]: {spikes}" for population, neuron, spikes in busiest)
         super().__init__(
-            f"sample {sample} fired {count} spikes by {time:.6g} ms, more than max_spikes allows. "
+            f"sample {sample} fired {count} spikes by {time:.6g} ms, and max_spikes allows no more. "
             f"Busiest neurons: {names}. Lower the recurrent weights, or pass a larger max_spikes."
         )
 

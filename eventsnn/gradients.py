@@ -48,6 +48,9 @@ def joint_probes(losses, network, duration):
     """What several losses together ask of each readout; raises InvalidInput where they contradict each other."""
     probes = {}
     for loss in losses:
+        if isinstance(loss, type) or not hasattr(loss, "probes"):
+            allowed = "an object such as losses.MeanVoltage() (see docs/how-to/write-a-loss.md)"
+            raise InvalidInput("loss", None, loss, allowed)
         for name, probe in loss.probes(network, duration).items():
             before = probes.get(name, probe)
             rates = {p.decay_rate for p in (before, probe)} - {None}

@@ -10,7 +10,8 @@ import math
 import numpy as np
 
 from .errors import NetworkError
-from .kernels.membrane import DEGREE, TAU_FRACTION, window_series
+from .kernels.membrane import DEGREE, TAU_FRACTION, write_series
+from .kernels.simd import BLOCK
 from .kernels.state import (
     CONNECTION,
     INPUT_SPIKE,
@@ -27,8 +28,13 @@ from .kernels.state import (
 from .network import NEURON_ATTRIBUTES, find_cycle
 from .spikes import Probe
 
-# More ring slots than this (per connection) mean a shortest delay absurdly far below the longest one.
-MOST_RING_SLOTS = 2**24
+# More buckets than this (8 bytes each, on each thread) mean a shortest delay absurdly far below the longest one.
+MOST_BUCKETS = 2**25
+# A row should hand over about so many synapses at a visit, and a stretch of windows is at most so long. One of a single
+# window copies whole blocks, which pays from fewer synapses on.
+SYNAPSES_A_VISIT, ENOUGH_FOR_A_BLOCK, MOST_STRETCH = 8, 4, 32
+# Windows are counted in float64 too, and a window must have a length and a reciprocal.
+MOST_WINDOWS, SHORTEST_WINDOW = 2**53, 2.0**-1000
 
 
 class Layout:
@@ -42,6 +48,11 @@ class Layout:
         taus = [network.value_of(p.name, key, parameters).min() for p in neurons for key in ("tau_mem", "tau_syn")]
         limit = min([lookahead, *(TAU_FRACTION * tau for tau in taus), 2.0**60])
         self.h = _power_of_two_below(limit)
+        if self.h < SHORTEST_WINDOW or run.duration / self.h > MOST_WINDOWS:
+            raise NetworkError(
+                f"{run.duration:.6g} ms are too many windows of {self.h:.3g} ms, the longest that the time constants "
+                "and the delays around cycles allow. Raise the shortest of them, or lower duration."
+            )
         self.populations = _in_order(neurons, network, shortest, self.h)
         sizes = [p.n for p in self.populations]
         self.starts = dict(zip((p.name for p in self.populations), np.cumsum([0, *sizes])[:-1].tolist(), strict=True))
@@ -65,34 +76,36 @@ class Layout:
     def _build(self):
         run, rows = self.run, self._rows()
         neurons, series = self._neurons()
+        stretch = self._stretch()
         delays = [np.max(delay) for c in self.connections if (delay := self._delays(c)) is not None and delay.size]
         return Net(
             h=self.h,
+            per_ms=1.0 / self.h,
             duration=run.duration,
             n_windows=max(1, math.ceil(run.duration / self.h)),
-            ring_mask=self._ring_slots(min(max([0.0, *delays]), run.duration)) - 1,
+            stretch=stretch,
+            shift=stretch.bit_length() - 1,
+            ring_mask=self._ring_slots(min(max([0.0, *delays]), run.duration), stretch) - 1,
             n_pops=len(self.populations),
             pops=self._pops(neurons),
             neurons=neurons,
             conns=self._conns(),
             sources=np.array([(self.rank[p.name], k) for p in self.inputs for k in range(p.n)], SOURCE),
-            links=np.array([c for p in self.rank for c in (*self._links(p, "post"), *self._links(p, "pre"))], np.int64),
+            links=np.array([number for name in self.rank for number in self._links(name)], np.int64),
             series=series,
             **rows,
         )
 
-    def _links(self, population, end):
-        """Numbers of the connections whose ``end`` ("pre" or "post") is a population."""
-        return [number for number, c in enumerate(self.connections) if getattr(c, end) == population]
+    def _links(self, population):
+        """Numbers of the connections out of a population."""
+        return [number for number, c in enumerate(self.connections) if c.pre == population]
 
     def _pops(self, neurons):
         pops = np.zeros(len(self.rank), POPULATION)
         link = 0
         for row, p in zip(pops, [*self.populations, *self.inputs], strict=True):
-            n_in, n_out = len(self._links(p.name, "post")), len(self._links(p.name, "pre"))
-            row["in_first"], row["in_last"] = link, link + n_in
-            row["out_first"], row["out_last"] = link + n_in, link + n_in + n_out
-            link += n_in + n_out
+            row["first_link"], row["last_link"] = link, link + len(self._links(p.name))
+            link = row["last_link"]
             if p.kind != "input":
                 row["start"], row["stop"] = self.slices[p.name]
                 probe = self.run.probes.get(p.name, Probe())
@@ -112,7 +125,10 @@ class Layout:
         pairs = np.stack([neurons["tau_mem"], neurons["tau_syn"]], axis=1)
         pairs, series = np.unique(pairs, axis=0, return_inverse=True)
         neurons["series"] = series.reshape(-1)
-        return neurons, np.array([window_series(*pair) for pair in pairs]).reshape(-1, 4, DEGREE + 1)
+        tables = np.zeros((len(pairs), 4, DEGREE + 1))
+        for table, pair in zip(tables, pairs, strict=True):
+            write_series(table, *pair)
+        return neurons, tables
 
     def _conns(self):
         conns = np.zeros(len(self.connections), CONNECTION)
@@ -122,26 +138,36 @@ class Layout:
         conns["target"] = [self.rank[c.post] for c in self.connections]
         return conns
 
-    def _ring_slots(self, longest):
-        slots = 2 ** math.ceil(math.log2(longest / self.h + 3.0))
-        if slots > MOST_RING_SLOTS:
+    def _stretch(self):
+        """Windows that a row hands its synapses over for at a time: so many that a visit is worth its while."""
+        stretch, windows, synapses = 1, 0.0, 0.0
+        for c in self.connections:
+            if _per_synapse(c) and c.n_synapses:
+                delays = self._delays(c)
+                windows += c.n_pre * (min(float(delays.max() - delays.min()), self.run.duration) / self.h + 1.0)
+                synapses += c.n_synapses
+        if synapses >= ENOUGH_FOR_A_BLOCK * windows:
+            return 1
+        while stretch < MOST_STRETCH and synapses * stretch < SYNAPSES_A_VISIT * windows:
+            stretch *= 2
+        return stretch
+
+    def _ring_slots(self, longest, stretch):
+        stretches = longest / (self.h * stretch) + 3.0
+        if stretches * len(self.populations) > MOST_BUCKETS:
             raise NetworkError(
-                f"a delay of {longest:.6g} ms needs {slots} windows of {self.h:.3g} ms: the smallest delay around a "
-                "cycle, or a time constant, is too small beside the longest delay. Raise it, or shorten the delays."
+                f"a delay of {longest:.6g} ms is {longest / self.h:.3g} windows of {self.h:.3g} ms: a time constant "
+                "or the smallest delay around a cycle, is too small beside it. Raise that, or shorten the delays."
             )
-        return slots
+        return 2 ** math.ceil(math.log2(stretches))
 
     def _rows(self):
         """The row and synapse arrays; remembers how each connection's parameters were permuted."""
-        sizes, row_delays, targets, weights, delays = (
-            [np.zeros(0, int)],
-            [np.zeros(0)],
-            [np.zeros(0, int)],
-            [np.zeros(0)],
-            [np.zeros(0)],
-        )
+        sizes, row_delays = [np.zeros(0, int)], [np.zeros(0)]
+        # a block to spare at both ends (see kernels.simd)
+        targets, weights, delays = [np.zeros(BLOCK, int)], [np.zeros(BLOCK)], [np.zeros(BLOCK)]
         self.first_synapse, self.orders = {}, {}
-        n_synapses = 0
+        n_synapses = BLOCK
         for c in self.connections:
             self.first_synapse[c.name] = n_synapses
             delay, weight = self._delays(c), self.parameters[f"{c.name}.weight"]
@@ -160,10 +186,12 @@ class Layout:
             weights.append(weight.reshape(-1))
             sizes.append(np.full(c.n_pre, c.n_post) if c.indptr is None else np.diff(c.indptr))
             n_synapses += c.n_synapses
+        for values, kind in ((targets, int), (weights, float), (delays, float)):
+            values.append(np.zeros(BLOCK, kind))
         return {
-            "row_ptr": np.concatenate([[0], np.cumsum(np.concatenate(sizes))]),
+            "row_ptr": BLOCK + np.concatenate([[0], np.cumsum(np.concatenate(sizes))]),
             "row_delay": np.concatenate(row_delays),
-            "target": np.concatenate(targets).astype(np.int32),
+            "target": np.concatenate(targets).astype(np.uint32),
             "weight": np.concatenate(weights),
             "delay": np.concatenate(delays),
         }

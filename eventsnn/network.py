@@ -309,8 +309,7 @@ class Network:
             settings = {key: Initializer.from_dict(value) for key, value in p["settings"].items()}
             network._add_neurons(p["name"], p["kind"], p["n"], settings, p["train"])
         for c in description["connections"]:
-            n_pre, n_post = network.populations[c["pre"]].n, network.populations[c["post"]].n
-            mask = None if c["indptr"] is None else _Csr(c["indptr"], c["indices"], (n_pre, n_post))
+            shape = (network.populations[c["pre"]].n, network.populations[c["post"]].n)
             network.connect(
                 c["pre"],
                 c["post"],
@@ -318,7 +317,7 @@ class Network:
                 delay=None if c["delay"] is None else Initializer.from_dict(c["delay"]),
                 delay_per=c["delay_per"],
                 train=c["train"],
-                mask=mask,
+                mask=_described_mask(c, shape),
                 name=c["name"],
             )
         return network
@@ -328,16 +327,20 @@ class Network:
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
 
-@dataclass
-class _Csr:
-    """Compressed sparse rows, as much of scipy.sparse as a mask needs."""
+def _described_mask(connection, shape):
+    """The scipy.sparse mask of a description's connection, checked; None for a dense one."""
+    if connection["indptr"] is None:
+        return None
+    from scipy.sparse import csr_array
 
-    indptr: list
-    indices: list
-    shape: tuple
-
-    def tocsr(self):
-        return self
+    indices = connection["indices"]
+    try:
+        mask = csr_array((np.ones(len(indices), bool), indices, connection["indptr"]), shape)
+        mask.check_format(full_check=True)
+    except (TypeError, ValueError) as error:
+        allowed = f"compressed sparse rows of shape (n_pre, n_post) = {shape}"
+        raise InvalidInput(f"{connection['name']}.indices", None, str(error), allowed) from None
+    return mask
 
 
 def stream_of(seed, name):

@@ -204,6 +204,8 @@ def _times_with_spikes(recording, sample, population, neurons, n_times):
 
 def voltage_trace(network, parameters, recording, sample, population, neurons, path, n_times=2000):
     """Draw the exact voltages of some neurons in one sample, one panel each, with threshold and spikes marked."""
+    if population not in network.populations:
+        raise InvalidInput("population", None, population, f"one of {list(network.populations)}")
     lif = network.populations[population].kind == "lif"
     times = _times_with_spikes(recording, sample, population, neurons, n_times)
     traces = voltages(network, parameters, recording, sample, population, neurons, times)

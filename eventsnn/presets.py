@@ -430,11 +430,19 @@ def _read(settings):
         if getattr(settings, name) is None:
             raise InvalidInput(f"data.{name}", None, None, 'a value, because data.source is "files"')
     train = hdf5.read(settings.train, settings.n_units, duration=settings.duration)
-    return train, hdf5.read(settings.test, settings.n_units, train.n_classes, settings.duration)
+    test = hdf5.read(settings.test, settings.n_units, train.n_classes, settings.duration)
+    for name, data in (("train", train), ("test", test)):
+        if len(data) == 0:
+            raise InvalidInput(f"data.{name}", None, getattr(settings, name), "a file with at least one sample")
+    return train, test
 
 
 def _split(settings, train):
     if settings.validation_groups:
+        if train.groups is None:
+            allowed = "[] for a data set that does not say which group (speaker) each sample is from"
+            remedy = "Set validation_fraction instead."
+            raise InvalidInput("data.validation_groups", None, settings.validation_groups, allowed, remedy)
         return train.split_by_group(settings.validation_groups)
     share = settings.validation_fraction
     return train.split((1 - share, share), settings.seed)

@@ -339,11 +339,11 @@ def forward(network, parameters, inputs, run, arithmetic=FLOAT):
 
 def _storm(sample, simulation):
     counts = defaultdict(int)
-    for _, name, _ in simulation.spikes:
+    budget = simulation.spikes[:-1]  # the last one is the one too many
+    for _, name, _ in budget:
         counts[name] += 1
     busiest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:5]
-    time, count = _real(simulation.spikes[-1][0]), len(simulation.spikes)
-    return EventStorm(sample, time, count, [(*name, number) for name, number in busiest])
+    return EventStorm(sample, _real(budget[-1][0]), len(budget), [(*name, number) for name, number in busiest])
 
 
 def record(network, inputs, run, simulations):

@@ -11,6 +11,7 @@ import json
 import math
 import sys
 import time
+import warnings
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
@@ -468,7 +469,19 @@ class Trainer:
             raise CheckpointError(self.checkpoint, "file", "exists already: pass resume=True, or choose another path")
         first, self._run = self._run is None and not resume, json.loads(json.dumps(run))
         if first:
+            # whatever is wrong with the network, the duration or the threads is said before anything is written
+            self._run_nothing(train)
             self._save()
+
+    def _run_nothing(self, train):
+        nothing = train.spikes[np.zeros(0, int)]
+        simulate(self.network, self._state.parameters, nothing, duration=self._duration, n_threads=self.n_threads)
+        times = train.spikes.times
+        late = int(np.count_nonzero(times >= self._duration))
+        if late > 0:
+            share = f"{late} of {times.size} input spikes of train"
+            text = f"{share} are at or after {self._duration:g} ms, the duration, and do not act. Are the times in ms?"
+            warnings.warn(text, stacklevel=4)
 
     def _resume(self, run):
         if self.checkpoint is None:
@@ -550,6 +563,9 @@ class Trainer:
         """Raise silent neurons, validate, compare with the best, and begin the next epoch: one assignment again."""
         started, state = time.perf_counter(), self._state
         parameters = state.parameters
+        silent = state.running.spikes and not any(counts.any() for counts in state.running.spikes.values())
+        if silent and not self.options.silent_raise:
+            warnings.warn("no LIF neuron has fired in this epoch: raise the weights, or use silent_raise", stacklevel=3)
         for rule in self.options.silent_raise:
             parameters = rule(self.network, parameters, state.running.spikes[rule.population])
         state = replace(state, parameters=parameters)
@@ -560,7 +576,9 @@ class Trainer:
         )  # fmt: skip
         better = False
         if result is not None:
-            score = (result.accuracy, -result.loss) if self.options.monitor == "accuracy" else (-result.loss,)
+            # NaN compares with nothing: as a first score it would stay the best for ever
+            loss = result.loss if np.isfinite(result.loss) else np.inf
+            score = (result.accuracy, -loss) if self.options.monitor == "accuracy" else (-loss,)
             better = state.best_score is None or score > state.best_score
             if better:
                 state = replace(state, best=state.evaluated, best_epoch=state.epoch, best_score=score)

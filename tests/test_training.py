@@ -15,7 +15,7 @@ import pytest
 
 from eventsnn import checkpoints
 from eventsnn.data import Augmentation, Dataset
-from eventsnn.errors import CheckpointError, EventStorm, InvalidInput, NotFinite
+from eventsnn.errors import CheckpointError, EventsnnError, EventStorm, InvalidInput, NotFinite
 from eventsnn.initializers import Normal, Uniform
 from eventsnn.losses import MaxVoltage, MeanVoltage, SilentNeuronRaise, SpikeCountTarget
 from eventsnn.network import Network
@@ -191,6 +191,19 @@ def test_monitor_loss_takes_the_smallest_loss():
     trainer = make_trainer(replace(OPTIONS, monitor="loss"))
     history = trainer.fit(TRAIN, VALIDATION, epochs=4)
     assert history.best_epoch == 1 + int(np.argmin(history.column("validation_loss")))
+
+
+@pytest.mark.parametrize("monitor", ["loss", "accuracy"])
+def test_a_first_validation_without_a_finite_loss_is_not_the_best_for_ever(monkeypatch, monitor):
+    trainer = make_trainer(replace(OPTIONS, monitor=monitor))
+    measured = Trainer.evaluate
+
+    def first_is_nan(self, *arguments):
+        result = measured(self, *arguments)
+        return replace(result, loss=np.nan, accuracy=0.0) if len(self.history) == 0 else result
+
+    monkeypatch.setattr(Trainer, "evaluate", first_is_nan)
+    assert trainer.fit(TRAIN, VALIDATION, epochs=3).best_epoch > 1
 
 
 def test_evaluation_does_not_depend_on_its_batches():
@@ -521,3 +534,31 @@ def test_callbacks_see_steps_and_epochs():
     assert [values["step"] for kind, values in seen if kind == "step"] == [1, 2, 3, 4]
     assert all(math.isfinite(values["loss"]) for kind, values in seen if kind == "step")
     assert seen[-1][1] == trainer.history.records[0]
+
+
+def test_spikes_after_the_duration_are_pointed_out_and_nothing_is_written_when_the_duration_is_absurd(tmp_path):
+    with pytest.warns(UserWarning, match="do not act. Are the times in ms"):
+        make_trainer(replace(OPTIONS, duration=TRAIN.duration / 4)).fit(TRAIN, epochs=0)
+    with pytest.raises(EventsnnError, match="too many windows"):
+        make_trainer(replace(OPTIONS, duration=1e25), checkpoint=tmp_path / "checkpoint").fit(TRAIN, epochs=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_never_fires_is_pointed_out():
+    network = make_network()
+    parameters = {name: 0 * value for name, value in network.initialize(0).items()}
+    trainer = Trainer(network, parameters | delays_of(network), loss=MeanVoltage(), optimizer=Adam(), progress=False)
+    with pytest.warns(UserWarning, match="no LIF neuron has fired"):
+        trainer.fit(TRAIN, epochs=1)
+
+
+def delays_of(network):
+    return {name: value for name, value in network.initialize(0).items() if name.endswith(".delay")}
+
+
+@pytest.mark.parametrize("loss", [None, MeanVoltage, 3])
+def test_a_loss_that_is_none_is_refused_in_words(loss):
+    network = make_network()
+    with pytest.raises(InvalidInput) as caught:
+        Trainer(network, network.initialize(0), loss=loss, optimizer=Adam(), progress=False).fit(TRAIN, epochs=1)
+    assert caught.value.array == "loss"

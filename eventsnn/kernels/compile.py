@@ -70,7 +70,7 @@ def _numba_cache_at(folder):
         config.CACHE_DIR = before
 
 
-OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "no_cfunc_wrapper": True}
+OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "no_cfunc_wrapper": True, "_nrt": False}
 
 
 def kernel(function):

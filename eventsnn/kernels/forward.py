@@ -13,16 +13,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import Status
 from .compile import entry, inlined, kernel
 from .crossing import FIRES, GRAZES, GRAZING, crossing
-from .membrane import coefficients, flow, horner, peak_time, polynomial
-from .queue import CHUNK, FIRST_CHUNK, FIRST_ROW, LIVE, activate, clear, events_in, release
+from .membrane import advance, clean, coefficients, estrin, flow, peak_time, polynomial
+from .queue import LIVE, NOTHING, bucket_of, clear, is_empty, new_event, put, release, take_all
+from .simd import BLOCK, copy_due, prefetch
 from .state import (
     AFTER_END,
     CURRENT,
     EVENTS,
     GRAZED,
+    LEAST_LEAP,
     LIF,
     MAXIMUM,
     MAXIMUM_TIME,
@@ -33,25 +34,30 @@ from .state import (
     VOLTAGE,
     WALKED,
     WEIGHTED,
+    Status,
 )
 
 OK, TOO_MANY_SPIKES, QUEUE_FULL, ARRIVALS_FULL, TAPE_FULL = (int(status) for status in Status)
 # The bound is an upper bound in real numbers; this factor covers its rounding.
 BOUND_SAFETY = 1.0 - 1e-9
-# Below this a state is zero: it cannot move any result, and denormal numbers would slow every window.
-NEGLIGIBLE = 1e-290
+# Cells of a power-of-two size would crowd into the same few sets of the cache.
+CELL_OFFSET = 40
+# Arrivals whose polynomials are evaluated together.
+CHUNK = 64
 # Rows of Workspace.values: V, I; arrivals summed to the window's end; constants of the flow over a window.
 V, I, DV, DI, POSITIVE, DECAY_V, DECAY_I, PSP, RISE = range(9)
 N_VALUES = 9
 # Rows of Workspace.suspects: a neuron's number among the suspects of this window, or -1; the suspects; the place of
 # the first arrival of each suspect.
 NUMBER, SUSPECT, FIRST = range(3)
-# Rows of Workspace.sorted: time left to the end of the window and weight of one neuron's arrivals, the earliest first.
+# Rows of Workspace.sorted, the arrivals of one neuron, the latest first: time left to the window's end, and weight.
 LEFT, WEIGHT = range(2)
-# Rows of Workspace.chunk: time left, then the responses of I and V to the arrivals of one chunk.
-TO_I, TO_V = 1, 2
-# Places in Workspace.size: suspects, arrivals of this window, spikes on the tape, spikes that the sample may reach.
-N_SUSPECTS, N_EVENTS, N_SPIKES, MOST_SPIKES = range(4)
+# Rows of Workspace.chunk: the responses of I and V to the arrivals of one chunk.
+TO_I, TO_V = range(2)
+# Places in Workspace.size: suspects, spikes on the tape, spikes that the sample may reach.
+N_SUSPECTS, N_SPIKES, MOST_SPIKES = range(3)
+# Rows of Workspace.cells: arrivals of one window and population so far, and the first of its whole rows.
+N_ARRIVALS, FIRST_ROW = range(2)
 
 
 class Workspace(NamedTuple):
@@ -59,21 +65,32 @@ class Workspace(NamedTuple):
 
     values: np.ndarray  # (9, n_state)
     suspects: np.ndarray  # (3, n_state)
-    chunk: np.ndarray  # (3, CHUNK)
+    chunk: np.ndarray  # (2, CHUNK)
+    cells: np.ndarray  # (2, n_cells): a cell is a window of the stretch, times populations, plus a population
+    left: np.ndarray  # (n_cells * capacity,) of each arrival, cell by cell: time left to the end of its window
+    weight: np.ndarray  # (n_cells * capacity,)
+    target: np.ndarray  # (n_cells * capacity,)
+    following: np.ndarray  # (capacity,) where the next arrival of the same neuron lies, once a walk asks; -1 for none
     sorted: np.ndarray  # (2, capacity)
-    size: np.ndarray  # (4,)
+    size: np.ndarray  # (3,)
     tape: np.ndarray  # SPIKE
 
 
-def make_workspace(n_state, capacity):
-    """Buffers for ``n_state`` neurons with room for ``capacity`` spikes, and arrivals of one neuron in one window."""
+def make_workspace(n_state, n_cells, capacity):
+    """Buffers for ``n_state`` neurons with room for ``capacity`` spikes, and for as many arrivals in each cell."""
+    room = capacity + CELL_OFFSET
     return Workspace(
-        np.zeros((N_VALUES, n_state)),
-        np.zeros((3, n_state), np.int64),
-        np.zeros((3, CHUNK)),
-        np.zeros((2, capacity)),
-        np.zeros(4, np.int64),
-        np.zeros(capacity, SPIKE),
+        values=np.zeros((N_VALUES, n_state)),
+        suspects=np.zeros((3, n_state), np.int64),
+        chunk=np.zeros((2, CHUNK)),
+        cells=np.zeros((2, n_cells), np.int64),
+        left=np.zeros(n_cells * room),
+        weight=np.zeros(n_cells * room),
+        target=np.zeros(n_cells * room, np.uint32),
+        following=np.zeros(room, np.int32),
+        sorted=np.zeros((2, room)),
+        size=np.zeros(3, np.int64),
+        tape=np.zeros(capacity, SPIKE),
     )
 
 
@@ -88,77 +105,195 @@ def set_window(net, work, length):
         values[RISE, j] = length / tau_mem
 
 
-@kernel
-def sum_chunk(net, queue, work, place, n, k):
-    """Add the effect of n events on the end of the window; ``k``: the table of their targets, -1 if each has its own.
+@inlined
+def ask_for(net, s):
+    """Start to load the synapses from s on: a row is visited too seldom for the processor to foresee it."""
+    for line in range(s, s + 16, 8):
+        prefetch(net.delay, line)
+        prefetch(net.weight, line)
+    prefetch(net.target, s + 8)
 
-    ``place``: (first event, end of the window).
+
+@inlined
+def hand_over_block(net, work, event, cell, end):
+    """Write an event's arrivals before ``end``, the end of a window, into a cell; returns False for no room.
+
+    A block of synapses is copied whole, and only as many are kept as are due: without branches that is cheaper than
+    stopping in time, and what is not kept is overwritten by the next. Arrays have a block to spare at their ends.
     """
-    first, end = place
-    chunk, values, events = work.chunk, work.values, queue.events
-    for e in range(n):
-        chunk[LEFT, e] = end - events[first + e].time
+    capacity = work.following.size
+    first, n, s = cell * capacity, work.cells[N_ARRIVALS, cell], event.at
+    while True:
+        if n + BLOCK > capacity:
+            return False
+        due = copy_due(
+            net.delay, net.weight, net.target, s, work.left, work.weight, work.target, first + n, event.time,
+            event.count, end, event.stop - s,
+        )  # fmt: skip
+        s += due
+        n += due
+        if due < BLOCK or s == event.stop:
+            break
+    event.at, work.cells[N_ARRIVALS, cell] = s, n
+    return True
+
+
+@inlined
+def hand_over(net, work, event, end):
+    """Write an event's arrivals before ``end``, the end of a stretch, into their cells; returns False for no room."""
+    capacity, mask, pop = work.following.size, net.stretch - 1, net.conns[event.conn].target
+    s, count = event.at, event.count
+    while s < event.stop:
+        arrival = event.time + net.delay[s]
+        if arrival >= end:
+            break
+        window = np.int64(arrival * net.per_ms)
+        cell = (window & mask) * net.n_pops + pop
+        n = work.cells[N_ARRIVALS, cell]
+        if n == capacity:
+            return False
+        place = cell * capacity + n
+        work.left[place] = min((window + 1) * net.h, net.duration) - arrival
+        work.weight[place], work.target[place] = net.weight[s] * count, net.target[s]
+        work.cells[N_ARRIVALS, cell] = n + 1
+        s += 1
+    event.at = s
+    return True
+
+
+@inlined
+def deliver(net, queue, work, item, stretch):
+    """Let an event hand over what arrives in this stretch and send it on; returns False for no room.
+
+    A row that arrives as a whole stays linked to its cell until the window is done.
+    """
+    event = queue.events[item]
+    if not net.conns[event.conn].per_synapse:
+        window = np.int64(event.time * net.per_ms)
+        cell = (window & (net.stretch - 1)) * net.n_pops + net.conns[event.conn].target
+        event.next, work.cells[FIRST_ROW, cell] = work.cells[FIRST_ROW, cell], item
+        return True
+    end = min((stretch + 1) * net.stretch * net.h, net.duration)
+    if net.stretch == 1:
+        room = hand_over_block(net, work, event, net.conns[event.conn].target, end)
+    else:
+        room = hand_over(net, work, event, end)
+    if not room:
+        return False
+    s = event.at
+    arrival = event.time + net.delay[s] if s < event.stop else net.duration
+    if arrival >= net.duration:
+        release(queue, item)
+        return True
+    put(queue, bucket_of(net, arrival, net.conns[event.conn].target), item)
+    ask_for(net, s + 8)
+    return True
+
+
+@kernel
+def activate(net, queue, work, pop, local, time, count, stretch):
+    """Send the spike of neuron ``local`` of a population down its rows; returns a status."""
+    for link in range(net.pops[pop].first_link, net.pops[pop].last_link):
+        conn = net.links[link]
+        row = net.conns[conn].first_row + local
+        first, last = net.row_ptr[row], net.row_ptr[row + 1]
+        if first == last:
+            continue
+        if net.conns[conn].per_synapse:
+            sent, arrival = time, time + net.delay[first]
+        else:
+            sent = arrival = time + net.row_delay[row]
+        if arrival >= net.duration:
+            continue
+        item = new_event(queue)
+        if item == NOTHING:
+            return QUEUE_FULL
+        ask_for(net, first)
+        event = queue.events[item]
+        event.time, event.count, event.at, event.stop, event.row, event.conn = sent, count, first, last, row, conn
+        if np.int64(arrival * net.per_ms) >> net.shift == stretch:
+            if not deliver(net, queue, work, item, stretch):
+                return ARRIVALS_FULL
+        else:
+            put(queue, bucket_of(net, arrival, net.conns[conn].target), item)
+    return OK
+
+
+@kernel
+def begin_stretch(net, queue, work, stretch):
+    """Let every event that has arrivals in a stretch of windows hand them over; returns False for no room."""
+    work.cells[N_ARRIVALS], work.cells[FIRST_ROW] = 0, NOTHING
+    for pop in range(net.n_pops):
+        item = take_all(queue, (stretch & net.ring_mask) * net.n_pops + pop)
+        while item >= 0:
+            this, item = item, queue.events[item].next
+            if item >= 0:
+                ask_for(net, queue.events[item].at)
+            if not deliver(net, queue, work, this, stretch):
+                return False
+    return True
+
+
+@kernel
+def sum_chunk(net, work, first, n, k):
+    """Add the effect of n arrivals on the end of the window; ``k``: the table of their targets, or -1 for several."""
+    values, to_v, to_i = work.values, work.chunk[TO_V], work.chunk[TO_I]
+    left, weight, target = work.left[first:], work.weight[first:], work.target[first:]
     if k >= 0:
         # this loop runs on vectors: keep look-ups out of it
         series_i, series_v = coefficients(net.series, k, 0), coefficients(net.series, k, 1)
         for e in range(n):
-            x = chunk[LEFT, e]
-            chunk[TO_I, e], chunk[TO_V, e] = horner(series_i, x), horner(series_v, x)
+            to_i[e], to_v[e] = estrin(series_i, left[e]), estrin(series_v, left[e])
     else:
         for e in range(n):
-            own, x = net.neurons[events[first + e].target].series, chunk[LEFT, e]
-            chunk[TO_I, e], chunk[TO_V, e] = polynomial(net.series, own, 0, x), polynomial(net.series, own, 1, x)
+            own = net.neurons[target[e]].series
+            to_i[e], to_v[e] = polynomial(net.series, own, 0, left[e]), polynomial(net.series, own, 1, left[e])
     for e in range(n):
-        j, w = events[first + e].target, events[first + e].weight
-        values[DV, j] += w * chunk[TO_V, e]
-        values[DI, j] += w * chunk[TO_I, e]
+        j, w = target[e], weight[e]
+        values[DV, j] += w * to_v[e]
+        values[DI, j] += w * to_i[e]
         values[POSITIVE, j] += max(w, 0.0)
 
 
 @kernel
-def sum_row(net, work, pop, left, arrival):
-    """Add the simultaneous arrivals of a dense row, ``left`` ms before the end of the window."""
-    start, stop, first = net.pops[pop].start, net.pops[pop].stop, net.row_ptr[arrival.row]
-    dv, di = work.values[DV, start:stop], work.values[DI, start:stop]
-    positive, weight = work.values[POSITIVE, start:stop], net.weight[first : first + stop - start]
-    count, k, uniform = arrival.count, net.neurons[start].series, net.pops[pop].uniform
+def sum_row(net, work, pop, left, event):
+    """Add the simultaneous arrivals of a row, ``left`` ms before the end of the window."""
+    values, count, start = work.values, event.count, net.pops[pop].start
+    k, uniform = net.neurons[start].series, net.pops[pop].uniform
     to_v, to_i = count * polynomial(net.series, k, 1, left), count * polynomial(net.series, k, 0, left)
-    if uniform:
-        for j in range(weight.size):
-            dv[j] += weight[j] * to_v
-            di[j] += weight[j] * to_i
-            positive[j] += max(weight[j], 0.0) * count
+    weight, target = net.weight[event.at : event.stop], net.target[event.at : event.stop]
+    if uniform and net.conns[event.conn].dense:
+        stop = start + weight.size
+        dv, di, positive = values[DV, start:stop], values[DI, start:stop], values[POSITIVE, start:stop]
+        for s in range(weight.size):
+            dv[s] += weight[s] * to_v
+            di[s] += weight[s] * to_i
+            positive[s] += max(weight[s], 0.0) * count
         return
-    for j in range(weight.size):
-        k = net.neurons[start + j].series
-        dv[j] += weight[j] * count * polynomial(net.series, k, 1, left)
-        di[j] += weight[j] * count * polynomial(net.series, k, 0, left)
-        positive[j] += max(weight[j], 0.0) * count
+    for s in range(weight.size):
+        j, w = target[s], weight[s]
+        if not uniform:
+            k = net.neurons[j].series
+            to_v, to_i = count * polynomial(net.series, k, 1, left), count * polynomial(net.series, k, 0, left)
+        values[DV, j] += w * to_v
+        values[DI, j] += w * to_i
+        values[POSITIVE, j] += max(w, 0.0) * count
 
 
 @kernel
-def sum_arrivals(net, queue, work, pop, bucket, end):
-    """Add each arrival's effect on the end of the window, and the positive weights for the bound; count them."""
-    chunk, n_events = queue.buckets[FIRST_CHUNK, bucket], 0
+def sum_arrivals(net, queue, work, pop, cell, end):
+    """Add each arrival's effect on the end of the window, and the weights for the bound; returns their number."""
     k = net.neurons[net.pops[pop].start].series if net.pops[pop].uniform else -1
-    while chunk >= 0:
-        n = events_in(queue, bucket, chunk)
-        sum_chunk(net, queue, work, (chunk * CHUNK, end), n, k)
-        n_events += n
-        chunk = queue.next_chunk[chunk]
-    item = queue.buckets[FIRST_ROW, bucket]
+    n_arrivals, start = work.cells[N_ARRIVALS, cell], cell * work.following.size
+    for first in range(0, n_arrivals, CHUNK):
+        sum_chunk(net, work, start + first, min(CHUNK, n_arrivals - first), k)
+    item = work.cells[FIRST_ROW, cell]
     while item >= 0:
-        arrival = queue.rows[item]
-        sum_row(net, work, pop, end - arrival.time, arrival)
-        n_events += net.pops[pop].stop - net.pops[pop].start
-        item = arrival.next
-    work.size[N_EVENTS] = n_events
-
-
-@inlined
-def clean(x):
-    """x, or zero in place of a number too small to matter."""
-    return x if abs(x) > NEGLIGIBLE else 0.0
+        event = queue.events[item]
+        sum_row(net, work, pop, end - event.time, event)
+        n_arrivals += event.stop - event.at
+        item = event.next
+    return n_arrivals
 
 
 @kernel
@@ -187,64 +322,70 @@ def screen(net, work, pop, maximum):
 
 
 @kernel
-def chain(queue, work, bucket):
-    """Link the events of each suspect, the last pushed first."""
-    for number in range(work.size[N_SUSPECTS]):
-        work.suspects[FIRST, number] = -1
-    chunk = queue.buckets[FIRST_CHUNK, bucket]
-    while chunk >= 0:
-        first = chunk * CHUNK
-        for place in range(first, first + events_in(queue, bucket, chunk)):
-            number = work.suspects[NUMBER, queue.events[place].target]
-            if number >= 0:
-                queue.events[place].next = work.suspects[FIRST, number]
-                work.suspects[FIRST, number] = place
-        chunk = queue.next_chunk[chunk]
+def chain(work, cell):
+    """Link the arrivals of each suspect, the last one first."""
+    number, first = work.suspects[NUMBER], work.suspects[FIRST]
+    following, start = work.following, cell * work.following.size
+    target = work.target[start:]
+    first[: work.size[N_SUSPECTS]] = -1
+    for place in range(work.cells[N_ARRIVALS, cell]):
+        suspect = number[target[place]]
+        if suspect >= 0:
+            following[place], first[suspect] = first[suspect], place
 
 
 @inlined
 def insert(work, n, left, weight):
-    """Insert an arrival among the n sorted ones, in front of those of the same time; returns False for no room."""
+    """Insert an arrival among the n sorted ones, behind those of the same time; returns False for no room.
+
+    The latest comes first: what was handed over in order of time is met from its end, and needs no sorting then.
+    """
     rows = work.sorted
     if n == rows.shape[1]:
         return False
     p = n
-    while p > 0 and rows[LEFT, p - 1] <= left:
+    while p > 0 and rows[LEFT, p - 1] > left:
         rows[LEFT, p], rows[WEIGHT, p] = rows[LEFT, p - 1], rows[WEIGHT, p - 1]
         p -= 1
     rows[LEFT, p], rows[WEIGHT, p] = left, weight
     return True
 
 
-@kernel
-def gather(net, queue, work, number, bucket, end):
-    """Sort the arrivals of a suspect, the earliest first; returns their number, or -1 for no room.
-
-    Events come last-pushed first, so inserting in front of equals leaves equal times in the order of pushing.
-    """
-    j, place, n = work.suspects[SUSPECT, number], work.suspects[FIRST, number], 0
-    while place >= 0:
-        if not insert(work, n, end - queue.events[place].time, queue.events[place].weight):
-            return -1
-        n += 1
-        place = queue.events[place].next
-    offset, item = j - net.pops[net.neurons[j].pop].start, queue.buckets[FIRST_ROW, bucket]
-    while item >= 0:
-        arrival = queue.rows[item]
-        if not insert(work, n, end - arrival.time, net.weight[net.row_ptr[arrival.row] + offset] * arrival.count):
-            return -1
-        n += 1
-        item = arrival.next
-    return n
-
-
 @inlined
-def advance(net, j, v, i, dt):
-    """(V, I) of neuron j after dt within a window."""
-    k = net.neurons[j].series
-    decay_i, psp = polynomial(net.series, k, 0, dt), polynomial(net.series, k, 1, dt)
-    decay_v = decay_i + (net.neurons[j].tau_mem / net.neurons[j].tau_syn - 1.0) * psp
-    return v * decay_v + i * psp, i * decay_i
+def synapse_to(net, event, j):
+    """The synapse of a whole row that ends at neuron j, or -1; the targets of a row are sorted."""
+    low, high = event.at, event.stop
+    if net.conns[event.conn].dense:
+        return low + j - net.pops[net.neurons[j].pop].start
+    while low < high:
+        middle = (low + high) >> 1
+        if net.target[middle] < j:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < event.stop and net.target[low] == j else -1
+
+
+@kernel
+def gather(net, queue, work, number, cell, end):
+    """Sort the arrivals of a suspect, the latest first; returns their number, or -1 for no room."""
+    j, place, n = work.suspects[SUSPECT, number], work.suspects[FIRST, number], 0
+    start = cell * work.following.size
+    while place >= 0:
+        if not insert(work, n, work.left[start + place], work.weight[start + place]):
+            return -1
+        n += 1
+        place = work.following[place]
+    item = work.cells[FIRST_ROW, cell]
+    while item >= 0:
+        event = queue.events[item]
+        s = synapse_to(net, event, j)
+        if s >= 0:
+            if not insert(work, n, end - event.time, net.weight[s] * event.count):
+                return -1
+            n += 1
+        item = event.next
+    return n
 
 
 @kernel
@@ -252,9 +393,9 @@ def walk_lif(net, work, j, n, span, end):
     """Take neuron j through its n sorted arrivals of a window, recording spikes; returns (status, grazing contacts)."""
     left, weight = work.sorted[LEFT], work.sorted[WEIGHT]
     neuron = (net.neurons[j].tau_mem, net.neurons[j].tau_syn, net.neurons[j].threshold)
-    v, i, x, grazed, m = work.values[V, j], work.values[I, j], span, 0, 0
+    v, i, x, grazed, m = work.values[V, j], work.values[I, j], span, 0, n - 1
     while True:
-        until = left[m] if m < n else 0.0
+        until = left[m] if m >= 0 else 0.0
         v_end, i_end = advance(net, j, v, i, x - until)
         outcome, t, slope = crossing(v, i, v_end, i_end, x - until, neuron)
         if outcome == FIRES:
@@ -273,11 +414,11 @@ def walk_lif(net, work, j, n, span, end):
             continue
         grazed += outcome == GRAZES
         v, i, x = v_end, i_end, until
-        if m == n:
+        if m < 0:
             break
-        while m < n and left[m] == until:
+        while m >= 0 and left[m] == until:
             i += weight[m]
-            m += 1
+            m -= 1
     work.values[V, j], work.values[I, j] = clean(v), clean(i)
     return OK, grazed
 
@@ -290,9 +431,9 @@ def walk_maximum(net, work, j, n, span, end, outputs):
     arrival feels the share (I- - V)/(I- - I+) of the pull, which gives just that (docs/mathematics.md, section 6).
     """
     left, weight = work.sorted[LEFT], work.sorted[WEIGHT]
-    v, i, x, m = work.values[V, j], work.values[I, j], span, 0
+    v, i, x, m = work.values[V, j], work.values[I, j], span, n - 1
     while True:
-        until = left[m] if m < n else 0.0
+        until = left[m] if m >= 0 else 0.0
         v_end, i_end = advance(net, j, v, i, x - until)
         if i > v and i_end < v_end:
             t = min(peak_time(v, i, net.neurons[j].tau_mem, net.neurons[j].tau_syn), x - until)
@@ -300,9 +441,9 @@ def walk_maximum(net, work, j, n, span, end, outputs):
             if v_peak > outputs[MAXIMUM, j]:
                 outputs[MAXIMUM, j], outputs[MAXIMUM_TIME, j], outputs[SHARE, j] = v_peak, end - (x - t), 1.0
         v, i, x = v_end, i_end, until
-        while m < n and left[m] == until:
+        while m >= 0 and left[m] == until:
             i += weight[m]
-            m += 1
+            m -= 1
         # equality: an arrival on the very edge of the window before has not been seen yet
         if v >= outputs[MAXIMUM, j] and v > 0.0:
             outputs[MAXIMUM, j], outputs[MAXIMUM_TIME, j] = v, end - until
@@ -313,22 +454,20 @@ def walk_maximum(net, work, j, n, span, end, outputs):
 
 
 @kernel
-def weigh_readout(net, queue, pop, bucket, weighted):
+def weigh_readout(net, queue, work, pop, cell, end, weighted):
     """Add w e^{-decay_rate s} of every arrival of a readout population to ``weighted``."""
-    rate, start = net.pops[pop].decay_rate, net.pops[pop].start
-    chunk = queue.buckets[FIRST_CHUNK, bucket]
-    while chunk >= 0:
-        for place in range(chunk * CHUNK, chunk * CHUNK + events_in(queue, bucket, chunk)):
-            event = queue.events[place]
-            weighted[event.target] += event.weight * math.exp(-rate * event.time)
-        chunk = queue.next_chunk[chunk]
-    item = queue.buckets[FIRST_ROW, bucket]
+    rate = net.pops[pop].decay_rate
+    first = cell * work.following.size
+    for place in range(first, first + work.cells[N_ARRIVALS, cell]):
+        factor = math.exp(-rate * (end - work.left[place])) if rate != 0.0 else 1.0
+        weighted[work.target[place]] += work.weight[place] * factor
+    item = work.cells[FIRST_ROW, cell]
     while item >= 0:
-        arrival = queue.rows[item]
-        factor, first = arrival.count * math.exp(-rate * arrival.time), net.row_ptr[arrival.row]
-        for j in range(net.pops[pop].stop - start):
-            weighted[start + j] += net.weight[first + j] * factor
-        item = arrival.next
+        event = queue.events[item]
+        factor = event.count * math.exp(-rate * event.time)
+        for s in range(event.at, event.stop):
+            weighted[net.target[s]] += net.weight[s] * factor
+        item = event.next
 
 
 @kernel
@@ -355,18 +494,14 @@ def leap(net, work, outputs, begin, end):
 
 
 @kernel
-def walk_suspects(net, queue, work, place, outputs):
-    """Walk every suspect of the window just screened; returns (status, grazing contacts).
-
-    ``place``: (population, bucket, length and end of the window).
-    """
-    pop, bucket, span, end = place
-    chain(queue, work, bucket)
+def walk_suspects(net, queue, work, pop, cell, span, end, outputs):
+    """Walk every suspect of the window just screened; returns (status, grazing contacts)."""
+    chain(work, cell)
     grazed, kind = 0, net.pops[pop].kind
     for number in range(work.size[N_SUSPECTS]):
         j = work.suspects[SUSPECT, number]
         work.suspects[NUMBER, j] = -1
-        n = gather(net, queue, work, number, bucket, end)
+        n = gather(net, queue, work, number, cell, end)
         if n < 0:
             return ARRIVALS_FULL, grazed
         if kind == LIF:
@@ -380,30 +515,33 @@ def walk_suspects(net, queue, work, place, outputs):
 
 
 @kernel
-def run_population(net, queue, work, place, outputs, counters):
-    """Take one population through one window and send its spikes; returns a status.
-
-    ``place``: (population, bucket, length and end of the window); ``outputs``: the readings of the sample.
-    """
-    pop, bucket, _, end = place
+def run_population(net, queue, work, pop, window, outputs, counters):
+    """Take one population through one window and send its spikes; returns a status."""
+    begin, end = window * net.h, min((window + 1) * net.h, net.duration)
     start, stop, kind = net.pops[pop].start, net.pops[pop].stop, net.pops[pop].kind
-    sum_arrivals(net, queue, work, pop, bucket, end)
+    cell = (window & (net.stretch - 1)) * net.n_pops + pop
+    counters[EVENTS] += sum_arrivals(net, queue, work, pop, cell, end)
     if kind != LIF:
-        weigh_readout(net, queue, pop, bucket, outputs[WEIGHTED])
+        weigh_readout(net, queue, work, pop, cell, end, outputs[WEIGHTED])
     screen(net, work, pop, outputs[MAXIMUM])
     before, n_suspects = work.size[N_SPIKES], work.size[N_SUSPECTS]
-    counters[EVENTS] += work.size[N_EVENTS]
     counters[WALKED] += n_suspects
     counters[SCREENED] += stop - start - n_suspects
     if n_suspects > 0:
-        status, grazed = walk_suspects(net, queue, work, place, outputs)
+        status, grazed = walk_suspects(net, queue, work, pop, cell, end - begin, end, outputs)
         counters[GRAZED] += grazed
         if status != OK:
             return status
-    release(queue, bucket)
+    item = work.cells[FIRST_ROW, cell]
+    while item >= 0:
+        following = queue.events[item].next
+        release(queue, item)
+        item = following
     for n in range(before, work.size[N_SPIKES]):
-        if not activate(net, queue, pop, work.tape[n].neuron - start, work.tape[n].time, 1.0):
-            return QUEUE_FULL
+        local, time = work.tape[n].neuron - start, work.tape[n].time
+        status = activate(net, queue, work, pop, local, time, 1.0, window >> net.shift)
+        if status != OK:
+            return status
     return OK
 
 
@@ -418,31 +556,65 @@ def begin_sample(net, queue, work):
     set_window(net, work, net.h)
 
 
+@inlined
+def nothing_arrives(net, work, window):
+    """True when nothing arrives in a window of the stretch at hand."""
+    first = (window & (net.stretch - 1)) * net.n_pops
+    for cell in range(first, first + net.n_pops):
+        if work.cells[N_ARRIVALS, cell] > 0 or work.cells[FIRST_ROW, cell] >= 0:
+            return False
+    return True
+
+
+@kernel
+def next_arrival(net, queue, work, window, next_input):
+    """The first window after ``window`` in which anything may arrive or an input spike is due (``next_input``, ms)."""
+    last = net.n_windows
+    if next_input < net.duration:
+        last = np.int64(next_input * net.per_ms)
+    next_stretch = ((window >> net.shift) + 1) << net.shift
+    window += 1
+    while window < min(last, next_stretch):
+        if not nothing_arrives(net, work, window):
+            return window
+        window += 1
+    if queue.use[LIVE] == 0:
+        return last
+    while window < last and is_empty(net, queue, window >> net.shift):
+        window += net.stretch
+    return min(window, last)
+
+
 @kernel
 def forward_sample(net, spikes, queue, work, outputs, counters):
     """Simulate one sample; ``spikes``: (input spikes, first, last), ``outputs``: its readings. Returns a status."""
     events, at, last = spikes
     begin_sample(net, queue, work)
     window = 0
+    stretch = -1
     while window < net.n_windows:
         begin, end = window * net.h, min((window + 1) * net.h, net.duration)
-        if queue.use[LIVE] == 0 and (at == last or events[at].time >= end) and is_quiet(net, work):
-            later = net.n_windows
-            if at < last and events[at].time < net.duration:
-                later = np.int64(events[at].time / net.h)
-            leap(net, work, outputs, begin, min(later * net.h, net.duration))
-            window = later
-            continue
+        if window >> net.shift != stretch:
+            stretch = window >> net.shift
+            if not begin_stretch(net, queue, work, stretch):
+                return ARRIVALS_FULL
+        next_input = events[at].time if at < last else math.inf
+        if next_input >= end and nothing_arrives(net, work, window) and is_quiet(net, work):
+            later = next_arrival(net, queue, work, window, next_input)
+            if later - window >= LEAST_LEAP:
+                leap(net, work, outputs, begin, min(later * net.h, net.duration))
+                window = later
+                continue
         if end - begin != net.h:
             set_window(net, work, end - begin)
         while at < last and events[at].time < end:
             source = net.sources[events[at].source]
-            if not activate(net, queue, source.pop, source.local, events[at].time, events[at].count):
-                return QUEUE_FULL
+            status = activate(net, queue, work, source.pop, source.local, events[at].time, events[at].count, stretch)
+            if status != OK:
+                return status
             at += 1
         for pop in range(net.n_pops):
-            place = (pop, (window & net.ring_mask) * net.n_pops + pop, end - begin, end)
-            status = run_population(net, queue, work, place, outputs, counters)
+            status = run_population(net, queue, work, pop, window, outputs, counters)
             if status != OK:
                 return status
         window += 1

@@ -8,8 +8,6 @@ argument, which keeps full precision through tau_mem == tau_syn and cannot overf
 
 import math
 
-import numpy as np
-
 from .compile import entry, inlined, kernel
 
 # Within a window of length h <= TAU_FRACTION * tau the exponentials are polynomials of this degree. The first omitted
@@ -17,6 +15,8 @@ from .compile import entry, inlined, kernel
 # so one and two terms fewer are left: relative errors of 2e-15 and 2e-14 at the end of the longest window.
 DEGREE = 10
 TAU_FRACTION = 0.125
+# Below this a state is zero: it cannot move any result, and denormal numbers would slow every window.
+NEGLIGIBLE = 1e-290
 
 
 @inlined
@@ -69,12 +69,11 @@ def double_psp(x, tau_one, tau_two):
 
 
 @entry
-def window_series(tau_mem, tau_syn):
-    """Taylor coefficients in t, shape (4, DEGREE + 1), of the four functions that a window needs.
+def write_series(s, tau_mem, tau_syn):
+    """Fill s (4, DEGREE + 1), zero on entry, with the Taylor coefficients in t of the four functions of a window.
 
     Rows: e^{-t/tau_syn}, psp, psp convolved with e^{-t/tau_syn}, psp convolved with e^{-t/tau_mem}.
     """
-    s = np.zeros((4, DEGREE + 1))
     s[0, 0] = 1.0
     for p in range(DEGREE):
         # each function solves a linear equation in the ones before it: compare powers of t
@@ -82,7 +81,6 @@ def window_series(tau_mem, tau_syn):
         s[1, p + 1] = (s[0, p] - s[1, p]) / (tau_mem * (p + 1))
         s[2, p + 1] = (s[1, p] - s[2, p] / tau_syn) / (p + 1)
         s[3, p + 1] = (s[1, p] - s[3, p] / tau_mem) / (p + 1)
-    return s
 
 
 @inlined
@@ -96,13 +94,38 @@ def coefficients(series, k, row):
 
 
 @inlined
-def horner(c, x):
-    """Polynomial of degree 10 with the coefficients ``c``."""
-    high = c[6] + x * (c[7] + x * (c[8] + x * (c[9] + x * c[10])))
-    return c[0] + x * (c[1] + x * (c[2] + x * (c[3] + x * (c[4] + x * (c[5] + x * high)))))
+def estrin(c, x):
+    """Polynomial of degree 10 with the coefficients ``c``: Estrin's scheme, half of whose steps need not wait."""
+    x2 = x * x
+    x4 = x2 * x2
+    low = (c[0] + x * c[1]) + x2 * (c[2] + x * c[3])
+    middle = (c[4] + x * c[5]) + x2 * (c[6] + x * c[7])
+    high = (c[8] + x * c[9]) + x2 * c[10]
+    return low + x4 * (middle + x4 * high)
 
 
 @inlined
 def polynomial(series, k, row, x):
-    """Row ``row`` of table k of ``series`` at x: see `window_series`."""
-    return horner(coefficients(series, k, row), x)
+    """Row ``row`` of table k of ``series`` at x: see `write_series`."""
+    return estrin(coefficients(series, k, row), x)
+
+
+@inlined
+def responses(net, j, x):
+    """(e^{-x/tau_mem}, e^{-x/tau_syn}, psp) of neuron j for a time x <= h ms."""
+    k = net.neurons[j].series
+    decay_i, response = polynomial(net.series, k, 0, x), polynomial(net.series, k, 1, x)
+    return decay_i + (net.neurons[j].tau_mem / net.neurons[j].tau_syn - 1.0) * response, decay_i, response
+
+
+@inlined
+def advance(net, j, v, i, x):
+    """(V, I) of neuron j after x <= h ms without arrivals."""
+    decay_v, decay_i, response = responses(net, j, x)
+    return v * decay_v + i * response, i * decay_i
+
+
+@inlined
+def clean(x):
+    """x, or zero in place of a number too small to matter."""
+    return x if abs(x) > NEGLIGIBLE else 0.0

@@ -1,9 +1,9 @@
-"""The calendar queue: typed events in a ring of buckets, one per lookahead window and target population.
+"""The calendar queue: spikes on their way down a row of synapses, keyed on the stretch of their next arrival.
 
-Two types of event. A synaptic event is one arrival at one neuron; the events of a bucket lie one behind the other in
-chunks, so that putting one in is a store and taking a bucket out is a sweep. A row event is the arrival of a whole
-dense row at one instant; row events are linked entries. Chunks and entries come from pools and are used again. The
-order within a bucket is the order of pushing, which depends on nothing but the network and its spikes.
+A row is sorted by delay, so one event stands for all arrivals of a spike on it: due in the stretch of the next synapse,
+it hands over the synapses of that stretch and moves on to the stretch of the one after (docs/engine.md). A bucket is a
+list of events, the last one put in first; its order depends on nothing but the network and its spikes. The backward
+pass walks the same rows from their far end, with the same queue.
 """
 
 from typing import NamedTuple
@@ -12,165 +12,88 @@ import numpy as np
 
 from .compile import inlined, kernel
 
-CHUNK = 64  # events; a power of two
-# ``next``: where the next arrival of the same neuron lies, once a walk asks for it.
-EVENT = np.dtype([("time", np.float64), ("weight", np.float64), ("target", np.int32), ("next", np.int32)])
-ROW_EVENT = np.dtype(
-    [("time", np.float64), ("count", np.float64), ("row", np.int64), ("conn", np.int64), ("next", np.int64)]
+# ``time``: when the spike was fired; for a row that shares one delay, when it arrives. Synapses from ``at`` to the end
+# of the row are left (backward: those below ``at``, down to the start of the row), ``stop`` is that end. ``spike``: the
+# number of the spike in its sample.
+EVENT = np.dtype(
+    [("time", np.float64), ("count", np.float64)]
+    + [(name, np.int64) for name in ("at", "stop")]
+    + [(name, np.int32) for name in ("row", "conn", "spike", "next")]
 )
-# Rows of Queue.buckets: first chunk, next free place in the last chunk (0 for none), first and last row event.
-FIRST_CHUNK, END, FIRST_ROW, LAST_ROW = range(4)
-# Places in Queue.use: heads of the two free lists, first never-used chunk and row event, chunks and rows in flight.
-FREE_CHUNK, FREE_ROW, FRESH_CHUNK, FRESH_ROW, LIVE = range(5)
+# Places in Queue.use: head of the list of free events, first event never used, events in flight.
+FREE, FRESH, LIVE = range(3)
+NOTHING = -1
 
 
 class Queue(NamedTuple):
-    """Buckets are numbered slot * n_pops + target population; -1 ends a list."""
+    """``heads``: the first event of each bucket, numbered slot * n_pops + target population."""
 
-    buckets: np.ndarray  # (4, n_buckets)
-    use: np.ndarray  # (5,)
-    events: np.ndarray  # EVENT, CHUNK to a chunk
-    next_chunk: np.ndarray
-    rows: np.ndarray  # ROW_EVENT
+    heads: np.ndarray
+    use: np.ndarray  # (3,)
+    events: np.ndarray  # EVENT
 
 
 def make_queue(n_buckets, capacity):
-    """An empty queue with room for ``capacity`` chunks and row events before either pool must grow."""
-    return Queue(
-        np.zeros((4, n_buckets), np.int64),
-        np.zeros(5, np.int64),
-        np.zeros(capacity * CHUNK, EVENT),
-        np.zeros(capacity, np.int64),
-        np.zeros(capacity, ROW_EVENT),
-    )
+    """An empty queue with room for ``capacity`` events in flight."""
+    return Queue(np.full(n_buckets, NOTHING), np.array([NOTHING, 0, 0]), np.zeros(capacity, EVENT))
 
 
 @kernel
 def clear(queue):
     """Empty the queue."""
-    for bucket in range(queue.buckets.shape[1]):
-        queue.buckets[FIRST_CHUNK, bucket] = -1
-        queue.buckets[END, bucket] = 0
-        queue.buckets[FIRST_ROW, bucket] = -1
-    queue.use[FREE_CHUNK], queue.use[FREE_ROW] = -1, -1
-    queue.use[FRESH_CHUNK], queue.use[FRESH_ROW], queue.use[LIVE] = 0, 0, 0
-
-
-@kernel
-def add_chunk(queue, bucket):
-    """Give a bucket one more chunk; returns its first place, or -1 if the pool is empty."""
-    chunk = queue.use[FREE_CHUNK]
-    if chunk >= 0:
-        queue.use[FREE_CHUNK] = queue.next_chunk[chunk]
-    else:
-        chunk = queue.use[FRESH_CHUNK]
-        if chunk == queue.next_chunk.size:
-            return -1
-        queue.use[FRESH_CHUNK] = chunk + 1
-    queue.use[LIVE] += 1
-    queue.next_chunk[chunk] = -1
-    if queue.buckets[FIRST_CHUNK, bucket] < 0:
-        queue.buckets[FIRST_CHUNK, bucket] = chunk
-    else:
-        queue.next_chunk[queue.buckets[END, bucket] // CHUNK - 1] = chunk
-    return chunk * CHUNK
+    queue.heads[:] = NOTHING
+    queue.use[FREE], queue.use[FRESH], queue.use[LIVE] = NOTHING, 0, 0
 
 
 @inlined
-def events_in(queue, bucket, chunk):
-    """Number of events in a chunk of a bucket: all but the last chunk are full."""
-    if queue.next_chunk[chunk] >= 0:
-        return CHUNK
-    return (queue.buckets[END, bucket] - 1) % CHUNK + 1
-
-
-@kernel
-def release(queue, bucket):
-    """Empty a bucket and give its chunks and row events back."""
-    chunk = queue.buckets[FIRST_CHUNK, bucket]
-    while chunk >= 0:
-        following = queue.next_chunk[chunk]
-        queue.next_chunk[chunk] = queue.use[FREE_CHUNK]
-        queue.use[FREE_CHUNK] = chunk
-        queue.use[LIVE] -= 1
-        chunk = following
-    row = queue.buckets[FIRST_ROW, bucket]
-    while row >= 0:
-        following = queue.rows[row].next
-        queue.rows[row].next = queue.use[FREE_ROW]
-        queue.use[FREE_ROW] = row
-        queue.use[LIVE] -= 1
-        row = following
-    queue.buckets[FIRST_CHUNK, bucket], queue.buckets[END, bucket], queue.buckets[FIRST_ROW, bucket] = -1, 0, -1
-
-
-@kernel
-def push_row(queue, bucket, time, count, row, conn):
-    """Put a row event into a bucket; returns False if the pool is empty."""
-    item = queue.use[FREE_ROW]
+def new_event(queue):
+    """The number of an event that is free to be filled, or NOTHING if all are in flight."""
+    item = queue.use[FREE]
     if item >= 0:
-        queue.use[FREE_ROW] = queue.rows[item].next
+        queue.use[FREE] = queue.events[item].next
     else:
-        item = queue.use[FRESH_ROW]
-        if item == queue.rows.size:
-            return False
-        queue.use[FRESH_ROW] = item + 1
+        item = queue.use[FRESH]
+        if item == queue.events.size:
+            return NOTHING
+        queue.use[FRESH] = item + 1
     queue.use[LIVE] += 1
-    slot = queue.rows[item]
-    slot.time, slot.count, slot.row, slot.conn, slot.next = time, count, row, conn, -1
-    if queue.buckets[FIRST_ROW, bucket] < 0:
-        queue.buckets[FIRST_ROW, bucket] = item
-    else:
-        queue.rows[queue.buckets[LAST_ROW, bucket]].next = item
-    queue.buckets[LAST_ROW, bucket] = item
-    return True
+    return item
 
 
-@kernel
-def push_synapses(net, queue, pop, row, per_synapse, spike):
-    """Put one event per synapse of a row into its bucket; ``spike``: (time, count). Returns False on an empty pool."""
-    time, count = spike
-    end, events = queue.buckets[END], queue.events
-    shared = time + net.row_delay[row]
-    # rows are sorted by delay: one window's run of synapses goes to consecutive places, with nothing to look up
-    bucket, place, boundary = -1, 0, -1.0
-    for s in range(net.row_ptr[row], net.row_ptr[row + 1]):
-        arrival = time + net.delay[s] if per_synapse else shared
-        if arrival >= boundary:
-            if bucket >= 0:
-                end[bucket] = place
-            if arrival >= net.duration:
-                return True
-            window = np.int64(arrival / net.h)
-            boundary = min((window + 1) * net.h, net.duration)
-            bucket = (window & net.ring_mask) * net.n_pops + pop
-            place = end[bucket]
-        if place & (CHUNK - 1) == 0:
-            end[bucket] = place
-            place = add_chunk(queue, bucket)
-            if place < 0:
-                return False
-        event = events[place]
-        event.time, event.weight, event.target = arrival, net.weight[s] * count, net.target[s]
-        place += 1
-    if bucket >= 0:
-        end[bucket] = place
-    return True
+@inlined
+def release(queue, item):
+    """Give an event back that has delivered everything."""
+    queue.events[item].next = queue.use[FREE]
+    queue.use[FREE] = item
+    queue.use[LIVE] -= 1
 
 
-@kernel
-def activate(net, queue, pop, local, time, count):
-    """Send the spike of neuron ``local`` of a population down its rows; returns False if the queue is full."""
-    for c in range(net.pops[pop].out_first, net.pops[pop].out_last):
-        conn = net.links[c]
-        row, target = net.conns[conn].first_row + local, net.conns[conn].target
-        per_synapse = net.conns[conn].per_synapse != 0
-        if per_synapse or not net.conns[conn].dense:
-            done = push_synapses(net, queue, target, row, per_synapse, (time, count))
-        else:
-            arrival = time + net.row_delay[row]
-            bucket = (np.int64(arrival / net.h) & net.ring_mask) * net.n_pops + target
-            done = arrival >= net.duration or push_row(queue, bucket, arrival, count, row, conn)
-        if not done:
+@inlined
+def bucket_of(net, time, pop):
+    """The bucket of arrivals at ``time`` in a population."""
+    return ((np.int64(time * net.per_ms) >> net.shift) & net.ring_mask) * net.n_pops + pop
+
+
+@inlined
+def put(queue, bucket, item):
+    """Put an event into a bucket."""
+    queue.events[item].next = queue.heads[bucket]
+    queue.heads[bucket] = item
+
+
+@inlined
+def take_all(queue, bucket):
+    """Empty a bucket; returns its first event, or NOTHING."""
+    item = queue.heads[bucket]
+    queue.heads[bucket] = NOTHING
+    return item
+
+
+@inlined
+def is_empty(net, queue, stretch):
+    """True when nothing waits in any bucket of a stretch."""
+    first = (stretch & net.ring_mask) * net.n_pops
+    for bucket in range(first, first + net.n_pops):
+        if queue.heads[bucket] >= 0:
             return False
     return True

@@ -4,17 +4,31 @@ Many small arrays would make every compiled function slow to compile, so what be
 array, whose fields kernels read by name.
 """
 
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
 
+
+class Status(IntEnum):
+    """How a kernel ended: kernels never raise and never allocate, they say which buffer is too small."""
+
+    OK = 0
+    TOO_MANY_SPIKES = 1
+    QUEUE_FULL = 2
+    ARRIVALS_FULL = 3
+    TAPE_FULL = 4
+
+
+# A silence of fewer windows is crossed window by window: that costs less than the exponentials of one long step.
+LEAST_LEAP = 8
 # What a population does with its voltage.
 LIF, READOUT, READOUT_MAXIMUM = 0, 1, 2
 
-# ``links[in_first:in_last]`` are the connections into a population, ``links[out_first:out_last]`` those out of it.
+# ``links[first_link:last_link]`` are the connections out of a population.
 # ``uniform``: all its neurons share their time constants. ``decay_rate`` (1/ms): of the weighted voltage integral.
 POPULATION = np.dtype(
-    [(name, np.int64) for name in ("start", "stop", "kind", "uniform", "in_first", "in_last", "out_first", "out_last")]
+    [(name, np.int64) for name in ("start", "stop", "kind", "uniform", "first_link", "last_link")]
     + [("decay_rate", np.float64)]
 )
 # ``series``: which table of polynomial coefficients the neuron uses. The threshold of a readout is infinite.
@@ -56,9 +70,12 @@ class Net(NamedTuple):
     """
 
     h: float
+    per_ms: float  # 1 / h
     duration: float
     n_windows: int
-    ring_mask: int
+    stretch: int  # windows of a stretch, a power of two
+    shift: int  # its logarithm
+    ring_mask: int  # buckets of the queue less one, in stretches
     n_pops: int  # state populations; input populations follow them in ``pops``
     pops: np.ndarray  # POPULATION
     neurons: np.ndarray  # NEURON
@@ -68,7 +85,7 @@ class Net(NamedTuple):
     series: np.ndarray  # (n_tables, 4, DEGREE + 1)
     row_ptr: np.ndarray  # (n_rows + 1,) synapses of row r: row_ptr[r]:row_ptr[r + 1]
     row_delay: np.ndarray  # (n_rows,) the delay of a row whose synapses share one
-    target: np.ndarray  # (n_synapses,) state neuron
+    target: np.ndarray  # (n_synapses,) state neuron; unsigned, as an index that cannot be negative is cheaper
     weight: np.ndarray  # (n_synapses,)
     delay: np.ndarray  # (synapses of per-synapse connections, which come first,)
 

@@ -55,9 +55,12 @@ def run(code, **environment):
 
 
 SERIES = """
+import numpy as np
 from eventsnn.kernels import membrane
 from eventsnn.kernels.compile import CACHE_FOLDER
-print(membrane.window_series(20.0, 5.0)[1, 1], CACHE_FOLDER)
+series = np.zeros((4, membrane.DEGREE + 1))
+membrane.write_series(series, 20.0, 5.0)
+print(series[1, 1], CACHE_FOLDER)
 """
 
 

@@ -1,4 +1,4 @@
-"""The calendar queue against a plain list: what goes in comes out, in order, whatever the chunks; nothing leaks."""
+"""The calendar queue against plain lists: nothing is lost, nothing leaks, and rows arrive synapse by synapse."""
 
 import numba
 import numpy as np
@@ -6,166 +6,143 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventsnn import Network
+from eventsnn import Network, SpikeBatch, Uniform
+from eventsnn.compiled import in_flight
+from eventsnn.kernels import forward as forward_kernels
 from eventsnn.kernels import queue as kernels
-from eventsnn.kernels.queue import CHUNK, FIRST_CHUNK, FIRST_ROW, LIVE, make_queue
+from eventsnn.kernels.forward import ARRIVALS_FULL, FIRST_ROW, N_ARRIVALS, OK, QUEUE_FULL, make_workspace
+from eventsnn.kernels.queue import LIVE, NOTHING, make_queue
+from eventsnn.kernels.simd import BLOCK
+from eventsnn.kernels.state import JUMP, Jumps
 from eventsnn.layout import Layout
 from eventsnn.spikes import Run
 
 clear = numba.njit(lambda queue: kernels.clear(queue))
-release = numba.njit(lambda queue, bucket: kernels.release(queue, bucket))
-push_row = numba.njit(lambda queue, bucket, time, row: kernels.push_row(queue, bucket, time, 1.0, row, 0))
-activate = numba.njit(lambda net, queue, pop, local, time, count: kernels.activate(net, queue, pop, local, time, count))
+new_event = numba.njit(lambda queue: kernels.new_event(queue))
+put = numba.njit(lambda queue, bucket, item: kernels.put(queue, bucket, item))
+take_all = numba.njit(lambda queue, bucket: kernels.take_all(queue, bucket))
+release = numba.njit(lambda queue, item: kernels.release(queue, item))
+activate = numba.njit(
+    lambda net, queue, work, pop, local, time, count, stretch: forward_kernels.activate(
+        net, queue, work, pop, local, time, count, stretch
+    )
+)
+begin_stretch = numba.njit(lambda net, queue, work, stretch: forward_kernels.begin_stretch(net, queue, work, stretch))
 
 
-@numba.njit
-def push_event(queue, bucket, time, weight, target):
-    """One synaptic event, as push_synapses does it."""
-    place = queue.buckets[kernels.END, bucket]
-    if place % CHUNK == 0:
-        place = kernels.add_chunk(queue, bucket)
-        if place < 0:
-            return False
-    queue.events[place].time, queue.events[place].weight, queue.events[place].target = time, weight, target
-    queue.buckets[kernels.END, bucket] = place + 1
-    return True
-
-
-@numba.njit
-def read_bucket(queue, bucket, times):
-    """Write the times of a bucket's events in order; returns their number."""
-    chunk, n = queue.buckets[FIRST_CHUNK, bucket], 0
-    while chunk >= 0:
-        for place in range(chunk * CHUNK, chunk * CHUNK + kernels.events_in(queue, bucket, chunk)):
-            times[n] = queue.events[place].time
-            n += 1
-        chunk = queue.next_chunk[chunk]
-    return n
-
-
-def contents(queue, bucket):
-    times = np.zeros(queue.events.size)
-    return times[: read_bucket(queue, bucket, times)].tolist()
-
-
-def rows_of(queue, bucket):
-    item, found = queue.buckets[FIRST_ROW, bucket], []
+def taken(queue, bucket):
+    """The numbers of a bucket's events, which leave it."""
+    item, found = take_all(queue, bucket), []
     while item >= 0:
-        found.append((float(queue.rows[item]["time"]), int(queue.rows[item]["row"])))
-        item = queue.rows[item]["next"]
+        found.append(int(item))
+        item = queue.events[item]["next"]
     return found
 
 
-def new_queue(n_buckets, capacity):
-    queue = make_queue(n_buckets, capacity)
-    clear(queue)
-    return queue
-
-
-@given(st.lists(st.tuples(st.sampled_from(["event"] * 6 + ["row", "empty"]), st.integers(0, 3)), max_size=400))
+@given(st.lists(st.tuples(st.sampled_from(["put"] * 4 + ["move", "free"]), st.integers(0, 3)), max_size=200))
 def test_a_queue_is_four_lists(steps):
-    queue, events, rows = new_queue(4, 64), [[] for _ in range(4)], [[] for _ in range(4)]
-    for k, (step, bucket) in enumerate(steps):
-        if step == "event":
-            # several at a time, so that buckets take more than one chunk
-            for part in range(40):
-                assert push_event(queue, bucket, k + part / 64, 1.0, 0)
-                events[bucket].append(k + part / 64)
-            if sum(-(-len(times) // CHUNK) for times in events) > 50:
-                for number in range(4):
-                    release(queue, number)
-                    events[number].clear()
-                    rows[number].clear()
-        elif step == "row" and sum(map(len, rows)) < 60:
-            assert push_row(queue, bucket, float(k), k)
-            rows[bucket].append((float(k), k))
-        elif step == "empty":
-            release(queue, bucket)
-            events[bucket].clear()
-            rows[bucket].clear()
-    for bucket in range(4):
-        assert contents(queue, bucket) == events[bucket]
-        assert rows_of(queue, bucket) == rows[bucket]
-    live = sum(-(-len(times) // CHUNK) for times in events) + sum(map(len, rows))
-    assert queue.use[LIVE] == live
-
-
-def test_a_full_pool_says_so_and_loses_nothing():
-    queue = new_queue(2, 2)
-    for k in range(2 * CHUNK):
-        assert push_event(queue, 0, float(k), 1.0, 0)
-    assert not push_event(queue, 0, -1.0, 1.0, 0) and not push_event(queue, 1, -1.0, 1.0, 0)
-    assert contents(queue, 0) == [float(k) for k in range(2 * CHUNK)]
-    assert push_row(queue, 1, 0.0, 0) and push_row(queue, 1, 1.0, 1) and not push_row(queue, 1, 2.0, 2)
-    assert rows_of(queue, 1) == [(0.0, 0), (1.0, 1)]
-
-
-@pytest.mark.parametrize("n", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK])
-def test_chunk_boundaries(n):
-    queue = new_queue(1, 4)
-    for _ in range(5):
-        for k in range(n):
-            assert push_event(queue, 0, float(k), 1.0, 0)
-        assert contents(queue, 0) == [float(k) for k in range(n)]
-        release(queue, 0)
-        assert contents(queue, 0) == [] and queue.use[LIVE] == 0
+    queue, lists = make_queue(4, 40), [[] for _ in range(4)]
+    for step, bucket in steps:
+        if step == "put":
+            item = new_event(queue)
+            assert (item == NOTHING) == (sum(map(len, lists)) == 40)
+            if item != NOTHING:
+                assert item not in sum(lists, [])
+                put(queue, bucket, item)
+                lists[bucket].insert(0, item)
+            continue
+        assert taken(queue, bucket) == lists[bucket]
+        moved, lists[bucket] = lists[bucket], []
+        for item in moved:
+            if step == "free":
+                release(queue, item)
+            else:
+                put(queue, (bucket + 1) % 4, item)
+                lists[(bucket + 1) % 4].insert(0, item)
+    assert queue.use[LIVE] == sum(map(len, lists))
+    assert [taken(queue, bucket) for bucket in range(4)] == lists
 
 
 def test_released_room_is_used_again_for_ever():
-    queue = new_queue(3, 3)
-    for k in range(1000):
-        bucket = k % 3
-        assert push_event(queue, bucket, float(k), 1.0, 0) and push_row(queue, bucket, float(k), k)
-        if k >= 2:
-            release(queue, (k - 2) % 3)
-    assert queue.use[LIVE] == 4
+    queue = make_queue(1, 2)
+    for _ in range(1000):
+        one, two = new_event(queue), new_event(queue)
+        assert {one, two} == {0, 1} and new_event(queue) == NOTHING
+        release(queue, one)
+        release(queue, two)
+    assert queue.use[LIVE] == 0
 
 
 def test_clear_forgets_everything():
-    queue = new_queue(2, 2)
-    push_event(queue, 0, 1.0, 1.0, 0)
-    push_row(queue, 1, 1.0, 0)
+    queue = make_queue(2, 2)
+    put(queue, 1, new_event(queue))
     clear(queue)
-    assert queue.use[LIVE] == 0 and contents(queue, 0) == [] and rows_of(queue, 1) == []
+    assert queue.use[LIVE] == 0 and taken(queue, 1) == []
+    assert new_event(queue) == 0
 
 
-def layout_of(delay, delay_per="synapse", mask=None, duration=100.0):
+def layout_of(delay, delay_per="synapse", mask=None, duration=100.0, n_post=3):
     network = Network()
     network.add_input("in", 2)
-    network.add_lif("a", 3)
-    weight = np.arange(6.0).reshape(2, 3) + 1.0
+    network.add_lif("a", n_post)
+    weight = np.arange(2.0 * n_post).reshape(2, n_post) + 1.0
     weight = weight if mask is None else weight[mask]
     network.connect("in", "a", weight=weight, delay=delay, delay_per=delay_per, mask=mask)
     return Layout(network, network.initialize(), Run(duration, {}))
 
 
-def all_events(net, queue):
-    """{bucket: [(time, weight, target)]} of the synaptic events."""
-    found = {}
-    for bucket in range(queue.buckets.shape[1]):
-        chunk = queue.buckets[FIRST_CHUNK, bucket]
-        while chunk >= 0:
-            following = queue.next_chunk[chunk]
-            n = CHUNK if following >= 0 else (queue.buckets[kernels.END, bucket] - 1) % CHUNK + 1
-            for event in queue.events[chunk * CHUNK : chunk * CHUNK + n]:
-                entry = (float(event["time"]), float(event["weight"]), int(event["target"]))
-                found.setdefault(bucket, []).append(entry)
-            chunk = following
-    return found
+def buffers(net, capacity=600):
+    n_cells = net.stretch * net.n_pops
+    return make_queue((net.ring_mask + 1) * net.n_pops, capacity), make_workspace(net.neurons.size, n_cells, capacity)
+
+
+def delivered(net, spikes):
+    """What some spikes (local, time, count) deliver, window by window: arrivals (time, weight, target), and whole rows
+    (time, first synapse)."""
+    queue, work = buffers(net)
+    arrivals, rows, waiting = [], [], list(spikes)
+    for window in range(net.n_windows):
+        end, stretch = min((window + 1) * net.h, net.duration), window >> net.shift
+        if window % net.stretch == 0:
+            assert begin_stretch(net, queue, work, stretch)
+        while waiting and waiting[0][1] < end:
+            assert activate(net, queue, work, 1, *waiting.pop(0), stretch) == OK
+        cell = window % net.stretch * net.n_pops
+        first = cell * work.following.size
+        for k in range(first, first + work.cells[N_ARRIVALS, cell]):
+            when = end - work.left[k]
+            assert window * net.h <= when < end
+            arrivals.append((float(when), float(work.weight[k]), int(work.target[k])))
+        item = work.cells[FIRST_ROW, cell]
+        while item >= 0:
+            rows.append((float(queue.events[item]["time"]), int(queue.events[item]["at"])))
+            item = queue.events[item]["next"]
+    assert queue.use[LIVE] == len(rows)
+    return arrivals, rows
 
 
 @pytest.mark.parametrize("count", [1.0, 3.0])
-def test_a_spike_becomes_one_event_per_synapse_in_its_window(count):
+def test_a_spike_arrives_once_at_each_synapse_in_its_window(count):
     delays = np.array([[1.0, 20.0, 5.5], [0.0, 0.0, 0.0]])
-    net = layout_of(delays).net
-    queue = new_queue((net.ring_mask + 1) * net.n_pops, 16)
-    assert activate(net, queue, 1, 0, 7.25, count)
-    found = all_events(net, queue)
-    expected = {(7.25 + d, w * count, j) for j, (d, w) in enumerate(zip(delays[0], (1.0, 2.0, 3.0), strict=True))}
-    assert {entry for entries in found.values() for entry in entries} == expected
-    for bucket, entries in found.items():
-        for when, _, _ in entries:
-            assert (int(when // net.h) & net.ring_mask) * net.n_pops == bucket
+    arrivals, rows = delivered(layout_of(delays).net, [(0, 7.25, count)])
+    assert arrivals == [(8.25, count, 0), (12.75, 3.0 * count, 2), (27.25, 2.0 * count, 1)] and rows == []
+
+
+@pytest.mark.parametrize("n_post", [BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 5 * BLOCK + 3])
+@pytest.mark.parametrize("spread", [0.0, 0.4, 30.0])
+def test_rows_longer_than_a_block(n_post, spread):
+    delays = np.random.default_rng(n_post).uniform(2.0, 2.0 + spread, (2, n_post))
+    net = layout_of(delays, n_post=n_post).net
+    spikes = [(0, 3.0, 1.0), (1, 3.125, 2.0), (0, 40.0, 1.0)]
+    arrivals, _ = delivered(net, spikes)
+    assert len(arrivals) == 3 * n_post
+    expected = [
+        (time + delays[local, j], (local * n_post + j + 1.0) * count, j)
+        for local, time, count in spikes
+        for j in range(n_post)
+    ]
+    for one, two in zip(sorted(arrivals), sorted(expected), strict=True):
+        assert one == pytest.approx(two, abs=1e-13)
 
 
 @pytest.mark.parametrize(
@@ -178,34 +155,59 @@ def test_a_spike_becomes_one_event_per_synapse_in_its_window(count):
 )
 def test_arrivals_at_the_end_are_left_out(delays, duration):
     net = layout_of(np.array([delays, (0.0, 0.0, 0.0)]), duration=duration).net
-    queue = new_queue((net.ring_mask + 1) * net.n_pops, 16)
-    assert activate(net, queue, 1, 0, 8.0, 1.0)
-    entries = [entry for part in all_events(net, queue).values() for entry in part]
-    assert entries == [(9.0, 1.0, 0)]
+    arrivals, _ = delivered(net, [(0, 8.0, 1.0)])
+    assert arrivals == [(pytest.approx(9.0, abs=1e-14), 1.0, 0)]
 
 
 @pytest.mark.parametrize("delay_per", ["neuron", "connection"])
-def test_a_dense_shared_delay_is_one_row_event(delay_per):
+def test_a_dense_shared_delay_is_one_whole_row(delay_per):
     delay = np.array([2.0, 4.0]) if delay_per == "neuron" else 2.0
     net = layout_of(delay, delay_per).net
-    queue = new_queue((net.ring_mask + 1) * net.n_pops, 16)
-    assert activate(net, queue, 1, 1, 3.0, 2.0)
-    assert all_events(net, queue) == {}
-    when = 7.0 if delay_per == "neuron" else 5.0
-    bucket = (int(when // net.h) & net.ring_mask) * net.n_pops
-    assert rows_of(queue, bucket) == [(when, 1)]
+    arrivals, rows = delivered(net, [(1, 3.0, 2.0)])
+    assert arrivals == [] and rows == [(7.0 if delay_per == "neuron" else 5.0, net.row_ptr[1])]
 
 
-def test_a_sparse_shared_delay_is_events():
+def test_a_sparse_shared_delay_is_a_whole_row_too():
     mask = np.array([[True, False, True], [False, True, False]])
     net = layout_of(2.0, "connection", mask).net
-    queue = new_queue((net.ring_mask + 1) * net.n_pops, 16)
-    assert activate(net, queue, 1, 0, 3.0, 1.0)
-    entries = [entry for part in all_events(net, queue).values() for entry in part]
-    assert entries == [(5.0, 1.0, 0), (5.0, 3.0, 2)]
+    arrivals, rows = delivered(net, [(0, 3.0, 2.0), (1, 4.0, 1.0)])
+    assert arrivals == [] and rows == [(5.0, net.row_ptr[0]), (6.0, net.row_ptr[1])]
 
 
 def test_a_spike_that_finds_no_room_says_so():
-    net = layout_of(np.array([[1.0, 20.0, 50.0], [0.0, 0.0, 0.0]])).net
-    queue = new_queue((net.ring_mask + 1) * net.n_pops, 2)
-    assert not activate(net, queue, 1, 0, 0.0, 1.0)
+    net = layout_of(np.array([[30.0, 60.0, 90.0], [30.0, 60.0, 90.0]])).net
+    queue, work = make_queue((net.ring_mask + 1) * net.n_pops, 1), buffers(net)[1]
+    assert begin_stretch(net, queue, work, 0)
+    assert activate(net, queue, work, 1, 0, 0.0, 1.0, 0) == OK
+    assert activate(net, queue, work, 1, 1, 0.0, 1.0, 0) == QUEUE_FULL
+
+
+@pytest.mark.parametrize("spread", [0.0, 2.0])
+def test_arrivals_that_find_no_room_say_so(spread):
+    delays = np.full((2, 300), 0.25) + np.linspace(0.0, spread, 600).reshape(2, 300)
+    net = layout_of(delays, n_post=300).net
+    queue, work = buffers(net, 1)
+    assert begin_stretch(net, queue, work, 0)
+    assert activate(net, queue, work, 1, 0, 0.0, 1.0, 0) == ARRIVALS_FULL
+
+
+@pytest.mark.parametrize(("delays", "stretch"), [(Uniform(0, 1), 1), (Uniform(0, 90), 32), (Uniform(0, 20), 16)])
+def test_the_wider_the_delays_the_longer_the_stretch(delays, stretch):
+    net = layout_of(delays, n_post=40).net
+    assert net.stretch == 1 << net.shift and net.stretch == stretch
+
+
+@pytest.mark.parametrize("widest", [1.0, 30.0])
+def test_the_backward_queue_holds_exactly_what_is_said(widest):
+    """Every spike that the walk has within reach is in flight at once when all their rows reach to the end."""
+    network = Network()
+    network.add_input("in", 40)
+    network.add_readout("out", 2)
+    network.connect("in", "out", weight=1.0, delay=np.tile([0.0, widest], (40, 1)))
+    layout = Layout(network, network.initialize(), Run(64.0, {}))
+    times = np.linspace(0.0, 63.0, 40)
+    spikes = layout.gather_inputs({"in": SpikeBatch.from_lists([(times, np.arange(40))])})
+    jumps = Jumps(np.zeros(0, JUMP), np.zeros(2, np.int64))
+    stretch = (times * layout.net.per_ms).astype(int) >> layout.net.shift
+    within = [int(np.sum((stretch <= s) & (stretch >= s - layout.net.ring_mask))) for s in range(stretch.max() + 1)]
+    assert in_flight(layout.net, spikes, jumps) == max(within)

@@ -3,7 +3,19 @@
 import numpy as np
 import pytest
 
-from eventsnn import Cotangents, InvalidInput, Network, Probe, SpikeBatch, losses, simulate, value_and_grad
+from eventsnn import (
+    Cotangents,
+    InvalidInput,
+    Network,
+    NetworkError,
+    Probe,
+    SpikeBatch,
+    losses,
+    simulate,
+    value_and_grad,
+)
+from eventsnn.buffers import _idle, release_memory
+from eventsnn.testing import compare_engines
 
 
 def recurrent(delay, min_delay=0.1):
@@ -91,3 +103,84 @@ def test_adding_cotangents_leaves_both_as_they_were():
 def test_a_decay_rate_must_decay(rate):
     with pytest.raises(InvalidInput, match="decay_rate"):
         Probe(decay_rate=rate)
+
+
+@pytest.mark.parametrize("engine", ["compiled"])
+@pytest.mark.parametrize(("tau", "delay", "duration"), [(20.0, 5.0, 1e25), (1e-310, 5.0, 30.0), (20.0, 1e-310, 30.0)])
+def test_absurd_scales_are_refused_in_words(engine, tau, delay, duration):
+    # a bare OverflowError came from deep inside
+    network = Network(min_delay=1e-320)
+    network.add_input("in", 1)
+    network.add_lif("h", 2, tau_mem=tau, tau_syn=10.0)
+    network.connect("in", "h", weight=8.0)
+    network.connect("h", "h", weight=0.5, delay=delay)
+    batch = SpikeBatch.from_lists([([1.0], [0])])
+    with pytest.raises(NetworkError, match="too many windows"):
+        simulate(network, network.initialize(), batch, duration=duration, engine=engine)
+
+
+def test_a_ring_too_large_for_memory_is_refused():
+    network = Network(min_delay=1e-6)
+    network.add_input("in", 1)
+    network.add_lif("h", 2)
+    network.connect("in", "h", weight=8.0, delay=1e3)
+    network.connect("h", "h", weight=0.5, delay=1e-6)
+    with pytest.raises(NetworkError, match="shorten the delays"):
+        simulate(network, network.initialize(), SpikeBatch.from_lists([([1.0], [0])]), duration=2e3)
+
+
+@pytest.mark.parametrize(("indices", "indptr"), [([0, 5], [0, 1, 2]), ([0, -1], [0, 1, 2]), ([0, 1], [0, 2, 1])])
+def test_a_description_with_impossible_synapses_is_refused(indices, indptr):
+    # the kernels would have written outside their arrays
+    network = Network()
+    network.add_input("in", 2)
+    network.add_lif("h", 2)
+    network.connect("in", "h", weight=1.0, mask=np.eye(2, dtype=bool))
+    description = network.to_dict()
+    assert Network.from_dict(description).to_dict() == description
+    description["connections"][0].update(indices=indices, indptr=indptr)
+    with pytest.raises(InvalidInput) as caught:
+        Network.from_dict(description)
+    assert caught.value.array == "in->h.indices"
+
+
+def test_rows_far_longer_and_shorter_than_a_block_of_synapses():
+    rng = np.random.default_rng(0)
+    network = Network()
+    network.add_input("in", 5)
+    network.add_lif("h", 70, tau_mem=20.0, tau_syn=10.0)
+    network.add_readout("out", 3, tau_mem=20.0, tau_syn=10.0)
+    network.connect("in", "h", weight=rng.normal(2.0, 1.0, (5, 70)), delay=rng.choice([0.0, 2.0, 2.25, 7.0], (5, 70)))
+    network.connect("h", "h", weight=rng.normal(0, 0.1, (70, 70)), delay=rng.uniform(1.0, 3.0, (70, 70)))
+    network.connect("h", "out", weight=rng.normal(0, 0.3, (70, 3)), delay=rng.uniform(0.0, 20.0, (70, 3)))
+    batch = SpikeBatch.from_lists([(np.sort(rng.uniform(0, 25, 12)), rng.integers(0, 5, 12)) for _ in range(2)])
+    comparison = compare_engines(
+        network, network.initialize(), batch, np.array([0, 2]), loss=losses.ExponentialMeanVoltage(), duration=30.0
+    )
+    assert comparison.n_spikes > 100
+
+
+def test_a_small_wide_connection_does_not_enlarge_the_room_of_all():
+    # 400 sparse rows at one instant, written down in each of 32 windows and 5 populations, took 5 GB
+    from eventsnn import compiled
+    from eventsnn.spikes import Run
+
+    rng = np.random.default_rng(0)
+    network = Network()
+    network.add_input("in", 400)
+    network.add_input("in2", 2)
+    network.add_lif("h", 3000)
+    network.add_readout("out", 3)
+    network.connect("in", "h", weight=0.001, mask=rng.random((400, 3000)) < 0.5, delay=1.0, delay_per="neuron")
+    network.connect("h", "out", weight=0.1)
+    network.connect("in2", "out", weight=1.0, delay=np.array([[0.0, 200.0, 300.0], [0.0, 100.0, 300.0]]))
+    inputs = {
+        "in": SpikeBatch.from_lists([(np.linspace(1.0, 1.1, 400), np.arange(400))]),
+        "in2": SpikeBatch.from_lists([([1.0], [0])]),
+    }
+    release_memory()
+    _, (layout, _) = compiled.forward(network, network.initialize(), inputs, Run(350.0, {}, 1))
+    assert layout.net.stretch == 32
+    ((_, kept),) = [pair for kind, pair in _idle.items() if kind == "forward"]
+    assert sum(array.nbytes for part in kept[0] for array in part) < 100e6
+    release_memory()
