@@ -25,6 +25,7 @@ _HOME = {
     "Kaiming": "initializers",
     "simulate": "simulation",
     "value_and_grad": "gradients",
+    "warmup": "warming",
     "Adam": "optimizers",
     "SGD": "optimizers",
     "ConstantRate": "optimizers",
@@ -42,6 +43,7 @@ _HOME = {
     "NotFinite": "errors",
     "CheckpointError": "errors",
     "UnsafeFile": "errors",
+    "RankFailed": "errors",
 }
 _MODULES = ("checkpoints", "data", "errors", "losses", "optimizers", "plotting", "presets", "testing", "training")
 

@@ -1,9 +1,11 @@
 """The command ``eventsnn``: train, evaluate, info, plot, presets.
 
-Errors that eventsnn raises on purpose are one line on stderr and exit code 2; Ctrl-C in training is 130.
+Errors that eventsnn raises on purpose are one line on stderr and exit code 2; Ctrl-C in training is 130. Under mpiexec
+train and evaluate share the work; rank 0 alone prints and writes.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shlex
@@ -13,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from . import __version__, checkpoints
+from . import __version__, checkpoints, communicator
 from .errors import EventsnnError, InvalidInput
 
-FAILED, INTERRUPTED = 2, 130
+FAILED, INTERRUPTED = 2, communicator.INTERRUPTED
 CHECKPOINT, RESULT = "checkpoint", "result.json"
 PICTURES = ("raster", "voltage", "adjoint", "delays", "curve")
 SECONDS_PER_MINUTE = 60.0
@@ -29,17 +31,32 @@ class UsageError(EventsnnError):
 def main(argv=None):
     """Run the command line ``argv`` (None: that of the process) and return its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    with _only_rank_0_prints():
+        code, message = _outcome(argv)
+    return communicator.finish(code, lambda: message and print(message, file=sys.stderr))
+
+
+def _outcome(argv):
+    """(exit code, what to say on stderr) of a command line."""
     try:
         arguments = _parser().parse_args(argv)
-        return arguments.run(arguments, argv) or 0
+        return arguments.run(arguments, argv) or (0, "")
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else FAILED
+        return stop.code if isinstance(stop.code, int) else FAILED, ""
     except (EventsnnError, OSError) as error:
-        print(f"eventsnn: {error}", file=sys.stderr)
-        return FAILED
+        return FAILED, f"eventsnn: {error}"
     except KeyboardInterrupt:
-        print("eventsnn: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return INTERRUPTED, "eventsnn: interrupted"
+
+
+@contextlib.contextmanager
+def _only_rank_0_prints():
+    """The other ranks say nothing: what they would say is the same."""
+    if communicator.launched_rank() == 0:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        yield
 
 
 def _parser():
@@ -108,7 +125,7 @@ def _train(arguments, argv):
     preset = _chosen_preset(arguments)
     folder = Path(arguments.out or Path("runs") / preset.name)
     preset = _with_options(preset, arguments)
-    _check_folder(folder, arguments)
+    communicator.world().on_first(lambda: _check_folder(folder, arguments))
     command = shlex.join(["eventsnn", *(item for item in argv if item != "--resume")])
     data = presets.load_data(preset)
     results = {}
@@ -121,13 +138,15 @@ def _train(arguments, argv):
             results[mode] = _one_run(replace(preset, delays=mode), data, place, arguments, command)
         except KeyboardInterrupt:
             again = shlex.join(["eventsnn", *argv] if arguments.resume else ["eventsnn", *argv, "--resume"])
-            print(f"To resume: {again}", file=sys.stderr)
-            return INTERRUPTED
+            return INTERRUPTED, f"To resume: {again}"
     if arguments.controls:
         _print_comparison(results)
-        _write_json(folder / "comparison.json", results)
-        _pictures(lambda plotting: plotting.comparison(results, folder / "comparison.png"))
-    return 0
+        communicator.world().on_first(lambda: _write_comparison(results, folder))
+
+
+def _write_comparison(results, folder):
+    _write_json(folder / "comparison.json", results)
+    _pictures(lambda plotting: plotting.comparison(results, folder / "comparison.png"))
 
 
 def _chosen_preset(arguments):
@@ -140,7 +159,7 @@ def _chosen_preset(arguments):
         raise UsageError(
             "name a preset (`eventsnn presets` lists them) or a TOML file, or give --resume and --out FOLDER"
         )
-    return presets.from_dict(_load(arguments.out)[2]["notes"]["preset"])
+    return presets.from_dict(communicator.world().on_first(lambda: _load(arguments.out)[2]["notes"]["preset"]))
 
 
 def _with_options(preset, arguments):
@@ -164,14 +183,14 @@ def _one_run(preset, data, folder, arguments, command):
     from . import presets
     from .training import Trainer
 
-    done = _read_result(folder / RESULT)
+    team = communicator.world()
+    done = team.on_first(lambda: _read_result(folder / RESULT))
     if done is not None and done["preset"] == _plain(preset.to_dict()):
         print(f"{folder}: this run is finished.")
         _print_result(done)
         return done
-    folder.mkdir(parents=True, exist_ok=True)
+    resume = team.on_first(lambda: _begin(folder))
     built = presets.build(preset, data)
-    resume = checkpoints.exists(folder / CHECKPOINT)
     if not arguments.quiet:
         print(f"{preset.name}, delays {preset.delays}, seed {preset.training.seed} -> {folder}", file=sys.stderr)
     trainer = Trainer(
@@ -183,10 +202,20 @@ def _one_run(preset, data, folder, arguments, command):
     train, validation, test = data
     history = trainer.fit(train, validation, epochs=preset.training.epochs, resume=resume)
     result = _result(preset, trainer, history, trainer.evaluate(test), command)
-    _write_json(folder / RESULT, result)
     _print_result(result)
-    _pictures(lambda plotting: _run_pictures(plotting, trainer, validation, folder))
+    team.on_first(lambda: _write_run(result, trainer, validation, folder))
     return _plain(result)
+
+
+def _begin(folder):
+    """Make the run's folder; return whether there is a checkpoint to go on from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return checkpoints.exists(folder / CHECKPOINT)
+
+
+def _write_run(result, trainer, validation, folder):
+    _write_json(folder / RESULT, result)
+    _pictures(lambda plotting: _run_pictures(plotting, trainer, validation, folder))
 
 
 def _run_pictures(plotting, trainer, validation, folder):

@@ -21,8 +21,9 @@ from .kernels.state import (
     Status,
 )
 from .layout import Layout
+from .sharding import Share, shards
 from .spikes import Counters, Readout, Recording
-from .threads import map_in_order, shards
+from .threads import map_in_order
 
 # A maximum's time is known to half a rounding of the larger of itself and the window length: this many of them from it,
 # an arrival is before or after it for certain.
@@ -61,12 +62,11 @@ def _run_shard(layout, spikes, samples, outputs):
     """Simulate one shard, enlarging buffers as often as it takes; returns (tape, spikes after each sample)."""
     net, run = layout.net, layout.run
     n_buckets, n_state = (net.ring_mask + 1) * net.n_pops, net.neurons.size
-    n_cells = net.stretch * net.n_pops
-    key = (n_buckets, n_state, n_cells, run.capacity)
+    key = (n_buckets, n_state, net.n_pops, net.stretch, run.capacity)
     buffers = take(
         "forward",
         key,
-        lambda: (make_queue(n_buckets, run.capacity), make_workspace(n_state, n_cells, run.capacity)),
+        lambda: (make_queue(n_buckets, run.capacity), make_workspace(n_state, net.n_pops, net.stretch, run.capacity)),
     )
     first, last = samples
     ends, sample = np.zeros(spikes.offsets.size, np.int64), first
@@ -91,7 +91,7 @@ def _enlarged(workspace, status):
     if status == Status.QUEUE_FULL:
         return make_queue(queue.heads.size, 2 * queue.events.size), work
     if status == Status.ARRIVALS_FULL:
-        larger = {name: _doubled(getattr(work, name)) for name in ("left", "weight", "target", "following", "sorted")}
+        larger = {name: _doubled(getattr(work, name)) for name in ("found", "link", "blocks", "sorted")}
         return queue, work._replace(**larger)
     return queue, work._replace(tape=_doubled(work.tape))
 
@@ -121,10 +121,11 @@ def _storm(layout, sample, tape):
     return EventStorm(sample, float(tape["time"][-1]), tape.size, busiest)
 
 
-def backward(network, recording, tape, cotangents, names):
+def backward(network, recording, tape, cotangents, names, with_input_times=False, share=None):
     """Replay the tape backwards; ``tape`` is what ``forward`` returned beside the recording.
 
-    Returns ({parameter: gradient} for the given names, {input population: dL/dt of each spike}).
+    ``share``: of which batch the recording holds this rank's samples (default: it is the batch). Returns ({parameter:
+    gradient of the batch} for the given names, {input population: dL/dt of each spike simulated here} or None).
     """
     (layout, spikes), run = tape, tape[0].run
     net = layout.net
@@ -133,8 +134,8 @@ def backward(network, recording, tape, cotangents, names):
     for name, values in cotangents.integral.items():
         drive[:, slice(*layout.slices[name])] = values
     with_tails = any(name.endswith((".tau_mem", ".tau_syn")) for name in names)
-    input_times, most = np.zeros(spikes.events.size), in_flight(net, spikes, jumps)
-    key = (net.weight.size, net.delay.size, net.row_delay.size, net.neurons.size)
+    input_times, most = np.zeros(spikes.events.size * with_input_times), in_flight(net, spikes, jumps)
+    key = (net.first_shared, net.weight.size, net.row_delay.size, net.neurons.size)
 
     def accumulate(samples):
         gradients = take("gradients", key, layout.empty_gradients)
@@ -144,17 +145,14 @@ def backward(network, recording, tape, cotangents, names):
         _run_adjoint(layout, spikes, samples, (jumps, drive, most), mine, with_tails)
         return gradients
 
-    sums = layout.empty_gradients() if recording.n_samples == 0 else None
-    for gradients in map_in_order(accumulate, shards(recording.n_samples), run.n_threads):
-        if sums is None:
-            sums = gradients
-            continue
-        for total, part in zip(sums[:-1], gradients[:-1], strict=True):
-            total += part
-        give("gradients", key, gradients)
+    share = Share(recording.n_samples) if share is None else share
+    parts = map_in_order(accumulate, share.ranges, run.n_threads)
+    sums = share.add(
+        parts, lambda: take("gradients", key, layout.empty_gradients), lambda part: give("gradients", key, part)
+    )
     named = layout.name_gradients(sums, names)
     give("gradients", key, sums)
-    return named, layout.split_inputs(input_times, recording.inputs)
+    return named, layout.split_inputs(input_times, recording.inputs) if with_input_times else None
 
 
 def _run_adjoint(layout, spikes, samples, loss, gradients, with_tails):

@@ -76,3 +76,11 @@ class UnsafeFile(EventsnnError, ValueError):
     def __init__(self, path, item, reason):
         self.path, self.item, self.reason = path, item, reason
         super().__init__(f"{path}: {item}: {reason}")
+
+
+class RankFailed(EventsnnError, RuntimeError):
+    """Another rank of a run on several processes failed, or differs; ``rank`` and ``reason`` say which and how."""
+
+    def __init__(self, rank, reason):
+        self.rank, self.reason = rank, reason
+        super().__init__(f"rank {rank}: {reason}")

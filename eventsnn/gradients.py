@@ -4,35 +4,43 @@ import numpy as np
 
 from . import compiled, reference
 from .errors import InvalidInput
+from .sharding import Share
 from .simulation import check_duration, forward
 from .spikes import Cotangents, Probe
 
 
 def value_and_grad(
     network, parameters, batch, labels, *, loss, duration, engine="compiled", n_threads=None, max_spikes=10_000_000,
-    regularizers=(), input_times=False, return_recording=False,
+    regularizers=(), input_times=False, return_recording=False, share=None,
 ):  # fmt: skip
     """Return the mean loss over a batch and its gradient: ``(value, {parameter: array})``.
 
     Parameters as for ``simulate``, and: ``labels`` (what the loss takes, one entry per sample); ``loss`` (see
     eventsnn.losses); ``regularizers`` (further losses, added in); ``input_times=True`` appends {input population:
     (n_spikes,) dL/dt}; ``return_recording=True`` appends the Recording. Gradients are given for the trained
-    parameters, as float64 arrays of the parameter's shape.
+    parameters, as float64 arrays of the parameter's shape. ``share`` (sharding.Share; compiled engine): several ranks
+    compute one batch. Then ``batch`` holds the samples of this rank and ``labels`` are those of all; what is returned
+    is that of the whole batch, but for the input times.
 
     The gradient is the exact EventProp gradient (Wunderlich & Pehle 2021; delays: Mészáros, Knight & Nowotny 2025)
     of the continuous-time network, wherever the loss is differentiable: see docs/mathematics.md.
     """
     duration = check_duration(duration)
     losses = (loss, *regularizers)
-    recording, tape = forward(
-        network, parameters, batch, duration, engine, n_threads, max_spikes, joint_probes(losses, network, duration)
-    )
-    if recording.n_samples == 0:
+    probes = joint_probes(losses, network, duration)
+
+    def run():
+        return forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes)
+
+    own, tape = run() if share is None else share.together(run)
+    share = Share(own.n_samples) if share is None else share
+    if share.n_samples == 0:
         raise InvalidInput("batch", None, "0 samples", "at least one sample")
+    recording = share.whole(own)
     value, cotangents = evaluate(losses, recording, labels)
     names = network.trainable
     if engine == "compiled":
-        gradients, times = compiled.backward(network, recording, tape, cotangents, names)
+        gradients, times = compiled.backward(network, own, tape, cotangents, names, input_times, share)
     else:
         gradients, times = reference.backward(
             network, network.check_parameters(parameters), recording, tape, cotangents
@@ -61,10 +69,10 @@ def joint_probes(losses, network, duration):
 
 
 def evaluate(losses, recording, labels):
-    """Return (mean value, mean's Cotangents) of a loss and its regularizers."""
+    """Return (mean value, mean's Cotangents of the samples simulated here) of a loss and its regularizers."""
     total, cotangents = 0.0, Cotangents()
     for loss in losses:
         values, part = loss(recording, labels)
         total, cotangents = total + values.mean(), cotangents.plus(part)
     value = total if np.iscomplexobj(total) else float(total)
-    return value, cotangents.scaled(1.0 / recording.n_samples)
+    return value, recording.own(cotangents).scaled(1.0 / recording.n_samples)

@@ -7,6 +7,7 @@ to every function that needs them.
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,7 +81,7 @@ class Connection:
     @property
     def n_synapses(self):
         """Number of synapses."""
-        return int(np.prod(self.weight_shape))
+        return math.prod(self.weight_shape)
 
 
 class Network:

@@ -17,6 +17,7 @@ from .errors import InvalidInput
 from .initializers import Normal, Uniform
 from .network import Network
 from .optimizers import SGD, Adam, ConstantRate, Cosine, EaseIn, Exponential, OneCycle
+from .sharding import N_SHARDS
 from .training import TrainingOptions
 
 DELAYS = ("learned", "fixed", "none")
@@ -140,6 +141,7 @@ class TrainingSettings:
     spike_only_above: bool = False
     silent_raise: float = 0.0
     max_spikes: int = 10_000_000
+    shards: int = N_SHARDS
 
 
 @dataclass(frozen=True)
@@ -368,7 +370,7 @@ def _checked(preset):
     for index, size in enumerate(preset.network.hidden):
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise InvalidInput("network.hidden", index, size, "numbers of neurons >= 1")
-    for name in ("epochs", "batch_size"):
+    for name in ("epochs", "batch_size", "shards"):
         if getattr(preset.training, name) < 1:
             raise InvalidInput(f"training.{name}", None, getattr(preset.training, name), "an int >= 1")
     return preset
@@ -544,7 +546,7 @@ def build_options(preset):
         raised = [*layers, "output"] if preset.network.output == "spikes" else layers
         raises = tuple(losses.SilentNeuronRaise(name, settings.silent_raise) for name in raised)
     augmentation = None if preset.augmentation == Augmentation() else preset.augmentation
-    same = ("batch_size", "seed", "patience", "monitor", "average", "max_spikes")
+    same = ("batch_size", "seed", "patience", "monitor", "average", "max_spikes", "shards")
     return TrainingOptions(
         duration=preset.data.duration,
         regularizers=homeostasis,

@@ -442,8 +442,9 @@ def _backward_sample(network, parameters, recording, numbered, cotangents, sums)
             neuron, recording.duration, 0.0 if pull is None else pull[sample, index], rate
         )
         if population in cotangents.maximum:
-            _, when, share = simulation.maximum[population, index]
-            pull = cotangents.maximum[population][sample, index]
+            highest, when, share = simulation.maximum[population, index]
+            # a maximum of 0 is the start, which nothing moves
+            pull = cotangents.maximum[population][sample, index] if _real(highest) > 0.0 else 0.0
             # what arrivals at that very instant feel comes before them in reverse, the rest after them
             maxima += [(when, 1, (population, index), share * pull), (when, 0, (population, index), (1 - share) * pull)]
     maxima.sort(key=lambda entry: entry[:2])

@@ -292,7 +292,7 @@ class Recording:
 
     def spike_indices(self, population, sample):
         """Return where in ``times`` the spikes of one population in one sample stand, in the order of ``spikes``."""
-        start, stop = self._slice(population)
+        start, stop = self.slice_of(population)
         if not -self.n_samples <= sample < self.n_samples:
             raise InvalidInput("sample", None, sample, f"a sample index below {self.n_samples}")
         sample %= self.n_samples
@@ -304,24 +304,33 @@ class Recording:
             self._order[key] = chosen[np.lexsort((self.neurons[chosen], np.real(self.times[chosen])))]
         return self._order[key]
 
-    def _slice(self, population):
-        """The range of a population in ``neurons``; raises InvalidInput for a name that is not there."""
+    def slice_of(self, population):
+        """Return the range of a population in ``neurons``; raises InvalidInput for a name that is not there."""
         if population not in self.slices:
             raise InvalidInput("population", None, population, f"one of {sorted(self.slices)}")
         return self.slices[population]
 
     def spike_counts(self, population):
         """Return the number of spikes of each neuron, int64 of shape (n_samples, n)."""
-        start, stop = self._slice(population)
+        start, stop = self.slice_of(population)
         counts = np.zeros((self.n_samples, stop - start), dtype=np.int64)
         sample = np.repeat(np.arange(self.n_samples), np.diff(self.offsets))
         chosen = (self.neurons >= start) & (self.neurons < stop)
         np.add.at(counts, (sample[chosen], self.neurons[chosen] - start), 1)
         return counts
 
+    def spike_totals(self):
+        """Return the number of spikes of each neuron in all samples, int64, in the order of ``slices``."""
+        n_neurons = max((stop for _, stop in self.slices.values()), default=0)
+        return np.bincount(self.neurons, minlength=n_neurons).astype(np.int64)
+
+    def own(self, cotangents):
+        """Return the part of a loss's cotangents that belongs to the samples simulated here: all of them."""
+        return cotangents
+
     def first_spikes(self, population):
         """Return the index into ``times`` of each neuron's first spike, int64 of shape (n_samples, n), -1 if silent."""
-        start, stop = self._slice(population)
+        start, stop = self.slice_of(population)
         first = np.full((self.n_samples, stop - start), -1, dtype=np.int64)
         for sample in range(self.n_samples):
             chosen = self.spike_indices(population, sample)[::-1]

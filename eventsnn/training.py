@@ -16,11 +16,14 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
-from . import checkpoints
+from . import checkpoints, communicator
 from .errors import CheckpointError, InvalidInput, NotFinite
 from .gradients import joint_probes, value_and_grad
+from .kernels.compile import CACHE_FOLDER
 from .network import Network
+from .sharding import N_SHARDS, Share
 from .simulation import check_duration, simulate
+from .warming import warmup
 
 FORMAT = 1
 KIND = "eventsnn training run"
@@ -40,7 +43,9 @@ class TrainingOptions:
     ``silent_raise``: losses.SilentNeuronRaise rules, applied after each epoch; ``patience``: stop after this many
     epochs without a better validation (None: never); ``monitor``: "accuracy" (ties: the smaller loss) or "loss" of the
     validation decides which epoch is best; ``average``: decay per step, in (0, 1), of an exponential moving average of
-    the parameters that is used in place of them in evaluation (None: off); ``max_spikes``: budget of one sample.
+    the parameters that is used in place of them in evaluation (None: off); ``max_spikes``: budget of one sample;
+    ``shards``: into how many parts a batch is cut for threads and ranks (at most so many ranks can share a run; the
+    last bits of gradients depend on it).
     """
 
     duration: float | None = None
@@ -53,6 +58,7 @@ class TrainingOptions:
     monitor: str = "accuracy"
     average: float | None = None
     max_spikes: int = 10_000_000
+    shards: int = N_SHARDS
 
     def __post_init__(self):
         if self.duration is not None:
@@ -60,6 +66,7 @@ class TrainingOptions:
         _check_whole("batch_size", self.batch_size, 1)
         _check_whole("seed", self.seed, 0)
         _check_whole("max_spikes", self.max_spikes, 1)
+        _check_whole("shards", self.shards, 1)
         if self.patience is not None:
             _check_whole("patience", self.patience, 1)
         if self.monitor not in MONITORS:
@@ -340,10 +347,9 @@ def _per_neuron(spikes, samples):
 
 def _spike_totals(network, recording):
     """Spikes of each neuron of each LIF population over all samples of a recording."""
-    n_neurons = max((stop for _, stop in recording.slices.values()), default=0)
-    totals = np.bincount(recording.neurons, minlength=n_neurons)
+    totals = recording.spike_totals()
     names = [p.name for p in network.populations.values() if p.kind == "lif"]
-    return {name: totals[slice(*recording.slices[name])].astype(np.int64) for name in names}
+    return {name: totals[slice(*recording.slices[name])] for name in names}
 
 
 def _added(first, second):
@@ -354,7 +360,12 @@ def _added(first, second):
 
 
 class Trainer:
-    """Trains a network on a Dataset; ``fit``, ``evaluate``, ``predict``, and ``parameters`` and ``history`` to read."""
+    """Trains a network on a Dataset; ``fit``, ``evaluate``, ``predict``, and ``parameters`` and ``history`` to read.
+
+    Under mpiexec the ranks share the samples of each batch, and every rank ends with the bytes of a run in one process:
+    each has to make the same calls, with the same arguments. Rank 0 alone reads and writes checkpoints and shows
+    progress; callbacks are called on every rank.
+    """
 
     def __init__(
         self, network, parameters, *, loss, optimizer, options=None, n_threads=None, checkpoint=None,
@@ -376,7 +387,10 @@ class Trainer:
             raise InvalidInput("settings", None, unknown[0], f"the fields of TrainingOptions: {', '.join(names)}")
         self.network, self.loss, self.optimizer = network, loss, optimizer
         self.options = replace(options, **settings)
-        self.n_threads, self.callbacks, self.progress, self.notes = n_threads, tuple(callbacks), progress, notes or {}
+        self.communicator = communicator.world()
+        self.n_threads = self.communicator.resolve_n_threads(n_threads)
+        self.callbacks, self.notes = tuple(callbacks), notes or {}
+        self.progress = progress and self.communicator.rank == 0
         self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
         if checkpoint_every is not None:
             _check_whole("checkpoint_every", checkpoint_every, 1)
@@ -436,7 +450,9 @@ class Trainer:
                     self._run_batches(train, n_batches, progress)
                     self._finish_epoch(validation, epochs, progress)
         except KeyboardInterrupt:
-            self._save()
+            if self.communicator.rank != 0:
+                raise
+            self._write()  # without the other ranks: they are interrupted too
             where = f"interrupted in epoch {self._state.epoch + 1} after step {self._state.step}"
             kept = "nothing is saved on disk; another fit of this Trainer continues"
             if self.checkpoint is not None:
@@ -449,6 +465,7 @@ class Trainer:
         """Check the data, describe the run, and load or begin its checkpoint."""
         if len(train) == 0:
             raise InvalidInput("train", None, 0, "at least one sample")
+        self._check_ranks()
         if validation is not None and self.options.duration is None and validation.duration != train.duration:
             allowed, remedy = f"{train.duration} ms as in train", "Load them with one duration, or pass duration=."
             raise InvalidInput("validation.duration", None, validation.duration, allowed, remedy)
@@ -461,17 +478,40 @@ class Trainer:
             "optimizer": self.optimizer.to_dict(),
             "options": describe(self.options),
         }
+        self._check_same("the run (network, data, loss, optimiser or options)", json.dumps(run).encode())
         if self._run is not None:
             _refuse_changes(self.checkpoint or "in memory", self._run, run)
         elif resume:
             self._resume(run)
-        elif self.checkpoint is not None and checkpoints.exists(self.checkpoint):
+        elif self.checkpoint is not None and self.communicator.on_first(lambda: checkpoints.exists(self.checkpoint)):
             raise CheckpointError(self.checkpoint, "file", "exists already: pass resume=True, or choose another path")
         first, self._run = self._run is None and not resume, json.loads(json.dumps(run))
+        self._check_same_parameters()
+        if self.communicator.size > 1 and CACHE_FOLDER is not None:
+            # the first rank compiles, the others find the kernels in the cache
+            self.communicator.in_turns(warmup)
         if first:
             # whatever is wrong with the network, the duration or the threads is said before anything is written
             self._run_nothing(train)
             self._save()
+
+    def _check_ranks(self):
+        """Refuse more ranks than can have work."""
+        size, options = self.communicator.size, self.options
+        if size > (most := min(options.shards, options.batch_size)):
+            allowed = f"at most {most}: the smaller of shards ({options.shards}) and batch_size ({options.batch_size})"
+            remedy = f"Start fewer ranks, or begin a run with shards and batch_size of {size} or more."
+            raise InvalidInput("the number of ranks", None, size, allowed, remedy)
+
+    def _check_same(self, what, *parts):
+        digest = hashlib.sha256()
+        for part in parts if self.communicator.size > 1 else ():
+            digest.update(part)
+        self.communicator.check_same(what, digest.digest())
+
+    def _check_same_parameters(self):
+        """Every rank computes the updates for itself: say so if they drift apart, before a result rests on it."""
+        self._check_same("the parameters", *map(np.ascontiguousarray, self._state.parameters.values()))
 
     def _run_nothing(self, train):
         nothing = train.spikes[np.zeros(0, int)]
@@ -481,16 +521,23 @@ class Trainer:
         if late > 0:
             share = f"{late} of {times.size} input spikes of train"
             text = f"{share} are at or after {self._duration:g} ms, the duration, and do not act. Are the times in ms?"
-            warnings.warn(text, stacklevel=4)
+            self._warn(text, 4)
+
+    def _warn(self, text, level):
+        if self.communicator.rank == 0:
+            warnings.warn(text, stacklevel=level + 1)
 
     def _resume(self, run):
         if self.checkpoint is None:
             raise InvalidInput("resume", None, True, "False without a checkpoint", "Pass checkpoint= to the Trainer.")
-        arrays, meta = _load_run(self.checkpoint)
+        arrays, meta = self.communicator.load_on_first(lambda: _load_run(self.checkpoint))
         _refuse_changes(self.checkpoint, meta.get("run"), run)
         self._state = _unpack_state(self.checkpoint, arrays, meta)
 
     def _save(self):
+        self.communicator.on_first(self._write)
+
+    def _write(self):
         if self.checkpoint is None:
             return
         arrays, state = _pack_state(self._state)
@@ -516,15 +563,16 @@ class Trainer:
     def _step(self, train, indices):
         """One update: everything is computed first, then the state is replaced in one assignment."""
         started, state, options = time.perf_counter(), self._state, self.options
+        share = Share(len(indices), self.communicator, options.shards)
         if options.augmentation is None:
-            batch = train.spikes[indices]
+            batch = train.spikes[indices[share.samples]]
         else:
-            batch = options.augmentation(train, indices, options.seed, state.epoch)
+            batch = options.augmentation(train, indices[share.samples], options.seed, state.epoch)
         labels = train.labels[indices]
         value, gradients, recording = value_and_grad(
             self.network, state.parameters, batch, labels, loss=self.loss, duration=self._duration,
             n_threads=self.n_threads, max_spikes=options.max_spikes, regularizers=options.regularizers,
-            return_recording=True,
+            return_recording=True, share=share,
         )  # fmt: skip
         if not np.isfinite(value):
             raise NotFinite(f"the loss ({value})", state.step)
@@ -565,7 +613,7 @@ class Trainer:
         parameters = state.parameters
         silent = state.running.spikes and not any(counts.any() for counts in state.running.spikes.values())
         if silent and not self.options.silent_raise:
-            warnings.warn("no LIF neuron has fired in this epoch: raise the weights, or use silent_raise", stacklevel=3)
+            self._warn("no LIF neuron has fired in this epoch: raise the weights, or use silent_raise", 3)
         for rule in self.options.silent_raise:
             parameters = rule(self.network, parameters, state.running.spikes[rule.population])
         state = replace(state, parameters=parameters)
@@ -586,6 +634,7 @@ class Trainer:
             stopped = patience is not None and state.epoch - state.best_epoch >= patience
             state = replace(state, stopped=stopped)
         self._state = state
+        self._check_same_parameters()
         self._save()
         progress.epoch(record, epochs, better)
         for callback in self.callbacks:
@@ -620,31 +669,26 @@ class Trainer:
         """Return the predicted labels (n,) int64 of a SpikeBatch; needs a duration, from options or a fit."""
         if self._duration is None:
             raise InvalidInput("duration", None, None, "a duration in ms", "Pass duration=, or fit first.")
-        parts = [
-            self.loss.predict(
-                simulate(
-                    self.network, self.parameters, spikes[first : first + EVALUATION_BATCH], duration=self._duration,
-                    n_threads=self.n_threads, max_spikes=self.options.max_spikes,
-                    probes=joint_probes((self.loss,), self.network, self._duration),
-                )
-            )
-            for first in range(0, len(spikes), EVALUATION_BATCH)
-        ]  # fmt: skip
-        return np.concatenate([np.zeros(0, np.int64), *parts])
+        recordings = _simulate_all(
+            self.network, self.parameters, spikes, self.loss, duration=self._duration, n_threads=self.n_threads,
+            max_spikes=self.options.max_spikes,
+        )  # fmt: skip
+        return np.concatenate([np.zeros(0, np.int64), *(self.loss.predict(recording) for _, recording in recordings)])
 
 
 def evaluate(network, parameters, dataset, *, loss, duration=None, n_threads=None, max_spikes=10_000_000):
-    """Return the Evaluation of a network on a Dataset; ``duration`` in ms (None: the data set's)."""
+    """Return the Evaluation of a network on a Dataset; ``duration`` in ms (None: the data set's).
+
+    Under mpiexec the ranks share the samples, as in training.
+    """
     if len(dataset) == 0:
         raise InvalidInput("dataset", None, 0, "at least one sample")
     duration = dataset.duration if duration is None else duration
     values, predictions, spikes = [], [], {}
-    for first in range(0, len(dataset), EVALUATION_BATCH):
-        chosen = slice(first, first + EVALUATION_BATCH)
-        recording = simulate(
-            network, parameters, dataset.spikes[chosen], duration=duration, n_threads=n_threads,
-            max_spikes=max_spikes, probes=joint_probes((loss,), network, duration),
-        )  # fmt: skip
+    recordings = _simulate_all(
+        network, parameters, dataset.spikes, loss, duration=duration, n_threads=n_threads, max_spikes=max_spikes
+    )
+    for chosen, recording in recordings:
         values.append(loss(recording, dataset.labels[chosen])[0])
         predictions.append(loss.predict(recording))
         spikes = _added(spikes, _spike_totals(network, recording))
@@ -652,6 +696,20 @@ def evaluate(network, parameters, dataset, *, loss, duration=None, n_threads=Non
     n, correct = len(dataset), int(np.sum(predictions == dataset.labels))
     mean = float(np.concatenate(values).mean())
     return Evaluation(mean, correct / n, n, wilson_interval(correct, n), _per_neuron(spikes, n), predictions)
+
+
+def _simulate_all(network, parameters, spikes, loss, *, n_threads, **settings):
+    """Yield (slice of samples, their Recording as the loss wants it), EVALUATION_BATCH samples at a time."""
+    team = communicator.world()
+    settings |= {
+        "n_threads": team.resolve_n_threads(n_threads),
+        "probes": joint_probes((loss,), network, settings["duration"]),
+    }
+    for first in range(0, len(spikes), EVALUATION_BATCH):
+        batch = spikes[first : first + EVALUATION_BATCH]
+        share = Share(len(batch), team, len(batch))
+        own = share.together(lambda part=batch[share.samples]: simulate(network, parameters, part, **settings))
+        yield slice(first, first + len(batch)), share.whole(own)
 
 
 def _joint_bounds(first, second):

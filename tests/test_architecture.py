@@ -12,9 +12,9 @@ import eventsnn
 PACKAGE = pathlib.Path(eventsnn.__file__).parent
 FLOORS = {
     "errors": -1, "random": 0, "spikes": 0, "threads": 0, "buffers": 0,
-    "kernels": 1, "reference": 1, "initializers": 1,
-    "network": 2, "losses": 2, "optimizers": 2, "checkpoints": 2, "data": 2,
-    "layout": 3, "compiled": 4, "simulation": 5, "gradients": 6, "testing": 7, "training": 8,
+    "kernels": 1, "reference": 1, "initializers": 1, "communicator": 1,
+    "sharding": 2, "network": 2, "losses": 2, "optimizers": 2, "checkpoints": 2, "data": 2,
+    "layout": 3, "compiled": 4, "simulation": 5, "gradients": 6, "testing": 7, "warming": 7, "training": 8,
     "presets": 9, "plotting": 9, "cli": 10, "__main__": 11, "__init__": 11,
 }  # fmt: skip
 # (importer, imported): pairs that must never meet, whatever their floors.
@@ -120,6 +120,8 @@ def test_heavy_and_dangerous_modules_stay_in_their_places(path):
             assert not at_import, f"{name} imports {top} at the top: import it where it is used"
         if top == "h5py":
             assert name == "data/hdf5"
+        if top == "mpi4py":
+            assert name == "communicator"
         if module.startswith(("/threading", "/concurrent", "/multiprocessing")):
             assert name == "threads"
 
@@ -189,7 +191,8 @@ import numpy
 start = time.perf_counter()
 import eventsnn
 print(time.perf_counter() - start)
-print(sorted({name.split(".")[0] for name in sys.modules} & {"matplotlib", "h5py", "scipy", "hypothesis", "tqdm"}))
+heavy = {"matplotlib", "h5py", "scipy", "hypothesis", "tqdm", "mpi4py"}
+print(sorted({name.split(".")[0] for name in sys.modules} & heavy))
 """
 
 
@@ -207,7 +210,7 @@ def test_importing_is_quick_and_light():
 USE = """
 import sys
 from eventsnn import Network, SpikeBatch, simulate, value_and_grad, losses, testing
-print(sorted({name.split(".")[0] for name in sys.modules} & {"matplotlib", "h5py", "hypothesis", "mpmath"}))
+print(sorted({name.split(".")[0] for name in sys.modules} & {"matplotlib", "h5py", "hypothesis", "mpmath", "mpi4py"}))
 """
 
 

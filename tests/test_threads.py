@@ -9,16 +9,7 @@ import pytest
 from eventsnn import simulate, value_and_grad
 from eventsnn.errors import EventStorm
 from eventsnn.testing import random_case
-from eventsnn.threads import N_SHARDS, map_in_order, resolve_n_threads, shards
-
-
-@pytest.mark.parametrize("n_samples", [0, 1, 2, 15, 16, 17, 100, 1001])
-def test_shards_cover_every_sample_once_in_order(n_samples):
-    ranges = shards(n_samples)
-    assert [k for first, last in ranges for k in range(first, last)] == list(range(n_samples))
-    assert len(ranges) == min(N_SHARDS, n_samples) and all(first < last for first, last in ranges)
-    sizes = [last - first for first, last in ranges]
-    assert not sizes or max(sizes) - min(sizes) <= 1
+from eventsnn.threads import available_cores, map_in_order, resolve_n_threads
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
@@ -109,8 +100,8 @@ def test_users_may_simulate_from_threads_of_their_own():
 
 def test_number_of_threads(monkeypatch):
     monkeypatch.setenv("EVENTSNN_NUM_THREADS", "3")
-    assert resolve_n_threads() == 3 and resolve_n_threads(2) == 2
+    assert resolve_n_threads() == 3 and resolve_n_threads(2) == 2 and resolve_n_threads(None, 5) == 3
     monkeypatch.setenv("EVENTSNN_NUM_THREADS", "")
     assert resolve_n_threads() >= 1
     monkeypatch.delenv("EVENTSNN_NUM_THREADS")
-    assert resolve_n_threads() >= 1
+    assert resolve_n_threads() == len(available_cores()) >= 1 and resolve_n_threads(None, 5) == 5

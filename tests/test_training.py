@@ -409,6 +409,7 @@ CHANGES = {
     "options.seed": lambda: make_trainer(replace(OPTIONS, seed=4)),
     "options.augmentation.blend": lambda: make_trainer(replace(OPTIONS, augmentation=Augmentation(blend=0.2))),
     "options.average": lambda: make_trainer(replace(OPTIONS, average=0.8)),
+    "options.shards": lambda: make_trainer(replace(OPTIONS, shards=8)),
     "options.regularizers": lambda: make_trainer(replace(OPTIONS, regularizers=())),
     "optimizer.learning_rate": lambda: make_trainer(optimizer=Adam(0.03)),
     "loss.kind": lambda: make_trainer(loss=MaxVoltage()),
@@ -471,7 +472,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     ("name", "value"),
     [
         ("duration", -1.0), ("batch_size", 0), ("batch_size", 2.5), ("seed", -1), ("patience", 0), ("average", 1.0),
-        ("monitor", "luck"), ("regularizers", MeanVoltage()), ("max_spikes", 0), ("batchsize", 3),
+        ("monitor", "luck"), ("regularizers", MeanVoltage()), ("max_spikes", 0), ("batchsize", 3), ("shards", 0),
         ("silent_raise", (SilentNeuronRaise("output"),)),
     ],
 )  # fmt: skip

@@ -13,25 +13,43 @@ from typing import NamedTuple
 import numpy as np
 
 from .compile import entry, inlined, kernel
-from .membrane import clean, coefficients, double_psp, estrin, flow, polynomial, psp, responses
-from .queue import LIVE, NOTHING, Queue, clear, is_empty, make_queue, new_event, put, release, take_all
-from .simd import BLOCK, accumulate, copy_due_back, prefetch
-from .state import LEAST_LEAP, LIF, TAU_MEM, TAU_SYN, THRESHOLD
+from .membrane import clean, double_psp, flow, mode_growth, polynomial, psp, responses
+from .queue import (
+    LIVE,
+    NOTHING,
+    Queue,
+    bucket_of,
+    clear,
+    is_empty,
+    make_queue,
+    move_modes,
+    new_event,
+    put,
+    release,
+    set_modes,
+    stretch_of,
+    stretch_of_arrival,
+    take_all,
+    ticks_since,
+)  # fmt: skip
+from .simd import BLOCK, collect, collect_and_sum, collect_row, collect_row_and_sum, places_back, prefetch
+from .state import LEAST_LEAP, LIF, TARGET, TAU_MEM, TAU_SYN, THRESHOLD
 
 NO_SPIKE = -1
-# Arrivals whose polynomials are evaluated together.
-CHUNK = 256
-# Rows of Adjoint.states: lambda_V and lambda_I at the end of the window.
+# Rows of Adjoint.states: lambda_V and lambda_I at the end of the window, and zero once a jump is found inside it.
 LAMBDA_V, LAMBDA_I = range(2)
 # Rows of the tails: running integrals against e^{-x/tau_mem}, psp and e^{-x/tau_syn} (docs/mathematics.md, section 5).
 RESET_TAIL, PSP_TAIL, CURRENT_TAIL = range(3)
 # Rows of Adjoint.steps: the backward flow over one whole window, and the loss's pull on each readout.
 DECAY_V, DECAY_I, V_TO_I, DRIVE = range(4)
-# Rows of Adjoint.chunk, the arrivals at hand: their times, the backward flow from the window's end to them, and what
-# they collect from their targets, lambda_V - lambda_I and tau_syn lambda_I.
-ARRIVAL, TO_V, TO_I, CROSS, DIFFERENCE, CURRENT = range(6)
-# Rows of Adjoint.runs, the consecutive synapses of one event in the chunk: the event, its first synapse, their number.
-OF_EVENT, SYNAPSE, LENGTH = range(3)
+
+
+# A synapse whose target jumps in the window in which a spike arrives there; as in queue.EVENT.
+LATE = np.dtype(
+    [(name, np.float64) for name in ("time", "by_mem", "by_syn")] + [(name, np.int64) for name in ("synapse", "spike")]
+)
+# How many are put off before they are collected: enough for their lines to come.
+MOST_LATE = 256
 
 
 class Adjoint(NamedTuple):
@@ -40,42 +58,46 @@ class Adjoint(NamedTuple):
     ``tails`` and ``jump_tails`` have no columns unless time constants are trained.
     """
 
-    states: np.ndarray  # (2, stretch * n_state) one window of the stretch after the other
+    states: np.ndarray  # (2, stretch * n_state and a block to spare) one window of the stretch after the other
+    modes: np.ndarray  # (stretch * n_state * 2,) the states as modes, or not a number where the neuron jumps
     first: np.ndarray  # (stretch * n_state,) the earliest jump inside the window so far, or NO_SPIKE
     tails: np.ndarray  # (3, stretch * n_state)
-    entries: (
-        np.ndarray
-    )  # (2, stretch * n_pops) the first jump of each window and population, and the one after the last
+    entries: np.ndarray  # (2, stretch * n_pops) the first jump of each window and population; the one after the last
     steps: np.ndarray  # (4, n_state)
     jump_states: np.ndarray  # (2, n_jumps) just before each jump of the sample
+    jump_ends: np.ndarray  # (2, n_jumps) for the last jump of a neuron in a window: at the window's end
+    jump_modes: np.ndarray  # (2, n_jumps) those of modal populations as modes, at the end of the stretch
     jump_tails: np.ndarray  # (3, n_jumps)
     home: np.ndarray  # (n_jumps,) the first event of each jump that has come to the stretch of its own spike
     pulls: np.ndarray  # sums of w (lambda_V - lambda_I) over the arrivals of each spike: jumps, then input spikes
-    chunk: np.ndarray  # (6, CHUNK and a block to spare, or n_state)
-    target: np.ndarray  # (CHUNK,) of each arrival of the chunk
-    place: np.ndarray  # (CHUNK,) where in ``states`` the window of each arrival begins
-    jumped: np.ndarray  # (CHUNK,) arrivals of the chunk that must be read exactly
-    runs: np.ndarray  # (3, CHUNK)
+    total: np.ndarray  # (2,) sum of charges times modes over the synapses of one visit
+    place: np.ndarray  # (BLOCK,) of the arrivals at hand, as in the forward pass
+    missed: np.ndarray  # (BLOCK,) those of them whose targets jump in the same window
+    late: np.ndarray  # LATE
+    n_late: np.ndarray  # (1,) of them
     queue: Queue
 
 
 def make_adjoint(n_state, n_pops, stretch, n_buckets, n_jumps, n_spikes, n_events, with_tails):
     """Buffers for samples of ``n_jumps`` jumps, ``n_spikes`` jumps and input spikes, ``n_events`` events at once."""
     return Adjoint(
-        states=np.zeros((2, stretch * n_state)),
+        states=np.zeros((2, stretch * n_state + BLOCK)),
+        modes=np.zeros(stretch * n_state * 2),
         first=np.zeros(stretch * n_state, np.int64),
         tails=np.zeros((3, stretch * n_state if with_tails else 0)),
         entries=np.zeros((2, stretch * n_pops), np.int64),
         steps=np.zeros((4, n_state)),
         jump_states=np.zeros((2, n_jumps)),
+        jump_ends=np.zeros((2, n_jumps)),
+        jump_modes=np.zeros((2, n_jumps)),
         jump_tails=np.zeros((3, n_jumps if with_tails else 0)),
         home=np.zeros(n_jumps, np.int32),
         pulls=np.zeros(n_spikes),
-        chunk=np.zeros((6, max(CHUNK + BLOCK, n_state))),
-        target=np.zeros(CHUNK, np.uint32),
-        place=np.zeros(CHUNK, np.uint32),
-        jumped=np.zeros(CHUNK, np.int64),
-        runs=np.zeros((3, CHUNK), np.int64),
+        total=np.zeros(2),
+        place=np.zeros(BLOCK, np.uint32),
+        missed=np.zeros(BLOCK, np.int64),
+        late=np.zeros(MOST_LATE, LATE),
+        n_late=np.zeros(1, np.int64),
         queue=make_queue(n_buckets, n_events),
     )
 
@@ -124,46 +146,53 @@ def _place_of(net, window):
 
 @inlined
 def _jump_after(net, adjoint, jumps, j, time, window):
-    """The first jump of neuron j at or after ``time`` in ``window``, or NO_SPIKE.
+    """The first jump of neuron j at or after ``time`` in ``window``, or NO_SPIKE; and its last jump before, likewise.
 
     An arrival at the instant of a spike acted before the spike, so it belongs to the state before the jump.
     """
-    e = adjoint.first[_place_of(net, window) + j]
+    e, before = adjoint.first[_place_of(net, window) + j], NO_SPIKE
     if e == NO_SPIKE:
-        return NO_SPIKE
+        return NO_SPIKE, NO_SPIKE
     end = window_end(net, window)
     while e < jumps.size and jumps[e].neuron == j and jumps[e].time < end:
         if jumps[e].time >= time:
-            return e
+            return e, before
+        before = e
         e += 1
-    return NO_SPIKE
+    return NO_SPIKE, before
+
+
+@inlined
+def _state_at_end(net, adjoint, j, window, last):
+    """(lambda_V, lambda_I) of neuron j at the end of a window; ``last``: its last jump inside, or NO_SPIKE."""
+    if last != NO_SPIKE:
+        return adjoint.jump_ends[LAMBDA_V, last], adjoint.jump_ends[LAMBDA_I, last]
+    at = _place_of(net, window) + j
+    return adjoint.states[LAMBDA_V, at], adjoint.states[LAMBDA_I, at]
 
 
 @kernel
 def _adjoint_at(net, adjoint, jumps, j, time):
     """(lambda_V, lambda_I) of neuron j as an arrival at ``time`` sees it, without the loss's direct pull."""
     window = np.int64(time * net.per_ms)
-    e = _jump_after(net, adjoint, jumps, j, time, window)
+    e, before = _jump_after(net, adjoint, jumps, j, time, window)
     if e != NO_SPIKE:
         state = (adjoint.jump_states[LAMBDA_V, e], adjoint.jump_states[LAMBDA_I, e])
         return _flow_back(net, j, state[0], state[1], jumps[e].time - time)
-    at = _place_of(net, window) + j
-    return _flow_back(
-        net, j, adjoint.states[LAMBDA_V, at], adjoint.states[LAMBDA_I, at], window_end(net, window) - time
-    )
+    state = _state_at_end(net, adjoint, j, window, before)
+    return _flow_back(net, j, state[0], state[1], window_end(net, window) - time)
 
 
 @kernel
 def _tails_at(net, adjoint, jumps, j, time):
     """The tails of neuron j at ``time``."""
     window = np.int64(time * net.per_ms)
-    e = _jump_after(net, adjoint, jumps, j, time, window)
+    e, before = _jump_after(net, adjoint, jumps, j, time, window)
     if e != NO_SPIKE:
         state = (adjoint.jump_states[LAMBDA_V, e], adjoint.jump_states[LAMBDA_I, e])
         return _tails_back(net, j, state, adjoint.jump_tails[:, e], jumps[e].time - time)
-    at = _place_of(net, window) + j
-    state = (adjoint.states[LAMBDA_V, at], adjoint.states[LAMBDA_I, at])
-    return _tails_back(net, j, state, adjoint.tails[:, at], window_end(net, window) - time)
+    state, tails = _state_at_end(net, adjoint, j, window, before), adjoint.tails[:, _place_of(net, window) + j]
+    return _tails_back(net, j, state, tails, window_end(net, window) - time)
 
 
 @kernel
@@ -182,227 +211,266 @@ def _add_tau(net, adjoint, jumps, j, arrival, charge, lambda_i, gradients):
 
 
 @inlined
-def _set_arrival(net, adjoint, jumps, k, j):
-    """What arrival k of the chunk, at neuron j, collects: read exactly, whether j jumps in this window or not."""
-    v, i = _adjoint_at(net, adjoint, jumps, j, adjoint.chunk[ARRIVAL, k])
-    adjoint.chunk[DIFFERENCE, k], adjoint.chunk[CURRENT, k] = v - i, net.neurons[j].tau_syn * i
+def _share(net, pop):
+    """How much of lambda_V's mode there is in lambda_I; the rest of lambda_I decays with tau_syn."""
+    neuron = net.neurons[net.pops[pop].start]
+    return net.pops[pop].psp_scale * neuron.tau_mem / neuron.tau_syn
 
 
 @kernel
-def _read_uniform(net, adjoint, pop, first):
-    """Read the adjoint at the arrivals of the chunk, from ``first`` on, as if no target jumped in their windows.
+def _write_modes(net, adjoint, window):
+    """Write the states at the end of a window as modes, carried on to the end of the stretch as if undisturbed."""
+    place = _place_of(net, window)
+    for pop in range(net.n_pops):
+        if net.pops[pop].modal:
+            first, last = place + net.pops[pop].start, place + net.pops[pop].stop
+            (by_mem, by_syn), share = mode_growth(net, pop, window), _share(net, pop)
+            lambda_v, lambda_i = adjoint.states[LAMBDA_V, first:last], adjoint.states[LAMBDA_I, first:last]
+            modes = adjoint.modes[2 * first : 2 * last]
+            for j in range(last - first):
+                modes[2 * j], modes[2 * j + 1] = lambda_v[j] * by_mem, (lambda_i[j] - share * lambda_v[j]) * by_syn
 
-    All neurons of the population share their time constants. Returns how many arrivals ``jumped`` lists that must be
-    read again.
+
+@inlined
+def _seen(net, adjoint, jumps, j, time):
+    """(lambda_V, lambda_I) of neuron j as an arrival at ``time`` sees it, with the loss's direct pull."""
+    v, i = _adjoint_at(net, adjoint, jumps, j, time)
+    drive = adjoint.steps[DRIVE, j]
+    if drive != 0.0:
+        # the particular solution C e^{-rate t} of lambda_V, and that of lambda_I
+        rate = net.pops[net.neurons[j].pop].decay_rate
+        drive *= math.exp(-rate * time)
+        v, i = v + drive, i + drive / (1.0 + rate * net.neurons[j].tau_syn)
+    return v, i
+
+
+@inlined
+def _collect_exactly(net, adjoint, jumps, event, s, gradients):
+    """Add the gradients of one synapse onto a population that is not modal; returns its pull."""
+    j, arrival, count = np.int64(net.slot[s] >> TARGET), event.time + net.delay[s], event.count
+    charge = count * net.weight[s]
+    v, i = _seen(net, adjoint, jumps, j, arrival)
+    gradients.per_synapse[2 * s] -= count * net.neurons[j].tau_syn * i
+    gradients.per_synapse[2 * s + 1] += charge * (v - i)
+    if adjoint.tails.shape[1] > 0:
+        _add_tau(net, adjoint, jumps, j, arrival, charge, i, gradients)
+    return charge * (v - i)
+
+
+@inlined
+def _needs_pull(net, jumps, event, gradients):
+    """Whether anyone asks for the sum over an event's targets: its neuron's jump, dL/dt or a shared delay."""
+    return event.spike < jumps.size or gradients.input_times.size > 0 or net.conns[event.conn].trained_delay
+
+
+@inlined
+def _put_off(net, adjoint, event, s):
+    """Leave a synapse whose target jumps in the window of its arrival for `_collect_late`, and ask for its delay."""
+    slot = adjoint.late[adjoint.n_late[0]]
+    slot.time, slot.by_mem, slot.by_syn = event.time, event.by_mem, event.by_syn
+    slot.synapse, slot.spike = s, event.spike
+    prefetch(net.delay, s)
+    prefetch(net.charge, 2 * s)
+    adjoint.n_late[0] += 1
+
+
+@kernel
+def _collect_late(net, adjoint, jumps, gradients):
+    """Add the gradients of the synapses put off: each sees the adjoint before the first jump after its arrival."""
+    for number in range(adjoint.n_late[0]):
+        late = adjoint.late[number]
+        s, j = late.synapse, np.int64(net.slot[late.synapse] >> TARGET)
+        arrival, pop = late.time + net.delay[s], net.neurons[j].pop
+        window = np.int64(arrival * net.per_ms)
+        e, before = _jump_after(net, adjoint, jumps, j, arrival, window)
+        if e != NO_SPIKE:
+            mem, syn = adjoint.jump_modes[0, e], adjoint.jump_modes[1, e]
+        else:
+            lambda_v, lambda_i = _state_at_end(net, adjoint, j, window, before)
+            by_mem, by_syn = mode_growth(net, pop, window)
+            mem, syn = lambda_v * by_mem, (lambda_i - _share(net, pop) * lambda_v) * by_syn
+        mem, syn, share = late.by_mem * mem, late.by_syn * syn, _share(net, pop)
+        gradients.per_synapse[2 * s] += mem
+        gradients.per_synapse[2 * s + 1] += syn
+        adjoint.pulls[late.spike] += (1.0 - share) * mem * net.charge[2 * s] - syn * net.charge[2 * s + 1]
+    adjoint.n_late[0] = 0
+
+
+@inlined
+def _places_back_exactly(net, place, last, time, begin, most):
+    """`simd.places_back` in full precision; returns the number of arrivals not before ``begin``."""
+    for k in range(min(BLOCK, most)):
+        s = last - 1 - k
+        arrival = time + net.delay[s]
+        if arrival < begin:
+            return k
+        place[BLOCK - 1 - k] = net.slot[s] + np.uint32((arrival - begin) * net.per_ms) * np.uint32(4 * net.neurons.size)
+    return min(BLOCK, most)
+
+
+@inlined
+def _collect_synapses(net, adjoint, jumps, event, stretch, since, gradients):
+    """Let an event collect the adjoint at its arrivals in a stretch, from the last one on.
+
+    ``since``: when the spike was fired, in ticks from the start of the stretch.
     """
-    j0 = net.pops[pop].start
-    tau_syn, ratio = net.neurons[j0].tau_syn, net.neurons[j0].tau_mem / net.neurons[j0].tau_syn
-    to_i = coefficients(net.series, net.neurons[j0].series, 0)
-    to_v = coefficients(net.series, net.neurons[j0].series, 1)
-    # views: an index that counts from 0 needs no check for being negative
-    chunk, n, target, place = adjoint.chunk, CHUNK - first, adjoint.target[first:CHUNK], adjoint.place[first:CHUNK]
-    h, per_ms, duration, mask, n_state = net.h, net.per_ms, net.duration, net.stretch - 1, net.neurons.size
-    arrival, by_v, by_i, cross = (
-        chunk[ARRIVAL, first:CHUNK], chunk[TO_V, first:CHUNK], chunk[TO_I, first:CHUNK], chunk[CROSS, first:CHUNK]
-    )  # fmt: skip
-    # this loop runs on vectors: keep look-ups out of it
-    for k in range(n):
-        window = np.int64(arrival[k] * per_ms)
-        place[k] = (window & mask) * n_state
-        x = min((window + 1) * h, duration) - arrival[k]
-        decay_i, response = estrin(to_i, x), estrin(to_v, x)
-        by_i[k], by_v[k], cross[k] = decay_i, decay_i + (ratio - 1.0) * response, response * ratio
-    lambda_v, lambda_i, jump = adjoint.states[LAMBDA_V], adjoint.states[LAMBDA_I], adjoint.first
-    difference, current = chunk[DIFFERENCE, first:CHUNK], chunk[CURRENT, first:CHUNK]
-    jumped, n_jumped = adjoint.jumped, np.uint32(0)
-    for k in range(n):
-        j = target[k] + place[k]
-        v, i = lambda_v[j] * by_v[k], lambda_i[j] * by_i[k] + lambda_v[j] * cross[k]
-        difference[k], current[k] = v - i, tau_syn * i
-        jumped[n_jumped] = first + k
-        n_jumped += np.uint32(jump[j] != NO_SPIKE)
-    return n_jumped
-
-
-@kernel
-def _add_drive(net, adjoint, pop, first):
-    """Add the particular solution C e^{-rate t} of lambda_V (and that of lambda_I) on a readout with a voltage loss."""
-    rate = net.pops[pop].decay_rate
-    for k in range(first, CHUNK):
-        j = adjoint.target[k]
-        if adjoint.steps[DRIVE, j] == 0.0:
-            continue
-        size = math.exp(-rate * adjoint.chunk[ARRIVAL, k]) if rate != 0.0 else 1.0
-        drive, tau_syn = adjoint.steps[DRIVE, j] * size, net.neurons[j].tau_syn
-        drive_i = drive / (1.0 + rate * tau_syn)
-        adjoint.chunk[DIFFERENCE, k] += drive - drive_i
-        adjoint.chunk[CURRENT, k] += tau_syn * drive_i
-
-
-@kernel
-def _collect_chunk(net, adjoint, jumps, pop, first, n_runs, gradients):
-    """Add the gradients of the arrivals in the chunk, from ``first`` on, all in one stretch and one population."""
-    chunk, runs = adjoint.chunk, adjoint.runs
-    if net.pops[pop].uniform:
-        n_exact = _read_uniform(net, adjoint, pop, first)
-    else:
-        n_exact = np.uint32(CHUNK - first)
-        for k in range(n_exact):
-            adjoint.jumped[k] = first + k
-    for k in range(n_exact):
-        exact = adjoint.jumped[k]
-        _set_arrival(net, adjoint, jumps, exact, adjoint.target[exact])
-    if net.pops[pop].kind != LIF:
-        _add_drive(net, adjoint, pop, first)
-    with_tails, k = adjoint.tails.shape[1] > 0, CHUNK
-    for run in range(n_runs):
-        event, s, length = adjoint.queue.events[runs[OF_EVENT, run]], runs[SYNAPSE, run], runs[LENGTH, run]
-        k -= length
-        if net.conns[event.conn].per_synapse:
-            adjoint.pulls[event.spike] += accumulate(
-                net.weight, gradients.weight, gradients.delay, s, chunk[CURRENT], chunk[DIFFERENCE], k, event.count,
-                length,
+    pop, begin, stride = net.conns[event.conn].target, stretch * net.stretch * net.h, 4 * net.neurons.size
+    modal, place, missed = net.pops[pop].modal, adjoint.place, adjoint.missed
+    with_pull = _needs_pull(net, jumps, event, gradients)
+    by_mem, by_syn, pull, length = event.by_mem, event.by_syn, 0.0, BLOCK
+    adjoint.total[0] = adjoint.total[1] = 0.0
+    while length == BLOCK and event.at > event.stop:
+        most = event.at - event.stop
+        length = places_back(net.tick, net.slot, event.at, place, since, stride, net.bits, most)
+        if length < 0:
+            length = _places_back_exactly(net, place, event.at, event.time, begin, most)
+        s, skip, n_missed = event.at - length, BLOCK - length, 0
+        if not modal:
+            for k in range(s, event.at):
+                pull += _collect_exactly(net, adjoint, jumps, event, k, gradients)
+        elif with_pull:
+            n_missed = collect_and_sum(
+                place, skip, adjoint.modes, gradients.per_synapse, s, by_mem, by_syn, length, missed, net.charge,
+                adjoint.total,
             )  # fmt: skip
         else:
-            total = 0.0
-            for m in range(length):
-                gradients.weight[s + m] -= event.count * chunk[CURRENT, k + m]
-                total += event.count * net.weight[s + m] * chunk[DIFFERENCE, k + m]
-            adjoint.pulls[event.spike] += total
-            gradients.row_delay[event.row] += total
-        for m in range(length if with_tails else 0):
-            j = adjoint.target[k + m]
-            lambda_i, charge = chunk[CURRENT, k + m] / net.neurons[j].tau_syn, event.count * net.weight[s + m]
-            _add_tau(net, adjoint, jumps, j, chunk[ARRIVAL, k + m], charge, lambda_i, gradients)
+            n_missed = collect(place, skip, adjoint.modes, gradients.per_synapse, s, by_mem, by_syn, length, missed)
+        event.at = s
+        if n_missed > 0:
+            if adjoint.n_late[0] + n_missed > adjoint.late.size:
+                _collect_late(net, adjoint, jumps, gradients)
+            for m in range(n_missed):
+                _put_off(net, adjoint, event, s + missed[m] - skip)
+    if modal:
+        pull = (1.0 - _share(net, pop)) * by_mem * adjoint.total[0] - by_syn * adjoint.total[1]
+    adjoint.pulls[event.spike] += pull
+
+
+@kernel
+def _collect_dense_row(net, adjoint, jumps, event, gradients):
+    """`_collect_row` for all the LIF neurons of a population that share their time constants."""
+    pop, window, time, first = net.conns[event.conn].target, np.int64(event.time * net.per_ms), event.time, event.stop
+    start, n, at = net.pops[pop].start, event.at - first, _place_of(net, window)
+    decay_v, decay_i, response = responses(net, start, window_end(net, window) - time)
+    tau_syn, at_gradient = net.neurons[start].tau_syn, first - net.first_shared
+    cross, scale = response * (net.neurons[start].tau_mem / tau_syn), -event.count * tau_syn
+    lambda_v, lambda_i, total = adjoint.states[LAMBDA_V], adjoint.states[LAMBDA_I], 0.0
+    with_pull = _needs_pull(net, jumps, event, gradients)
+    if with_pull:
+        collect_row_and_sum(
+            gradients.weight, at_gradient, lambda_v, lambda_i, at + start, scale * cross, scale * decay_i, n,
+            net.weight, first, adjoint.total,
+        )  # fmt: skip
+        total = (decay_v - cross) * adjoint.total[0] - decay_i * adjoint.total[1]
+    else:
+        collect_row(gradients.weight, at_gradient, lambda_v, lambda_i, at + start, scale * cross, scale * decay_i, n)
+    cell = (window & (net.stretch - 1)) * net.n_pops + pop
+    for e in range(adjoint.entries[0, cell], adjoint.entries[1, cell]):
+        j = jumps[e].neuron
+        if adjoint.first[at + j] == e:
+            v, i = _adjoint_at(net, adjoint, jumps, j, time)
+            gradients.weight[at_gradient + j - start] += scale * i
+            if with_pull:
+                total += net.weight[first + j - start] * (v - i)
+    _add_pull(adjoint, event, event.count * total, gradients)
+
+
+@inlined
+def _add_pull(adjoint, event, pull, gradients):
+    """Add what a row that shares one delay collected to the pull on its spike and to the gradient of the delay."""
+    adjoint.pulls[event.spike] += pull
+    gradients.row_delay[event.row] += pull
 
 
 @kernel
 def _collect_row(net, adjoint, jumps, event, gradients):
-    """Add the gradients of a dense row that arrived as a whole."""
-    pop, window = net.conns[event.conn].target, np.int64(event.time * net.per_ms)
-    cell, end = (window & (net.stretch - 1)) * net.n_pops + pop, window_end(net, window)
-    start, n, time, count = net.pops[pop].start, event.at - event.stop, event.time, event.count
-    difference, current = adjoint.chunk[DIFFERENCE, :n], adjoint.chunk[CURRENT, :n]
-    at = _place_of(net, window) + start
-    lambda_v, lambda_i = adjoint.states[LAMBDA_V, at : at + n], adjoint.states[LAMBDA_I, at : at + n]
-    if net.pops[pop].uniform:
-        decay_v, decay_i, response = responses(net, start, end - time)
-        tau_syn = net.neurons[start].tau_syn
-        cross = response * (net.neurons[start].tau_mem / tau_syn)
-        for j in range(n):
-            i = lambda_i[j] * decay_i + lambda_v[j] * cross
-            difference[j], current[j] = lambda_v[j] * decay_v - i, tau_syn * i
-    else:
-        for j in range(n):
-            v, i = _flow_back(net, start + j, lambda_v[j], lambda_i[j], end - time)
-            difference[j], current[j] = v - i, net.neurons[start + j].tau_syn * i
-    for e in range(adjoint.entries[0, cell], adjoint.entries[1, cell]):
-        j = jumps[e].neuron
-        if adjoint.first[at - start + j] == e:
+    """Add the gradients of a row that arrived as a whole."""
+    time, count, total, with_tails = event.time, event.count, 0.0, adjoint.tails.shape[1] > 0
+    for s in range(event.stop, event.at):
+        j = np.int64(net.slot[s] >> TARGET)
+        v, i = _seen(net, adjoint, jumps, j, time)
+        gradients.weight[s - net.first_shared] -= count * net.neurons[j].tau_syn * i
+        total += net.weight[s] * (v - i)
+        if with_tails:
+            _add_tau(net, adjoint, jumps, j, time, count * net.weight[s], i, gradients)
+    _add_pull(adjoint, event, count * total, gradients)
+
+
+@kernel
+def _collect_similar_row(net, adjoint, jumps, event, gradients):
+    """`_collect_row` for LIF neurons that share their time constants."""
+    pop, window, time = net.conns[event.conn].target, np.int64(event.time * net.per_ms), event.time
+    at, start, total = _place_of(net, window), net.pops[pop].start, 0.0
+    decay_v, decay_i, response = responses(net, start, window_end(net, window) - time)
+    cross, scale = response * (net.neurons[start].tau_mem / net.neurons[start].tau_syn), net.neurons[start].tau_syn
+    for s in range(event.stop, event.at):
+        j = np.int64(net.slot[s] >> TARGET)
+        v, i = adjoint.states[LAMBDA_V, at + j], adjoint.states[LAMBDA_I, at + j]
+        v, i = v * decay_v, i * decay_i + v * cross
+        if adjoint.first[at + j] != NO_SPIKE:
             v, i = _adjoint_at(net, adjoint, jumps, j, time)
-            difference[j - start], current[j - start] = v - i, net.neurons[j].tau_syn * i
-    if net.pops[pop].kind != LIF:
-        rate = net.pops[pop].decay_rate
-        size = math.exp(-rate * time)
-        for j in range(n):
-            drive, tau_syn = adjoint.steps[DRIVE, start + j] * size, net.neurons[start + j].tau_syn
-            drive_i = drive / (1.0 + rate * tau_syn)
-            difference[j] += drive - drive_i
-            current[j] += tau_syn * drive_i
-    weight, weight_gradient = net.weight[event.stop : event.at], gradients.weight[event.stop : event.at]
-    if adjoint.tails.shape[1] > 0:
-        for j in range(n):
-            i = current[j] / net.neurons[start + j].tau_syn
-            _add_tau(net, adjoint, jumps, start + j, time, count * weight[j], i, gradients)
-    total = 0.0
-    for j in range(n):
-        weight_gradient[j] -= count * current[j]
-        total += weight[j] * difference[j]
-    adjoint.pulls[event.spike] += count * total
-    gradients.row_delay[event.row] += count * total
+        gradients.weight[s - net.first_shared] -= event.count * scale * i
+        total += net.weight[s] * (v - i)
+    _add_pull(adjoint, event, event.count * total, gradients)
 
 
 @inlined
-def _ask_for(net, gradients, s):
-    """Start to load the synapses up to s: a row is visited too seldom for the processor to foresee it."""
-    for line in range(s, s - 16, -8):
-        prefetch(net.delay, line)
-        prefetch(net.weight, line)
-        prefetch(gradients.weight, line)
-        prefetch(gradients.delay, line)
-    prefetch(net.target, s - 8)
+def _ask_for(net, gradients, event):
+    """Start to load an event's next synapses: a row is visited too seldom for the processor to foresee it."""
+    s = event.at - 1
+    if not net.conns[event.conn].per_synapse:
+        for line in range(event.stop - net.first_shared, event.stop - net.first_shared + 32, 8):
+            prefetch(gradients.weight, line)
+        return
+    for line in range(s, s - 32, -8):
+        prefetch(gradients.per_synapse, 2 * line)
+        prefetch(gradients.per_synapse, 2 * line - 8)
+        # what is fired, and not given, needs them too
+        prefetch(net.charge, 2 * line)
+        prefetch(net.charge, 2 * line - 8)
+    for line in range(s, s - 32, -16):
+        prefetch(net.tick, line)
+        prefetch(net.slot, line)
 
 
 @inlined
-def _take_block(net, adjoint, event, per_synapse, n, begin):
-    """Write up to a block of an event's last arrivals not before ``begin`` in front of those from n on.
-
-    Returns how many. As in the forward pass a block is copied whole, and the next one overwrites what does not count.
-    """
-    if per_synapse:
-        arrivals, most = adjoint.chunk[ARRIVAL], event.at - event.stop
-        return copy_due_back(net.delay, net.target, event.at, arrivals, adjoint.target, n, event.time, begin, most)
-    length = min(event.at - event.stop, BLOCK)
-    for k in range(length):
-        adjoint.chunk[ARRIVAL, n - 1 - k] = event.time
-        adjoint.target[n - 1 - k] = net.target[event.at - 1 - k]
-    return length
-
-
-@inlined
-def _wait(net, adjoint, jumps, item, arrival):
-    """Let an event wait for the stretch of ``arrival``: there all spikes collect when the walk leaves it, except those
+def _wait(net, adjoint, jumps, item, stretch):
+    """Let an event wait for a stretch: there all spikes collect when the walk leaves it, except those
     fired in it, which need what they collect before."""
     event = adjoint.queue.events[item]
-    stretch = np.int64(arrival * net.per_ms) >> net.shift
-    if event.spike < jumps.size and np.int64(jumps[event.spike].time * net.per_ms) >> net.shift == stretch:
+    if event.spike < jumps.size and stretch_of(net, jumps[event.spike].time) == stretch:
         event.next, adjoint.home[event.spike] = adjoint.home[event.spike], item
     else:
-        put(adjoint.queue, (stretch & net.ring_mask) * net.n_pops + net.conns[event.conn].target, item)
+        put(adjoint.queue, bucket_of(net, stretch, net.conns[event.conn].target), item)
 
 
 @kernel
 def _collect(net, adjoint, jumps, item, stretch, gradients):
     """Let a list of events collect the adjoint at their arrivals in a stretch, then wait for an earlier one."""
-    queue, runs = adjoint.queue, adjoint.runs
-    begin, pop, n, n_runs, finished = stretch * net.stretch * net.h, np.int64(-1), CHUNK, 0, NOTHING
+    queue = adjoint.queue
     while item >= 0:
         event, this = queue.events[item], item
         item = event.next
         if item >= 0:
-            _ask_for(net, gradients, queue.events[item].at - 1)
-        per_synapse = net.conns[event.conn].per_synapse != 0
-        if not per_synapse and net.conns[event.conn].dense:
-            _collect_row(net, adjoint, jumps, event, gradients)
-            release(queue, this)
-            continue
-        if pop != net.conns[event.conn].target:
-            if n_runs > 0:
-                _collect_chunk(net, adjoint, jumps, pop, n, n_runs, gradients)
-            pop, n, n_runs = net.conns[event.conn].target, CHUNK, 0
-        length = BLOCK
-        while length == BLOCK and event.at > event.stop:
-            if n < BLOCK:
-                _collect_chunk(net, adjoint, jumps, pop, n, n_runs, gradients)
-                n, n_runs = CHUNK, 0
-            length = _take_block(net, adjoint, event, per_synapse, n, begin)
-            event.at -= length
-            n -= length
-            runs[OF_EVENT, n_runs], runs[SYNAPSE, n_runs], runs[LENGTH, n_runs] = this, event.at, length
-            n_runs += length > 0
-        s = event.at - 1
-        if s < event.stop:
-            # the chunk may still speak of it
-            event.next, finished = finished, this
-            continue
-        _wait(net, adjoint, jumps, this, event.time + net.delay[s])
-        _ask_for(net, gradients, s - 8)
-    if n_runs > 0:
-        _collect_chunk(net, adjoint, jumps, pop, n, n_runs, gradients)
-    while finished >= 0:
-        following = queue.events[finished].next
-        release(queue, finished)
-        finished = following
+            _ask_for(net, gradients, queue.events[item])
+        if net.conns[event.conn].per_synapse:
+            since = ticks_since(net, event.time, stretch)
+            _collect_synapses(net, adjoint, jumps, event, stretch, since, gradients)
+            if event.at > event.stop:
+                earlier = stretch_of_arrival(net, event, event.at - 1, stretch, since)
+                move_modes(net, event, stretch, earlier)
+                _wait(net, adjoint, jumps, this, earlier)
+                continue
+        else:
+            pop = net.conns[event.conn].target
+            if not net.pops[pop].uniform or net.pops[pop].kind != LIF or adjoint.tails.shape[1] > 0:
+                _collect_row(net, adjoint, jumps, event, gradients)
+            elif net.conns[event.conn].dense:
+                _collect_dense_row(net, adjoint, jumps, event, gradients)
+            else:
+                _collect_similar_row(net, adjoint, jumps, event, gradients)
+        release(queue, this)
+    _collect_late(net, adjoint, jumps, gradients)
 
 
 @inlined
@@ -437,11 +505,15 @@ def _admit(net, adjoint, jumps, pop, local, time, count, spike):
             sent = arrival = time + net.row_delay[row]
         if at == start or arrival >= net.duration:
             continue
+        # there is one: compiled.in_flight has counted them
         item = new_event(queue)
         event = queue.events[item]
         event.time, event.count, event.at, event.row, event.conn, event.spike = sent, count, at, row, conn, spike
         event.stop = start
-        _wait(net, adjoint, jumps, item, arrival)
+        stretch = stretch_of(net, arrival)
+        if net.conns[conn].per_synapse:
+            set_modes(net, event, stretch)
+        _wait(net, adjoint, jumps, item, stretch)
 
 
 @kernel
@@ -507,6 +579,8 @@ def _leap_back(net, adjoint, window, previous):
 def _jump(net, adjoint, jumps, e, window, gradients):
     """The adjoint jump at entry e of the sample's jumps; what its arrivals collected stands in ``pulls``."""
     j, time, kick = jumps[e].neuron, jumps[e].time, jumps[e].kick
+    if e > 0 and adjoint.home[e - 1] >= 0:
+        _ask_for(net, gradients, adjoint.queue.events[adjoint.home[e - 1]])
     _collect(net, adjoint, jumps, np.int64(adjoint.home[e]), window >> net.shift, gradients)
     pull = jumps[e].pull + adjoint.pulls[e]
     # the adjoint just after the spike: from the neuron's next spike in this window, or from the window's end
@@ -525,7 +599,15 @@ def _jump(net, adjoint, jumps, e, window, gradients):
     else:
         lambda_v += kick
     adjoint.jump_states[LAMBDA_V, e], adjoint.jump_states[LAMBDA_I, e] = lambda_v, lambda_i
-    adjoint.first[_place_of(net, window) + j] = e
+    place, pop = _place_of(net, window) + j, net.neurons[j].pop
+    if adjoint.first[place] == NO_SPIKE:
+        for row in range(2):
+            adjoint.jump_ends[row, e], adjoint.states[row, place] = adjoint.states[row, place], 0.0
+    adjoint.first[place], adjoint.modes[2 * place] = e, math.nan
+    if net.pops[pop].modal:
+        x = ((window >> net.shift) + 1) * net.stretch * net.h - time
+        adjoint.jump_modes[0, e] = lambda_v * math.exp(x / net.neurons[j].tau_mem)
+        adjoint.jump_modes[1, e] = (lambda_i - _share(net, pop) * lambda_v) * math.exp(x / net.neurons[j].tau_syn)
 
 
 @kernel
@@ -612,6 +694,7 @@ def backward_sample(net, spikes, sample, jumps, adjoint, gradients):
         if window >> net.shift != stretch:
             stretch = window >> net.shift
             fired, given = _admit_spikes(net, adjoint, mine, inputs, (fired, given), stretch)
+        _write_modes(net, adjoint, window)
         last_entry, cell = e + 1, (window & (net.stretch - 1)) * net.n_pops
         for pop in range(net.n_pops - 1, -1, -1):
             adjoint.entries[1, cell + pop] = e + 1
@@ -632,7 +715,7 @@ def backward_sample(net, spikes, sample, jumps, adjoint, gradients):
         if window - previous >= LEAST_LEAP:
             _leap_back(net, adjoint, window, previous)
             window = previous
-    for k in range(inputs.size):
+    for k in range(min(inputs.size, gradients.input_times.size)):
         gradients.input_times[first + k] = adjoint.pulls[mine.size + k]
 
 

@@ -19,15 +19,35 @@ ROUNDING = 4.4e-16
 GRAZING = 1e-6
 
 
+@inlined
+def _guess(v, i, v_end, i_end, dt, threshold):
+    """About when V reaches the threshold on its way from v to v_end: time as a cubic of V, from both slopes."""
+    gain, left = v_end - v, threshold - v
+    if not (i_end > v_end and (i_end - v_end) * 4.0 > i - v):
+        return 0.0
+    # dt/dV at both ends, in units of the mean slope; tau_mem dV/dt = I - V
+    u = left / gain
+    mean = 0.5 * ((i - v) + (i_end - v_end))
+    first, last = mean / (i - v), mean / (i_end - v_end)
+    return dt * u * ((1.0 - u) * ((1.0 - u) * first - u * last) + u * (3.0 - 2.0 * u))
+
+
 @kernel
-def _root(v, i, high, neuron):
+def _root(v, i, high, guess, neuron):
     """The time in [0, high] at which V reaches the threshold; V rises and is concave there."""
     tau_mem, tau_syn, threshold = neuron
-    t = 0.0
-    for _ in range(LARGEST_STEP_COUNT):
+    t = guess
+    for step in range(LARGEST_STEP_COUNT):
         v_t, i_t = flow(v, i, t, tau_mem, tau_syn)
         gap = threshold - v_t
         if gap <= 0.0 or i_t <= v_t:
+            # the tangent beyond the threshold leads back before it, so that the rest of the way is a climb
+            if step == 0 and gap < -ROUNDING * threshold and i_t > v_t:
+                t = max(t + gap * tau_mem / (i_t - v_t), 0.0)
+                continue
+            if step == 0 and t > 0.0:
+                t = 0.0
+                continue
             break
         # the tangent of a concave function meets the threshold before the function does: never an overshoot
         later = t + gap * tau_mem / (i_t - v_t)
@@ -53,7 +73,10 @@ def crossing(v, i, v_end, i_end, dt, neuron):
     if v >= threshold:
         return FIRES, 0.0, i - threshold
     high = dt
-    if v_end <= threshold:
+    if v_end > threshold:
+        guess = _guess(v, i, v_end, i_end, dt, threshold)
+    else:
+        guess = 0.0
         if i_end >= v_end:
             return SILENT, 0.0, 0.0
         high = peak_time(v, i, tau_mem, tau_syn)
@@ -62,7 +85,7 @@ def crossing(v, i, v_end, i_end, dt, neuron):
         v_peak, _ = flow(v, i, high, tau_mem, tau_syn)
         if v_peak <= threshold:
             return (GRAZES if v_peak > threshold * (1.0 - GRAZING) else SILENT), 0.0, 0.0
-    t = _root(v, i, high, neuron)
+    t = _root(v, i, high, guess, neuron)
     slope = i * math.exp(-t / tau_syn) - threshold
     # rounding may leave a contact with no slope at all; the smallest one keeps its order of magnitude
     return FIRES, t, max(slope, 2.3e-16 * threshold)

@@ -15,9 +15,24 @@ import numpy as np
 
 from .compile import entry, inlined, kernel
 from .crossing import FIRES, GRAZES, GRAZING, crossing
-from .membrane import advance, clean, coefficients, estrin, flow, peak_time, polynomial
-from .queue import LIVE, NOTHING, bucket_of, clear, is_empty, new_event, put, release, take_all
-from .simd import BLOCK, copy_due, prefetch
+from .membrane import NEGLIGIBLE, advance, clean, flow, mode_growth, peak_time, responses
+from .queue import (
+    LIVE,
+    NOTHING,
+    bucket_of,
+    clear,
+    is_empty,
+    move_modes,
+    new_event,
+    put,
+    release,
+    set_modes,
+    stretch_of,
+    stretch_of_arrival,
+    take_all,
+    ticks_since,
+)  # fmt: skip
+from .simd import BLOCK, add_rows, advance_calm, places_ahead, prefetch, scatter, trailing_zeros
 from .state import (
     AFTER_END,
     CURRENT,
@@ -31,6 +46,7 @@ from .state import (
     SCREENED,
     SHARE,
     SPIKE,
+    TARGET,
     VOLTAGE,
     WALKED,
     WEIGHTED,
@@ -40,56 +56,69 @@ from .state import (
 OK, TOO_MANY_SPIKES, QUEUE_FULL, ARRIVALS_FULL, TAPE_FULL = (int(status) for status in Status)
 # The bound is an upper bound in real numbers; this factor covers its rounding.
 BOUND_SAFETY = 1.0 - 1e-9
-# Cells of a power-of-two size would crowd into the same few sets of the cache.
-CELL_OFFSET = 40
-# Arrivals whose polynomials are evaluated together.
-CHUNK = 64
-# Rows of Workspace.values: V, I; arrivals summed to the window's end; constants of the flow over a window.
-V, I, DV, DI, POSITIVE, DECAY_V, DECAY_I, PSP, RISE = range(9)
-N_VALUES = 9
-# Rows of Workspace.suspects: a neuron's number among the suspects of this window, or -1; the suspects; the place of
-# the first arrival of each suspect.
-NUMBER, SUSPECT, FIRST = range(3)
+# Rows of Workspace.values: V, I; the effect of arrivals on them at the window's end, and that of excitatory ones alone
+# on V; constants of the flow over a window; what V must not reach unseen.
+V, I, DV, DI, UP, DECAY_V, DECAY_I, PSP, CLIMB, LIMIT = range(10)
+N_VALUES = 10
+# The rounding of the modes, relative to what is added up (docs/engine.md).
+MODE_SAFETY = 1e-11
+# Rows of Workspace.row_factors: what a unit weight adds to V and I; and the rows that are added together.
+TO_V, TO_I = range(2)
+MOST_ROWS = 64
 # Rows of Workspace.sorted, the arrivals of one neuron, the latest first: time left to the window's end, and weight.
 LEFT, WEIGHT = range(2)
-# Rows of Workspace.chunk: the responses of I and V to the arrivals of one chunk.
-TO_I, TO_V = range(2)
-# Places in Workspace.size: suspects, spikes on the tape, spikes that the sample may reach.
-N_SUSPECTS, N_SPIKES, MOST_SPIKES = range(3)
-# Rows of Workspace.cells: arrivals of one window and population so far, and the first of its whole rows.
-N_ARRIVALS, FIRST_ROW = range(2)
+# Places in Workspace.size: suspects, spikes on the tape, spikes that the sample may reach; arrivals of the stretch at
+# hand, and blocks of them.
+N_SUSPECTS, N_SPIKES, MOST_SPIKES, N_ARRIVALS, N_BLOCKS = range(5)
+# Rows of Workspace.cells: 1 if a window has arrivals from per-synapse delays, and the first of its whole rows.
+TOUCHED, FIRST_ROW = range(2)
+# No arrival yet in a list of arrivals.
+NONE = np.uint32(2**32 - 1)
+# Up to BLOCK arrivals of one spike: arrival number BLOCK * b + k of the stretch is that of synapse ``first`` + k.
+ARRIVALS = np.dtype([("time", np.float64), ("count", np.float64), ("first", np.int64)])
 
 
 class Workspace(NamedTuple):
-    """The buffers of one thread beside its queue; the row names above say what is where."""
+    """The buffers of one thread beside its queue; the row names above say what is where.
 
-    values: np.ndarray  # (9, n_state)
-    suspects: np.ndarray  # (3, n_state)
-    chunk: np.ndarray  # (2, CHUNK)
+    An arrival is added to the modes of its neuron, window and sign, and linked to the others there: most neurons need
+    no more than the sums, and those that might fire find their arrivals in the list.
+    """
+
+    values: np.ndarray  # (10, n_state and a block to spare)
+    suspects: np.ndarray  # (n_state,)
+    found: np.ndarray  # (capacity,) the arrivals of one suspect after the other
+    found_until: np.ndarray  # (n_state,) where those of each suspect end
     cells: np.ndarray  # (2, n_cells): a cell is a window of the stretch, times populations, plus a population
-    left: np.ndarray  # (n_cells * capacity,) of each arrival, cell by cell: time left to the end of its window
-    weight: np.ndarray  # (n_cells * capacity,)
-    target: np.ndarray  # (n_cells * capacity,)
-    following: np.ndarray  # (capacity,) where the next arrival of the same neuron lies, once a walk asks; -1 for none
+    modes: np.ndarray  # (stretch * n_state * 4,) sums that decay with tau_mem and tau_syn, excitatory and inhibitory
+    head: np.ndarray  # (stretch * n_state * 2,) the newest arrival of each window, neuron and sign, or NONE
+    link: np.ndarray  # (blocks * BLOCK,) the arrival before each arrival of the stretch in its list
+    blocks: np.ndarray  # (capacity / 4,) ARRIVALS
+    place: np.ndarray  # (BLOCK,)
+    row_first: np.ndarray  # (MOST_ROWS,) the first synapses of dense rows at hand
+    row_factors: np.ndarray  # (2, MOST_ROWS)
     sorted: np.ndarray  # (2, capacity)
-    size: np.ndarray  # (3,)
+    size: np.ndarray  # (5,)
     tape: np.ndarray  # SPIKE
 
 
-def make_workspace(n_state, n_cells, capacity):
-    """Buffers for ``n_state`` neurons with room for ``capacity`` spikes, and for as many arrivals in each cell."""
-    room = capacity + CELL_OFFSET
+def make_workspace(n_state, n_pops, stretch, capacity):
+    """Buffers for ``n_state`` neurons with room for ``capacity`` spikes, and for as many arrivals in a stretch."""
     return Workspace(
-        values=np.zeros((N_VALUES, n_state)),
-        suspects=np.zeros((3, n_state), np.int64),
-        chunk=np.zeros((2, CHUNK)),
-        cells=np.zeros((2, n_cells), np.int64),
-        left=np.zeros(n_cells * room),
-        weight=np.zeros(n_cells * room),
-        target=np.zeros(n_cells * room, np.uint32),
-        following=np.zeros(room, np.int32),
-        sorted=np.zeros((2, room)),
-        size=np.zeros(3, np.int64),
+        values=np.zeros((N_VALUES, n_state + BLOCK)),
+        suspects=np.zeros(n_state, np.int64),
+        found=np.zeros(capacity, np.uint32),
+        found_until=np.zeros(n_state, np.int64),
+        cells=np.zeros((2, stretch * n_pops), np.int64),
+        modes=np.zeros(stretch * n_state * 4),
+        head=np.full(stretch * n_state * 2, NONE),
+        link=np.zeros(-(-capacity // 4) * BLOCK, np.uint32),
+        blocks=np.zeros(-(-capacity // 4), ARRIVALS),
+        place=np.zeros(BLOCK, np.uint32),
+        row_first=np.zeros(MOST_ROWS, np.int64),
+        row_factors=np.zeros((2, MOST_ROWS)),
+        sorted=np.zeros((2, capacity)),
+        size=np.zeros(5, np.int64),
         tape=np.zeros(capacity, SPIKE),
     )
 
@@ -102,62 +131,86 @@ def set_window(net, work, length):
         tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
         values[DECAY_V, j] = math.exp(-length / tau_mem)
         values[PSP, j], values[DECAY_I, j] = flow(0.0, 1.0, length, tau_mem, tau_syn)
-        values[RISE, j] = length / tau_mem
+        values[CLIMB, j] = -math.expm1(-length / tau_mem)
 
 
 @inlined
 def ask_for(net, s):
     """Start to load the synapses from s on: a row is visited too seldom for the processor to foresee it."""
-    for line in range(s, s + 16, 8):
-        prefetch(net.delay, line)
-        prefetch(net.weight, line)
-    prefetch(net.target, s + 8)
+    for line in range(s, s + 32, 8):
+        prefetch(net.charge, 2 * line)
+        prefetch(net.charge, 2 * line + 8)
+    for line in range(s, s + 32, 16):
+        prefetch(net.tick, line)
+        prefetch(net.slot, line)
 
 
 @inlined
-def hand_over_block(net, work, event, cell, end):
-    """Write an event's arrivals before ``end``, the end of a window, into a cell; returns False for no room.
+def scatter_responses(net, work, event, first, n, due):
+    """As `simd.scatter`, for any targets: what is added is the response of V and I at the window's end."""
+    for k in range(due):
+        s, where = first + k, work.place[k]
+        arrival = event.time + net.delay[s]
+        left = min((np.int64(arrival * net.per_ms) + 1) * net.h, net.duration) - arrival
+        _, decay_i, response = responses(net, net.slot[s] >> TARGET, left)
+        work.modes[where] += net.weight[s] * event.count * response
+        work.modes[where + np.uint32(1)] += net.weight[s] * event.count * decay_i
+        place = where >> np.uint32(1)
+        work.link[n + k] = work.head[place]
+        work.head[place] = n + k
 
-    A block of synapses is copied whole, and only as many are kept as are due: without branches that is cheaper than
-    stopping in time, and what is not kept is overwritten by the next. Arrays have a block to spare at their ends.
+
+@inlined
+def places_ahead_exactly(net, place, s, time, begin, end, most):
+    """`simd.places_ahead` in full precision: the places of the next arrivals before ``end``; returns their number."""
+    for k in range(min(BLOCK, most)):
+        arrival = time + net.delay[s + k]
+        if arrival >= end:
+            return k
+        # exact: the difference of numbers within a factor of two, times a power of two
+        place[k] = net.slot[s + k] + np.uint32((arrival - begin) * net.per_ms) * np.uint32(4 * net.neurons.size)
+    return min(BLOCK, most)
+
+
+@inlined
+def hand_over(net, work, event, stretch, since):
+    """Add an event's arrivals in a stretch to the modes of their windows; returns False for no room.
+
+    ``since``: when the spike was fired, in ticks from the start of the stretch.
     """
-    capacity = work.following.size
-    first, n, s = cell * capacity, work.cells[N_ARRIVALS, cell], event.at
+    begin, pop, s, block = stretch * net.stretch * net.h, net.conns[event.conn].target, event.at, work.size[N_BLOCKS]
+    end, modal, stride = begin + net.stretch * net.h, net.pops[pop].modal, 4 * net.neurons.size
+    cut, first, last = end > net.duration, work.place[0], work.place[0]
     while True:
-        if n + BLOCK > capacity:
+        if block == work.blocks.size:
             return False
-        due = copy_due(
-            net.delay, net.weight, net.target, s, work.left, work.weight, work.target, first + n, event.time,
-            event.count, end, event.stop - s,
-        )  # fmt: skip
+        due = -1
+        if not cut:
+            due = places_ahead(net.tick, net.slot, s, work.place, since, stride, net.bits, net.stretch, event.stop - s)
+        if due < 0:
+            due = places_ahead_exactly(net, work.place, s, event.time, begin, min(end, net.duration), event.stop - s)
+        slot = work.blocks[block]
+        slot.time, slot.count, slot.first = event.time, event.count, s
+        if modal:
+            scatter(
+                work.place, net.charge, s, work.modes, work.head, work.link, BLOCK * block, event.by_mem, event.by_syn,
+                due,
+            )  # fmt: skip
+        else:
+            scatter_responses(net, work, event, s, BLOCK * block, due)
+        if due > 0:
+            if s == event.at:
+                first = work.place[0]
+            last = work.place[due - 1]
         s += due
-        n += due
+        block += due > 0
         if due < BLOCK or s == event.stop:
             break
-    event.at, work.cells[N_ARRIVALS, cell] = s, n
-    return True
-
-
-@inlined
-def hand_over(net, work, event, end):
-    """Write an event's arrivals before ``end``, the end of a stretch, into their cells; returns False for no room."""
-    capacity, mask, pop = work.following.size, net.stretch - 1, net.conns[event.conn].target
-    s, count = event.at, event.count
-    while s < event.stop:
-        arrival = event.time + net.delay[s]
-        if arrival >= end:
-            break
-        window = np.int64(arrival * net.per_ms)
-        cell = (window & mask) * net.n_pops + pop
-        n = work.cells[N_ARRIVALS, cell]
-        if n == capacity:
-            return False
-        place = cell * capacity + n
-        work.left[place] = min((window + 1) * net.h, net.duration) - arrival
-        work.weight[place], work.target[place] = net.weight[s] * count, net.target[s]
-        work.cells[N_ARRIVALS, cell] = n + 1
-        s += 1
-    event.at = s
+    if s > event.at:
+        for window in range(np.int64(first) // stride, np.int64(last) // stride + 1):
+            work.cells[TOUCHED, window * net.n_pops + pop] = 1
+    work.size[N_ARRIVALS] += s - event.at
+    event.at, work.size[N_BLOCKS] = s, block
     return True
 
 
@@ -173,20 +226,16 @@ def deliver(net, queue, work, item, stretch):
         cell = (window & (net.stretch - 1)) * net.n_pops + net.conns[event.conn].target
         event.next, work.cells[FIRST_ROW, cell] = work.cells[FIRST_ROW, cell], item
         return True
-    end = min((stretch + 1) * net.stretch * net.h, net.duration)
-    if net.stretch == 1:
-        room = hand_over_block(net, work, event, net.conns[event.conn].target, end)
-    else:
-        room = hand_over(net, work, event, end)
-    if not room:
+    since = ticks_since(net, event.time, stretch)
+    if not hand_over(net, work, event, stretch, since):
         return False
-    s = event.at
-    arrival = event.time + net.delay[s] if s < event.stop else net.duration
-    if arrival >= net.duration:
-        release(queue, item)
-        return True
-    put(queue, bucket_of(net, arrival, net.conns[event.conn].target), item)
-    ask_for(net, s + 8)
+    if event.at < event.stop:
+        later = stretch_of_arrival(net, event, event.at, stretch, since)
+        if later < net.last_stretch or event.time + net.delay[event.at] < net.duration:
+            move_modes(net, event, stretch, later)
+            put(queue, bucket_of(net, later, net.conns[event.conn].target), item)
+            return True
+    release(queue, item)
     return True
 
 
@@ -199,35 +248,50 @@ def activate(net, queue, work, pop, local, time, count, stretch):
         first, last = net.row_ptr[row], net.row_ptr[row + 1]
         if first == last:
             continue
-        if net.conns[conn].per_synapse:
-            sent, arrival = time, time + net.delay[first]
-        else:
-            sent = arrival = time + net.row_delay[row]
-        if arrival >= net.duration:
-            continue
+        if not net.conns[conn].per_synapse:
+            arrival = time + net.row_delay[row]
+            if arrival >= net.duration:
+                continue
         item = new_event(queue)
         if item == NOTHING:
             return QUEUE_FULL
-        ask_for(net, first)
         event = queue.events[item]
-        event.time, event.count, event.at, event.stop, event.row, event.conn = sent, count, first, last, row, conn
-        if np.int64(arrival * net.per_ms) >> net.shift == stretch:
+        event.time, event.count, event.at, event.stop, event.row, event.conn = time, count, first, last, row, conn
+        if net.conns[conn].per_synapse:
+            later = stretch_of_arrival(net, event, first, stretch, ticks_since(net, time, stretch))
+            if later >= net.last_stretch and time + net.delay[first] >= net.duration:
+                release(queue, item)
+                continue
+            set_modes(net, event, later)
+        else:
+            event.time, later = arrival, stretch_of(net, arrival)
+        if later == stretch:
             if not deliver(net, queue, work, item, stretch):
                 return ARRIVALS_FULL
         else:
-            put(queue, bucket_of(net, arrival, net.conns[conn].target), item)
+            put(queue, bucket_of(net, later, net.conns[conn].target), item)
     return OK
+
+
+@inlined
+def ask_for_rows(net, pop, local):
+    """Start to load the synapses of a neuron that is about to send a spike."""
+    for link in range(net.pops[pop].first_link, net.pops[pop].last_link):
+        conn = net.links[link]
+        if net.conns[conn].per_synapse:
+            ask_for(net, net.row_ptr[net.conns[conn].first_row + local])
 
 
 @kernel
 def begin_stretch(net, queue, work, stretch):
     """Let every event that has arrivals in a stretch of windows hand them over; returns False for no room."""
-    work.cells[N_ARRIVALS], work.cells[FIRST_ROW] = 0, NOTHING
+    work.cells[TOUCHED], work.cells[FIRST_ROW] = 0, NOTHING
+    work.size[N_ARRIVALS], work.size[N_BLOCKS] = 0, 0
     for pop in range(net.n_pops):
         item = take_all(queue, (stretch & net.ring_mask) * net.n_pops + pop)
         while item >= 0:
             this, item = item, queue.events[item].next
-            if item >= 0:
+            if item >= 0 and net.conns[queue.events[item].conn].per_synapse:
                 ask_for(net, queue.events[item].at)
             if not deliver(net, queue, work, this, stretch):
                 return False
@@ -235,103 +299,116 @@ def begin_stretch(net, queue, work, stretch):
 
 
 @kernel
-def sum_chunk(net, work, first, n, k):
-    """Add the effect of n arrivals on the end of the window; ``k``: the table of their targets, or -1 for several."""
-    values, to_v, to_i = work.values, work.chunk[TO_V], work.chunk[TO_I]
-    left, weight, target = work.left[first:], work.weight[first:], work.target[first:]
-    if k >= 0:
-        # this loop runs on vectors: keep look-ups out of it
-        series_i, series_v = coefficients(net.series, k, 0), coefficients(net.series, k, 1)
-        for e in range(n):
-            to_i[e], to_v[e] = estrin(series_i, left[e]), estrin(series_v, left[e])
-    else:
-        for e in range(n):
-            own = net.neurons[target[e]].series
-            to_i[e], to_v[e] = polynomial(net.series, own, 0, left[e]), polynomial(net.series, own, 1, left[e])
-    for e in range(n):
-        j, w = target[e], weight[e]
-        values[DV, j] += w * to_v[e]
-        values[DI, j] += w * to_i[e]
-        values[POSITIVE, j] += max(w, 0.0)
+def sum_modes(net, work, pop, window):
+    """Turn the modes of a window into the effect of its arrivals on V and I, and the bound for the screening."""
+    start, stop = net.pops[pop].start, net.pops[pop].stop
+    v_mem, v_syn, i_syn = 1.0, 0.0, 1.0
+    if net.pops[pop].modal:
+        by_mem, i_syn = mode_growth(net, pop, window)
+        v_mem, v_syn = net.pops[pop].psp_scale * by_mem, net.pops[pop].psp_scale * i_syn
+    up_mem, up_syn = v_mem + abs(v_mem) * MODE_SAFETY, v_syn - abs(v_syn) * MODE_SAFETY
+    first = (window & (net.stretch - 1)) * net.neurons.size
+    modes = work.modes[4 * (first + start) : 4 * (first + stop)]
+    dv, di, up = work.values[DV, start:stop], work.values[DI, start:stop], work.values[UP, start:stop]
+    for j in range(stop - start):
+        mem, syn = modes[4 * j] + modes[4 * j + 2], modes[4 * j + 1] + modes[4 * j + 3]
+        up[j] = up_mem * modes[4 * j] - up_syn * modes[4 * j + 1]
+        dv[j], di[j] = v_mem * mem - v_syn * syn, i_syn * syn
+    modes[:] = 0.0
 
 
 @kernel
 def sum_row(net, work, pop, left, event):
     """Add the simultaneous arrivals of a row, ``left`` ms before the end of the window."""
-    values, count, start = work.values, event.count, net.pops[pop].start
-    k, uniform = net.neurons[start].series, net.pops[pop].uniform
-    to_v, to_i = count * polynomial(net.series, k, 1, left), count * polynomial(net.series, k, 0, left)
-    weight, target = net.weight[event.at : event.stop], net.target[event.at : event.stop]
-    if uniform and net.conns[event.conn].dense:
-        stop = start + weight.size
-        dv, di, positive = values[DV, start:stop], values[DI, start:stop], values[POSITIVE, start:stop]
-        for s in range(weight.size):
-            dv[s] += weight[s] * to_v
-            di[s] += weight[s] * to_i
-            positive[s] += max(weight[s], 0.0) * count
-        return
-    for s in range(weight.size):
-        j, w = target[s], weight[s]
-        if not uniform:
-            k = net.neurons[j].series
-            to_v, to_i = count * polynomial(net.series, k, 1, left), count * polynomial(net.series, k, 0, left)
+    values = work.values
+    for s in range(event.at, event.stop):
+        j, w = net.slot[s] >> TARGET, net.weight[s] * event.count
+        _, to_i, to_v = responses(net, j, left)
         values[DV, j] += w * to_v
         values[DI, j] += w * to_i
-        values[POSITIVE, j] += max(w, 0.0) * count
+        values[UP, j] += max(w, 0.0) * to_v
 
 
 @kernel
-def sum_arrivals(net, queue, work, pop, cell, end):
-    """Add each arrival's effect on the end of the window, and the weights for the bound; returns their number."""
-    k = net.neurons[net.pops[pop].start].series if net.pops[pop].uniform else -1
-    n_arrivals, start = work.cells[N_ARRIVALS, cell], cell * work.following.size
-    for first in range(0, n_arrivals, CHUNK):
-        sum_chunk(net, work, start + first, min(CHUNK, n_arrivals - first), k)
-    item = work.cells[FIRST_ROW, cell]
+def sum_similar_row(net, work, pop, left, event):
+    """`sum_row` for targets that share their time constants."""
+    values = work.values
+    _, to_i, to_v = responses(net, net.pops[pop].start, left)
+    to_v, to_i = to_v * event.count, to_i * event.count
+    for s in range(event.at, event.stop):
+        j, w = net.slot[s] >> TARGET, net.weight[s]
+        values[DV, j] += w * to_v
+        values[DI, j] += w * to_i
+        values[UP, j] += max(w, 0.0) * to_v
+
+
+@inlined
+def sum_dense_rows(net, work, pop, n_rows):
+    """Add the rows listed in ``work``, each to every neuron of a population with one pair of time constants."""
+    start, stop, factors = net.pops[pop].start, net.pops[pop].stop, work.row_factors
+    add_rows(
+        net.weight, work.row_first, factors[TO_V], factors[TO_I], n_rows,
+        work.values[DV, start:], work.values[DI, start:], work.values[UP, start:], stop - start,
+    )  # fmt: skip
+
+
+@kernel
+def sum_rows(net, queue, work, pop, window, end):
+    """Add the arrivals of all whole rows of a window; returns their number."""
+    item, n, n_rows = work.cells[FIRST_ROW, (window & (net.stretch - 1)) * net.n_pops + pop], 0, 0
     while item >= 0:
         event = queue.events[item]
-        sum_row(net, work, pop, end - event.time, event)
-        n_arrivals += event.stop - event.at
+        left = end - event.time
+        if not net.pops[pop].uniform:
+            sum_row(net, work, pop, left, event)
+        elif not net.conns[event.conn].dense:
+            sum_similar_row(net, work, pop, left, event)
+        else:
+            _, to_i, to_v = responses(net, net.pops[pop].start, left)
+            factors = work.row_factors
+            factors[TO_V, n_rows], factors[TO_I, n_rows] = to_v * event.count, to_i * event.count
+            work.row_first[n_rows] = event.at
+            n_rows += 1
+            if n_rows == MOST_ROWS:
+                sum_dense_rows(net, work, pop, n_rows)
+                n_rows = 0
+        n += event.stop - event.at
         item = event.next
-    return n_arrivals
+    if n_rows > 0:
+        sum_dense_rows(net, work, pop, n_rows)
+    return n
+
+
+@kernel
+def sum_arrivals(net, queue, work, pop, window, end):
+    """Sum up what the arrivals of a window do to V and I until its end; returns the number of those of whole rows."""
+    cell = (window & (net.stretch - 1)) * net.n_pops + pop
+    if work.cells[TOUCHED, cell]:
+        sum_modes(net, work, pop, window)
+    return sum_rows(net, queue, work, pop, window, end) if work.cells[FIRST_ROW, cell] >= 0 else 0
 
 
 @kernel
 def screen(net, work, pop, maximum):
-    """Advance each neuron that surely stays below its threshold (or its maximum so far); note the others."""
-    v, i, dv, di = work.values[V], work.values[I], work.values[DV], work.values[DI]
-    positive, rise = work.values[POSITIVE], work.values[RISE]
-    decay_v, decay_i, psp = work.values[DECAY_V], work.values[DECAY_I], work.values[PSP]
-    n_suspects, kind = 0, net.pops[pop].kind
-    for j in range(net.pops[pop].start, net.pops[pop].stop):
-        # V stays below the response to everything positive arriving at once, which is concave until it peaks and so
-        # lies below its first tangent (docs/engine.md)
-        drive, above = max(i[j], 0.0) + positive[j], max(v[j], 0.0)
-        highest = above + max(drive - above, 0.0) * rise[j]
-        limit = maximum[j] if kind == READOUT_MAXIMUM else net.neurons[j].threshold * BOUND_SAFETY
-        # a spike also needs I above threshold; a new maximum needs only V
-        if highest <= limit or (kind == LIF and drive <= limit):
-            v[j] = clean(v[j] * decay_v[j] + i[j] * psp[j] + dv[j])
-            i[j] = clean(i[j] * decay_i[j] + di[j])
-        else:
-            work.suspects[SUSPECT, n_suspects] = j
-            work.suspects[NUMBER, j] = n_suspects
+    """Advance each neuron that surely stays below its threshold (or its maximum so far); note the others.
+
+    Without inhibition V is highest at the end of the window if it rises there without arrivals as well; else it is
+    below what it would be at one of the ends if the current did not decay either (docs/engine.md).
+    """
+    start, stop, values, n_suspects = net.pops[pop].start, net.pops[pop].stop, work.values, 0
+    if net.pops[pop].kind == READOUT_MAXIMUM:
+        for j in range(start, stop):
+            values[LIMIT, j] = maximum[j]
+    for block in range(start, stop, BLOCK):
+        left = advance_calm(
+            values[V], values[I], values[DV], values[DI], values[UP], values[DECAY_V], values[DECAY_I], values[PSP],
+            values[CLIMB], values[LIMIT], net.pops[pop].slack, NEGLIGIBLE, block, stop - block,
+        )  # fmt: skip
+        while left != 0:
+            work.suspects[n_suspects] = block + trailing_zeros(left)
             n_suspects += 1
-        dv[j], di[j], positive[j] = 0.0, 0.0, 0.0
+            left &= left - 1
     work.size[N_SUSPECTS] = n_suspects
-
-
-@kernel
-def chain(work, cell):
-    """Link the arrivals of each suspect, the last one first."""
-    number, first = work.suspects[NUMBER], work.suspects[FIRST]
-    following, start = work.following, cell * work.following.size
-    target = work.target[start:]
-    first[: work.size[N_SUSPECTS]] = -1
-    for place in range(work.cells[N_ARRIVALS, cell]):
-        suspect = number[target[place]]
-        if suspect >= 0:
-            following[place], first[suspect] = first[suspect], place
 
 
 @inlined
@@ -359,24 +436,64 @@ def synapse_to(net, event, j):
         return low + j - net.pops[net.neurons[j].pop].start
     while low < high:
         middle = (low + high) >> 1
-        if net.target[middle] < j:
+        if net.slot[middle] >> TARGET < j:
             low = middle + 1
         else:
             high = middle
-    return low if low < event.stop and net.target[low] == j else -1
+    return low if low < event.stop and net.slot[low] >> TARGET == j else -1
+
+
+@inlined
+def find_arrivals(net, work, head, n):
+    """List the arrivals of one window, neuron and sign from place n on, and ask for their synapses; returns the next.
+
+    Returns -1 for no room.
+    """
+    while head != NONE:
+        if n == work.found.size:
+            return -1
+        s = work.blocks[head // np.uint32(BLOCK)].first + np.int64(head % np.uint32(BLOCK))
+        prefetch(net.delay, s)
+        prefetch(net.weight, s)
+        work.found[n] = head
+        n += 1
+        head = work.link[head]
+    return n
 
 
 @kernel
-def gather(net, queue, work, number, cell, end):
-    """Sort the arrivals of a suspect, the latest first; returns their number, or -1 for no room."""
-    j, place, n = work.suspects[SUSPECT, number], work.suspects[FIRST, number], 0
-    start = cell * work.following.size
-    while place >= 0:
-        if not insert(work, n, work.left[start + place], work.weight[start + place]):
+def find_suspects(net, work, window):
+    """List the arrivals of each suspect of a window; returns False for no room."""
+    place, n = (window & (net.stretch - 1)) * net.neurons.size, 0
+    for number in range(work.size[N_SUSPECTS]):
+        cell = place + work.suspects[number]
+        n = find_arrivals(net, work, work.head[2 * cell], n)
+        if n >= 0:
+            n = find_arrivals(net, work, work.head[2 * cell + 1], n)
+        if n < 0:
+            return False
+        work.found_until[number] = n
+    return True
+
+
+@inlined
+def arrival_of(net, work, n):
+    """(time, charge) of arrival n of the stretch."""
+    block = work.blocks[n // np.uint32(BLOCK)]
+    s = block.first + np.int64(n % np.uint32(BLOCK))
+    return block.time + net.delay[s], block.count * net.weight[s]
+
+
+@kernel
+def gather(net, queue, work, number, window, end):
+    """Sort the arrivals of a suspect in a window, the latest first; returns their number, or -1 for no room."""
+    j, n = work.suspects[number], 0
+    for k in range(work.found_until[number - 1] if number > 0 else 0, work.found_until[number]):
+        time, charge = arrival_of(net, work, work.found[k])
+        if not insert(work, n, end - time, charge):
             return -1
         n += 1
-        place = work.following[place]
-    item = work.cells[FIRST_ROW, cell]
+    item = work.cells[FIRST_ROW, (window & (net.stretch - 1)) * net.n_pops + net.neurons[j].pop]
     while item >= 0:
         event = queue.events[item]
         s = synapse_to(net, event, j)
@@ -454,19 +571,24 @@ def walk_maximum(net, work, j, n, span, end, outputs):
 
 
 @kernel
-def weigh_readout(net, queue, work, pop, cell, end, weighted):
+def weigh_readout(net, queue, work, pop, window, weighted):
     """Add w e^{-decay_rate s} of every arrival of a readout population to ``weighted``."""
-    rate = net.pops[pop].decay_rate
-    first = cell * work.following.size
-    for place in range(first, first + work.cells[N_ARRIVALS, cell]):
-        factor = math.exp(-rate * (end - work.left[place])) if rate != 0.0 else 1.0
-        weighted[work.target[place]] += work.weight[place] * factor
-    item = work.cells[FIRST_ROW, cell]
+    rate, place = net.pops[pop].decay_rate, window & (net.stretch - 1)
+    touched = work.cells[TOUCHED, place * net.n_pops + pop] != 0
+    for j in range(net.pops[pop].start, net.pops[pop].stop if touched else 0):
+        cell = place * net.neurons.size + j
+        for head in (work.head[2 * cell], work.head[2 * cell + 1]):
+            arrival = head
+            while arrival != NONE:
+                time, charge = arrival_of(net, work, arrival)
+                weighted[j] += charge * (math.exp(-rate * time) if rate != 0.0 else 1.0)
+                arrival = work.link[arrival]
+    item = work.cells[FIRST_ROW, place * net.n_pops + pop]
     while item >= 0:
         event = queue.events[item]
         factor = event.count * math.exp(-rate * event.time)
         for s in range(event.at, event.stop):
-            weighted[net.target[s]] += net.weight[s] * factor
+            weighted[net.slot[s] >> TARGET] += net.weight[s] * factor
         item = event.next
 
 
@@ -494,14 +616,14 @@ def leap(net, work, outputs, begin, end):
 
 
 @kernel
-def walk_suspects(net, queue, work, pop, cell, span, end, outputs):
+def walk_suspects(net, queue, work, pop, window, span, end, outputs):
     """Walk every suspect of the window just screened; returns (status, grazing contacts)."""
-    chain(work, cell)
     grazed, kind = 0, net.pops[pop].kind
+    if not find_suspects(net, work, window):
+        return ARRIVALS_FULL, grazed
     for number in range(work.size[N_SUSPECTS]):
-        j = work.suspects[SUSPECT, number]
-        work.suspects[NUMBER, j] = -1
-        n = gather(net, queue, work, number, cell, end)
+        j = work.suspects[number]
+        n = gather(net, queue, work, number, window, end)
         if n < 0:
             return ARRIVALS_FULL, grazed
         if kind == LIF:
@@ -520,23 +642,28 @@ def run_population(net, queue, work, pop, window, outputs, counters):
     begin, end = window * net.h, min((window + 1) * net.h, net.duration)
     start, stop, kind = net.pops[pop].start, net.pops[pop].stop, net.pops[pop].kind
     cell = (window & (net.stretch - 1)) * net.n_pops + pop
-    counters[EVENTS] += sum_arrivals(net, queue, work, pop, cell, end)
+    counters[EVENTS] += sum_arrivals(net, queue, work, pop, window, end)
     if kind != LIF:
-        weigh_readout(net, queue, work, pop, cell, end, outputs[WEIGHTED])
+        weigh_readout(net, queue, work, pop, window, outputs[WEIGHTED])
     screen(net, work, pop, outputs[MAXIMUM])
     before, n_suspects = work.size[N_SPIKES], work.size[N_SUSPECTS]
     counters[WALKED] += n_suspects
     counters[SCREENED] += stop - start - n_suspects
     if n_suspects > 0:
-        status, grazed = walk_suspects(net, queue, work, pop, cell, end - begin, end, outputs)
+        status, grazed = walk_suspects(net, queue, work, pop, window, end - begin, end, outputs)
         counters[GRAZED] += grazed
         if status != OK:
             return status
+    if work.cells[TOUCHED, cell]:
+        first = (window & (net.stretch - 1)) * net.neurons.size
+        work.head[2 * (first + start) : 2 * (first + stop)] = NONE
     item = work.cells[FIRST_ROW, cell]
     while item >= 0:
         following = queue.events[item].next
         release(queue, item)
         item = following
+    for n in range(before, work.size[N_SPIKES]):
+        ask_for_rows(net, pop, work.tape[n].neuron - start)
     for n in range(before, work.size[N_SPIKES]):
         local, time = work.tape[n].neuron - start, work.tape[n].time
         status = activate(net, queue, work, pop, local, time, 1.0, window >> net.shift)
@@ -550,10 +677,10 @@ def begin_sample(net, queue, work):
     """Put every neuron to rest and empty the queue."""
     clear(queue)
     for j in range(net.neurons.size):
-        for row in (V, I, DV, DI, POSITIVE):
+        for row in (V, I, DV, DI, UP):
             work.values[row, j] = 0.0
-        work.suspects[NUMBER, j] = -1
-    set_window(net, work, net.h)
+        work.values[LIMIT, j] = net.neurons[j].threshold * BOUND_SAFETY
+    work.size[N_ARRIVALS] = 0
 
 
 @inlined
@@ -561,7 +688,7 @@ def nothing_arrives(net, work, window):
     """True when nothing arrives in a window of the stretch at hand."""
     first = (window & (net.stretch - 1)) * net.n_pops
     for cell in range(first, first + net.n_pops):
-        if work.cells[N_ARRIVALS, cell] > 0 or work.cells[FIRST_ROW, cell] >= 0:
+        if work.cells[TOUCHED, cell] or work.cells[FIRST_ROW, cell] >= 0:
             return False
     return True
 
@@ -590,12 +717,12 @@ def forward_sample(net, spikes, queue, work, outputs, counters):
     """Simulate one sample; ``spikes``: (input spikes, first, last), ``outputs``: its readings. Returns a status."""
     events, at, last = spikes
     begin_sample(net, queue, work)
-    window = 0
-    stretch = -1
+    window, stretch = 0, -1
     while window < net.n_windows:
         begin, end = window * net.h, min((window + 1) * net.h, net.duration)
         if window >> net.shift != stretch:
             stretch = window >> net.shift
+            counters[EVENTS] += work.size[N_ARRIVALS]
             if not begin_stretch(net, queue, work, stretch):
                 return ARRIVALS_FULL
         next_input = events[at].time if at < last else math.inf
@@ -606,8 +733,12 @@ def forward_sample(net, spikes, queue, work, outputs, counters):
                 window = later
                 continue
         if end - begin != net.h:
+            # the last window ends with the simulation
             set_window(net, work, end - begin)
         while at < last and events[at].time < end:
+            if at + 1 < last:
+                source = net.sources[events[at + 1].source]
+                ask_for_rows(net, source.pop, source.local)
             source = net.sources[events[at].source]
             status = activate(net, queue, work, source.pop, source.local, events[at].time, events[at].count, stretch)
             if status != OK:
@@ -618,6 +749,9 @@ def forward_sample(net, spikes, queue, work, outputs, counters):
             if status != OK:
                 return status
         window += 1
+    if net.n_windows * net.h != net.duration:
+        set_window(net, work, net.h)
+    counters[EVENTS] += work.size[N_ARRIVALS]
     counters[AFTER_END] = last - at
     for j in range(net.neurons.size):
         outputs[VOLTAGE, j], outputs[CURRENT, j] = work.values[V, j], work.values[I, j]
@@ -636,6 +770,10 @@ def forward_shard(net, spikes, samples, workspace, outputs, ends):
     first, last, most = samples
     queue, work = workspace
     readings, counters = outputs
+    # a sample that did not end well leaves its arrivals behind
+    work.modes[:] = 0.0
+    work.head[:] = NONE
+    set_window(net, work, net.h)
     for sample in range(first, last):
         before = work.size[N_SPIKES]
         work.size[MOST_SPIKES] = before + most

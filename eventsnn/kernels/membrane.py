@@ -20,19 +20,32 @@ NEGLIGIBLE = 1e-290
 
 
 @inlined
+def _free_flow(t, tau_mem, tau_syn):
+    """(e^{-t/tau_mem}, e^{-t/tau_syn}, psp(t)) for any t >= 0, with two exponentials."""
+    x = t * (abs(tau_mem - tau_syn) / (tau_mem * tau_syn))
+    slow = math.exp(-t / max(tau_mem, tau_syn))
+    if x < 1.0:
+        # (1 - e^{-x}) / x: expm1 keeps the digits of small x
+        loss = math.expm1(-x)
+        fast, ratio = slow * (1.0 + loss), 1.0 if x == 0.0 else -loss / x
+    else:
+        fast = math.exp(-t / min(tau_mem, tau_syn))
+        ratio = -math.expm1(-x) / x if slow == 0.0 else (1.0 - fast / slow) / x
+    response = t / tau_mem * slow * ratio
+    return (slow, fast, response) if tau_mem >= tau_syn else (fast, slow, response)
+
+
+@inlined
 def psp(t, tau_mem, tau_syn):
     """V(t) after a unit jump of I at 0 from rest; t >= 0 in ms, relative error <= 2e-15 up to t = 10 tau."""
-    x = t * (abs(tau_mem - tau_syn) / (tau_mem * tau_syn))
-    slow = max(tau_mem, tau_syn)
-    # (1 - e^{-x}) / x: expm1 keeps the digits of small x
-    ratio = 1.0 if x == 0.0 else -math.expm1(-x) / x
-    return t / tau_mem * math.exp(-t / slow) * ratio
+    return _free_flow(t, tau_mem, tau_syn)[2]
 
 
 @inlined
 def flow(v, i, t, tau_mem, tau_syn):
     """(V, I) after t ms without arrivals."""
-    return v * math.exp(-t / tau_mem) + i * psp(t, tau_mem, tau_syn), i * math.exp(-t / tau_syn)
+    decay_v, decay_i, response = _free_flow(t, tau_mem, tau_syn)
+    return v * decay_v + i * response, i * decay_i
 
 
 @kernel
@@ -114,8 +127,14 @@ def polynomial(series, k, row, x):
 def responses(net, j, x):
     """(e^{-x/tau_mem}, e^{-x/tau_syn}, psp) of neuron j for a time x <= h ms."""
     k = net.neurons[j].series
+    # the polynomials hold for a part of a long window, from which a response for twice the time follows
+    x *= net.part
     decay_i, response = polynomial(net.series, k, 0, x), polynomial(net.series, k, 1, x)
-    return decay_i + (net.neurons[j].tau_mem / net.neurons[j].tau_syn - 1.0) * response, decay_i, response
+    decay_v = decay_i + (net.neurons[j].tau_mem / net.neurons[j].tau_syn - 1.0) * response
+    for _ in range(net.doublings):
+        response *= decay_v + decay_i
+        decay_v, decay_i = decay_v * decay_v, decay_i * decay_i
+    return decay_v, decay_i, response
 
 
 @inlined
@@ -123,6 +142,19 @@ def advance(net, j, v, i, x):
     """(V, I) of neuron j after x <= h ms without arrivals."""
     decay_v, decay_i, response = responses(net, j, x)
     return v * decay_v + i * response, i * decay_i
+
+
+@inlined
+def mode_growth(net, pop, window):
+    """(e^{x/tau_mem}, e^{x/tau_syn}) of a modal population, for x from the end of a window to that of its stretch."""
+    place = window & (net.stretch - 1)
+    by_mem, by_syn = net.growth[pop, place, 0], net.growth[pop, place, 1]
+    # the last window ends with the simulation
+    cut = (window + 1) * net.h - net.duration
+    if cut > 0.0:
+        neuron = net.neurons[net.pops[pop].start]
+        by_mem, by_syn = by_mem * math.exp(cut / neuron.tau_mem), by_syn * math.exp(cut / neuron.tau_syn)
+    return by_mem, by_syn
 
 
 @inlined

@@ -6,6 +6,7 @@ list of events, the last one put in first; its order depends on nothing but the 
 pass walks the same rows from their far end, with the same queue.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +15,10 @@ from .compile import inlined, kernel
 
 # ``time``: when the spike was fired; for a row that shares one delay, when it arrives. Synapses from ``at`` to the end
 # of the row are left (backward: those below ``at``, down to the start of the row), ``stop`` is that end. ``spike``: the
-# number of the spike in its sample.
+# number of the spike in its sample. ``by_mem``, ``by_syn``: on the way to a modal population, what is left of the count
+# by the end of the stretch that the event waits for, at the rate of each mode. An event fills a line of the cache.
 EVENT = np.dtype(
-    [("time", np.float64), ("count", np.float64)]
+    [(name, np.float64) for name in ("time", "count", "by_mem", "by_syn")]
     + [(name, np.int64) for name in ("at", "stop")]
     + [(name, np.int32) for name in ("row", "conn", "spike", "next")]
 )
@@ -69,9 +71,59 @@ def release(queue, item):
 
 
 @inlined
-def bucket_of(net, time, pop):
-    """The bucket of arrivals at ``time`` in a population."""
-    return ((np.int64(time * net.per_ms) >> net.shift) & net.ring_mask) * net.n_pops + pop
+def stretch_of(net, time):
+    """The stretch of windows that a time lies in."""
+    return np.int64(time * net.per_ms) >> net.shift
+
+
+@inlined
+def ticks_since(net, time, stretch):
+    """The time from the start of a stretch to ``time`` in whole ticks, 2^net.bits to a window."""
+    return np.int64(math.floor((time - stretch * net.stretch * net.h) * net.per_ms * (1 << net.bits)))
+
+
+@inlined
+def stretch_of_arrival(net, event, s, stretch, since):
+    """The stretch in which an event reaches synapse s; ``since``: as `ticks_since` says for ``stretch``."""
+    ticks = since + np.int64(net.tick[s])
+    # see simd._write_places: where ticks are too coarse the sum of times decides
+    if (ticks + 3) & ((1 << net.bits) - 1) < 4:
+        return stretch_of(net, min(event.time + net.delay[s], net.duration))
+    return stretch + (ticks >> (net.bits + net.shift))
+
+
+@inlined
+def bucket_of(net, stretch, pop):
+    """The bucket of arrivals at a population in a stretch."""
+    return (stretch & net.ring_mask) * net.n_pops + pop
+
+
+@inlined
+def set_modes(net, event, stretch):
+    """Set what is left of an event's modes by the end of ``stretch``."""
+    pop = net.conns[event.conn].target
+    if net.pops[pop].modal:
+        neuron, x = net.neurons[net.pops[pop].start], (stretch + 1) * net.stretch * net.h - event.time
+        event.by_mem, event.by_syn = (
+            event.count * math.exp(-x / neuron.tau_mem),
+            event.count * math.exp(-x / neuron.tau_syn),
+        )
+
+
+@inlined
+def move_modes(net, event, stretch, to):
+    """Carry an event's modes from the end of one stretch to that of another."""
+    pop = net.conns[event.conn].target
+    if not net.pops[pop].modal:
+        return
+    if to - stretch == 1:
+        event.by_mem *= net.pops[pop].decay_mem
+        event.by_syn *= net.pops[pop].decay_syn
+    elif stretch - to == 1:
+        event.by_mem *= net.pops[pop].growth_mem
+        event.by_syn *= net.pops[pop].growth_syn
+    else:
+        set_modes(net, event, to)
 
 
 @inlined

@@ -22,14 +22,22 @@ class Status(IntEnum):
 
 # A silence of fewer windows is crossed window by window: that costs less than the exponentials of one long step.
 LEAST_LEAP = 8
+# Net.slot shifted right by this is the target.
+TARGET = np.uint32(2)
 # What a population does with its voltage.
 LIF, READOUT, READOUT_MAXIMUM = 0, 1, 2
 
 # ``links[first_link:last_link]`` are the connections out of a population.
-# ``uniform``: all its neurons share their time constants. ``decay_rate`` (1/ms): of the weighted voltage integral.
+# ``uniform``: all its neurons share their time constants. ``modal``: arrivals from per-synapse delays are summed mode
+# by mode (docs/engine.md). ``decay_rate`` (1/ms): of the weighted voltage integral. ``psp_scale``: psp is this times
+# (e^{-t/tau_mem} - e^{-t/tau_syn}). ``slack``: e^{h/tau_syn}, for the bound of the screening. ``decay_mem`` to
+# ``growth_syn``: how the modes change over a stretch, forwards and backwards.
 POPULATION = np.dtype(
-    [(name, np.int64) for name in ("start", "stop", "kind", "uniform", "first_link", "last_link")]
-    + [("decay_rate", np.float64)]
+    [(name, np.int64) for name in ("start", "stop", "kind", "uniform", "modal", "first_link", "last_link")]
+    + [
+        (name, np.float64)
+        for name in ("decay_rate", "psp_scale", "slack", "decay_mem", "decay_syn", "growth_mem", "growth_syn")
+    ]
 )
 # ``series``: which table of polynomial coefficients the neuron uses. The threshold of a readout is infinite.
 NEURON = np.dtype(
@@ -42,7 +50,8 @@ NEURON = np.dtype(
     ]
 )
 # ``per_synapse``: each synapse has its own delay. ``dense``: a row reaches every neuron of the target population.
-CONNECTION = np.dtype([(name, np.int64) for name in ("first_row", "per_synapse", "dense", "target")])
+# ``trained_delay``: the gradient of a delay that a row shares is asked for.
+CONNECTION = np.dtype([(name, np.int64) for name in ("first_row", "per_synapse", "dense", "target", "trained_delay")])
 SOURCE = np.dtype([("pop", np.int64), ("local", np.int64)])
 INPUT_SPIKE = np.dtype([("time", np.float64), ("count", np.float64), ("source", np.int64)])
 SPIKE = np.dtype([("time", np.float64), ("slope", np.float64), ("neuron", np.int64)])
@@ -75,6 +84,7 @@ class Net(NamedTuple):
     n_windows: int
     stretch: int  # windows of a stretch, a power of two
     shift: int  # its logarithm
+    last_stretch: int  # the stretch of the last window
     ring_mask: int  # buckets of the queue less one, in stretches
     n_pops: int  # state populations; input populations follow them in ``pops``
     pops: np.ndarray  # POPULATION
@@ -83,11 +93,18 @@ class Net(NamedTuple):
     sources: np.ndarray  # SOURCE, one per input channel
     links: np.ndarray  # connection numbers
     series: np.ndarray  # (n_tables, 4, DEGREE + 1)
+    growth: np.ndarray  # (n_pops, stretch, 2): e^{x/tau_mem}, e^{x/tau_syn}, x from a window's end to the stretch's
     row_ptr: np.ndarray  # (n_rows + 1,) synapses of row r: row_ptr[r]:row_ptr[r + 1]
     row_delay: np.ndarray  # (n_rows,) the delay of a row whose synapses share one
-    target: np.ndarray  # (n_synapses,) state neuron; unsigned, as an index that cannot be negative is cheaper
+    slot: np.ndarray  # (n_synapses,) four times the target, a state neuron, and two more where the weight is negative
     weight: np.ndarray  # (n_synapses,)
     delay: np.ndarray  # (synapses of per-synapse connections, which come first,)
+    doublings: int  # a window is 2^doublings times as long as the polynomials of ``series`` hold
+    part: float  # 2^-doublings
+    bits: int  # 2^bits ticks are a window
+    tick: np.ndarray  # (as delay,) the delays in ticks, rounded down
+    charge: np.ndarray  # (2 per delay,) onto modal populations: weight e^{delay/tau_mem}, weight e^{delay/tau_syn}
+    first_shared: int  # the first synapse of a row that shares one delay
 
 
 class Spikes(NamedTuple):
@@ -107,8 +124,8 @@ class Jumps(NamedTuple):
 class Gradients(NamedTuple):
     """Gradient sums of one shard, aligned with the arrays of Net; ``input_times`` with the input spikes."""
 
-    weight: np.ndarray
-    delay: np.ndarray
+    per_synapse: np.ndarray  # (2 per delay,) the modes at modal targets; else dL/dweight and dL/ddelay
+    weight: np.ndarray  # (n_synapses - first_shared,)
     row_delay: np.ndarray
     neurons: np.ndarray  # (3, n_state): tau_mem, tau_syn, threshold
     input_times: np.ndarray

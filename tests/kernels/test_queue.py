@@ -10,7 +10,7 @@ from eventsnn import Network, SpikeBatch, Uniform
 from eventsnn.compiled import in_flight
 from eventsnn.kernels import forward as forward_kernels
 from eventsnn.kernels import queue as kernels
-from eventsnn.kernels.forward import ARRIVALS_FULL, FIRST_ROW, N_ARRIVALS, OK, QUEUE_FULL, make_workspace
+from eventsnn.kernels.forward import ARRIVALS_FULL, FIRST_ROW, NONE, OK, QUEUE_FULL, TOUCHED, make_workspace
 from eventsnn.kernels.queue import LIVE, NOTHING, make_queue
 from eventsnn.kernels.simd import BLOCK
 from eventsnn.kernels.state import JUMP, Jumps
@@ -86,14 +86,42 @@ def layout_of(delay, delay_per="synapse", mask=None, duration=100.0, n_post=3):
     network.add_input("in", 2)
     network.add_lif("a", n_post)
     weight = np.arange(2.0 * n_post).reshape(2, n_post) + 1.0
+    weight[:, 1::5] *= -1.0
     weight = weight if mask is None else weight[mask]
     network.connect("in", "a", weight=weight, delay=delay, delay_per=delay_per, mask=mask)
     return Layout(network, network.initialize(), Run(duration, {}))
 
 
 def buffers(net, capacity=600):
-    n_cells = net.stretch * net.n_pops
-    return make_queue((net.ring_mask + 1) * net.n_pops, capacity), make_workspace(net.neurons.size, n_cells, capacity)
+    queue = make_queue((net.ring_mask + 1) * net.n_pops, capacity)
+    return queue, make_workspace(net.neurons.size, net.n_pops, net.stretch, capacity)
+
+
+def listed(net, work, window):
+    """The arrivals that a window's lists hold: (time, weight, target), each list from its end."""
+    first = window % net.stretch * net.neurons.size
+    for j in range(net.neurons.size):
+        for sign in range(2):
+            chain, n = [], work.head[2 * (first + j) + sign]
+            while n != NONE:
+                block = work.blocks[n // BLOCK]
+                s = block["first"] + n % BLOCK
+                assert net.slot[s] == 4 * j + 2 * sign and sign == (net.weight[s] < 0)
+                chain.append((float(block["time"] + net.delay[s]), float(block["count"] * net.weight[s]), j))
+                n = work.link[n]
+            yield from reversed(chain)
+
+
+def assert_modes(net, work, window, found):
+    """The modes of a window are what its arrivals add up to, at the end of its stretch."""
+    first = window % net.stretch * net.neurons.size
+    finish = ((window >> net.shift) + 1) * net.stretch * net.h
+    expected = np.zeros((net.neurons.size, 2, 2))
+    for when, charge, j in found:
+        for k, key in enumerate(("tau_mem", "tau_syn")):
+            expected[j, int(charge < 0), k] += charge * np.exp(-(finish - when) / net.neurons[key][j])
+    modes = work.modes[4 * first : 4 * (first + net.neurons.size)]
+    np.testing.assert_allclose(modes, expected.reshape(-1), rtol=1e-13)
 
 
 def delivered(net, spikes):
@@ -108,11 +136,14 @@ def delivered(net, spikes):
         while waiting and waiting[0][1] < end:
             assert activate(net, queue, work, 1, *waiting.pop(0), stretch) == OK
         cell = window % net.stretch * net.n_pops
-        first = cell * work.following.size
-        for k in range(first, first + work.cells[N_ARRIVALS, cell]):
-            when = end - work.left[k]
-            assert window * net.h <= when < end
-            arrivals.append((float(when), float(work.weight[k]), int(work.target[k])))
+        found = list(listed(net, work, window))
+        assert all(window * net.h <= when < end for when, _, _ in found)
+        assert work.cells[TOUCHED, cell] or not found
+        assert_modes(net, work, window, found)
+        arrivals += sorted(found)
+        first = window % net.stretch * net.neurons.size
+        work.head[2 * first : 2 * (first + net.neurons.size)] = NONE
+        work.modes[4 * first : 4 * (first + net.neurons.size)] = 0.0
         item = work.cells[FIRST_ROW, cell]
         while item >= 0:
             rows.append((float(queue.events[item]["time"]), int(queue.events[item]["at"])))
@@ -125,7 +156,7 @@ def delivered(net, spikes):
 def test_a_spike_arrives_once_at_each_synapse_in_its_window(count):
     delays = np.array([[1.0, 20.0, 5.5], [0.0, 0.0, 0.0]])
     arrivals, rows = delivered(layout_of(delays).net, [(0, 7.25, count)])
-    assert arrivals == [(8.25, count, 0), (12.75, 3.0 * count, 2), (27.25, 2.0 * count, 1)] and rows == []
+    assert arrivals == [(8.25, count, 0), (12.75, 3.0 * count, 2), (27.25, -2.0 * count, 1)] and rows == []
 
 
 @pytest.mark.parametrize("n_post", [BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 5 * BLOCK + 3])
@@ -137,12 +168,31 @@ def test_rows_longer_than_a_block(n_post, spread):
     arrivals, _ = delivered(net, spikes)
     assert len(arrivals) == 3 * n_post
     expected = [
-        (time + delays[local, j], (local * n_post + j + 1.0) * count, j)
+        (time + delays[local, j], (local * n_post + j + 1.0) * count * (-1.0 if j % 5 == 1 else 1.0), j)
         for local, time, count in spikes
         for j in range(n_post)
     ]
     for one, two in zip(sorted(arrivals), sorted(expected), strict=True):
         assert one == pytest.approx(two, abs=1e-13)
+
+
+@given(
+    st.floats(0.0, 50.0),
+    st.lists(
+        st.tuples(st.integers(1, 24), st.sampled_from([0.0, 1e-16, 1e-15, 1e-9, 1e-6, 1e-5, 3e-5, 1e-4, 0.3])),
+        min_size=1,
+    ),
+    st.sampled_from([-1.0, 1.0]),
+)
+def test_arrivals_beside_the_edge_of_a_window_are_found_in_theirs(time, offsets, side):
+    """Delays counted in ticks cannot tell windows apart to the last digit."""
+    h = layout_of(np.full((2, 200), 1.0), n_post=200).net.h
+    edges = (np.floor(time / h) + np.array([n for n, _ in offsets])) * h
+    delays = np.abs(edges * (1.0 + side * np.array([shift for _, shift in offsets])) - time)
+    net = layout_of(np.resize(delays, (2, 200)), n_post=200).net
+    arrivals, _ = delivered(net, [(0, time, 1.0)])
+    expected = time + np.resize(delays, (2, 200))[0]
+    assert sorted(when for when, _, _ in arrivals) == sorted(expected[expected < net.duration])
 
 
 @pytest.mark.parametrize(
@@ -171,11 +221,11 @@ def test_a_sparse_shared_delay_is_a_whole_row_too():
     mask = np.array([[True, False, True], [False, True, False]])
     net = layout_of(2.0, "connection", mask).net
     arrivals, rows = delivered(net, [(0, 3.0, 2.0), (1, 4.0, 1.0)])
-    assert arrivals == [] and rows == [(5.0, net.row_ptr[0]), (6.0, net.row_ptr[1])]
+    assert arrivals == [] and sorted(rows) == [(5.0, net.row_ptr[0]), (6.0, net.row_ptr[1])]
 
 
 def test_a_spike_that_finds_no_room_says_so():
-    net = layout_of(np.array([[30.0, 60.0, 90.0], [30.0, 60.0, 90.0]])).net
+    net = layout_of(np.array([[300.0, 600.0, 900.0], [300.0, 600.0, 900.0]]), duration=1000.0).net
     queue, work = make_queue((net.ring_mask + 1) * net.n_pops, 1), buffers(net)[1]
     assert begin_stretch(net, queue, work, 0)
     assert activate(net, queue, work, 1, 0, 0.0, 1.0, 0) == OK
@@ -191,10 +241,23 @@ def test_arrivals_that_find_no_room_say_so(spread):
     assert activate(net, queue, work, 1, 0, 0.0, 1.0, 0) == ARRIVALS_FULL
 
 
-@pytest.mark.parametrize(("delays", "stretch"), [(Uniform(0, 1), 1), (Uniform(0, 90), 32), (Uniform(0, 20), 16)])
-def test_the_wider_the_delays_the_longer_the_stretch(delays, stretch):
-    net = layout_of(delays, n_post=40).net
+@pytest.mark.parametrize(
+    ("delays", "n_post", "stretch"),
+    [(Uniform(0, 1), 40, 2), (Uniform(0, 20), 40, 8), (Uniform(0, 90), 40, 32), (Uniform(0, 90), 400, 4)],
+)
+def test_the_fewer_synapses_in_a_window_the_longer_the_stretch(delays, n_post, stretch):
+    net = layout_of(delays, n_post=n_post).net
     assert net.stretch == 1 << net.shift and net.stretch == stretch
+
+
+@pytest.mark.parametrize(("n_in", "h", "doublings"), [(2, 4.0, 3), (20, 2.0, 2), (100, 0.5, 0)])
+def test_the_fewer_synapses_the_longer_the_windows(n_in, h, doublings):
+    network = Network()
+    network.add_input("in", n_in)
+    network.add_lif("a", 3, tau_mem=20.0, tau_syn=5.0)
+    network.connect("in", "a", weight=1.0)
+    net = Layout(network, network.initialize(), Run(100.0, {})).net
+    assert (net.h, net.doublings, net.part) == (h, doublings, 0.5**doublings)
 
 
 @pytest.mark.parametrize("widest", [1.0, 30.0])

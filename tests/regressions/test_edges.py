@@ -123,7 +123,7 @@ def test_a_ring_too_large_for_memory_is_refused():
     network = Network(min_delay=1e-6)
     network.add_input("in", 1)
     network.add_lif("h", 2)
-    network.connect("in", "h", weight=8.0, delay=1e3)
+    network.connect("in", "h", weight=8.0, delay=3e3)
     network.connect("h", "h", weight=0.5, delay=1e-6)
     with pytest.raises(NetworkError, match="shorten the delays"):
         simulate(network, network.initialize(), SpikeBatch.from_lists([([1.0], [0])]), duration=2e3)
@@ -184,3 +184,18 @@ def test_a_small_wide_connection_does_not_enlarge_the_room_of_all():
     ((_, kept),) = [pair for kind, pair in _idle.items() if kind == "forward"]
     assert sum(array.nbytes for part in kept[0] for array in part) < 100e6
     release_memory()
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_a_maximum_at_the_start_moves_nothing(engine):
+    # the reference let spikes given at time 0 feel the pull on a readout whose voltage only falls from there
+    network = Network()
+    network.add_input("in", 2)
+    network.add_readout("out", 2)
+    network.connect("in", "out", weight=np.array([[-1.0, -0.5], [-0.7, -0.2]]))
+    batch = SpikeBatch.from_lists([([0.0, 0.0, 3.0], [0, 1, 0])])
+    _, gradients, times = value_and_grad(
+        network, network.initialize(), batch, [0], loss=losses.MaxVoltage(), duration=30.0, engine=engine,
+        input_times=True,
+    )  # fmt: skip
+    assert not gradients["in->out.weight"].any() and not times["in"].any()
