@@ -7,14 +7,15 @@ RUN := $(VENV)/bin/python
 RESULTS ?= runs/spoken-digits
 
 .DEFAULT_GOAL := help
-.PHONY: help train controls test test-long boundscheck lint types bench figures ci clean
+.PHONY: help train controls test test-long boundscheck lint types bench bench-mpi instructions figures ci clean
 
 help:
 	@echo "make train        train the spoken-digits network and plot the result (the main job)"
 	@echo "make test         run the tests (minutes); make test-long: the long ones too"
 	@echo "make controls     train it without delays and with fixed random delays as well"
 	@echo "make boundscheck  run the kernel tests with array bounds checked"
-	@echo "make lint, types, bench, figures, ci, clean"
+	@echo "make bench        measure everything (15 minutes; BENCH=--quick: two); make instructions: count instructions"
+	@echo "make lint, types, figures, ci, clean"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -56,8 +57,14 @@ lint: $(VENV)/.installed-dev
 types: $(VENV)/.installed-dev
 	$(VENV)/bin/mypy
 
-bench: $(VENV)/.installed-test
-	$(RUN) benchmarks/engine.py
+bench: $(VENV)/.installed-plot
+	$(RUN) benchmarks/run.py $(BENCH)
+
+bench-mpi: $(VENV)/.installed-test
+	$(RUN) benchmarks/mpi.py
+
+instructions: $(VENV)/.installed-test
+	$(RUN) benchmarks/instructions.py
 
 figures: $(VENV)/.installed-plot
 	$(RUN) docs/make_figures.py

@@ -1,0 +1,226 @@
+"""The benchmarks: every table comes out on tiny networks, what is missing is left out with a word, and nothing lies."""
+
+import importlib
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eventsnn import simulate
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+# they are scripts, which find each other in their own folder
+sys.path.insert(0, str(FOLDER))
+
+import costs  # noqa: E402
+import curves  # noqa: E402
+import instructions  # noqa: E402
+import measuring  # noqa: E402
+import networks  # noqa: E402
+import peers  # noqa: E402
+import report  # noqa: E402
+import run  # noqa: E402
+from floor import Floor  # noqa: E402
+from settings import FULL, QUICK, TINY  # noqa: E402
+
+TABLES = (costs.recurrent_table, costs.yin_yang_table, costs.threads_table, costs.memory_table, *curves.CURVES)
+TASKS = {
+    "synapse": lambda: networks.recurrent(8, "synapse", n_samples=2, duration=60.0),
+    "neuron": lambda: networks.recurrent(8, "neuron", n_samples=2, duration=60.0),
+    "none": lambda: networks.recurrent(8, "none", n_samples=2, duration=60.0),
+    "yin-yang": lambda: networks.yin_yang(10, n_samples=3),
+    "sparse": lambda: networks.scaled(300, True, n_samples=2, duration=60.0),
+    "dense": lambda: networks.scaled(30, False, n_samples=2, duration=60.0),
+}
+
+
+def test_every_module_can_be_imported():
+    assert {path.stem for path in FOLDER.glob("*.py")} >= {"run", "costs", "curves", "floor", "peers", "instructions"}
+    for path in FOLDER.glob("*.py"):
+        assert importlib.import_module(path.stem).__doc__, path
+
+
+def numbers(table):
+    return [(key, value) for row in table.rows for key, value in row.items() if isinstance(value, float)]
+
+
+@pytest.mark.parametrize("function", TABLES, ids=lambda function: function.__name__)
+def test_a_table_comes_out_on_a_tiny_network(function):
+    table = function(TINY)
+    assert table.rows and set(table.columns) <= set(table.rows[0])
+    assert table.markdown().count("\n|") == len(table.rows) + 2
+    assert json.loads(json.dumps(table.to_dict(), allow_nan=False))["rows"] == table.rows
+    assert all(math.isfinite(value) for _, value in numbers(table))
+    assert all(value > 0 for key, value in numbers(table) if key.endswith(("_ns", "_us", "_median", "ratio")))
+
+
+def test_layout_and_compilation_come_out_too(monkeypatch):
+    recurrent = costs.recurrent_table(TINY)
+    assert [row["layout_ms"] for row in costs.layout_table(recurrent).rows] == [
+        row["layout_ms"] for row in recurrent.rows
+    ]
+    found = measuring.in_own_process("costs", "first_calls")
+    assert {name for _, name in costs.ENTRIES} < set(found) and min(found.values()) > 0
+    monkeypatch.setattr(costs, "in_own_process", lambda *_, **__: found)
+    assert len(costs.compile_table(TINY).rows) == len(found)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_floor_pushes_as_many_events_as_the_engine_delivers(name):
+    task = TASKS[name]()
+    recording = simulate(task.network, task.parameters, task.batch, duration=task.duration, n_threads=1)
+    assert Floor(task, recording)() == recording.counters.events.sum() > 0
+
+
+def test_the_floor_writes_the_arrivals_of_the_last_spike_in_its_row():
+    task = networks.yin_yang(10, n_samples=1)
+    recording = simulate(task.network, task.parameters, task.batch, duration=task.duration, n_threads=1)
+    floor = Floor(task, recording)
+    floor()
+    last, row = floor.spikes[2][-1], floor.spikes[1][-1]
+    start = floor.synapses[0][row]
+    arrival, weight = last + floor.synapses[3][start], floor.synapses[2][start]
+    slot = int(arrival) & (floor.tails.size - 1)
+    written = floor.buckets[slot, : floor.tails[slot]]
+    assert (arrival, weight) in set(zip(written["time"].tolist(), written["weight"].tolist(), strict=True))
+
+
+def test_hidden_neurons_fire_as_the_readme_says():
+    for delays in networks.YIN_YANG_MEAN:
+        task = networks.yin_yang(100, delays, n_samples=64)
+        recording = simulate(task.network, task.parameters, task.batch, duration=task.duration, n_threads=1)
+        assert 110 < recording.spike_counts("hidden").sum(axis=1).mean() < 138
+        assert np.all(recording.first_spikes("out") >= 0)
+    for delays in networks.DELAYS:
+        task = networks.recurrent(128, delays, n_samples=1)
+        recording = simulate(task.network, task.parameters, task.batch, duration=task.duration, n_threads=1)
+        assert 9 < recording.spike_counts("hidden").mean() < 14
+
+
+def test_sizes_beyond_the_memory_are_left_out_with_a_word(monkeypatch):
+    monkeypatch.setattr(curves, "free_memory", lambda: 100_000)
+    table = curves.neurons_curve(TINY)
+    assert [row["neurons"] for row in table.rows] == [10] and len(table.notes) == 1
+    assert "20 neurons (fan-out 100) left out" in table.notes[0] and table.notes[0] in table.markdown()
+    monkeypatch.setattr(curves, "free_memory", lambda: None)
+    assert curves.lacking(10**12) is None
+
+
+def test_the_number_of_synapses_is_known_beforehand():
+    for n, sparse in ((10, False), (30, True), (300, True)):
+        assert networks.scaled_synapses(n, sparse) == networks.scaled(n, sparse, duration=10.0).n_synapses
+
+
+def test_calls_are_interleaved_and_cut_short():
+    called = []
+    functions = {"one": lambda: called.append(1), "two": lambda: called.append(2)}
+    timings = measuring.interleaved(functions, QUICK)
+    assert called == [1, 2] * (1 + QUICK.repeats)
+    assert all(0 < timing.least <= timing.median for timing in timings.values())
+    called.clear()
+    measuring.interleaved(functions, measuring_settings(seconds=-1.0))
+    assert called == [1, 2] * 2
+
+
+def measuring_settings(**changes):
+    return type(FULL)(**changes)
+
+
+def test_a_process_that_fails_says_why():
+    assert measuring.in_own_process("measuring", "n_cores") == measuring.n_cores()
+    with pytest.raises(RuntimeError, match="no_such_name"):
+        measuring.in_own_process("measuring", "no_such_name")
+
+
+@pytest.fixture
+def tiny_run(monkeypatch):
+    compilation = report.Table("compilation", "Compilation", {"kernel": ("kernel", "")}, [{"kernel": "push"}])
+    monkeypatch.setattr(run, "QUICK", TINY)
+    monkeypatch.setattr(costs, "compile_table", lambda settings: compilation)
+    monkeypatch.setattr(curves, "CURVES", (curves.input_curve, curves.neurons_curve))
+    monkeypatch.setattr(costs, "memory_table", lambda settings: compilation)
+
+
+def test_one_command_writes_everything(tiny_run, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    run.main(["--quick", "--out", str(tmp_path), "--name", "tiny"])
+    result = json.loads((tmp_path / "tiny.json").read_text())
+    assert set(result) == {"date", "machine", "versions", "settings", "tables"}
+    assert {"Python", "NumPy", "Numba", "LLVM", "eventsnn"} <= set(result["versions"])
+    assert result["machine"]["cores"] >= 1 and result["machine"]["processor"]
+    text = (tmp_path / "tiny.md").read_text()
+    for name, table in result["tables"].items():
+        assert table["title"] in text and table["title"] in capsys.readouterr().out + text, name
+    figures = {path.name for path in (tmp_path / "tiny").glob("*.png")}
+    assert figures == {"threads.png", "curve_input.png", "curve_neurons.png"}
+    assert all(f"(tiny/{name})" in text for name in figures)
+
+
+def test_without_matplotlib_the_tables_still_come(tiny_run, monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    run.main(["--quick", "--out", str(tmp_path)])
+    assert "matplotlib is not installed" in capsys.readouterr().out
+    assert (tmp_path / "quick.json").exists() and not (tmp_path / "quick").exists()
+
+
+def test_peers_that_are_not_installed_are_left_out_with_a_word(monkeypatch):
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
+    table = peers.peers_table(TINY)
+    assert {row["engine"] for row in table.rows} == {"floor", "eventsnn", "eventsnn, no delays"}
+    assert len(table.notes) == len(peers.PEERS) and "torch is not installed" in table.markdown()
+
+
+def test_inputs_on_the_grid_hold_every_spike():
+    task = networks.recurrent(8, n_samples=2, duration=60.0)
+    grid = peers.spikes_on_grid(task, networks.CHANNELS)
+    assert grid.shape == (60, 2, networks.CHANNELS)
+    assert grid.sum(axis=(0, 2)).tolist() == np.diff(task.batch.offsets).tolist()
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(1.11, ["b"]), (1.09, []), (0.5, []), (1.0, [])])
+def test_more_than_ten_percent_more_instructions_are_flagged(factor, expected):
+    table, lost = instructions.compare({"a": 100.0, "b": 50.0 * factor, "new": 1.0}, {"a": 100.0, "b": 50.0})
+    assert lost == expected
+    assert table.rows[1]["change"] == pytest.approx(factor - 1) and table.rows[2]["change"] is None
+
+
+@pytest.mark.parametrize(("factor", "status"), [(1.11, 1), (1.09, 0)])
+def test_the_exit_status_tells(factor, status, monkeypatch, capsys):
+    baseline = json.loads(instructions.BASELINE.read_text())
+    counted = {name: value * factor for name, value in baseline.items()}
+    monkeypatch.setattr(instructions, "unavailable", lambda: None)
+    monkeypatch.setattr(instructions, "instructions_per_event", lambda: counted)
+    assert instructions.main([]) == status
+    assert ("more instructions" in capsys.readouterr().out) == bool(status)
+
+
+def test_the_baseline_is_rewritten_when_asked(monkeypatch, tmp_path):
+    monkeypatch.setattr(instructions, "BASELINE", tmp_path / "instructions.json")
+    monkeypatch.setattr(instructions, "unavailable", lambda: None)
+    monkeypatch.setattr(instructions, "instructions_per_event", lambda: {"a": 1.234})
+    assert instructions.main(["--update"]) == 0
+    assert json.loads((tmp_path / "instructions.json").read_text()) == {"a": 1.23}
+
+
+def test_every_workload_has_a_baseline_and_runs():
+    assert list(json.loads(instructions.BASELINE.read_text())) == list(instructions.WORKLOADS)
+    passes = instructions.prepared()
+    assert list(passes) == list(instructions.WORKLOADS)
+    assert all(one.recording.counters.events.sum() > 10_000 for one in passes.values())
+
+
+def test_the_counts_of_all_forks_are_read():
+    report = "==12== I   refs:      3,344,145,235\n==12== \n==345== I refs: 7\n"
+    assert instructions.counts_of(report) == {12: 3344145235, 345: 7}
+
+
+def test_without_valgrind_counting_is_skipped_with_a_word(monkeypatch, capsys):
+    monkeypatch.setattr(instructions.shutil, "which", lambda name: None)
+    monkeypatch.setattr(instructions.platform, "machine", lambda: "x86_64")
+    assert instructions.main([]) == 0
+    assert "skipped: valgrind is not installed" in capsys.readouterr().out
+    monkeypatch.setattr(instructions.platform, "machine", lambda: "arm64")
+    assert "x86-64" in instructions.unavailable()
