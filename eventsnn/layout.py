@@ -103,14 +103,15 @@ class Layout:
             for key in ("mem", "syn"):
                 x = stretch * self.h / neurons[f"tau_{key}"][row["start"]]
                 row[f"decay_{key}"], row[f"growth_{key}"] = math.exp(-x), math.exp(x)
-        longest = min(max([0.0, *delays]), run.duration)
+        longest_delay = max([0.0, *delays])
+        longest = min(longest_delay, run.duration)
         bits, n_windows = self._tick_bits(longest, stretch), max(1, math.ceil(run.duration / self.h))
         return Net(
             h=self.h,
             per_ms=1.0 / self.h,
             duration=float(run.duration),
             n_windows=n_windows,
-            last_stretch=(n_windows - 1) // stretch,
+            longest=longest_delay,
             stretch=stretch,
             shift=stretch.bit_length() - 1,
             ring_mask=self._ring_slots(longest, stretch) - 1,

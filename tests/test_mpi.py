@@ -21,6 +21,11 @@ from eventsnn.errors import InvalidInput
 from eventsnn.threads import available_cores
 
 ROOT = Path(__file__).resolve().parents[1]
+# as the program does that the ranks run
+sys.path.insert(0, str(ROOT / "tests"))
+
+from test_training import contents  # noqa: E402
+
 # an mpiexec that comes with the environment's MPI lies beside its Python
 MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 needs_mpi = pytest.mark.skipif(
@@ -54,15 +59,6 @@ def outcomes(n_ranks, what, folder, n_threads=1):
     code, _, errors = ended(start(n_ranks, ROOT / "tests/mpi_program.py", what, folder, n_threads=n_threads))
     assert code == 0, errors
     return [json.loads((folder / f"outcome{rank}.json").read_text()) for rank in range(n_ranks)]
-
-
-def contents(path):
-    """A checkpoint's arrays as bytes and its metadata, less the wall-clock seconds."""
-    arrays, meta = checkpoints.load(path)
-    for record in meta["state"]["history"]:
-        record["seconds"] = 0.0
-    meta["state"]["running"]["seconds"] = 0.0
-    return {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in arrays.items()}, meta
 
 
 @pytest.fixture(scope="module")

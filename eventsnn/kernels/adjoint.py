@@ -25,6 +25,7 @@ from .queue import (
     move_modes,
     new_event,
     put,
+    reached_before_end,
     release,
     set_modes,
     stretch_of,
@@ -42,8 +43,6 @@ LAMBDA_V, LAMBDA_I = range(2)
 RESET_TAIL, PSP_TAIL, CURRENT_TAIL = range(3)
 # Rows of Adjoint.steps: the backward flow over one whole window, and the loss's pull on each readout.
 DECAY_V, DECAY_I, V_TO_I, DRIVE = range(4)
-
-
 # A synapse whose target jumps in the window in which a spike arrives there; as in queue.EVENT.
 LATE = np.dtype(
     [(name, np.float64) for name in ("time", "by_mem", "by_syn")] + [(name, np.int64) for name in ("synapse", "spike")]
@@ -473,20 +472,6 @@ def _collect(net, adjoint, jumps, item, stretch, gradients):
     _collect_late(net, adjoint, jumps, gradients)
 
 
-@inlined
-def _first_after_end(net, time, low, high):
-    """The first synapse of a row that a spike at ``time`` reaches only after the end of the simulation."""
-    if time + net.delay[high - 1] < net.duration:
-        return high
-    while low < high:
-        middle = (low + high) >> 1
-        if time + net.delay[middle] >= net.duration:
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
 @kernel
 def _admit(net, adjoint, jumps, pop, local, time, count, spike):
     """Put a spike at the far end of each of its rows; the queue has room for all spikes within the ring's reach."""
@@ -499,7 +484,7 @@ def _admit(net, adjoint, jumps, pop, local, time, count, spike):
             continue
         if net.conns[conn].per_synapse:
             sent = time
-            at = _first_after_end(net, time, start, at)
+            at = reached_before_end(net, time, start, at)
             arrival = time + net.delay[at - 1] if at > start else net.duration
         else:
             sent = arrival = time + net.row_delay[row]
@@ -704,7 +689,7 @@ def backward_sample(net, spikes, sample, jumps, adjoint, gradients):
             adjoint.entries[0, cell + pop] = e + 1
         if window & (net.stretch - 1) == 0:
             for pop in range(net.n_pops):
-                item = take_all(adjoint.queue, (stretch & net.ring_mask) * net.n_pops + pop)
+                item = take_all(adjoint.queue, bucket_of(net, stretch, pop))
                 _collect(net, adjoint, mine, item, stretch, gradients)
         spike = max(_window_of(net, mine, fired), _window_of(net, inputs, given))
         previous = _previous_window(net, adjoint, window, _window_of(net, mine, e), spike)

@@ -25,6 +25,7 @@ from .queue import (
     move_modes,
     new_event,
     put,
+    reached_before_end,
     release,
     set_modes,
     stretch_of,
@@ -180,15 +181,13 @@ def hand_over(net, work, event, stretch, since):
     """
     begin, pop, s, block = stretch * net.stretch * net.h, net.conns[event.conn].target, event.at, work.size[N_BLOCKS]
     end, modal, stride = begin + net.stretch * net.h, net.pops[pop].modal, 4 * net.neurons.size
-    cut, first, last = end > net.duration, work.place[0], work.place[0]
+    first = last = work.place[0]
     while True:
         if block == work.blocks.size:
             return False
-        due = -1
-        if not cut:
-            due = places_ahead(net.tick, net.slot, s, work.place, since, stride, net.bits, net.stretch, event.stop - s)
+        due = places_ahead(net.tick, net.slot, s, work.place, since, stride, net.bits, net.stretch, event.stop - s)
         if due < 0:
-            due = places_ahead_exactly(net, work.place, s, event.time, begin, min(end, net.duration), event.stop - s)
+            due = places_ahead_exactly(net, work.place, s, event.time, begin, end, event.stop - s)
         slot = work.blocks[block]
         slot.time, slot.count, slot.first = event.time, event.count, s
         if modal:
@@ -231,10 +230,9 @@ def deliver(net, queue, work, item, stretch):
         return False
     if event.at < event.stop:
         later = stretch_of_arrival(net, event, event.at, stretch, since)
-        if later < net.last_stretch or event.time + net.delay[event.at] < net.duration:
-            move_modes(net, event, stretch, later)
-            put(queue, bucket_of(net, later, net.conns[event.conn].target), item)
-            return True
+        move_modes(net, event, stretch, later)
+        put(queue, bucket_of(net, later, net.conns[event.conn].target), item)
+        return True
     release(queue, item)
     return True
 
@@ -246,12 +244,11 @@ def activate(net, queue, work, pop, local, time, count, stretch):
         conn = net.links[link]
         row = net.conns[conn].first_row + local
         first, last = net.row_ptr[row], net.row_ptr[row + 1]
-        if first == last:
+        arrival = time + net.row_delay[row]
+        if net.conns[conn].per_synapse:
+            last = reached_before_end(net, time, first, last)
+        if first == last or arrival >= net.duration:
             continue
-        if not net.conns[conn].per_synapse:
-            arrival = time + net.row_delay[row]
-            if arrival >= net.duration:
-                continue
         item = new_event(queue)
         if item == NOTHING:
             return QUEUE_FULL
@@ -259,9 +256,6 @@ def activate(net, queue, work, pop, local, time, count, stretch):
         event.time, event.count, event.at, event.stop, event.row, event.conn = time, count, first, last, row, conn
         if net.conns[conn].per_synapse:
             later = stretch_of_arrival(net, event, first, stretch, ticks_since(net, time, stretch))
-            if later >= net.last_stretch and time + net.delay[first] >= net.duration:
-                release(queue, item)
-                continue
             set_modes(net, event, later)
         else:
             event.time, later = arrival, stretch_of(net, arrival)
@@ -288,7 +282,7 @@ def begin_stretch(net, queue, work, stretch):
     work.cells[TOUCHED], work.cells[FIRST_ROW] = 0, NOTHING
     work.size[N_ARRIVALS], work.size[N_BLOCKS] = 0, 0
     for pop in range(net.n_pops):
-        item = take_all(queue, (stretch & net.ring_mask) * net.n_pops + pop)
+        item = take_all(queue, bucket_of(net, stretch, pop))
         while item >= 0:
             this, item = item, queue.events[item].next
             if item >= 0 and net.conns[queue.events[item].conn].per_synapse:
@@ -320,23 +314,12 @@ def sum_modes(net, work, pop, window):
 @kernel
 def sum_row(net, work, pop, left, event):
     """Add the simultaneous arrivals of a row, ``left`` ms before the end of the window."""
-    values = work.values
+    values, uniform = work.values, net.pops[pop].uniform
+    _, to_i, to_v = responses(net, net.pops[pop].start, left)
     for s in range(event.at, event.stop):
         j, w = net.slot[s] >> TARGET, net.weight[s] * event.count
-        _, to_i, to_v = responses(net, j, left)
-        values[DV, j] += w * to_v
-        values[DI, j] += w * to_i
-        values[UP, j] += max(w, 0.0) * to_v
-
-
-@kernel
-def sum_similar_row(net, work, pop, left, event):
-    """`sum_row` for targets that share their time constants."""
-    values = work.values
-    _, to_i, to_v = responses(net, net.pops[pop].start, left)
-    to_v, to_i = to_v * event.count, to_i * event.count
-    for s in range(event.at, event.stop):
-        j, w = net.slot[s] >> TARGET, net.weight[s]
+        if not uniform:
+            _, to_i, to_v = responses(net, j, left)
         values[DV, j] += w * to_v
         values[DI, j] += w * to_i
         values[UP, j] += max(w, 0.0) * to_v
@@ -359,10 +342,8 @@ def sum_rows(net, queue, work, pop, window, end):
     while item >= 0:
         event = queue.events[item]
         left = end - event.time
-        if not net.pops[pop].uniform:
+        if not (net.pops[pop].uniform and net.conns[event.conn].dense):
             sum_row(net, work, pop, left, event)
-        elif not net.conns[event.conn].dense:
-            sum_similar_row(net, work, pop, left, event)
         else:
             _, to_i, to_v = responses(net, net.pops[pop].start, left)
             factors = work.row_factors

@@ -77,6 +77,20 @@ def stretch_of(net, time):
 
 
 @inlined
+def reached_before_end(net, time, first, stop):
+    """The end of those synapses of a row, first..stop, that a spike at ``time`` reaches before the simulation ends."""
+    if time + net.longest < net.duration:
+        return stop
+    while first < stop:
+        middle = (first + stop) >> 1
+        if time + net.delay[middle] >= net.duration:
+            stop = middle
+        else:
+            first = middle + 1
+    return stop
+
+
+@inlined
 def ticks_since(net, time, stretch):
     """The time from the start of a stretch to ``time`` in whole ticks, 2^net.bits to a window."""
     return np.int64(math.floor((time - stretch * net.stretch * net.h) * net.per_ms * (1 << net.bits)))
@@ -144,7 +158,7 @@ def take_all(queue, bucket):
 @inlined
 def is_empty(net, queue, stretch):
     """True when nothing waits in any bucket of a stretch."""
-    first = (stretch & net.ring_mask) * net.n_pops
+    first = bucket_of(net, stretch, 0)
     for bucket in range(first, first + net.n_pops):
         if queue.heads[bucket] >= 0:
             return False

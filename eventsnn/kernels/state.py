@@ -84,7 +84,7 @@ class Net(NamedTuple):
     n_windows: int
     stretch: int  # windows of a stretch, a power of two
     shift: int  # its logarithm
-    last_stretch: int  # the stretch of the last window
+    longest: float  # no delay is longer (ms)
     ring_mask: int  # buckets of the queue less one, in stretches
     n_pops: int  # state populations; input populations follow them in ``pops``
     pops: np.ndarray  # POPULATION

@@ -116,8 +116,8 @@ MUTANTS = [
     ("forward", "    next_stretch = ((window >> net.shift) + 1) << net.shift", "    next_stretch = window"),
     (
         "forward",
-        "            arrival = time + net.row_delay[row]\n            if arrival >= net.duration:",
-        "            arrival = time + 1.01 * net.row_delay[row]\n            if arrival >= net.duration:",
+        "        arrival = time + net.row_delay[row]\n",
+        "        arrival = time + 1.01 * net.row_delay[row]\n",
     ),
     (
         "forward",
@@ -125,11 +125,11 @@ MUTANTS = [
         "left = (np.int64(arrival * net.per_ms) + 1) * net.h - arrival",
     ),
     (
-        "forward",
-        "if later >= net.last_stretch and time + net.delay[first] >= net.duration:",
-        "if later > net.last_stretch:",
+        "queue",
+        "        if time + net.delay[middle] >= net.duration:",
+        "        if time + net.delay[middle] > 1.01 * net.duration:",
     ),
-    ("forward", "            move_modes(net, event, stretch, later)\n", ""),
+    ("forward", "        move_modes(net, event, stretch, later)\n", ""),
     ("forward", "        up[j] = up_mem * modes[4 * j] - up_syn * modes[4 * j + 1]", "        up[j] = 0.0"),
     (
         "forward",
