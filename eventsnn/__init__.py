@@ -24,6 +24,7 @@ _HOME = {
     "Orthogonal": "initializers",
     "Kaiming": "initializers",
     "simulate": "simulation",
+    "stream": "simulation",
     "value_and_grad": "gradients",
     "warmup": "warming",
     "Adam": "optimizers",

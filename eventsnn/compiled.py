@@ -1,11 +1,13 @@
 """The compiled engine: runs the kernels shard by shard on threads and assembles recordings and gradients."""
 
+import math
+
 import numpy as np
 
 from .buffers import give, take
 from .errors import EventStorm
 from .kernels.adjoint import backward_shard, make_adjoint, most_in_flight
-from .kernels.forward import N_SPIKES, forward_shard, make_workspace
+from .kernels.forward import N_SPIKES, WINDOW, forward_shard, make_workspace
 from .kernels.queue import make_queue
 from .kernels.state import (
     CURRENT,
@@ -21,10 +23,12 @@ from .kernels.state import (
     Status,
 )
 from .layout import Layout
-from .sharding import Share, shards
-from .spikes import Counters, Readout, Recording
+from .sharding import N_SHARDS, Share, shards
+from .spikes import Counters, Readout, Recording, SpikeBatch
 from .threads import map_in_order
 
+# Fewer input spikes than this are not worth a call of their own.
+SPIKES_WORTH_A_CALL = 256
 # A maximum's time is known to half a rounding of the larger of itself and the window length: this many of them from it,
 # an arrival is before or after it for certain.
 NUDGE = 2 * np.finfo(float).eps
@@ -37,42 +41,28 @@ def forward(network, parameters, inputs, run):
     n_samples = spikes.offsets.size - 1
     readings = np.zeros((n_samples, N_READINGS, layout.net.neurons.size))
     counters = np.zeros((n_samples, 5), np.int64)
-    ranges = shards(n_samples)
+    # samples do not touch each other, so any ranges will do: enough for all threads, but none so small that the call of
+    # a kernel costs more than it does
+    ranges = shards(n_samples, max(run.n_threads, min(N_SHARDS, spikes.events.size // SPIKES_WORTH_A_CALL)))
     shard_tapes = map_in_order(lambda r: _run_shard(layout, spikes, r, (readings, counters)), ranges, run.n_threads)
     tapes, offsets = [np.zeros(0, SPIKE)], np.zeros(n_samples + 1, np.int64)
     for (first, last), (tape, ends) in zip(ranges, shard_tapes, strict=True):
         offsets[first + 1 : last + 1] = offsets[first] + ends
         tapes.append(tape)
     tape = np.concatenate(tapes)
-    recording = Recording(
-        duration=run.duration,
-        times=tape["time"].copy(),
-        neurons=tape["neuron"].astype(np.int32),
-        slopes=tape["slope"].copy(),
-        offsets=offsets,
-        slices=layout.slices,
-        inputs=inputs,
-        readouts={name: _readout(layout, name, probe, readings) for name, probe in run.probes.items()},
-        counters=Counters(*counters.T.copy()),
-    )
+    recording = _recording(layout, inputs, (tape, offsets), readings, counters, run.probes, 0.0, run.duration)
     return recording, (layout, spikes)
 
 
 def _run_shard(layout, spikes, samples, outputs):
     """Simulate one shard, enlarging buffers as often as it takes; returns (tape, spikes after each sample)."""
     net, run = layout.net, layout.run
-    n_buckets, n_state = (net.ring_mask + 1) * net.n_pops, net.neurons.size
-    key = (n_buckets, n_state, net.n_pops, net.stretch, run.capacity)
-    buffers = take(
-        "forward",
-        key,
-        lambda: (make_queue(n_buckets, run.capacity), make_workspace(n_state, net.n_pops, net.stretch, run.capacity)),
-    )
+    key, buffers = _take_buffers(layout)
     first, last = samples
     ends, sample = np.zeros(spikes.offsets.size, np.int64), first
-    buffers[1].size[:] = 0
     while sample < last:
-        status, sample = forward_shard(net, spikes, (sample, last, run.max_spikes), buffers, outputs, ends)
+        chosen = (sample, last, run.max_spikes, net.n_windows)
+        status, sample = forward_shard(net, spikes, chosen, buffers, outputs, ends)
         if status == Status.TOO_MANY_SPIKES:
             before = ends[sample - 1] if sample > first else 0
             raise _storm(layout, sample, buffers[1].tape[before : buffers[1].size[N_SPIKES]])
@@ -85,11 +75,25 @@ def _run_shard(layout, spikes, samples, outputs):
     return tape, ends[first:last]
 
 
+def _take_buffers(layout):
+    """(key, (Queue, Workspace)) of one thread, ready to start a sample."""
+    net, capacity = layout.net, layout.run.capacity
+    n_buckets, n_state = (net.ring_mask + 1) * net.n_pops, net.neurons.size
+    key = (n_buckets, n_state, net.n_pops, net.stretch, capacity)
+    queue, work = take(
+        "forward",
+        key,
+        lambda: (make_queue(n_buckets, capacity), make_workspace(n_state, net.n_pops, net.stretch, capacity)),
+    )
+    work.size[:] = 0
+    return key, (queue, work)
+
+
 def _enlarged(workspace, status):
-    """The workspace with twice the room in the buffer that was full; spikes of finished samples are kept."""
+    """The workspace with twice the room in the buffer that was full, and all that it held."""
     queue, work = workspace
     if status == Status.QUEUE_FULL:
-        return make_queue(queue.heads.size, 2 * queue.events.size), work
+        return queue._replace(events=_doubled(queue.events)), work
     if status == Status.ARRIVALS_FULL:
         larger = {name: _doubled(getattr(work, name)) for name in ("found", "link", "blocks", "sorted")}
         return queue, work._replace(**larger)
@@ -98,6 +102,78 @@ def _enlarged(workspace, status):
 
 def _doubled(array):
     return np.concatenate([array, np.zeros_like(array)], axis=-1)
+
+
+def stream(network, parameters, inputs, run, every):
+    """Simulate one sample; yields a Recording for each ``every`` ms, and holds no other spikes."""
+    layout = Layout(network, parameters, run)
+    spikes, net = layout.gather_inputs(inputs), layout.net
+    readings, ends = np.zeros((1, N_READINGS, net.neurons.size)), np.zeros(1, np.int64)
+    (key, buffers), finished = _take_buffers(layout), False
+    n_parts = math.ceil(run.duration / every)
+    for part in range(n_parts):
+        start, end = part * every, min((part + 1) * every, run.duration)
+        counters = np.zeros((1, 5), np.int64)
+        if not finished:
+            until = min(math.ceil(end * net.per_ms), net.n_windows)
+            buffers = _run_part(layout, spikes, until, buffers, (readings, counters), ends)
+            finished = buffers[1].size[WINDOW] == 0
+        found = buffers[1].tape[: buffers[1].size[N_SPIKES]]
+        # the last window of the part may reach into the next one
+        later = found["time"] >= end
+        tape, kept = found[~later], found[later]
+        buffers[1].size[N_SPIKES] = kept.size
+        buffers[1].tape[: kept.size] = kept
+        probes = run.probes if part == n_parts - 1 else {}
+        mine = {name: _between(batch, start, end) for name, batch in inputs.items()}
+        yield _recording(layout, mine, (tape, np.array([0, tape.size])), readings, counters, probes, start, end)
+    give("forward", key, buffers)
+
+
+def _run_part(layout, spikes, until, buffers, outputs, ends):
+    """Take a sample on to a window; returns the buffers, in larger ones if they were full."""
+    saved = (_copied(buffers), [output.copy() for output in outputs])
+    while True:
+        chosen = (0, 1, layout.run.max_spikes, until)
+        before = buffers[1].size[N_SPIKES]
+        status, _ = forward_shard(layout.net, spikes, chosen, buffers, outputs, ends)
+        if status == Status.OK:
+            return buffers
+        if status == Status.TOO_MANY_SPIKES:
+            raise _storm(layout, 0, buffers[1].tape[before : buffers[1].size[N_SPIKES]])
+        saved = (_enlarged(saved[0], status), saved[1])
+        buffers = _copied(saved[0])
+        for output, old in zip(outputs, saved[1], strict=True):
+            output[:] = old
+
+
+def _copied(buffers):
+    return tuple(type(group)(*(array.copy() for array in group)) for group in buffers)
+
+
+def _between(batch, start, end):
+    """The spikes of a batch of one sample from ``start`` to before ``end`` (ms)."""
+    chosen = slice(*np.searchsorted(batch.times, [start, end]))
+    counts = None if batch.counts is None else batch.counts[chosen]
+    times = batch.times[chosen]
+    return SpikeBatch(times, batch.units[chosen], np.array([0, times.size]), counts)
+
+
+def _recording(layout, inputs, fired, readings, counters, probes, start, end):
+    """The Recording of the time from ``start`` to ``end`` (ms); ``fired``: (tape, offsets of the samples)."""
+    tape, offsets = fired
+    return Recording(
+        duration=end - start,
+        times=tape["time"].copy(),
+        neurons=tape["neuron"].astype(np.int32),
+        slopes=tape["slope"].copy(),
+        offsets=offsets,
+        slices=layout.slices,
+        inputs=inputs,
+        readouts={name: _readout(layout, name, probe, readings) for name, probe in probes.items()},
+        counters=Counters(*counters.T.copy()),
+        start=start,
+    )
 
 
 def _readout(layout, name, probe, readings):

@@ -211,12 +211,11 @@ class Layout:
             rows["pop"], rows["threshold"] = self.rank[p.name], np.inf
             for key in p.settings:
                 rows["threshold" if key == "v_threshold" else key] = self.network.value_of(p.name, key, self.parameters)
-        pairs = np.stack([neurons["tau_mem"], neurons["tau_syn"]], axis=1)
-        pairs, series = np.unique(pairs, axis=0, return_inverse=True)
-        neurons["series"] = series.reshape(-1)
+        # as complex numbers: of those there is a fast list of the different ones
+        pairs, neurons["series"] = np.unique(neurons["tau_mem"] + 1j * neurons["tau_syn"], return_inverse=True)
         tables = np.zeros((len(pairs), 4, DEGREE + 1))
         for table, pair in zip(tables, pairs, strict=True):
-            write_series(table, *pair)
+            write_series(table, pair.real, pair.imag)
         return neurons, tables
 
     def _conns(self):

@@ -91,7 +91,7 @@ def raster(recording, sample, path, populations=None, network=None):
             axis.set_ylabel("channel" if name in recording.inputs else "neuron")
             axis.yaxis.set_major_locator(_whole_numbers(5))
             axis.set_title(f"{name}: {times.size:,} spikes, {np.unique(units).size} of {size} active")
-        axes[-1].set_xlim(0, recording.duration)
+        axes[-1].set_xlim(recording.start, recording.start + recording.duration)
         axes[-1].set_xlabel("time (ms)")
     return path
 
@@ -124,6 +124,9 @@ def psp(t, tau_mem, tau_syn):
 
 def arrivals(network, parameters, recording, sample, population, neuron):
     """Return ``(times, weights)`` of all that reaches one neuron in one sample: ms, and weight times count."""
+    if recording.start > 0:
+        allowed = "the Recording of a whole run: what was fired before moves the voltages too"
+        raise InvalidInput("recording", None, f"a part from {recording.start} ms on", allowed, "simulate returns one.")
     times, weights = [np.zeros(0)], [np.zeros(0)]
     for c in network.connections.values():
         if c.post != population:

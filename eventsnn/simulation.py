@@ -1,4 +1,4 @@
-"""Simulate a network: check everything once, pick an engine, return a Recording."""
+"""Simulate a network: check everything once, pick an engine, return a Recording, or one after the other."""
 
 import numpy as np
 
@@ -24,22 +24,45 @@ def simulate(
 
     Raises InvalidInput for bad values, ZeroDelayCycle, and EventStorm for a sample over its budget.
     """
-    if probes is None:
-        probes = {p.name: Probe(maximum=True) for p in network.populations.values() if p.kind == "readout"}
+    probes = _full_probes(network) if probes is None else probes
     recording, _ = forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes)
     return recording
+
+
+def stream(network, parameters, batch, *, duration, every, max_spikes=10_000_000, probes=None):
+    """Simulate one long sample and yield a Recording of each ``every`` ms: memory holds the spikes of one part.
+
+    Parameters as for ``simulate``, but for ``batch`` (one sample), ``every`` (ms, > 0: the last part is shorter where
+    it does not divide the duration) and ``max_spikes`` (budget of each part). Part k covers the times from
+    ``recording.start`` = k * every, with the input spikes and the counters of that time; spike times count from the
+    start of the whole run, and are those of one ``simulate`` to the last bit. What readouts gave over the whole run is
+    in the last part.
+
+    Raises as ``simulate`` does; an EventStorm when its part is asked for.
+    """
+    probes = _full_probes(network) if probes is None else probes
+    every = check_duration(every, "every")
+    parameters, inputs, run = _checked(network, parameters, batch, duration, 1, max_spikes, probes)
+    if (n_samples := next(iter(inputs.values())).n_samples) != 1:
+        raise InvalidInput("batch", None, f"{n_samples} samples", "one sample", "batch[k : k + 1] takes one of many.")
+    return _parts(compiled.stream(network, parameters, inputs, run, every), spiking_outputs(network))
+
+
+def _parts(recordings, outputs):
+    for recording in recordings:
+        recording.outputs = outputs
+        yield recording
+
+
+def _full_probes(network):
+    return {p.name: Probe(maximum=True) for p in network.populations.values() if p.kind == "readout"}
 
 
 def forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes):
     """Check the arguments and run the forward pass; returns (Recording, tape for the engine's backward pass)."""
     if engine not in ENGINES:
         raise InvalidInput("engine", None, engine, f"one of {ENGINES}")
-    parameters = network.check_parameters(parameters)
-    inputs = check_batch(network, batch)
-    readouts = [p.name for p in network.populations.values() if p.kind == "readout"]
-    if unknown := [name for name in probes if name not in readouts]:
-        raise InvalidInput("probes", None, unknown[0], f"names of readouts: {readouts}")
-    run = Run(check_duration(duration), probes, resolve_n_threads(n_threads), check_budget(max_spikes))
+    parameters, inputs, run = _checked(network, parameters, batch, duration, n_threads, max_spikes, probes)
     if engine == "compiled":
         recording, tape = compiled.forward(network, parameters, inputs, run)
     else:
@@ -48,11 +71,22 @@ def forward(network, parameters, batch, duration, engine, n_threads, max_spikes,
     return recording, tape
 
 
-def check_duration(duration):
+def _checked(network, parameters, batch, duration, n_threads, max_spikes, probes):
+    """(parameters, {input population: SpikeBatch}, Run) after all checks."""
+    parameters = network.check_parameters(parameters)
+    inputs = check_batch(network, batch)
+    readouts = [p.name for p in network.populations.values() if p.kind == "readout"]
+    if unknown := [name for name in probes if name not in readouts]:
+        raise InvalidInput("probes", None, unknown[0], f"names of readouts: {readouts}")
+    run = Run(check_duration(duration), probes, resolve_n_threads(n_threads), check_budget(max_spikes))
+    return parameters, inputs, run
+
+
+def check_duration(duration, name="duration"):
     """Return ``duration`` as a float; raises InvalidInput unless it is finite and > 0 ms."""
     number = isinstance(duration, (int, float, np.integer, np.floating)) and not isinstance(duration, bool)
     if not (number and 0 < duration < np.inf):
-        raise InvalidInput("duration", None, duration, "a finite number > 0 (ms)")
+        raise InvalidInput(name, None, duration, "a finite number > 0 (ms)")
     return float(duration)
 
 

@@ -255,7 +255,8 @@ class Recording:
     ``offsets[s]`` and ``offsets[s + 1]``; ``slices[population]`` is the range that a population takes in ``neurons``.
     ``slopes`` is tau_mem dV/dt = I - v_threshold just before the reset. ``inputs`` maps each input population to its
     SpikeBatch, ``readouts`` each probed readout population to its Readout. ``outputs`` names the LIF populations that
-    send no spikes to other LIF populations.
+    send no spikes to other LIF populations. ``duration`` (ms) is how long was simulated from ``start`` (ms) on: 0, but
+    for the parts of a stream.
     """
 
     duration: float
@@ -268,6 +269,7 @@ class Recording:
     readouts: dict
     counters: Counters
     outputs: tuple = ()
+    start: float = 0.0
     _order: dict = field(default_factory=dict, repr=False)
 
     @property
@@ -332,9 +334,11 @@ class Recording:
         """Return the index into ``times`` of each neuron's first spike, int64 of shape (n_samples, n), -1 if silent."""
         start, stop = self.slice_of(population)
         first = np.full((self.n_samples, stop - start), -1, dtype=np.int64)
-        for sample in range(self.n_samples):
-            chosen = self.spike_indices(population, sample)[::-1]
-            first[sample, self.neurons[chosen] - start] = chosen
+        chosen = np.flatnonzero((self.neurons >= start) & (self.neurons < stop))
+        cells = np.repeat(np.arange(self.n_samples), np.diff(self.offsets))[chosen], self.neurons[chosen] - start
+        # backwards in time, so that the first spike is the last one written
+        latest_first = np.argsort(-np.real(self.times[chosen]), kind="stable")
+        first[cells[0][latest_first], cells[1][latest_first]] = chosen[latest_first]
         return first
 
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventsnn import Network, SpikeBatch, compiled, simulate, value_and_grad
-from eventsnn.errors import EventStorm
+from eventsnn import Network, SpikeBatch, compiled, simulate, stream, value_and_grad
+from eventsnn.errors import EventStorm, InvalidInput
 from eventsnn.losses import MeanVoltage
 from eventsnn.spikes import Probe, Run
-from eventsnn.testing import batches_for, dense_delays, networks, parameters_for, random_case
+from eventsnn.testing import TOPOLOGIES, batches_for, dense_delays, networks, parameters_for, random_case
 
 ENGINES = ("compiled", "reference")
 SEEDS = st.integers(0, 10_000)
@@ -163,6 +163,40 @@ def test_a_longer_run_begins_like_the_shorter_one(data, factor):
             assert t1.tobytes() == t2[early].tobytes() and u1.tobytes() == u2[early].tobytes()
 
 
+def assert_is_split(whole, parts, names, every):
+    """The parts of a stream hold what one run held, to the last bit, each in its own time."""
+    ends = [min((k + 1) * every, whole.duration) for k in range(len(parts))]
+    assert ends[-1] == whole.duration
+    for k, (part, end) in enumerate(zip(parts, ends, strict=True)):
+        assert part.start == k * every and part.duration == end - k * every and part.outputs == whole.outputs
+        assert np.all((part.times >= part.start) & (part.times < end))
+        assert (part.readouts == {}) == (k < len(parts) - 1 or whole.readouts == {})
+    for name in names:
+        for field in (0, 1):
+            joined = np.concatenate([part.spikes(name, 0)[field] for part in parts])
+            assert joined.tobytes() == whole.spikes(name, 0)[field].tobytes()
+        slopes = np.concatenate([part.slopes_of(name, 0) for part in parts])
+        assert slopes.tobytes() == whole.slopes_of(name, 0).tobytes()
+    for name, batch in whole.inputs.items():
+        acted = batch.times < whole.duration
+        assert np.concatenate([part.inputs[name].times for part in parts]).tobytes() == batch.times[acted].tobytes()
+        assert np.concatenate([part.inputs[name].units for part in parts]).tobytes() == batch.units[acted].tobytes()
+    for name, values in vars(whole.counters).items():
+        assert sum(getattr(part.counters, name) for part in parts).tolist() == values.tolist(), name
+    for name, readout in whole.readouts.items():
+        for key, values in vars(readout).items():
+            assert np.array_equal(getattr(parts[-1].readouts[name], key), values), key
+
+
+@given(st.data(), st.floats(0.9, 60.0))
+def test_a_run_may_be_split(data, every):
+    network = data.draw(networks())
+    parameters, batch = data.draw(parameters_for(network)), data.draw(batches_for(network, 1))
+    whole = run(network, parameters, batch)
+    parts = list(stream(network, parameters, batch, duration=DURATION, every=every))
+    assert_is_split(whole, parts, state_names(network), every)
+
+
 @given(st.data())
 def test_networks_side_by_side_do_not_see_each_other(data):
     first, second = data.draw(networks()), data.draw(networks())
@@ -286,6 +320,86 @@ def test_results_do_not_depend_on_the_first_size_of_buffers(seed):
         results.append(compiled.forward(case.network, parameters, case.batch, settings)[0])
     for other in results[1:]:
         assert_identical(results[0], other)
+
+
+@pytest.mark.parametrize("capacity", [1, 4096])
+def test_a_stream_outgrows_its_buffers_unseen(capacity):
+    n_spikes = 0
+    for seed in range(24):
+        case = random_case(seed, loss="mean", topology=TOPOLOGIES[seed % len(TOPOLOGIES)], n_samples=1)
+        settings = Run(case.duration, {"out": Probe(maximum=True)}, capacity=capacity)
+        parameters, every = case.network.check_parameters(case.parameters), case.duration / (2.7 + seed)
+        whole, _ = compiled.forward(case.network, parameters, case.batch, settings)
+        parts = list(compiled.stream(case.network, parameters, case.batch, settings, every))
+        assert_is_split(whole, parts, state_names(case.network), every)
+        n_spikes += whole.times.size
+    assert n_spikes > 200
+
+
+def test_a_stream_that_is_left_disturbs_nobody():
+    case = random_case(4, loss="mean", topology="recurrent", n_samples=1)
+    before = run(case.network, case.parameters, case.batch, duration=case.duration)
+    parts = stream(case.network, case.parameters, case.batch, duration=case.duration, every=case.duration / 5)
+    next(parts)
+    other = stream(case.network, case.parameters, case.batch, duration=case.duration, every=case.duration / 3)
+    between = [next(other), next(parts), next(other)]
+    assert_identical(before, run(case.network, case.parameters, case.batch, duration=case.duration))
+    assert [part.start for part in between] == [0.0, case.duration / 5, case.duration / 3]
+    rest = [between[0], between[2], *other]
+    assert_is_split(before, rest, state_names(case.network), case.duration / 3)
+
+
+def test_a_stream_goes_on_after_the_network_has_fallen_silent():
+    network, parameters = one_neuron([8.0])
+    batch = SpikeBatch.from_lists([([1.0, 5000.0], [0, 0])])
+    whole = run(network, parameters, batch, duration=9000.0)
+    parts = list(stream(network, parameters, batch, duration=9000.0, every=100.0))
+    assert_is_split(whole, parts, ["hidden"], 100.0)
+    assert [k for k, part in enumerate(parts) if part.times.size] == [0, 50]
+
+
+def test_a_stream_refuses_what_it_cannot_do():
+    network, parameters = one_neuron([8.0])
+    one = SpikeBatch.from_lists([([1.0], [0])])
+    for every in (0, -1.0, math.inf, math.nan, "1", None):
+        with pytest.raises(InvalidInput, match="every"):
+            stream(network, parameters, one, duration=10.0, every=every)
+    for batch, count in ((SpikeBatch.from_lists([]), 0), (SpikeBatch.from_lists([([], []), ([], [])]), 2)):
+        with pytest.raises(InvalidInput, match=f"{count} samples.*one sample"):
+            stream(network, parameters, batch, duration=10.0, every=1.0)
+
+
+def test_a_storm_in_a_stream_keeps_what_came_before():
+    network = Network()
+    network.add_input("in", 1)
+    network.add_lif("hidden", 1, tau_mem=20.0, tau_syn=10.0)
+    network.connect("in", "hidden", weight=np.array([[8.0]]))
+    network.connect("hidden", "hidden", weight=np.array([[8.0]]), delay=np.array([[1.0]]))
+    batch = SpikeBatch.from_lists([([50.0], [0])])
+    parts, fired = stream(network, network.initialize(), batch, duration=1000.0, every=10.0, max_spikes=100), []
+    with pytest.raises(EventStorm) as caught:
+        for part in parts:
+            fired.append(part.times.size)
+    assert fired[:5] == [0] * 5 and max(fired) > 0 and caught.value.count == 100
+    assert 10.0 * len(fired) <= caught.value.time < 10.0 * (len(fired) + 1) + 8.0
+
+
+def test_a_stream_holds_one_part():
+    network, parameters = one_neuron([8.0])
+    parameters["in->hidden.weight"][:] = 30.0
+
+    def peak(duration):
+        times = np.arange(0.0, duration, 5.0)
+        batch = SpikeBatch.from_lists([(times, np.zeros(times.size, int))])
+        tracemalloc.start()
+        total = sum(part.times.size for part in stream(network, parameters, batch, duration=duration, every=500.0))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        # what lies between the arrays of the input and of the kernels' input events
+        return total, peak - 40 * times.size
+
+    (few, small), (many, large) = peak(2_000.0), peak(40_000.0)
+    assert many > 15 * few and large < 1.5 * small
 
 
 @pytest.mark.parametrize("seed", range(6))

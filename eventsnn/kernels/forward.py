@@ -69,8 +69,9 @@ MOST_ROWS = 64
 # Rows of Workspace.sorted, the arrivals of one neuron, the latest first: time left to the window's end, and weight.
 LEFT, WEIGHT = range(2)
 # Places in Workspace.size: suspects, spikes on the tape, spikes that the sample may reach; arrivals of the stretch at
-# hand, and blocks of them.
-N_SUSPECTS, N_SPIKES, MOST_SPIKES, N_ARRIVALS, N_BLOCKS = range(5)
+# hand, and blocks of them. Then where a sample goes on: the next window (0: from the start), the stretch at hand, the
+# next input spike.
+N_SUSPECTS, N_SPIKES, MOST_SPIKES, N_ARRIVALS, N_BLOCKS, WINDOW, STRETCH, INPUT = range(8)
 # Rows of Workspace.cells: 1 if a window has arrivals from per-synapse delays, and the first of its whole rows.
 TOUCHED, FIRST_ROW = range(2)
 # No arrival yet in a list of arrivals.
@@ -99,7 +100,7 @@ class Workspace(NamedTuple):
     row_first: np.ndarray  # (MOST_ROWS,) the first synapses of dense rows at hand
     row_factors: np.ndarray  # (2, MOST_ROWS)
     sorted: np.ndarray  # (2, capacity)
-    size: np.ndarray  # (5,)
+    size: np.ndarray  # (8,)
     tape: np.ndarray  # SPIKE
 
 
@@ -119,7 +120,7 @@ def make_workspace(n_state, n_pops, stretch, capacity):
         row_first=np.zeros(MOST_ROWS, np.int64),
         row_factors=np.zeros((2, MOST_ROWS)),
         sorted=np.zeros((2, capacity)),
-        size=np.zeros(5, np.int64),
+        size=np.zeros(8, np.int64),
         tape=np.zeros(capacity, SPIKE),
     )
 
@@ -654,7 +655,7 @@ def run_population(net, queue, work, pop, window, outputs, counters):
 
 
 @kernel
-def begin_sample(net, queue, work):
+def begin_sample(net, queue, work, first_input):
     """Put every neuron to rest and empty the queue."""
     clear(queue)
     for j in range(net.neurons.size):
@@ -662,6 +663,17 @@ def begin_sample(net, queue, work):
             work.values[row, j] = 0.0
         work.values[LIMIT, j] = net.neurons[j].threshold * BOUND_SAFETY
     work.size[N_ARRIVALS] = 0
+    work.size[WINDOW], work.size[STRETCH], work.size[INPUT] = 0, -1, first_input
+
+
+@kernel
+def end_sample(net, work, outputs):
+    """Write down the state that a sample ends with; the next one starts from the beginning."""
+    if net.n_windows * net.h != net.duration:
+        set_window(net, work, net.h)
+    for j in range(net.neurons.size):
+        outputs[VOLTAGE, j], outputs[CURRENT, j] = work.values[V, j], work.values[I, j]
+    work.size[WINDOW] = 0
 
 
 @inlined
@@ -695,11 +707,13 @@ def next_arrival(net, queue, work, window, next_input):
 
 @kernel
 def forward_sample(net, spikes, queue, work, outputs, counters):
-    """Simulate one sample; ``spikes``: (input spikes, first, last), ``outputs``: its readings. Returns a status."""
-    events, at, last = spikes
-    begin_sample(net, queue, work)
-    window, stretch = 0, -1
-    while window < net.n_windows:
+    """Simulate a sample until window ``spikes[2]`` at least; returns a status.
+
+    ``spikes``: (input spikes, the sample's last, window); ``outputs``: its readings.
+    """
+    events, last, until = spikes
+    window, stretch, at = work.size[WINDOW], work.size[STRETCH], work.size[INPUT]
+    while window < until:
         begin, end = window * net.h, min((window + 1) * net.h, net.duration)
         if window >> net.shift != stretch:
             stretch = window >> net.shift
@@ -730,12 +744,11 @@ def forward_sample(net, spikes, queue, work, outputs, counters):
             if status != OK:
                 return status
         window += 1
-    if net.n_windows * net.h != net.duration:
-        set_window(net, work, net.h)
-    counters[EVENTS] += work.size[N_ARRIVALS]
-    counters[AFTER_END] = last - at
-    for j in range(net.neurons.size):
-        outputs[VOLTAGE, j], outputs[CURRENT, j] = work.values[V, j], work.values[I, j]
+    work.size[WINDOW], work.size[STRETCH], work.size[INPUT] = window, stretch, at
+    if window == net.n_windows:
+        counters[EVENTS] += work.size[N_ARRIVALS]
+        counters[AFTER_END] = last - at
+        end_sample(net, work, outputs)
     return OK
 
 
@@ -743,22 +756,26 @@ def forward_sample(net, spikes, queue, work, outputs, counters):
 def forward_shard(net, spikes, samples, workspace, outputs, ends):
     """Simulate samples first..last one after the other until one does not end well.
 
-    ``samples``: (first, last, largest number of spikes of a sample); ``workspace``: (Queue, Workspace), whose tape
-    already holds ``size[N_SPIKES]`` spikes of earlier samples; ``outputs``: (readings (n_samples, N_READINGS, n_state),
-    counters (n_samples, 5)), zero on entry; ``ends`` (n_samples,) receives the spikes on the tape after each sample.
-    Returns (status, number of the sample that did not end well, or last).
+    ``samples``: (first, last, largest number of spikes of a sample, window to stop at). Short of the last window the
+    one sample is left there, to go on from when it is called for again. ``workspace``: (Queue, Workspace), whose tape
+    already holds ``size[N_SPIKES]`` spikes of earlier samples or windows; ``outputs``: (readings (n_samples,
+    N_READINGS, n_state), counters (n_samples, 5)), zero on entry; ``ends`` (n_samples,) receives the spikes on the tape
+    after each sample. Returns (status, number of the sample that did not end well, or last).
     """
-    first, last, most = samples
+    first, last, most, until = samples
     queue, work = workspace
     readings, counters = outputs
-    # a sample that did not end well leaves its arrivals behind
-    work.modes[:] = 0.0
-    work.head[:] = NONE
-    set_window(net, work, net.h)
+    if work.size[WINDOW] == 0:
+        # a sample that did not end well leaves its arrivals behind
+        work.modes[:] = 0.0
+        work.head[:] = NONE
+        set_window(net, work, net.h)
     for sample in range(first, last):
+        if work.size[WINDOW] == 0:
+            begin_sample(net, queue, work, spikes.offsets[sample])
         before = work.size[N_SPIKES]
         work.size[MOST_SPIKES] = before + most
-        mine = (spikes.events, spikes.offsets[sample], spikes.offsets[sample + 1])
+        mine = (spikes.events, spikes.offsets[sample + 1], until)
         status = forward_sample(net, mine, queue, work, readings[sample], counters[sample])
         if status != OK:
             if status != TOO_MANY_SPIKES:
