@@ -170,7 +170,7 @@ def _state_at_end(net, adjoint, j, window, last):
     return adjoint.states[LAMBDA_V, at], adjoint.states[LAMBDA_I, at]
 
 
-@kernel
+@inlined
 def _adjoint_at(net, adjoint, jumps, j, time):
     """(lambda_V, lambda_I) of neuron j as an arrival at ``time`` sees it, without the loss's direct pull."""
     window = np.int64(time * net.per_ms)
@@ -216,7 +216,7 @@ def _share(net, pop):
     return net.pops[pop].psp_scale * neuron.tau_mem / neuron.tau_syn
 
 
-@kernel
+@inlined
 def _write_modes(net, adjoint, window):
     """Write the states at the end of a window as modes, carried on to the end of the stretch as if undisturbed."""
     place = _place_of(net, window)
@@ -345,7 +345,7 @@ def _collect_synapses(net, adjoint, jumps, event, stretch, since, gradients):
     adjoint.pulls[event.spike] += pull
 
 
-@kernel
+@inlined
 def _collect_dense_row(net, adjoint, jumps, event, gradients):
     """`_collect_row` for all the LIF neurons of a population that share their time constants."""
     pop, window, time, first = net.conns[event.conn].target, np.int64(event.time * net.per_ms), event.time, event.stop
@@ -381,7 +381,7 @@ def _add_pull(adjoint, event, pull, gradients):
     gradients.row_delay[event.row] += pull
 
 
-@kernel
+@inlined
 def _collect_row(net, adjoint, jumps, event, gradients):
     """Add the gradients of a row that arrived as a whole."""
     time, count, total, with_tails = event.time, event.count, 0.0, adjoint.tails.shape[1] > 0
@@ -395,7 +395,7 @@ def _collect_row(net, adjoint, jumps, event, gradients):
     _add_pull(adjoint, event, count * total, gradients)
 
 
-@kernel
+@inlined
 def _collect_similar_row(net, adjoint, jumps, event, gradients):
     """`_collect_row` for LIF neurons that share their time constants."""
     pop, window, time = net.conns[event.conn].target, np.int64(event.time * net.per_ms), event.time
@@ -469,10 +469,11 @@ def _collect(net, adjoint, jumps, item, stretch, gradients):
             else:
                 _collect_similar_row(net, adjoint, jumps, event, gradients)
         release(queue, this)
-    _collect_late(net, adjoint, jumps, gradients)
+    if adjoint.n_late[0] > 0:
+        _collect_late(net, adjoint, jumps, gradients)
 
 
-@kernel
+@inlined
 def _admit(net, adjoint, jumps, pop, local, time, count, spike):
     """Put a spike at the far end of each of its rows; the queue has room for all spikes within the ring's reach."""
     queue = adjoint.queue
@@ -501,7 +502,7 @@ def _admit(net, adjoint, jumps, pop, local, time, count, spike):
         _wait(net, adjoint, jumps, item, stretch)
 
 
-@kernel
+@inlined
 def _start_window(net, adjoint, jumps, window, entries):
     """Carry the adjoint from the end of ``window`` to the end of the window before it.
 
@@ -560,13 +561,14 @@ def _leap_back(net, adjoint, window, previous):
         adjoint.first[new + j] = NO_SPIKE
 
 
-@kernel
+@inlined
 def _jump(net, adjoint, jumps, e, window, gradients):
     """The adjoint jump at entry e of the sample's jumps; what its arrivals collected stands in ``pulls``."""
     j, time, kick = jumps[e].neuron, jumps[e].time, jumps[e].kick
     if e > 0 and adjoint.home[e - 1] >= 0:
         _ask_for(net, gradients, adjoint.queue.events[adjoint.home[e - 1]])
-    _collect(net, adjoint, jumps, np.int64(adjoint.home[e]), window >> net.shift, gradients)
+    if adjoint.home[e] >= 0:
+        _collect(net, adjoint, jumps, np.int64(adjoint.home[e]), window >> net.shift, gradients)
     pull = jumps[e].pull + adjoint.pulls[e]
     # the adjoint just after the spike: from the neuron's next spike in this window, or from the window's end
     lambda_v, lambda_i = _adjoint_at(net, adjoint, jumps, j, time)
@@ -628,7 +630,7 @@ def _stretch_of(net, entries, at):
     return _window_of(net, entries, at) >> net.shift
 
 
-@kernel
+@inlined
 def _previous_window(net, adjoint, window, jump, spike):
     """The last window before ``window`` in a stretch with work in it, or -1.
 
@@ -647,7 +649,7 @@ def _previous_window(net, adjoint, window, jump, spike):
     return min((latest + 1) * net.stretch - 1, window - 1)
 
 
-@kernel
+@inlined
 def _admit_spikes(net, adjoint, jumps, inputs, next_ones, stretch):
     """Admit all spikes that can have an arrival in a stretch; ``next_ones``: (fired, given) yet to be admitted."""
     fired, given = next_ones

@@ -238,7 +238,7 @@ def deliver(net, queue, work, item, stretch):
     return True
 
 
-@kernel
+@inlined
 def activate(net, queue, work, pop, local, time, count, stretch):
     """Send the spike of neuron ``local`` of a population down its rows; returns a status."""
     for link in range(net.pops[pop].first_link, net.pops[pop].last_link):
@@ -277,7 +277,7 @@ def ask_for_rows(net, pop, local):
             ask_for(net, net.row_ptr[net.conns[conn].first_row + local])
 
 
-@kernel
+@inlined
 def begin_stretch(net, queue, work, stretch):
     """Let every event that has arrivals in a stretch of windows hand them over; returns False for no room."""
     work.cells[TOUCHED], work.cells[FIRST_ROW] = 0, NOTHING
@@ -293,7 +293,7 @@ def begin_stretch(net, queue, work, stretch):
     return True
 
 
-@kernel
+@inlined
 def sum_modes(net, work, pop, window):
     """Turn the modes of a window into the effect of its arrivals on V and I, and the bound for the screening."""
     start, stop = net.pops[pop].start, net.pops[pop].stop
@@ -312,7 +312,7 @@ def sum_modes(net, work, pop, window):
     modes[:] = 0.0
 
 
-@kernel
+@inlined
 def sum_row(net, work, pop, left, event):
     """Add the simultaneous arrivals of a row, ``left`` ms before the end of the window."""
     values, uniform = work.values, net.pops[pop].uniform
@@ -336,7 +336,7 @@ def sum_dense_rows(net, work, pop, n_rows):
     )  # fmt: skip
 
 
-@kernel
+@inlined
 def sum_rows(net, queue, work, pop, window, end):
     """Add the arrivals of all whole rows of a window; returns their number."""
     item, n, n_rows = work.cells[FIRST_ROW, (window & (net.stretch - 1)) * net.n_pops + pop], 0, 0
@@ -361,7 +361,7 @@ def sum_rows(net, queue, work, pop, window, end):
     return n
 
 
-@kernel
+@inlined
 def sum_arrivals(net, queue, work, pop, window, end):
     """Sum up what the arrivals of a window do to V and I until its end; returns the number of those of whole rows."""
     cell = (window & (net.stretch - 1)) * net.n_pops + pop
@@ -370,7 +370,7 @@ def sum_arrivals(net, queue, work, pop, window, end):
     return sum_rows(net, queue, work, pop, window, end) if work.cells[FIRST_ROW, cell] >= 0 else 0
 
 
-@kernel
+@inlined
 def screen(net, work, pop, maximum):
     """Advance each neuron that surely stays below its threshold (or its maximum so far); note the others.
 
@@ -443,7 +443,7 @@ def find_arrivals(net, work, head, n):
     return n
 
 
-@kernel
+@inlined
 def find_suspects(net, work, window):
     """List the arrivals of each suspect of a window; returns False for no room."""
     place, n = (window & (net.stretch - 1)) * net.neurons.size, 0
@@ -466,7 +466,7 @@ def arrival_of(net, work, n):
     return block.time + net.delay[s], block.count * net.weight[s]
 
 
-@kernel
+@inlined
 def gather(net, queue, work, number, window, end):
     """Sort the arrivals of a suspect in a window, the latest first; returns their number, or -1 for no room."""
     j, n = work.suspects[number], 0
@@ -487,7 +487,7 @@ def gather(net, queue, work, number, window, end):
     return n
 
 
-@kernel
+@inlined
 def walk_lif(net, work, j, n, span, end):
     """Take neuron j through its n sorted arrivals of a window, recording spikes; returns (status, grazing contacts)."""
     left, weight = work.sorted[LEFT], work.sorted[WEIGHT]
@@ -522,7 +522,7 @@ def walk_lif(net, work, j, n, span, end):
     return OK, grazed
 
 
-@kernel
+@inlined
 def walk_maximum(net, work, j, n, span, end, outputs):
     """Take readout neuron j through its n sorted arrivals and keep its largest voltage, the time and the share.
 
@@ -552,7 +552,7 @@ def walk_maximum(net, work, j, n, span, end, outputs):
     work.values[V, j], work.values[I, j] = clean(v), clean(i)
 
 
-@kernel
+@inlined
 def weigh_readout(net, queue, work, pop, window, weighted):
     """Add w e^{-decay_rate s} of every arrival of a readout population to ``weighted``."""
     rate, place = net.pops[pop].decay_rate, window & (net.stretch - 1)
@@ -574,7 +574,7 @@ def weigh_readout(net, queue, work, pop, window, weighted):
         item = event.next
 
 
-@kernel
+@inlined
 def is_quiet(net, work):
     """True when no neuron can fire without a new arrival: none has a current above threshold."""
     for j in range(net.neurons.size):
@@ -597,7 +597,7 @@ def leap(net, work, outputs, begin, end):
         work.values[V, j], work.values[I, j] = clean(v), clean(i)
 
 
-@kernel
+@inlined
 def walk_suspects(net, queue, work, pop, window, span, end, outputs):
     """Walk every suspect of the window just screened; returns (status, grazing contacts)."""
     grazed, kind = 0, net.pops[pop].kind
@@ -618,7 +618,7 @@ def walk_suspects(net, queue, work, pop, window, span, end, outputs):
     return OK, grazed
 
 
-@kernel
+@inlined
 def run_population(net, queue, work, pop, window, outputs, counters):
     """Take one population through one window and send its spikes; returns a status."""
     begin, end = window * net.h, min((window + 1) * net.h, net.duration)
@@ -686,7 +686,7 @@ def nothing_arrives(net, work, window):
     return True
 
 
-@kernel
+@inlined
 def next_arrival(net, queue, work, window, next_input):
     """The first window after ``window`` in which anything may arrive or an input spike is due (``next_input``, ms)."""
     last = net.n_windows
