@@ -209,16 +209,17 @@ def backward(network, recording, tape, cotangents, names, with_input_times=False
     drive = np.zeros((recording.n_samples, net.neurons.size))
     for name, values in cotangents.integral.items():
         drive[:, slice(*layout.slices[name])] = values
-    with_tails = any(name.endswith((".tau_mem", ".tau_syn")) for name in names)
-    input_times, most = np.zeros(spikes.events.size * with_input_times), in_flight(net, spikes, jumps)
+    input_times = np.zeros(spikes.events.size * with_input_times)
     key = (net.first_shared, net.weight.size, net.row_delay.size, net.neurons.size)
+    adjoint_key = _adjoint_key(net, spikes, jumps, any(name.endswith((".tau_mem", ".tau_syn")) for name in names))
 
     def accumulate(samples):
         gradients = take("gradients", key, layout.empty_gradients)
         for array in gradients[:-1]:
             array[:] = 0.0
-        mine = gradients._replace(input_times=input_times)
-        _run_adjoint(layout, spikes, samples, (jumps, drive, most), mine, with_tails)
+        adjoint = take("adjoint", adjoint_key, lambda: make_adjoint(*adjoint_key))
+        backward_shard(net, spikes, samples, jumps, drive, adjoint, gradients._replace(input_times=input_times))
+        give("adjoint", adjoint_key, adjoint)
         return gradients
 
     share = Share(recording.n_samples) if share is None else share
@@ -231,19 +232,13 @@ def backward(network, recording, tape, cotangents, names, with_input_times=False
     return named, layout.split_inputs(input_times, recording.inputs) if with_input_times else None
 
 
-def _run_adjoint(layout, spikes, samples, loss, gradients, with_tails):
-    """Run the adjoint of one shard in working memory of its own; ``loss``: (jumps, drive, spikes in flight)."""
-    jumps, drive, most = loss
-    net = layout.net
-    n_jumps, n_inputs = (int(np.diff(table.offsets)[slice(*samples)].max()) for table in (jumps, spikes))
-    # room in powers of two, so that the next batch finds buffers that fit
+def _adjoint_key(net, spikes, jumps, with_tails):
+    """The arguments of `make_adjoint`: room for any sample, in powers of two, so that it fits the next batch too."""
+    n_jumps, n_inputs = (int(np.diff(table.offsets).max(initial=0)) for table in (jumps, spikes))
     fan_out = int((net.pops["last_link"] - net.pops["first_link"]).max(initial=0))
-    room = tuple(_round_up(n) for n in (n_jumps, n_jumps + n_inputs, most * fan_out))
+    needed = (n_jumps, n_jumps + n_inputs, in_flight(net, spikes, jumps) * fan_out)
     n_buckets = (net.ring_mask + 1) * net.n_pops
-    key = (net.neurons.size, net.n_pops, net.stretch, n_buckets, *room, with_tails)
-    buffers = take("adjoint", key, lambda: make_adjoint(*key))
-    backward_shard(net, spikes, samples, jumps, drive, buffers, gradients)
-    give("adjoint", key, buffers)
+    return net.neurons.size, net.n_pops, net.stretch, n_buckets, *map(_round_up, needed), with_tails
 
 
 def in_flight(net, spikes, jumps):

@@ -15,6 +15,8 @@ SILENT, FIRES, GRAZES = 0, 1, 2
 LARGEST_STEP_COUNT = 80
 # V is known to about this much of the threshold: a smaller gap only makes Newton's method creep.
 ROUNDING = 4.4e-16
+# The series of the inverse function is used as long as its second term is at most this part of the first.
+MOST_BEND = 0.1
 # A peak or a slope this close to nothing (relative to the threshold) is a grazing contact: counted, never altered.
 GRAZING = 1e-6
 
@@ -32,22 +34,37 @@ def _guess(v, i, v_end, i_end, dt, threshold):
     return dt * u * ((1.0 - u) * ((1.0 - u) * first - u * last) + u * (3.0 - 2.0 * u))
 
 
+@inlined
+def _inverse_series(gap, first, second, third):
+    """The time in which V climbs by ``gap``, from its derivatives: three terms, or the first where they get larger."""
+    step = gap / first
+    bend = 0.5 * second / first
+    if abs(bend * step) > MOST_BEND:
+        return step
+    return step * (1.0 - step * (bend - step * (2.0 * bend * bend - third / (6.0 * first))))
+
+
 @kernel
 def _root(v, i, high, guess, neuron):
     """The time in [0, high] at which V reaches the threshold; V rises and is concave there."""
     tau_mem, tau_syn, threshold = neuron
     t = guess
-    for step in range(LARGEST_STEP_COUNT):
+    if t > 0.0:
+        v_t, i_t = flow(v, i, t, tau_mem, tau_syn)
+        first = (i_t - v_t) / tau_mem
+        second = -(i_t / tau_syn + first) / tau_mem
+        third = (i_t / (tau_syn * tau_syn) - second) / tau_mem
+        t = min(max(t + _inverse_series(threshold - v_t, first, second, third), 0.0), high)
+        v_t, i_t = flow(v, i, t, tau_mem, tau_syn)
+        # from either side the tangent of a concave function leads to before the crossing
+        step = (threshold - v_t) * tau_mem / (i_t - v_t)
+        t = min(max(t + step, 0.0), high)
+        if abs(second) * step * step <= ROUNDING * threshold:
+            return t
+    for _ in range(LARGEST_STEP_COUNT):
         v_t, i_t = flow(v, i, t, tau_mem, tau_syn)
         gap = threshold - v_t
         if gap <= 0.0 or i_t <= v_t:
-            # the tangent beyond the threshold leads back before it, so that the rest of the way is a climb
-            if step == 0 and gap < -ROUNDING * threshold and i_t > v_t:
-                t = max(t + gap * tau_mem / (i_t - v_t), 0.0)
-                continue
-            if step == 0 and t > 0.0:
-                t = 0.0
-                continue
             break
         # the tangent of a concave function meets the threshold before the function does: never an overshoot
         later = t + gap * tau_mem / (i_t - v_t)
