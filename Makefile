@@ -38,17 +38,20 @@ train: $(VENV)/.installed-plot
 controls: $(VENV)/.installed-plot
 	$(VENV)/bin/eventsnn train spoken-digits --out $(RESULTS) $(CONTINUE) --controls
 
+# One process for each core, up to eight; TESTS= for none.
+TESTS ?= -n auto --maxprocesses 8
+
 test: $(VENV)/.installed-test
-	$(RUN) -m pytest
+	$(RUN) -m pytest $(TESTS)
 
 test-long: $(VENV)/.installed-test
-	$(RUN) -m pytest -m "long or not long"
+	$(RUN) -m pytest $(TESTS) -m "long or not long"
 
 KERNEL_TESTS ?= tests/kernels tests/test_simulate.py tests/test_threads.py tests/test_reference.py
 
 # Compiled without bounds checks, a kernel that reads outside an array is only wrong; with them it raises.
 boundscheck: $(VENV)/.installed-test
-	NUMBA_BOUNDSCHECK=1 EVENTSNN_CACHE=$(abspath $(VENV))/boundscheck $(RUN) -m pytest $(KERNEL_TESTS)
+	NUMBA_BOUNDSCHECK=1 EVENTSNN_CACHE=$(abspath $(VENV))/boundscheck $(RUN) -m pytest $(TESTS) $(KERNEL_TESTS)
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .

@@ -204,6 +204,25 @@ MEMORY_COLUMNS = {
 }
 
 
+def run_memory(n_hidden, duration, every):
+    """To be called in a process of its own: bytes that one long forward run takes above a warm engine and its input.
+
+    ``every`` (ms): length of the parts of a stream; 0: one ``simulate``.
+    """
+    task = networks.recurrent(n_hidden, n_samples=1, duration=duration)
+    first = {"duration": min(duration, 100.0), "probes": {}}
+    rest = {"duration": duration, "probes": {}}
+    simulation.simulate(task.network, task.parameters, task.batch, n_threads=1, **first)
+    warm, n_spikes = measuring.held_memory(), 0
+    measuring.forget_peak()
+    if every:
+        for part in simulation.stream(task.network, task.parameters, task.batch, every=every, **rest):
+            n_spikes += part.times.size
+    else:
+        n_spikes = simulation.simulate(task.network, task.parameters, task.batch, n_threads=1, **rest).times.size
+    return {"above_warm": measuring.peak_memory() - warm, "spikes": n_spikes}
+
+
 def memory_table(settings):
     """Peak memory of one step in a process of its own."""
     rows = [memory_row(settings.memory_hidden, settings.batch, duration) for duration in settings.memory_durations]

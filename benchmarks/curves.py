@@ -2,7 +2,7 @@
 
 import networks
 from costs import COST_COLUMNS, MEMORY_COLUMNS, cost, memory_row
-from measuring import free_memory
+from measuring import MEGABYTE, free_memory, in_own_process
 from networks import SECOND
 from report import Panel, Plot, Table
 
@@ -108,4 +108,22 @@ def memory_curve(settings):
     return Table("curve_memory", f"Memory: rec {settings.memory_hidden}, one thread", MEMORY_COLUMNS, rows, plot)
 
 
-CURVES = (neurons_curve, input_curve, delay_curve, duration_curve, screening_curve, memory_curve)
+def stream_curve(settings):
+    """Peak memory of a long forward run against its duration: one recording, or parts of a second."""
+    rows = []
+    for duration in settings.stream_curve:
+        whole, parts = (in_own_process("costs", "run_memory", settings.memory_hidden, duration, t) for t in (0, SECOND))
+        row = {"duration_s": duration / SECOND, "spikes": whole["spikes"], "same": whole["spikes"] == parts["spikes"]}
+        row |= {"simulate_mb": whole["above_warm"] / MEGABYTE, "stream_mb": parts["above_warm"] / MEGABYTE}
+        rows.append(row)
+    columns = {"duration_s": ("duration s", "g"), "spikes": ("emitted spikes", ","), "same": ("as many streamed", "")}
+    columns |= {"simulate_mb": ("MB simulate", ".1f"), "stream_mb": ("MB stream", ".1f")}
+    panel = Panel("MB above warm engine and input", {"simulate_mb": "simulate", "stream_mb": "stream, parts of 1 s"})
+    plot = Plot("duration_s", "biological time (s)", (panel,))
+    title = f"A long run's memory: rec {settings.memory_hidden}, one sample forward, one thread"
+    return Table("curve_stream", title, columns, rows, plot)
+
+
+CURVES = (
+    neurons_curve, input_curve, delay_curve, duration_curve, screening_curve, memory_curve, stream_curve
+)  # fmt: skip

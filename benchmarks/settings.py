@@ -26,6 +26,7 @@ class Settings:
     drives: tuple = (0.004, 0.006, 0.008, 0.01, 0.0126, 0.02, 0.03, 0.05, 0.1)
     memory_curve: tuple = (10.0, 100.0, 1000.0, 4000.0, 16_000.0)
     memory_curve_samples: int = 4
+    stream_curve: tuple = (1000.0, 10_000.0, 30_000.0, 100_000.0)
 
 
 FULL = Settings()
@@ -43,6 +44,7 @@ QUICK = Settings(
     drives=(0.006, 0.0126, 0.05),
     memory_curve=(100.0, 1000.0, 4000.0),
     memory_curve_samples=2,
+    stream_curve=(1000.0, 10_000.0),
 )
 TINY = Settings(
     repeats=1,
@@ -64,4 +66,5 @@ TINY = Settings(
     drives=(0.01,),
     memory_curve=(20.0,),
     memory_curve_samples=1,
+    stream_curve=(20.0,),
 )

@@ -292,21 +292,21 @@ class Layout:
     def gather_inputs(self, batches):
         """Merge the input populations' batches into one Spikes; remembers where each spike came from."""
         given = [batches[p.name] for p in self.inputs]
-        n_samples = given[0].n_samples if given else 0
         events = np.zeros(sum(batch.times.size for batch in given), INPUT_SPIKE)
-        sample = np.zeros(events.size, np.int64)
         first = source = 0
         for population, batch in zip(self.inputs, given, strict=True):
             rows = slice(first, first + batch.times.size)
             events["time"][rows], events["source"][rows] = batch.times, batch.units + source
             events["count"][rows] = 1.0 if batch.counts is None else batch.counts
-            sample[rows] = np.repeat(np.arange(n_samples), np.diff(batch.offsets))
             first, source = rows.stop, source + population.n
         self.input_order = None
-        if len(given) != 1:
-            self.input_order = np.lexsort((events["source"], events["time"], sample))
-            events, sample = events[self.input_order], sample[self.input_order]
-        return Spikes(events, np.searchsorted(sample, np.arange(n_samples + 1)))
+        if len(given) == 1:
+            return Spikes(events, given[0].offsets)
+        n_samples = given[0].n_samples if given else 0
+        sample = np.concatenate([np.zeros(0, int), *(np.repeat(range(n_samples), np.diff(b.offsets)) for b in given)])
+        self.input_order = np.lexsort((events["source"], events["time"], sample))
+        offsets = np.searchsorted(sample[self.input_order], np.arange(n_samples + 1))
+        return Spikes(events[self.input_order], offsets)
 
     def split_inputs(self, values, batches):
         """Carry one value per merged input spike back to {input population: array}."""

