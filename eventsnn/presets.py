@@ -431,8 +431,8 @@ def _read(settings):
     for name in ("train", "test", "n_units", "duration"):
         if getattr(settings, name) is None:
             raise InvalidInput(f"data.{name}", None, None, 'a value, because data.source is "files"')
-    train = hdf5.read(settings.train, settings.n_units, duration=settings.duration)
-    test = hdf5.read(settings.test, settings.n_units, train.n_classes, settings.duration)
+    train = hdf5.read(settings.train, settings.n_units, duration=settings.duration, packed=True)
+    test = hdf5.read(settings.test, settings.n_units, train.n_classes, settings.duration, packed=True)
     for name, data in (("train", train), ("test", test)):
         if len(data) == 0:
             raise InvalidInput(f"data.{name}", None, getattr(settings, name), "a file with at least one sample")

@@ -214,6 +214,31 @@ class SpikeBatch:
     def __iter__(self):
         return (self[index] for index in range(len(self)))
 
+    def arrays(self, index):
+        """Return ``(times, units, counts or None)`` of one sample, as they lie here."""
+        span = slice(self.offsets[index], self.offsets[index + 1])
+        return self.times[span], self.units[span], None if self.counts is None else self.counts[span]
+
+    def select(self, indices):
+        """Return the samples at ``indices`` (ints, a mask or a slice), in that order."""
+        return self[indices]
+
+    def blocks(self):
+        """Yield all samples as SpikeBatches: this one."""
+        yield self
+
+    def merge_channels(self, factor):
+        """Return the spikes with ``factor`` neighbouring channels made one; equal spikes become counts."""
+        units = self.units // np.int32(factor)
+        new = np.ones(units.size, dtype=bool)
+        new[1:] = (self.times[1:] != self.times[:-1]) | (units[1:] != units[:-1])
+        new[self.offsets[:-1][np.diff(self.offsets) > 0]] = True
+        first = np.flatnonzero(new)
+        counts = np.ones(units.size) if self.counts is None else self.counts
+        summed = np.add.reduceat(counts, first) if first.size else np.zeros(0)
+        # unit // factor never decreases with unit, so the order by (time, unit) still holds
+        return SpikeBatch(self.times[first], units[first], np.searchsorted(first, self.offsets), summed)
+
 
 @dataclass
 class Counters:

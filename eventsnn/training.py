@@ -165,9 +165,15 @@ def data_fingerprint(dataset):
     if dataset is None:
         return None
     digest = hashlib.sha256(repr((dataset.n_units, dataset.n_classes, float(dataset.duration))).encode())
-    spikes = dataset.spikes
-    for array in (spikes.times, spikes.units, spikes.offsets, spikes.counts, dataset.labels):
-        digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+    n_spikes = [0]
+    for name in ("times", "units", "counts"):
+        for block in dataset.spikes.blocks():
+            array = getattr(block, name)
+            digest.update(b"none" if array is None else np.ascontiguousarray(array))
+            if name == "times":
+                n_spikes.extend(np.diff(block.offsets))
+    for array in (np.cumsum(n_spikes), dataset.labels):
+        digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()
 
 
@@ -516,10 +522,12 @@ class Trainer:
     def _run_nothing(self, train):
         nothing = train.spikes[np.zeros(0, int)]
         simulate(self.network, self._state.parameters, nothing, duration=self._duration, n_threads=self.n_threads)
-        times = train.spikes.times
-        late = int(np.count_nonzero(times >= self._duration))
+        late = total = 0
+        for block in train.spikes.blocks():
+            late += int(np.count_nonzero(block.times >= self._duration))
+            total += block.times.size
         if late > 0:
-            share = f"{late} of {times.size} input spikes of train"
+            share = f"{late} of {total} input spikes of train"
             text = f"{share} are at or after {self._duration:g} ms, the duration, and do not act. Are the times in ms?"
             self._warn(text, 4)
 

@@ -129,11 +129,11 @@ class Augmentation:
         The result is a function of (seed, epoch, index, data set): partners of blends come from the same data set.
         """
         samples = [self._augmented(dataset, int(index), seed, epoch) for index in indices]
-        offsets = np.concatenate([[0], np.cumsum([times.size for times, _, _ in samples])]).astype(np.int64)
         if not samples:
             return dataset.spikes[np.zeros(0, dtype=np.int64)]
+        offsets = np.concatenate([[0], np.cumsum([times.size for times, _, _ in samples])]).astype(np.int64)
         times, units = (np.concatenate([sample[place] for sample in samples]) for place in (0, 1))
-        counts = None if dataset.spikes.counts is None else np.concatenate([sample[2] for sample in samples])
+        counts = None if samples[0][2] is None else np.concatenate([sample[2] for sample in samples])
         return SpikeBatch(times, units, offsets, counts)
 
     def _augmented(self, dataset, index, seed, epoch):
@@ -169,6 +169,4 @@ def _sample(dataset, index):
     """The spikes of one sample as they lie in the data set, without the checks that made it one."""
     if not 0 <= index < len(dataset):
         raise InvalidInput("indices", None, index, f"sample indices from 0 to {len(dataset) - 1}")
-    spikes = dataset.spikes
-    span = slice(spikes.offsets[index], spikes.offsets[index + 1])
-    return spikes.times[span], spikes.units[span], None if spikes.counts is None else spikes.counts[span]
+    return dataset.spikes.arrays(index)

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import InvalidInput
 from ..random import stream
 from ..spikes import SpikeBatch
+from .packed import PackedSpikes
 
 DATA_FOLDER = "EVENTSNN_DATA"  # the environment variable that names the folder of data files
 FRACTION_TOLERANCE = 1e-9
@@ -51,8 +52,9 @@ def _outside(values, stop):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled samples: ``spikes`` (a SpikeBatch), ``labels`` (n,) int64 from 0 to ``n_classes - 1``, their meaning.
+    """Labelled samples: ``spikes`` and ``labels`` (n,) int64 from 0 to ``n_classes - 1``, their meaning.
 
+    ``spikes`` is a SpikeBatch, or PackedSpikes, which takes less memory and gives SpikeBatches when it is indexed.
     ``n_units`` is the number of input channels, ``duration`` (ms, > 0) the T that losses integrate to, ``groups`` (n,)
     int64 or None says who or what each sample came from (the speaker), ``name`` is for messages and tables. Raises
     InvalidInput for labels or units out of range and for arrays of another length than the batch.
@@ -67,7 +69,7 @@ class Dataset:
     name: str = ""
 
     def __post_init__(self):
-        if not isinstance(self.spikes, SpikeBatch):
+        if not isinstance(self.spikes, (SpikeBatch, PackedSpikes)):
             raise InvalidInput(
                 "spikes", None, type(self.spikes).__name__, "a SpikeBatch", "SpikeBatch.from_lists makes one."
             )
@@ -76,16 +78,22 @@ class Dataset:
             raise InvalidInput(
                 "labels", bad, int(labels[bad]), f"labels from 0 to n_classes - 1 = {self.n_classes - 1}"
             )
-        if (bad := _outside(self.spikes.units, self.n_units)) is not None:
-            sample = int(np.searchsorted(self.spikes.offsets, bad, side="right")) - 1
-            allowed = f"units from 0 to n_units - 1 = {self.n_units - 1} (sample {sample})"
-            raise InvalidInput("spikes.units", bad, int(self.spikes.units[bad]), allowed)
+        self._check_units()
         if not (np.isfinite(self.duration) and self.duration > 0):
             raise InvalidInput("duration", None, self.duration, "a finite number of ms > 0")
         groups = None if self.groups is None else _vector(self.groups, "groups", len(self.spikes))
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "groups", groups)
         object.__setattr__(self, "duration", float(self.duration))
+
+    def _check_units(self):
+        sample = spike = 0
+        for block in self.spikes.blocks():
+            if (bad := _outside(block.units, self.n_units)) is not None:
+                sample += int(np.searchsorted(block.offsets, bad, side="right")) - 1
+                allowed = f"units from 0 to n_units - 1 = {self.n_units - 1} (sample {sample})"
+                raise InvalidInput("spikes.units", spike + bad, int(block.units[bad]), allowed)
+            sample, spike = sample + len(block), spike + block.units.size
 
     def __len__(self):
         return len(self.spikes)
@@ -99,7 +107,7 @@ class Dataset:
         if not isinstance(chosen, slice):
             chosen = self._checked(chosen)
         groups = None if self.groups is None else self.groups[chosen]
-        return replace(self, spikes=self.spikes[chosen], labels=self.labels[chosen], groups=groups)
+        return replace(self, spikes=self.spikes.select(chosen), labels=self.labels[chosen], groups=groups)
 
     def _checked(self, chosen):
         if chosen.ndim != 1:
@@ -158,18 +166,7 @@ class Dataset:
         """
         if not isinstance(factor, (int, np.integer)) or factor < 1:
             raise InvalidInput("factor", None, factor, "an int >= 1")
-        spikes = self.spikes
-        units = spikes.units // np.int32(factor)
-        new = np.ones(units.size, dtype=bool)
-        new[1:] = (spikes.times[1:] != spikes.times[:-1]) | (units[1:] != units[:-1])
-        new[spikes.offsets[:-1][np.diff(spikes.offsets) > 0]] = True
-        first = np.flatnonzero(new)
-        counts = np.ones(units.size) if spikes.counts is None else spikes.counts
-        summed = np.add.reduceat(counts, first) if first.size else np.zeros(0)
-        offsets = np.searchsorted(first, spikes.offsets)
-        # unit // factor never decreases with unit, so the order by (time, unit) still holds
-        merged = SpikeBatch(spikes.times[first], units[first], offsets, summed)
-        return replace(self, spikes=merged, n_units=-(-self.n_units // int(factor)))
+        return replace(self, spikes=self.spikes.merge_channels(int(factor)), n_units=-(-self.n_units // int(factor)))
 
     def order(self, seed, epoch, shuffle=True):
         """Return the order (n,) int64 in which epoch ``epoch`` visits the samples, a function of its arguments only."""
