@@ -36,7 +36,7 @@ train: $(VENV)/.installed-plot
 	$(VENV)/bin/eventsnn train spoken-digits --out $(RESULTS) $(CONTINUE)
 
 controls: $(VENV)/.installed-plot
-	$(VENV)/bin/eventsnn train spoken-digits --out $(RESULTS) $(CONTINUE) --controls
+	$(VENV)/bin/eventsnn train spoken-digits --out $(RESULTS) $(CONTINUE) --controls fixed none
 
 # One process for each core, up to eight; TESTS= for none.
 TESTS ?= -n auto --maxprocesses 8

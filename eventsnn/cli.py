@@ -18,6 +18,8 @@ import numpy as np
 from . import __version__, checkpoints, communicator
 from .errors import EventsnnError, InvalidInput
 
+# presets.DELAYS, which would take the import of all the rest
+MODES = ("learned", "fixed", "none", "feed-forward", "recurrent")
 FAILED, INTERRUPTED = 2, communicator.INTERRUPTED
 CHECKPOINT, RESULT = "checkpoint", "result.json"
 PICTURES = ("raster", "voltage", "adjoint", "delays", "curve")
@@ -71,6 +73,10 @@ def _parser():
     chosen.add_argument(
         "--split", choices=("train", "validation", "test"), default="test", help="set of the run's data"
     )
+    what = command.add_mutually_exclusive_group()
+    what.add_argument("--round-delays", type=float, metavar="MS", help="with all delays rounded to multiples of MS")
+    text = "with the delays of each connection permuted, N times"
+    what.add_argument("--permute-delays", type=int, metavar="N", help=text)
     command.add_argument("--json", action="store_true", help="print JSON")
     command.add_argument("--threads", type=int, metavar="N", help="number of threads")
     command = _command(commands, "info", _info, "what a spike file holds")
@@ -96,9 +102,10 @@ def _add_train(commands):
     command.add_argument("--resume", action="store_true", help="continue the run in that folder")
     command.add_argument("--epochs", type=int, metavar="N")
     command.add_argument("--seed", type=int, metavar="N", help="initial parameters, sample order, augmentation")
-    command.add_argument("--delays", choices=("learned", "fixed", "none"))
+    command.add_argument("--delays", choices=MODES)
     command.add_argument("--threads", type=int, metavar="N", help="number of threads; results do not depend on it")
-    command.add_argument("--controls", action="store_true", help="train the other delay modes too and compare")
+    text = "train these modes of delays too, or all others, and compare"
+    command.add_argument("--controls", nargs="*", choices=MODES, metavar="MODE", help=text)
     command.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="changes")
     command.add_argument("--checkpoint-every", type=int, metavar="STEPS", help="save this often, besides each epoch")
     command.add_argument("--quiet", action="store_true", help="no progress")
@@ -130,8 +137,8 @@ def _train(arguments, argv):
     data = presets.load_data(preset)
     results = {}
     modes = [preset.delays]
-    if arguments.controls:
-        modes += [mode for mode in presets.DELAYS if mode != preset.delays]
+    if arguments.controls is not None:
+        modes = dict.fromkeys([*modes, *(arguments.controls or presets.control_modes(preset))])
     for mode in modes:
         place = folder if mode == preset.delays else folder / "controls" / mode
         try:
@@ -139,7 +146,7 @@ def _train(arguments, argv):
         except KeyboardInterrupt:
             again = shlex.join(["eventsnn", *argv] if arguments.resume else ["eventsnn", *argv, "--resume"])
             return INTERRUPTED, f"To resume: {again}"
-    if arguments.controls:
+    if arguments.controls is not None:
         _print_comparison(results)
         communicator.world().on_first(lambda: _write_comparison(results, folder))
 
@@ -307,13 +314,13 @@ def _print_result(result):
 
 
 def _print_comparison(results):
-    print(f"\n{'delays':<10}{'test accuracy':>14}{'95 % interval':>18}{'weights':>10}{'delays':>10}{'minutes':>9}")
+    print(f"\n{'delays':<14}{'test accuracy':>14}{'95 % interval':>18}{'weights':>10}{'delays':>10}{'minutes':>9}")
     for mode, result in results.items():
         low, high = result["interval"]
         interval = f"{100 * low:.1f} to {100 * high:.1f}"
         counts = result["parameters"]
         print(
-            f"{mode:<10}{100 * result['accuracy']:>12.1f} %{interval:>18}{counts['weights']:>10,}"
+            f"{mode:<14}{100 * result['accuracy']:>12.1f} %{interval:>18}{counts['weights']:>10,}"
             f"{counts['delays']:>10,}{result['minutes']:>9.1f}"
         )
 
@@ -356,15 +363,35 @@ def _evaluate(arguments, argv):
         n_inputs = next(p.n for p in network.populations.values() if p.kind == "input")
         data = hdf5.read(arguments.data, n_inputs * preset.data.merge, duration=meta["duration"])
         data = data if preset.data.merge == 1 else data.merge_channels(preset.data.merge)
-    result = evaluate(
-        network, parameters, data, loss=presets.build_loss(preset), duration=meta["duration"],
-        n_threads=arguments.threads,
-    )  # fmt: skip
+    settings = {"loss": presets.build_loss(preset), "duration": meta["duration"], "n_threads": arguments.threads}
+    results = [evaluate(network, chosen, data, **settings) for chosen in _chosen_delays(arguments, network, parameters)]
     if arguments.json:
-        counts = {"accuracy": result.accuracy, "interval": list(result.interval), "n": result.n, "loss": result.loss}
-        print(json.dumps({**counts, "spikes_per_neuron": result.spikes_per_neuron, "data": data.name}))
-    else:
+        found = [_evaluation(result, data) for result in results]
+        print(json.dumps(found if arguments.permute_delays else found[0]))
+        return
+    for result in results:
         print(f"{data.name}: {result}, {result.spikes_per_neuron:.1f} spikes per neuron")
+    if len(results) > 1:
+        shares = np.array([100 * result.accuracy for result in results])
+        print(f"mean of {shares.size}: {shares.mean():.1f} +- {shares.std(ddof=1):.1f} %")
+
+
+def _evaluation(result, data):
+    counts = {"accuracy": result.accuracy, "interval": list(result.interval), "n": result.n, "loss": result.loss}
+    return {**counts, "spikes_per_neuron": result.spikes_per_neuron, "data": data.name}
+
+
+def _chosen_delays(arguments, network, parameters):
+    """The parameters to be evaluated one after the other: as trained, or with other delays."""
+    from . import controls
+
+    if arguments.round_delays is not None:
+        return [controls.rounded_delays(network, parameters, arguments.round_delays)]
+    if arguments.permute_delays is None:
+        return [parameters]
+    if arguments.permute_delays < 1:
+        raise InvalidInput("--permute-delays", None, arguments.permute_delays, "a number of permutations >= 1")
+    return [controls.permuted_delays(parameters, seed) for seed in range(arguments.permute_delays)]
 
 
 def _info(arguments, argv):

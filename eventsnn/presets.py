@@ -20,7 +20,7 @@ from .optimizers import SGD, Adam, ConstantRate, Cosine, EaseIn, Exponential, On
 from .sharding import N_SHARDS
 from .training import TrainingOptions
 
-DELAYS = ("learned", "fixed", "none")
+DELAYS = ("learned", "fixed", "none", "feed-forward", "recurrent")
 SHARED_DELAY = 1.0  # ms: what a recurrent connection needs where delays are "none"
 SOURCES = ("spoken-digits", "yin-yang", "sequence", "files")
 LOSSES = {
@@ -146,7 +146,10 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Preset:
-    """One experiment. ``delays``: "learned", "fixed" (as drawn) or "none" (a recurrent connection then has 1 ms)."""
+    """One experiment. ``delays``: "learned", "fixed" (as drawn) or "none" (a recurrent connection then has 1 ms).
+
+    "feed-forward" and "recurrent": those delays are learned, and the other connections have none.
+    """
 
     name: str = "custom"
     description: str = ""
@@ -376,6 +379,12 @@ def _checked(preset):
     return preset
 
 
+def control_modes(preset):
+    """Return the modes of delays that a Preset can be compared with: two where nothing is recurrent, else four."""
+    modes = DELAYS if preset.network.recurrent and preset.network.hidden else DELAYS[:3]
+    return [mode for mode in modes if mode != preset.delays]
+
+
 # --------------------------------------------------------------------------------------------------------- building
 
 
@@ -476,10 +485,12 @@ def build_network(preset, train: Dataset):
 def _connect(network, preset, role, ends):
     settings = preset.network
     delay, sharing = _distribution(f"{role}_delay", getattr(settings, f"{role}_delay"), Uniform), "synapse"
-    if preset.delays == "none":
+    kind = "recurrent" if role == "recurrent" else "feed-forward"
+    learned = preset.delays in ("learned", kind)
+    if not learned and preset.delays != "fixed":
         delay, sharing = (SHARED_DELAY, "connection") if role == "recurrent" else (None, "synapse")
     train = ("weight",) if settings.train_weights else ()
-    if preset.delays == "learned":
+    if learned:
         train += ("delay",)
     weight = _distribution(f"{role}_weight", getattr(settings, f"{role}_weight"), Normal)
     network.connect(*ends, weight=weight, delay=delay, delay_per=sharing, train=train)

@@ -14,8 +14,8 @@ FLOORS = {
     "errors": -1, "random": 0, "spikes": 0, "threads": 0, "buffers": 0,
     "kernels": 1, "reference": 1, "initializers": 1, "communicator": 1,
     "sharding": 2, "network": 2, "losses": 2, "optimizers": 2, "checkpoints": 2, "data": 2,
-    "layout": 3, "compiled": 4, "simulation": 5, "gradients": 6, "testing": 7, "warming": 7, "training": 8,
-    "presets": 9, "plotting": 9, "cli": 10, "__main__": 11, "__init__": 11,
+    "layout": 3, "controls": 3, "compiled": 4, "simulation": 5, "gradients": 6, "testing": 7, "warming": 7,
+    "training": 8, "presets": 9, "plotting": 9, "cli": 10, "__main__": 11, "__init__": 11,
 }  # fmt: skip
 # (importer, imported): pairs that must never meet, whatever their floors.
 WALLS = [

@@ -187,6 +187,27 @@ def spike_file(tmp_path):
     return str(path)
 
 
+def test_evaluate_with_other_delays(run, capsys):
+    def found(*arguments):
+        assert main(["evaluate", str(run), "--json", "--threads", "1", *arguments]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert found("--round-delays", "1e-9")["accuracy"] == found()["accuracy"]
+    assert found("--round-delays", "5")["loss"] != found()["loss"]
+    permuted = found("--permute-delays", "2")
+    assert len(permuted) == 2 and permuted[0]["loss"] != permuted[1]["loss"]
+    assert main(["evaluate", str(run), "--permute-delays", "2", "--threads", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("mean of 2: ")
+    for arguments in (("--round-delays", "0"), ("--permute-delays", "0")):
+        assert main(["evaluate", str(run), *arguments]) == FAILED
+        assert "allowed" in capsys.readouterr().err
+
+
+def test_controls_may_be_chosen(toml, tmp_path):
+    assert train(toml, "--out", tmp_path / "a", "--epochs", 1, "--controls", "none", "learned") == 0
+    assert list(json.loads((tmp_path / "a" / "comparison.json").read_text())) == ["learned", "none"]
+
+
 def test_evaluate_on_a_file(run, spike_file, capsys):
     assert main(["evaluate", str(run), "--data", spike_file, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

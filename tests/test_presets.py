@@ -73,6 +73,17 @@ def test_delay_modes_of_the_recurrent_network(digits):
     assert [name for name in third if name.endswith(".delay")] == ["hidden->hidden.delay"]
     assert third["hidden->hidden.delay"] == 1.0 and third["hidden->hidden.delay"].shape == ()
     assert np.array_equal(third["hidden->hidden.weight"], first["hidden->hidden.weight"])
+    forward, back = built["feed-forward"].network, built["recurrent"].network
+    assert [name for name in forward.trainable if name.endswith(".delay")] == ["input->hidden.delay"]
+    assert [name for name in back.trainable if name.endswith(".delay")] == ["hidden->hidden.delay"]
+    assert forward.initialize(4)["hidden->hidden.delay"] == 1.0 and "input->hidden.delay" not in back.initialize(4)
+
+
+def test_a_network_is_compared_with_the_modes_that_differ_from_its_own():
+    digits, yin_yang = presets.named("spoken-digits"), presets.named("yin-yang")
+    assert presets.control_modes(digits) == ["fixed", "none", "feed-forward", "recurrent"]
+    assert presets.control_modes(replace(digits, delays="recurrent")) == ["learned", "fixed", "none", "feed-forward"]
+    assert presets.control_modes(yin_yang) == ["fixed", "none"]
 
 
 @needs_digits
@@ -125,7 +136,7 @@ def test_sequence_is_solved_by_delays_alone():
     assert isinstance(presets.build(preset).network.connections["input->output"].delay, Given)
     assert presets.build(preset).network.trainable == ["input->output.delay"]
     accuracies = {mode: fit(replace(preset, delays=mode)).accuracy for mode in presets.DELAYS}
-    assert accuracies == {"learned": 1.0, "fixed": 0.0, "none": 0.5}
+    assert accuracies == {"learned": 1.0, "fixed": 0.0, "none": 0.5, "feed-forward": 1.0, "recurrent": 0.5}
 
 
 def test_yin_yang_learns_something_in_one_epoch():

@@ -1,0 +1,38 @@
+"""What a trained network owes to its delays: the same network with its delays permuted, or rounded to a grid."""
+
+import numpy as np
+
+from .errors import InvalidInput
+from .random import stream
+
+
+def _delays(parameters):
+    return {name: np.asarray(value) for name, value in parameters.items() if name.endswith(".delay")}
+
+
+def permuted_delays(parameters, seed):
+    """Return parameters in which the delays of each connection have changed places at random.
+
+    Their distribution is kept, and what each synapse has learned is lost. ``seed`` (int >= 0). A connection with one
+    delay for all keeps it.
+    """
+    permuted = {}
+    for number, (name, delays) in enumerate(_delays(parameters).items()):
+        order = stream(seed, "permuted-delays", sample=number).permutation(delays.size)
+        permuted[name] = delays.reshape(-1)[order].reshape(delays.shape)
+    return {**parameters, **permuted}
+
+
+def rounded_delays(network, parameters, step):
+    """Return parameters with each delay at the nearest multiple of ``step`` (ms, > 0), as on a grid of time steps.
+
+    A delay on a cycle may not be 0 and becomes one step there. Raises InvalidInput for a step that is not a finite
+    number > 0.
+    """
+    if not (np.isfinite(step) and step > 0):
+        raise InvalidInput("step", None, step, "a finite number > 0 (ms)")
+    rounded = {}
+    for name, delays in _delays(parameters).items():
+        least = step if network.on_cycle(network.connections[name.removesuffix(".delay")]) else 0.0
+        rounded[name] = np.maximum(step * np.rint(delays / step), least)
+    return {**parameters, **rounded}
