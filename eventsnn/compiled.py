@@ -10,6 +10,7 @@ from .kernels.adjoint import backward_shard, make_adjoint, most_in_flight
 from .kernels.forward import N_SPIKES, WINDOW, forward_shard, make_workspace
 from .kernels.queue import make_queue
 from .kernels.state import (
+    AFTER_END,
     CURRENT,
     JUMP,
     MAXIMUM,
@@ -105,10 +106,17 @@ def _doubled(array):
 
 
 def stream(network, parameters, inputs, run, every):
-    """Simulate one sample; yields a Recording for each ``every`` ms, and holds no other spikes."""
+    """Simulate one sample; yields a Recording for each ``every`` ms, and holds no other spikes.
+
+    Parameters are read now, whatever becomes of their arrays before the first part is asked for.
+    """
     layout = Layout(network, parameters, run)
-    spikes, net = layout.gather_inputs(inputs), layout.net
-    readings, ends = np.zeros((1, N_READINGS, net.neurons.size)), np.zeros(1, np.int64)
+    return _parts(layout, layout.gather_inputs(inputs), inputs, every)
+
+
+def _parts(layout, spikes, inputs, every):
+    net, run = layout.net, layout.run
+    readings, ends, after_end = np.zeros((1, N_READINGS, net.neurons.size)), np.zeros(1, np.int64), 0
     (key, buffers), finished = _take_buffers(layout), False
     n_parts = math.ceil(run.duration / every)
     for part in range(n_parts):
@@ -116,8 +124,10 @@ def stream(network, parameters, inputs, run, every):
         counters = np.zeros((1, 5), np.int64)
         if not finished:
             until = min(math.ceil(end * net.per_ms), net.n_windows)
-            buffers = _run_part(layout, spikes, until, buffers, (readings, counters), ends)
-            finished = buffers[1].size[WINDOW] == 0
+            buffers = _run_part(layout, spikes, until, buffers, (readings, counters), (ends, start))
+            # a leap over the rest may end the run in an earlier part than the last
+            finished, after_end = buffers[1].size[WINDOW] == 0, after_end + counters[0, AFTER_END]
+        counters[0, AFTER_END] = after_end if part == n_parts - 1 else 0
         found = buffers[1].tape[: buffers[1].size[N_SPIKES]]
         # the last window of the part may reach into the next one
         later = found["time"] >= end
@@ -130,8 +140,12 @@ def stream(network, parameters, inputs, run, every):
     give("forward", key, buffers)
 
 
-def _run_part(layout, spikes, until, buffers, outputs, ends):
-    """Take a sample on to a window; returns the buffers, in larger ones if they were full."""
+def _run_part(layout, spikes, until, buffers, outputs, place):
+    """Take a sample on to a window; returns the buffers, in larger ones if they were full.
+
+    ``place``: (array for the number of spikes, start of the part in ms).
+    """
+    ends, start = place
     saved = (_copied(buffers), [output.copy() for output in outputs])
     while True:
         chosen = (0, 1, layout.run.max_spikes, until)
@@ -140,7 +154,7 @@ def _run_part(layout, spikes, until, buffers, outputs, ends):
         if status == Status.OK:
             return buffers
         if status == Status.TOO_MANY_SPIKES:
-            raise _storm(layout, 0, buffers[1].tape[before : buffers[1].size[N_SPIKES]])
+            raise _storm(layout, 0, buffers[1].tape[before : buffers[1].size[N_SPIKES]], start)
         saved = (_enlarged(saved[0], status), saved[1])
         buffers = _copied(saved[0])
         for output, old in zip(outputs, saved[1], strict=True):
@@ -187,14 +201,14 @@ def _readout(layout, name, probe, readings):
     return Readout(integral, rate, *maximum)
 
 
-def _storm(layout, sample, tape):
+def _storm(layout, sample, tape, start=0.0):
     """The error for a sample over its budget: who fired most, and when it stopped."""
     busy, counts = np.unique(tape["neuron"], return_counts=True)
     busiest = []
     for k in np.argsort(-counts, kind="stable")[:5]:
         name = next(n for n, (start, stop) in layout.slices.items() if start <= busy[k] < stop)
         busiest.append((name, int(busy[k] - layout.slices[name][0]), int(counts[k])))
-    return EventStorm(sample, float(tape["time"][-1]), tape.size, busiest)
+    return EventStorm(sample, float(tape["time"][-1]), tape.size, busiest, start)
 
 
 def backward(network, recording, tape, cotangents, names, with_input_times=False, share=None):

@@ -41,14 +41,15 @@ class EventStorm(EventsnnError, RuntimeError):
     """A sample that fired more spikes than its budget.
 
     Attributes: ``sample``, ``time`` (ms reached), ``count`` (spikes so far), ``busiest`` (up to five
-    ``(population, neuron, spikes)``).
+    ``(population, neuron, spikes)``), ``start`` (ms from which they are counted: where the part of a stream begins).
     """
 
-    def __init__(self, sample, time, count, busiest):
-        self.sample, self.time, self.count, self.busiest = sample, time, count, busiest
+    def __init__(self, sample, time, count, busiest, start=0.0):
+        self.sample, self.time, self.count, self.busiest, self.start = sample, time, count, busiest, start
         names = ", ".join(f"{population}[{neuron}]: {spikes}" for population, neuron, spikes in busiest)
+        since = f"between {start:.6g} and" if start > 0 else "by"
         super().__init__(
-            f"sample {sample} fired {count} spikes by {time:.6g} ms, and max_spikes allows no more. "
+            f"sample {sample} fired {count} spikes {since} {time:.6g} ms, and max_spikes allows no more. "
             f"Busiest neurons: {names}. Lower the recurrent weights, or pass a larger max_spikes."
         )
 

@@ -241,7 +241,8 @@ class Network:
         checked = {}
         for name, (shape, low) in entries.items():
             if name not in parameters:
-                raise InvalidInput("parameters", None, list(parameters), f"an array named {name!r} of shape {shape}")
+                remedy = "network.initialize() makes all of them."
+                raise InvalidInput("parameters", name, None, f"an array of shape {shape}", remedy)
             checked[name] = _check_array(name, parameters[name], shape, low)
         undelayed = [
             (c.pre, c.post)

@@ -76,10 +76,12 @@ def raster(recording, sample, path, populations=None, network=None):
     ``sample``: index in the recording; ``populations``: names, in the order of the panels (default: inputs, then all
     that can spike: with ``network`` its readouts are left out).
     """
-    names = list(populations or [*recording.inputs, *recording.slices])
-    if network is not None and populations is None:
-        names = [name for name in names if network.populations[name].kind != "readout"]
-    sizes = [_n_units(recording, name) for name in names]
+    known = [*recording.inputs, *recording.slices]
+    readouts = recording.readouts if network is None else [n for n in known if network.populations[n].kind == "readout"]
+    names = [name for name in known if name not in readouts] if populations is None else list(populations)
+    if unknown := [name for name in names if name not in known]:
+        raise InvalidInput("populations", None, unknown[0], f"a list of names of {known}")
+    sizes = [_n_units(recording, name, network) for name in names]
     heights = [1.0 + math.log2(1 + size) / 4 for size in sizes]
     height = min(TALLEST_RASTER, 0.8 + sum(heights))
     with _figure(path, len(names), (8, height), sharex=True, height_ratios=heights) as (_, axes):
@@ -90,13 +92,17 @@ def raster(recording, sample, path, populations=None, network=None):
             axis.set_ylim(-0.5 - 0.02 * size, size - 0.5 + 0.02 * size)
             axis.set_ylabel("channel" if name in recording.inputs else "neuron")
             axis.yaxis.set_major_locator(_whole_numbers(5))
-            axis.set_title(f"{name}: {times.size:,} spikes, {np.unique(units).size} of {size} active")
+            # a recording does not say how many channels an input has
+            whole = f" of {size}" if network is not None or name in recording.slices else ""
+            axis.set_title(f"{name}: {times.size:,} spikes, {np.unique(units).size}{whole} active")
         axes[-1].set_xlim(recording.start, recording.start + recording.duration)
         axes[-1].set_xlabel("time (ms)")
     return path
 
 
-def _n_units(recording, name):
+def _n_units(recording, name, network):
+    if network is not None:
+        return network.populations[name].n
     if name in recording.slices:
         start, stop = recording.slices[name]
         return stop - start
@@ -172,6 +178,11 @@ def voltages(network, parameters, recording, sample, population, neurons, times)
     t_k. At a spike's own time the value is that after the reset. Raises InvalidInput for unknown neurons.
     """
     times = np.asarray(times, dtype=float)
+    wrong = np.flatnonzero(~((times >= 0) & (times <= recording.duration)))
+    if wrong.size:
+        raise InvalidInput(
+            "times", int(wrong[0]), times[wrong[0]], f"0 to {recording.duration:g} ms, what was recorded"
+        )
     _check_neurons(network, population, neurons)
     kind = network.populations[population].kind
     constants = {key: network.value_of(population, key, parameters) for key in network.populations[population].settings}
@@ -192,6 +203,8 @@ def _check_neurons(network, population, neurons):
     if population not in known:
         raise InvalidInput("population", None, population, f"one of {known}")
     n = network.populations[population].n
+    if not np.iterable(neurons):
+        raise InvalidInput("neurons", None, neurons, "a list of neurons", f"[{neurons}] for one.")
     for index, neuron in enumerate(neurons):
         if not 0 <= neuron < n:
             raise InvalidInput("neurons", index, neuron, f"neurons from 0 to {n - 1} of {population!r}")
@@ -345,7 +358,7 @@ def learning_curve(history, path):
             axis.set_title(label)
         _curve(axes[2], epochs, history.column("spikes_per_neuron"), GREEN, None)
         axes[2].set_title("spikes per neuron and sample")
-        axes[2].set_ylim(bottom=0)
+        axes[2].set_ylim(0, 1.08 * max(axes[2].get_ylim()[1], 1e-9))
         if history.best_epoch is not None:
             best = history.records[history.best_epoch - 1]
             height = 100 * best["validation_accuracy"]

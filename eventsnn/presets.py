@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from . import losses
-from .data import Augmentation, Dataset, hdf5, load_spoken_digits, load_yin_yang, sequence_detection
+from .data import (
+    Augmentation,
+    Dataset,
+    hdf5,
+    load_braille,
+    load_braille_analog,
+    load_spoken_digits,
+    load_yin_yang,
+    sequence_detection,
+)
+from .data.dataset import find_file
+from .data.shd import ORIGIN
 from .errors import InvalidInput
 from .initializers import Normal, Uniform
 from .network import Network
@@ -22,7 +33,7 @@ from .training import TrainingOptions
 
 DELAYS = ("learned", "fixed", "none", "feed-forward", "recurrent")
 SHARED_DELAY = 1.0  # ms: what a recurrent connection needs where delays are "none"
-SOURCES = ("spoken-digits", "yin-yang", "sequence", "files")
+SOURCES = ("spoken-digits", "yin-yang", "sequence", "files", "braille", "braille-analog")
 LOSSES = {
     "exponential_mean_voltage": (losses.ExponentialMeanVoltage, ("tau_window",)),
     "mean_voltage": (losses.MeanVoltage, ()),
@@ -38,17 +49,22 @@ OPTIMIZERS = {"adam": Adam, "sgd": SGD}
 class DataSettings:
     """Where samples come from.
 
-    ``source``: "spoken-digits" (shipped; ``folder``: where, None: found), "yin-yang", "sequence", or "files": ``train``
-    and ``test`` are spike files in SHD's layout with ``n_units`` channels. ``merge``: neighbouring channels made one;
-    ``duration`` (ms, None: the source's own; needed for "files"); ``validation_groups``: groups (speakers) held out of
-    training, else ``validation_fraction`` of each class is; ``samples``: use only so many training samples;
-    ``seed``: generated data and the drawn split.
+    ``source``: "spoken-digits" (shipped; ``folder``: where, None: found), "yin-yang", "sequence"; "files": ``train``
+    and ``test``, and ``validation`` where there is one, are spike files in SHD's layout with ``n_units`` channels;
+    "braille" and "braille-analog": ``train`` is the .npz file, of which ``test_fraction`` of each class are the test
+    set, and ``threshold`` codes the analog sweeps as events. Files are looked for in the folder EVENTSNN_DATA too.
+    ``merge``: neighbouring channels made one; ``duration`` (ms, None: the source's own; needed for "files");
+    ``validation_groups``: groups (speakers) held out of training, else ``validation_fraction`` of each class is;
+    ``samples``: use only so many training samples; ``seed``: generated data and drawn splits.
     """
 
     source: str = "spoken-digits"
     folder: str | None = None
     train: str | None = None
     test: str | None = None
+    validation: str | None = None
+    threshold: float = 5.0
+    test_fraction: float = 0.2
     n_units: int | None = None
     merge: int = 1
     duration: float | None = None
@@ -250,7 +266,78 @@ _SEQUENCE = {
     "training": {"epochs": 20, "batch_size": 2},
 }
 
-_PRESETS = {item["name"]: item for item in (_SPOKEN_DIGITS, _SPOKEN_DIGITS_QUICK, _YIN_YANG, _SEQUENCE)}
+_SHD = {
+    "base": "spoken-digits",
+    "name": "shd",
+    "description": "Spiking Heidelberg Digits, 20 classes: the files shd_train.h5 and shd_test.h5 in EVENTSNN_DATA",
+    "data": {
+        "source": "files",
+        "train": "shd_train.h5",
+        "test": "shd_test.h5",
+        "n_units": 700,
+        "merge": 5,
+        "duration": 1200.0,
+        "validation_groups": [3],
+    },
+    "training": {"batch_size": 32},
+    # 8 of the merged channels are 40 of the 700
+    "augmentation": {"channel_shift": 8},
+}
+
+_SSC = {
+    "base": "shd",
+    "name": "ssc",
+    "description": "Spiking Speech Commands, 35 words: ssc_train.h5, ssc_valid.h5 and ssc_test.h5 in EVENTSNN_DATA",
+    "data": {
+        "train": "ssc_train.h5",
+        "validation": "ssc_valid.h5",
+        "test": "ssc_test.h5",
+        "duration": 1000.0,
+        "validation_groups": [],
+    },
+    "network": {"hidden": [256]},
+}
+
+_BRAILLE = {
+    "name": "braille",
+    "description": "27 Braille letters under a robot fingertip, threshold 10: braille_th10.npz in EVENTSNN_DATA",
+    "data": {"source": "braille", "train": "braille_th10.npz"},
+    "network": {
+        "hidden": [256],
+        "tau_mem": 20.0,
+        "tau_syn": 10.0,
+        "output_tau_mem": 20.0,
+        "output_tau_syn": 10.0,
+        "input_weight": [0.3, 0.3],
+        "recurrent_weight": [0.0, 0.03],
+        "output_weight": [0.0, 0.3],
+        "input_delay": [0.0, 200.0],
+        "recurrent_delay": [1.0, 100.0],
+    },
+    "loss": {"kind": "exponential_mean_voltage"},
+    "optimizer": {
+        "learning_rate": 2e-3,
+        "delay_learning_rate": 1.0,
+        "output_learning_rate": 2e-2,
+        "schedule": "cosine",
+        "final": 0.05,
+    },
+    "training": {"epochs": 60, "batch_size": 32, "average": 0.995, "monitor": "loss", "spike_strength": 1e-5},
+}
+
+_BRAILLE_ANALOG = {
+    "base": "braille",
+    "name": "braille-analog",
+    "description": "the same letters from the analog sweeps, coded at a threshold: braille_analog.npz in EVENTSNN_DATA",
+    "data": {"source": "braille-analog", "train": "braille_analog.npz", "threshold": 5.0},
+}
+
+_PRESETS = {
+    item["name"]: item
+    for item in (
+        _SPOKEN_DIGITS, _SPOKEN_DIGITS_QUICK, _YIN_YANG, _SEQUENCE, _SHD, _SSC, _BRAILLE, _BRAILLE_ANALOG
+    )
+}  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------- reading and changing
@@ -418,9 +505,14 @@ def load_data(preset):
     elif settings.source == "sequence":
         sets = (sequence_detection(**_duration(settings)),) * 3
     else:
-        train, test = _read(settings)
-        train, validation = _split(settings, train)
+        train, validation, test = _read(settings)
+        if validation is None:
+            train, validation = _split(settings, train)
         sets = (train, validation, test)
+    for name, data in zip(("training", "validation", "test"), sets, strict=True):
+        if len(data) == 0:
+            allowed = f"a share that leaves samples for each set: none are left for {name}"
+            raise InvalidInput("data.validation_fraction", None, settings.validation_fraction, allowed)
     if settings.merge != 1:
         sets = tuple(data.merge_channels(settings.merge) for data in sets)
     train = sets[0]
@@ -435,17 +527,37 @@ def _duration(settings):
 
 
 def _read(settings):
+    """(train, validation or None, test) of a source that is read from files."""
     if settings.source == "spoken-digits":
-        return load_spoken_digits(settings.folder, **_duration(settings))
-    for name in ("train", "test", "n_units", "duration"):
+        train, test = load_spoken_digits(settings.folder, **_duration(settings))
+        return train, None, test
+    names = ("train",) if settings.source.startswith("braille") else ("train", "test", "n_units", "duration")
+    for name in names:
         if getattr(settings, name) is None:
-            raise InvalidInput(f"data.{name}", None, None, 'a value, because data.source is "files"')
-    train = hdf5.read(settings.train, settings.n_units, duration=settings.duration, packed=True)
-    test = hdf5.read(settings.test, settings.n_units, train.n_classes, settings.duration, packed=True)
-    for name, data in (("train", train), ("test", test)):
+            raise InvalidInput(f"data.{name}", None, None, f"a value, because data.source is {settings.source!r}")
+    if settings.source == "files":
+        return _read_files(settings)
+    if settings.source == "braille":
+        data = load_braille(settings.train, **_duration(settings))
+    else:
+        data = load_braille_analog(settings.train, settings.threshold, **_duration(settings))
+    parts = {"test": settings.test_fraction, "validation": settings.validation_fraction}
+    train, validation, test = data.split((1 - sum(parts.values()), parts["validation"], parts["test"]), settings.seed)
+    return train, validation, test
+
+
+def _read_files(settings):
+    sets = []
+    for name in ("train", "validation", "test"):
+        path, n_classes = getattr(settings, name), sets[0].n_classes if sets else None
+        if path is None:
+            sets.append(None)
+            continue
+        data = hdf5.read(find_file(path, ORIGIN), settings.n_units, n_classes, settings.duration, packed=True)
         if len(data) == 0:
-            raise InvalidInput(f"data.{name}", None, getattr(settings, name), "a file with at least one sample")
-    return train, test
+            raise InvalidInput(f"data.{name}", None, path, "a file with at least one sample")
+        sets.append(data)
+    return sets
 
 
 def _split(settings, train):

@@ -8,6 +8,8 @@ from .spikes import Probe, Run, SpikeBatch
 from .threads import resolve_n_threads
 
 ENGINES = ("compiled", "reference")
+# Parts of a stream, so that they can be counted in float64.
+MOST_PARTS = 2**53
 
 
 def simulate(
@@ -32,19 +34,22 @@ def simulate(
 def stream(network, parameters, batch, *, duration, every, max_spikes=10_000_000, probes=None):
     """Simulate one long sample and yield a Recording of each ``every`` ms: memory holds the spikes of one part.
 
-    Parameters as for ``simulate``, but for ``batch`` (one sample), ``every`` (ms, > 0: the last part is shorter where
-    it does not divide the duration) and ``max_spikes`` (budget of each part). Part k covers the times from
-    ``recording.start`` = k * every, with the input spikes and the counters of that time; spike times count from the
-    start of the whole run, and are those of one ``simulate`` to the last bit. What readouts gave over the whole run is
-    in the last part.
+    Parameters as for ``simulate``, without ``engine`` and ``n_threads``, and but for ``batch`` (one sample), ``every``
+    (ms, > 0: the last part is shorter where it does not divide the duration) and ``max_spikes`` (budget of each part).
+    Part k covers the times from ``recording.start`` = k * every, with the input spikes and the counters of that time;
+    spike times count from the start of the whole run, and are those of one ``simulate`` to the last bit. What readouts
+    gave over the whole run is in the last part. Parameters are read when ``stream`` is called.
 
     Raises as ``simulate`` does; an EventStorm when its part is asked for.
     """
     probes = _full_probes(network) if probes is None else probes
     every = check_duration(every, "every")
     parameters, inputs, run = _checked(network, parameters, batch, duration, 1, max_spikes, probes)
+    if run.duration / every > MOST_PARTS:
+        raise InvalidInput("every", None, every, f"at least {run.duration / MOST_PARTS:.3g} ms for this duration")
     if (n_samples := next(iter(inputs.values())).n_samples) != 1:
-        raise InvalidInput("batch", None, f"{n_samples} samples", "one sample", "batch[k : k + 1] takes one of many.")
+        remedy = "batch[k : k + 1] takes one of many." if n_samples else "Give the one sample, with or without spikes."
+        raise InvalidInput("batch", None, f"{n_samples} samples", "one sample", remedy)
     return _parts(compiled.stream(network, parameters, inputs, run, every), spiking_outputs(network))
 
 
@@ -78,6 +83,9 @@ def _checked(network, parameters, batch, duration, n_threads, max_spikes, probes
     readouts = [p.name for p in network.populations.values() if p.kind == "readout"]
     if unknown := [name for name in probes if name not in readouts]:
         raise InvalidInput("probes", None, unknown[0], f"names of readouts: {readouts}")
+    for name, probe in probes.items():
+        if not isinstance(probe, Probe):
+            raise InvalidInput(f"probes[{name!r}]", None, probe, "a Probe, such as Probe(decay_rate=0.1, maximum=True)")
     run = Run(check_duration(duration), probes, resolve_n_threads(n_threads), check_budget(max_spikes))
     return parameters, inputs, run
 
@@ -105,7 +113,7 @@ def check_batch(network, batch):
             raise InvalidInput("batch", None, "one SpikeBatch", f"a dict with one SpikeBatch for each input of {names}")
         batch = {names[0]: batch}
     if not isinstance(batch, dict) or not all(isinstance(value, SpikeBatch) for value in batch.values()):
-        remedy = "SpikeBatch.from_lists([(times, units), ...]) makes one."
+        remedy = "SpikeBatch.from_lists([(times, units), ...]) makes one, SpikeBatch.from_lists([train]) too."
         raise InvalidInput("batch", None, type(batch).__name__, "a SpikeBatch or a dict of them", remedy)
     if set(batch) != set(names):
         raise InvalidInput("batch", None, sorted(batch), f"one SpikeBatch for each input of {names}")

@@ -139,6 +139,8 @@ class SpikeBatch:
         InvalidInput naming the sample.
         """
         trains = []
+        if not np.iterable(samples):
+            raise InvalidInput("samples", None, samples, "a list with one entry per sample")
         for index, sample in enumerate(samples):
             if isinstance(sample, SpikeTrain):
                 trains.append(sample)
@@ -149,7 +151,7 @@ class SpikeBatch:
                 trains.append(SpikeTrain(*sample))
             except InvalidInput as error:
                 name = f"samples[{index}].{error.array}"
-                raise InvalidInput(name, error.index, error.value, error.allowed) from None
+                raise InvalidInput(name, error.index, error.value, error.allowed, error.remedy) from None
         return cls._join(trains)
 
     @classmethod
@@ -307,6 +309,7 @@ class Recording:
 
     def spikes(self, population, sample):
         """Return ``(times, units)`` of one population in one sample, sorted by (time, unit)."""
+        self._check_sample(sample)
         if population in self.inputs:
             train = self.inputs[population][sample]
             return train.times, train.units
@@ -320,8 +323,7 @@ class Recording:
     def spike_indices(self, population, sample):
         """Return where in ``times`` the spikes of one population in one sample stand, in the order of ``spikes``."""
         start, stop = self.slice_of(population)
-        if not -self.n_samples <= sample < self.n_samples:
-            raise InvalidInput("sample", None, sample, f"a sample index below {self.n_samples}")
+        self._check_sample(sample)
         sample %= self.n_samples
         key = (population, sample)
         if key not in self._order:
@@ -330,6 +332,10 @@ class Recording:
             chosen = first + np.flatnonzero((neurons >= start) & (neurons < stop))
             self._order[key] = chosen[np.lexsort((self.neurons[chosen], np.real(self.times[chosen])))]
         return self._order[key]
+
+    def _check_sample(self, sample):
+        if not isinstance(sample, (int, np.integer)) or not -self.n_samples <= sample < self.n_samples:
+            raise InvalidInput("sample", None, sample, f"a sample index below {self.n_samples}")
 
     def slice_of(self, population):
         """Return the range of a population in ``neurons``; raises InvalidInput for a name that is not there."""

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from eventsnn import plotting
+from eventsnn import plotting, simulation
 from eventsnn.errors import InvalidInput
 from eventsnn.gradients import value_and_grad
 from eventsnn.initializers import Normal, Uniform
@@ -108,6 +108,34 @@ def test_voltages_refuse_what_is_not_there(model):
         plotting.voltages(network, parameters, recording, 0, "input", [0], [1.0])
     with pytest.raises(InvalidInput, match="neurons"):
         plotting.voltages(network, parameters, recording, 0, "hidden", [0, 4], [1.0])
+
+
+@pytest.mark.parametrize("bad", [-1e-9, DURATION * 1.01, np.nan])
+def test_voltages_are_those_of_the_time_that_was_recorded(model, bad):
+    network, parameters, _, recording = model
+    with pytest.raises(InvalidInput, match=r"times\[1\].*0 to 80 ms"):
+        plotting.voltages(network, parameters, recording, 0, "hidden", [0], [DURATION, bad])
+
+
+def test_a_part_of_a_stream_is_drawn_in_its_own_time_and_has_no_voltages(model, tmp_path):
+    network, parameters, batch, _ = model
+    first, second = simulation.stream(network, parameters, batch[:1], duration=DURATION, every=50.0)
+    check_picture(plotting.raster(second, 0, tmp_path / "part.png", network=network))
+    assert plotting.voltages(network, parameters, first, 0, "hidden", [0], [40.0]).shape == (1, 1)
+    with pytest.raises(InvalidInput, match="whole run"):
+        plotting.voltages(network, parameters, second, 0, "hidden", [0], [20.0])
+
+
+def test_what_is_not_there_is_not_drawn(model, tmp_path):
+    network, _, _, recording = model
+    for populations in (["hiden"], "hidden"):
+        with pytest.raises(InvalidInput, match="populations"):
+            plotting.raster(recording, 0, tmp_path / "x.png", populations)
+    for sample in (2, 0.5):
+        with pytest.raises(InvalidInput, match="sample"):
+            plotting.raster(recording, sample, tmp_path / "x.png")
+    with pytest.raises(InvalidInput, match=r"\[3\] for one"):
+        plotting.voltages(network, model[1], recording, 0, "hidden", 3, [1.0])
 
 
 # -------------------------------------------------------------------------------------------------- adjoint

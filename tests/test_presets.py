@@ -273,3 +273,17 @@ def test_settings_from_text():
     assert preset.training.patience == 5 and preset.training.average is None
     assert presets.change(preset, ["delays=none"]).delays == "none"
     assert preset.network.hidden == [3, 4] and preset.optimizer.learning_rate == 1.0
+
+
+def test_a_validation_set_without_samples_is_refused_before_training(tmp_path):
+    preset = presets.change(presets.named("braille"), ["data.validation_fraction=1e-6"])
+    path = tmp_path / "few.npz"
+    labels = np.repeat(np.arange(27), 4)
+    counts = np.ones(labels.size, int)
+    arrays = {"times": np.full(labels.size, 0.1), "channels": labels % 24, "counts": counts, "labels": labels}
+    np.savez(path, letters=np.array([chr(65 + k) for k in range(27)]), **arrays)
+    preset = presets.change(preset, [f"data.train={path}"])
+    with pytest.raises(InvalidInput, match=r"data.validation_fraction is 1e-06.*validation"):
+        presets.build(preset)
+    train, validation, test = presets.load_data(presets.change(preset, ["data.validation_fraction=0.25"]))
+    assert [len(data) for data in (train, validation, test)] == [54, 27, 27]

@@ -358,10 +358,28 @@ def test_a_stream_goes_on_after_the_network_has_fallen_silent():
     assert [k for k, part in enumerate(parts) if part.times.size] == [0, 50]
 
 
+def test_a_stream_simulates_the_parameters_that_it_was_given():
+    # they are checked once: what is written into them later must not reach the kernels
+    network, parameters = one_neuron([8.0])
+    batch = SpikeBatch.from_lists([([1.0, 30.0], [0, 0])])
+    whole = run(network, parameters, batch, duration=60.0)
+    assert whole.times.size > 0
+    parts = stream(network, parameters, batch, duration=60.0, every=7.0)
+    parameters["in->hidden.weight"][:] = math.nan
+    assert_is_split(whole, list(parts), ["hidden"], 7.0)
+
+
+def test_spikes_after_the_end_belong_to_the_last_part_of_a_stream():
+    network, parameters = one_neuron([8.0])
+    batch = SpikeBatch.from_lists([([1.0, 5000.0, 6000.0], [0, 0, 0])])
+    parts = stream(network, parameters, batch, duration=2000.0, every=400.0)
+    assert [int(part.counters.after_end[0]) for part in parts] == [0, 0, 0, 0, 2]
+
+
 def test_a_stream_refuses_what_it_cannot_do():
     network, parameters = one_neuron([8.0])
     one = SpikeBatch.from_lists([([1.0], [0])])
-    for every in (0, -1.0, math.inf, math.nan, "1", None):
+    for every in (0, -1.0, math.inf, math.nan, "1", None, 5e-324):
         with pytest.raises(InvalidInput, match="every"):
             stream(network, parameters, one, duration=10.0, every=every)
     for batch, count in ((SpikeBatch.from_lists([]), 0), (SpikeBatch.from_lists([([], []), ([], [])]), 2)):
@@ -381,7 +399,15 @@ def test_a_storm_in_a_stream_keeps_what_came_before():
         for part in parts:
             fired.append(part.times.size)
     assert fired[:5] == [0] * 5 and max(fired) > 0 and caught.value.count == 100
-    assert 10.0 * len(fired) <= caught.value.time < 10.0 * (len(fired) + 1) + 8.0
+    assert 10.0 * len(fired) == caught.value.start <= caught.value.time < caught.value.start + 18.0
+    assert f"fired 100 spikes between {caught.value.start:g} and" in str(caught.value)
+
+
+def test_probes_are_checked():
+    network, parameters = one_neuron([8.0])
+    network.add_readout("out", 1)
+    with pytest.raises(InvalidInput, match="Probe"):
+        run(network, parameters, SpikeBatch.from_lists([([1.0], [0])]), probes={"out": 0.5})
 
 
 def test_a_stream_holds_one_part():

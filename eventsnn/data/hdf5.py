@@ -36,6 +36,7 @@ FILTERS = {DEFLATE: "gzip", SHUFFLE: "shuffle", FLETCHER32: "fletcher32", LZF: "
 SPARE_HEAP_OBJECTS = 2**16  # beyond those that the spikes need; more are not surveyed
 CHECKSUM_BYTES = 4  # what fletcher32 adds to a chunk
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+PACKED = {"xz": b"\xfd7zXZ\x00", "gzip": b"\x1f\x8b", "zip": b"PK\x03\x04"}
 REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])  # variable-length element on disk
 HEAP_HEADER, OBJECT_HEADER = 16, 16  # bytes; addresses and lengths of 8 bytes
 HALF_INFINITY = 0x7C00  # bits of a float16; below it they grow with the value, above are NaN and negative numbers
@@ -91,6 +92,10 @@ class _Bytes:
     def check_superblock(self):
         """Refuse what is no HDF5 file, or one whose addresses are not plain 8-byte offsets from byte 0."""
         head = self.read(0, min(self.size, 64), "superblock").ljust(64, b"\0")
+        if packed := next((name for name, magic in PACKED.items() if head.startswith(magic)), None):
+            raise InvalidInput(
+                "path", None, self.path, "an unpacked file", f"It is packed with {packed}: unpack it first."
+            )
         if not head.startswith(SIGNATURE):
             raise UnsafeFile(self.path, "superblock", "is not that of an HDF5 file (or a user block precedes it)")
         version = head[8]

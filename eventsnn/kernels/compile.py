@@ -2,19 +2,24 @@
 
 Numba's own cache looks only at the file of the function it compiled, so an edit to an imported helper would go
 unnoticed. Here every kernel is cached in a folder named after a hash of all kernel sources and of the Numba version:
-a changed source is a new folder. EVENTSNN_CACHE=off turns the file cache off; EVENTSNN_CACHE=/path moves it.
+a changed source is a new folder. It lies beside the sources in a checkout, and in the user's cache for an installed
+package: pip would leave it behind, and with it a folder that looks like a package. EVENTSNN_CACHE=off turns the file
+cache off; EVENTSNN_CACHE=/path moves it.
 """
 
 import hashlib
 import os
 import pathlib
 import shutil
+import time
 from contextlib import contextmanager
 
 import numba
 from numba.core import config
 
 FOLDER_PREFIX = "eventsnn-kernels-"
+# In a folder that several installations share, a cache is stale when none has used it for so long.
+STALE_SECONDS = 30 * 86400.0
 
 
 def source_stamp(folder=None):
@@ -29,8 +34,16 @@ def source_stamp(folder=None):
 def _candidate_roots():
     if chosen := os.environ.get("EVENTSNN_CACHE"):
         return [pathlib.Path(chosen)]
-    user_cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return [pathlib.Path(__file__).parent / "__pycache__", pathlib.Path(user_cache) / "eventsnn"]
+    roots = [pathlib.Path(__file__).parent / "__pycache__", _user_cache()]
+    return roots[::-1] if _is_installed() else roots
+
+
+def _user_cache():
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "eventsnn"
+
+
+def _is_installed():
+    return bool({"site-packages", "dist-packages"} & set(pathlib.Path(__file__).parts))
 
 
 def cache_folder():
@@ -44,15 +57,21 @@ def cache_folder():
         except OSError:
             continue
         if os.access(folder, os.W_OK):
+            os.utime(folder)
             _remove_stale(root, folder)
             return folder
     return None
 
 
 def _remove_stale(root, current):
-    """Delete the caches of earlier sources: nothing will read them again."""
+    """Delete the caches of earlier sources: at once, but in the user's cache, which several installations share."""
+    oldest = time.time() - STALE_SECONDS if root == _user_cache() else float("inf")
     for folder in root.glob(FOLDER_PREFIX + "*"):
-        if folder != current:
+        try:
+            stale = folder != current and folder.stat().st_mtime < oldest
+        except FileNotFoundError:  # another process was faster
+            continue
+        if stale:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -134,7 +134,7 @@ CASES = {
     "threshold zero": (lambda: with_value("hidden.v_threshold", (), 0.0), "hidden.v_threshold", None, 0.0),
     "parameter unknown": (lambda: with_array("hidden.tau", np.ones(3)), "parameters", None, "hidden.tau"),
     "parameters a list": (lambda: run(parameters=[1.0]), "parameters", None, "list"),
-    "parameter missing": (lambda: run(parameters={"hidden.tau_mem": np.ones(3)}), "parameters", None, None),
+    "parameter missing": (lambda: run(parameters={"hidden.tau_mem": np.ones(3)}), "parameters", "hidden.tau_syn", None),
     # settings of a call
     "duration zero": (lambda: run(duration=0.0), "duration", None, 0.0),
     "duration negative": (lambda: run(duration=-1.0), "duration", None, -1.0),

@@ -89,6 +89,22 @@ def test_a_folder_that_cannot_be_made_turns_the_cache_off(tmp_path):
     assert result.stdout.split() == ["0.05", "None"], result.stderr
 
 
+def test_an_installed_package_is_cached_where_pip_leaves_nothing_behind(tmp_path):
+    package, shared = tmp_path / "site-packages" / "eventsnn", tmp_path / "cache" / "eventsnn"
+    shutil.copytree(KERNELS.parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    old, recent = shared / f"{FOLDER_PREFIX}0123456789abcdef", shared / f"{FOLDER_PREFIX}fedcba9876543210"
+    for folder in (old, recent):
+        folder.mkdir(parents=True)
+    # two months ago: nobody needs it; another version's that was used today stays
+    os.utime(old, (0, 0))
+    environment = os.environ | {"PYTHONPATH": str(package.parent), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment.pop("EVENTSNN_CACHE", None)
+    done = subprocess.run([sys.executable, "-c", SERIES], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.stdout.split()[1] == str(shared / (FOLDER_PREFIX + source_stamp())), done.stderr
+    assert not old.exists() and recent.exists()
+    assert not list(package.rglob(FOLDER_PREFIX + "*"))
+
+
 HELPER = """
 from .compile import kernel
 
