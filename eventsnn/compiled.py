@@ -7,8 +7,9 @@ import numpy as np
 from .buffers import give, take
 from .errors import EventStorm
 from .kernels.adjoint import backward_shard, make_adjoint, most_in_flight
-from .kernels.forward import N_SPIKES, WINDOW, forward_shard, make_workspace
-from .kernels.queue import make_queue
+from .kernels.forward import N_BLOCKS, N_SPIKES, WINDOW, forward_shard, make_workspace
+from .kernels.queue import FRESH, make_queue
+from .kernels.simd import BLOCK
 from .kernels.state import (
     AFTER_END,
     CURRENT,
@@ -42,9 +43,10 @@ def forward(network, parameters, inputs, run):
     n_samples = spikes.offsets.size - 1
     readings = np.zeros((n_samples, N_READINGS, layout.net.neurons.size))
     counters = np.zeros((n_samples, 5), np.int64)
-    # samples do not touch each other, so any ranges will do: enough for all threads, but none so small that the call of
-    # a kernel costs more than it does
-    ranges = shards(n_samples, max(run.n_threads, min(N_SHARDS, spikes.events.size // SPIKES_WORTH_A_CALL)))
+    # samples do not touch each other, so any ranges will do: on one thread none so small that the call of a kernel
+    # costs more than it does
+    worth = max(1, spikes.events.size // SPIKES_WORTH_A_CALL) if run.n_threads == 1 else N_SHARDS
+    ranges = shards(n_samples, min(N_SHARDS, worth))
     shard_tapes = map_in_order(lambda r: _run_shard(layout, spikes, r, (readings, counters)), ranges, run.n_threads)
     tapes, offsets = [np.zeros(0, SPIKE)], np.zeros(n_samples + 1, np.int64)
     for (first, last), (tape, ends) in zip(ranges, shard_tapes, strict=True):
@@ -118,9 +120,9 @@ def _parts(layout, spikes, inputs, every):
     net, run = layout.net, layout.run
     readings, ends, after_end = np.zeros((1, N_READINGS, net.neurons.size)), np.zeros(1, np.int64), 0
     (key, buffers), finished = _take_buffers(layout), False
-    n_parts = math.ceil(run.duration / every)
+    n_parts = _n_parts(run.duration, every)
     for part in range(n_parts):
-        start, end = part * every, min((part + 1) * every, run.duration)
+        start, end = part * every, run.duration if part == n_parts - 1 else (part + 1) * every
         counters = np.zeros((1, 5), np.int64)
         if not finished:
             until = min(math.ceil(end * net.per_ms), net.n_windows)
@@ -140,13 +142,18 @@ def _parts(layout, spikes, inputs, every):
     give("forward", key, buffers)
 
 
+def _n_parts(duration, every):
+    """How many parts there are; a remainder that is only rounding belongs to the last one."""
+    return math.ceil(duration / every * (1.0 - 4.0 * np.finfo(float).eps))
+
+
 def _run_part(layout, spikes, until, buffers, outputs, place):
     """Take a sample on to a window; returns the buffers, in larger ones if they were full.
 
     ``place``: (array for the number of spikes, start of the part in ms).
     """
     ends, start = place
-    saved = (_copied(buffers), [output.copy() for output in outputs])
+    saved = [array[:n].copy() for array, n in _in_use(buffers)], [output.copy() for output in outputs]
     while True:
         chosen = (0, 1, layout.run.max_spikes, until)
         before = buffers[1].size[N_SPIKES]
@@ -155,14 +162,19 @@ def _run_part(layout, spikes, until, buffers, outputs, place):
             return buffers
         if status == Status.TOO_MANY_SPIKES:
             raise _storm(layout, 0, buffers[1].tape[before : buffers[1].size[N_SPIKES]], start)
-        saved = (_enlarged(saved[0], status), saved[1])
-        buffers = _copied(saved[0])
-        for output, old in zip(outputs, saved[1], strict=True):
-            output[:] = old
+        buffers = _enlarged(buffers, status)
+        arrays = [array for array, _ in _in_use(buffers)]
+        for array, old in zip([*arrays, *outputs], [*saved[0], *saved[1]], strict=True):
+            array[: len(old)] = old
 
 
-def _copied(buffers):
-    return tuple(type(group)(*(array.copy() for array in group)) for group in buffers)
+def _in_use(buffers):
+    """(array, how much of it) for all that a sample goes on from; the rest is scratch, or room."""
+    queue, work = buffers
+    n_blocks, n_events = work.size[N_BLOCKS], queue.use[FRESH]
+    whole = (queue.heads, queue.use, work.values, work.cells, work.modes, work.head, work.size)
+    parts = ((queue.events, n_events), (work.link, BLOCK * n_blocks), (work.blocks, n_blocks))
+    return [*((array, len(array)) for array in whole), *parts, (work.tape, work.size[N_SPIKES])]
 
 
 def _between(batch, start, end):
@@ -177,7 +189,7 @@ def _recording(layout, inputs, fired, readings, counters, probes, start, end):
     """The Recording of the time from ``start`` to ``end`` (ms); ``fired``: (tape, offsets of the samples)."""
     tape, offsets = fired
     return Recording(
-        duration=end - start,
+        duration=end,
         times=tape["time"].copy(),
         neurons=tape["neuron"].astype(np.int32),
         slopes=tape["slope"].copy(),

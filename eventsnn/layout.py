@@ -301,7 +301,7 @@ class Layout:
             first, source = rows.stop, source + population.n
         self.input_order = None
         if len(given) == 1:
-            return Spikes(events, given[0].offsets)
+            return Spikes(events, given[0].offsets.copy())
         n_samples = given[0].n_samples if given else 0
         sample = np.concatenate([np.zeros(0, int), *(np.repeat(range(n_samples), np.diff(b.offsets)) for b in given)])
         self.input_order = np.lexsort((events["source"], events["time"], sample))

@@ -137,6 +137,9 @@ class _SpikeTimeLoss:
 
     def first_times(self, recording):
         """Return (times (n_samples, n), indices into recording.times): a silent output counts as the duration."""
+        if recording.start > 0:
+            allowed = "the Recording of a whole run: an output may have fired before"
+            raise InvalidInput("recording", None, f"a part from {recording.start} ms on", allowed)
         first = recording.first_spikes(self._output(recording))
         silent = first < 0
         if recording.times.size == 0:

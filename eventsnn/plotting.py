@@ -95,7 +95,7 @@ def raster(recording, sample, path, populations=None, network=None):
             # a recording does not say how many channels an input has
             whole = f" of {size}" if network is not None or name in recording.slices else ""
             axis.set_title(f"{name}: {times.size:,} spikes, {np.unique(units).size}{whole} active")
-        axes[-1].set_xlim(recording.start, recording.start + recording.duration)
+        axes[-1].set_xlim(recording.start, recording.duration)
         axes[-1].set_xlabel("time (ms)")
     return path
 

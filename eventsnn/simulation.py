@@ -36,9 +36,11 @@ def stream(network, parameters, batch, *, duration, every, max_spikes=10_000_000
 
     Parameters as for ``simulate``, without ``engine`` and ``n_threads``, and but for ``batch`` (one sample), ``every``
     (ms, > 0: the last part is shorter where it does not divide the duration) and ``max_spikes`` (budget of each part).
-    Part k covers the times from ``recording.start`` = k * every, with the input spikes and the counters of that time;
-    spike times count from the start of the whole run, and are those of one ``simulate`` to the last bit. What readouts
-    gave over the whole run is in the last part. Parameters are read when ``stream`` is called.
+    A part holds the spikes from ``recording.start`` = k * every to ``recording.duration``, inputs included; times
+    count from the start of the whole run, and are those of one ``simulate`` to the last bit. What readouts gave over
+    the whole run is in the last part. Counters add up to those of the run; events are counted when the stretch of
+    windows in which they arrive is over, so some of them in the part after. Parameters are read when ``stream`` is
+    called.
 
     Raises as ``simulate`` does; an EventStorm when its part is asked for.
     """
@@ -47,7 +49,7 @@ def stream(network, parameters, batch, *, duration, every, max_spikes=10_000_000
     parameters, inputs, run = _checked(network, parameters, batch, duration, 1, max_spikes, probes)
     if run.duration / every > MOST_PARTS:
         raise InvalidInput("every", None, every, f"at least {run.duration / MOST_PARTS:.3g} ms for this duration")
-    if (n_samples := next(iter(inputs.values())).n_samples) != 1:
+    if (n_samples := next((part.n_samples for part in inputs.values()), 0)) != 1:
         remedy = "batch[k : k + 1] takes one of many." if n_samples else "Give the one sample, with or without spikes."
         raise InvalidInput("batch", None, f"{n_samples} samples", "one sample", remedy)
     return _parts(compiled.stream(network, parameters, inputs, run, every), spiking_outputs(network))

@@ -282,8 +282,8 @@ class Recording:
     ``offsets[s]`` and ``offsets[s + 1]``; ``slices[population]`` is the range that a population takes in ``neurons``.
     ``slopes`` is tau_mem dV/dt = I - v_threshold just before the reset. ``inputs`` maps each input population to its
     SpikeBatch, ``readouts`` each probed readout population to its Readout. ``outputs`` names the LIF populations that
-    send no spikes to other LIF populations. ``duration`` (ms) is how long was simulated from ``start`` (ms) on: 0, but
-    for the parts of a stream.
+    send no spikes to other LIF populations. ``duration`` (ms) is how far the simulation has come, and ``start`` (ms)
+    where the spikes that are held begin: 0, but for the parts of a stream.
     """
 
     duration: float
@@ -367,8 +367,8 @@ class Recording:
         first = np.full((self.n_samples, stop - start), -1, dtype=np.int64)
         chosen = np.flatnonzero((self.neurons >= start) & (self.neurons < stop))
         cells = np.repeat(np.arange(self.n_samples), np.diff(self.offsets))[chosen], self.neurons[chosen] - start
-        # backwards in time, so that the first spike is the last one written
-        latest_first = np.argsort(-np.real(self.times[chosen]), kind="stable")
+        # backwards in time, so that the first spike (of equal ones, the first on the tape) is the last one written
+        latest_first = np.argsort(np.real(self.times[chosen]), kind="stable")[::-1]
         first[cells[0][latest_first], cells[1][latest_first]] = chosen[latest_first]
         return first
 

@@ -42,6 +42,13 @@ OFFSETS = (0, 3, 6)
 LABELS = np.array([1, 2])
 
 
+def test_of_equal_times_the_first_on_the_tape_counts():
+    # as in Recording.spike_indices, so that a gradient goes to the same spike
+    made = recording([3.0, 1.0, 1.0, 1.0, 2.0, 1.0], [0, 0, 0, 1, 1, 0], (0, 6, 6))
+    assert made.first_spikes("lif").tolist() == [[1, 3, -1], [-1, -1, -1]]
+    assert made.spike_indices("lif", 0)[0] == 1
+
+
 def complex_step(loss, labels, shape, place):
     """d sum(values) / d x for every entry of x, where ``place(x)`` is a recording made with x."""
     base, result = RNG.normal(size=shape), np.zeros(shape)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from eventsnn import Network, SpikeBatch, compiled, simulate, stream, value_and_grad
 from eventsnn.errors import EventStorm, InvalidInput
-from eventsnn.losses import MeanVoltage
+from eventsnn.losses import FirstSpike, MeanVoltage
 from eventsnn.spikes import Probe, Run
 from eventsnn.testing import TOPOLOGIES, batches_for, dense_delays, networks, parameters_for, random_case
 
@@ -165,12 +165,12 @@ def test_a_longer_run_begins_like_the_shorter_one(data, factor):
 
 def assert_is_split(whole, parts, names, every):
     """The parts of a stream hold what one run held, to the last bit, each in its own time."""
-    ends = [min((k + 1) * every, whole.duration) for k in range(len(parts))]
-    assert ends[-1] == whole.duration
-    for k, (part, end) in enumerate(zip(parts, ends, strict=True)):
-        assert part.start == k * every and part.duration == end - k * every and part.outputs == whole.outputs
-        assert np.all((part.times >= part.start) & (part.times < end))
-        assert (part.readouts == {}) == (k < len(parts) - 1 or whole.readouts == {})
+    assert parts[0].start == 0.0 and parts[-1].duration == whole.duration
+    for k, (part, after) in enumerate(zip(parts, [*parts[1:], None], strict=True)):
+        assert part.start == k * every < part.duration and part.outputs == whole.outputs
+        assert after is None or part.duration == after.start
+        assert np.all((part.times >= part.start) & (part.times < part.duration))
+        assert (part.readouts == {}) == (after is not None or whole.readouts == {})
     for name in names:
         for field in (0, 1):
             joined = np.concatenate([part.spikes(name, 0)[field] for part in parts])
@@ -356,6 +356,55 @@ def test_a_stream_goes_on_after_the_network_has_fallen_silent():
     parts = list(stream(network, parameters, batch, duration=9000.0, every=100.0))
     assert_is_split(whole, parts, ["hidden"], 100.0)
     assert [k for k, part in enumerate(parts) if part.times.size] == [0, 50]
+
+
+@pytest.mark.parametrize(
+    ("duration", "every", "n_parts"),
+    [
+        (44.00000000000001, 0.55, 80),  # 80 * 0.55 falls short of it
+        (0.9, 0.3, 3),  # so does 3 * 0.3, and the quotient rounds to more than 3
+        (2.1, 0.3, 7),  # the quotient rounds to more than 7
+        (1060.0, 1060.0 / 7, 7),
+        (5.0, 99.0, 1),
+    ],
+)
+def test_parts_end_with_the_run_whatever_is_rounded(duration, every, n_parts):
+    network, parameters = one_neuron([8.0])
+    network.add_readout("out", 1)
+    network.connect("hidden", "out", weight=1.0)
+    parameters = network.initialize()
+    parameters["in->hidden.weight"][:] = 30.0
+    batch = SpikeBatch.from_lists([([0.1, duration / 2, np.nextafter(duration, 0)], [0, 0, 0])])
+    whole = run(network, parameters, batch, duration=duration)
+    parts = list(stream(network, parameters, batch, duration=duration, every=every))
+    assert len(parts) == n_parts
+    assert_is_split(whole, parts, ["hidden"], every)
+
+
+def test_losses_on_spikes_want_a_whole_run():
+    network, parameters = one_neuron([8.0])
+    parameters["in->hidden.weight"][:] = 30.0
+    first, last = stream(
+        network, parameters, SpikeBatch.from_lists([([1.0, 70.0], [0, 0])]), duration=100.0, every=50.0
+    )
+    assert FirstSpike(population="hidden").first_times(first)[0].shape == (1, 1)
+    with pytest.raises(InvalidInput, match="whole run"):
+        FirstSpike(population="hidden").predict(last)
+
+
+def test_a_mean_voltage_of_the_last_part_is_that_of_the_run():
+    case = random_case(3, loss="mean", topology="deep", n_samples=1)
+    loss, labels = MeanVoltage(), case.labels[:1]
+    whole = run(case.network, case.parameters, case.batch, duration=case.duration)
+    *_, last = stream(case.network, case.parameters, case.batch, duration=case.duration, every=case.duration / 3)
+    assert loss(last, labels)[0].tobytes() == loss(whole, labels)[0].tobytes()
+
+
+def test_a_network_without_input_has_no_stream():
+    network = Network()
+    network.add_lif("hidden", 1)
+    with pytest.raises(InvalidInput, match="0 samples"):
+        stream(network, {}, {}, duration=10.0, every=1.0)
 
 
 def test_a_stream_simulates_the_parameters_that_it_was_given():
