@@ -118,7 +118,7 @@ def stream_curve(settings):
         rows.append(row)
     columns = {"duration_s": ("duration s", "g"), "spikes": ("emitted spikes", ","), "same": ("as many streamed", "")}
     columns |= {"simulate_mb": ("MB simulate", ".1f"), "stream_mb": ("MB stream", ".1f")}
-    panel = Panel("MB above warm engine and input", {"simulate_mb": "simulate", "stream_mb": "stream, parts of 1 s"})
+    panel = Panel("MB beyond engine and input", {"simulate_mb": "simulate", "stream_mb": "stream, parts of 1 s"})
     plot = Plot("duration_s", "biological time (s)", (panel,))
     title = f"A long run's memory: rec {settings.memory_hidden}, one sample forward, one thread"
     return Table("curve_stream", title, columns, rows, plot)
