@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from . import losses
 from .data import (
     Augmentation,
@@ -26,7 +28,7 @@ from .data.dataset import find_file
 from .data.shd import ORIGIN
 from .errors import InvalidInput
 from .initializers import Normal, Uniform
-from .network import Network
+from .network import NEURON_ATTRIBUTES, Network
 from .optimizers import SGD, Adam, ConstantRate, Cosine, EaseIn, Exponential, OneCycle
 from .sharding import N_SHARDS
 from .training import TrainingOptions
@@ -81,7 +83,8 @@ class NetworkSettings:
     ``output``: "readout" (leaky integrators) or "spikes" (LIF). Weights are [mean, sd] of a normal distribution or one
     number; delays (ms) are [low, high] of a uniform distribution, one number, a matrix, or "none". ``input_*`` is the
     connection from the input, ``between_*`` from layer to layer, ``recurrent_*`` within each layer (``recurrent``
-    switches it), ``output_*`` to the output. ``train_weights``: False keeps the weights as drawn.
+    switches it), ``output_*`` to the output. ``train_weights``: False keeps the weights as drawn. ``train_neurons``:
+    which of "tau_mem", "tau_syn" and "v_threshold" each hidden neuron learns for itself.
     """
 
     hidden: list = field(default_factory=lambda: [128])
@@ -102,6 +105,7 @@ class NetworkSettings:
     output_delay: Any = None
     min_delay: float = 1.0
     train_weights: bool = True
+    train_neurons: list = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ class LossSettings:
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """``kind`` "adam" or "sgd"; rates of weights (and the rest) and of delays (ms per step).
+    """``kind`` "adam" or "sgd"; rates of weights, of delays (ms per step), of trained time constants (ms per step).
 
     ``output_learning_rate``: of the weights to the output (None: as the others): a mean over a long duration makes
     small logits, which larger output weights make up for.
@@ -128,6 +132,7 @@ class OptimizerSettings:
     kind: str = "adam"
     learning_rate: float = 1e-3
     delay_learning_rate: float = 0.2
+    tau_learning_rate: float = 0.05
     output_learning_rate: float | None = None
     schedule: str = "constant"
     final: float = 0.0
@@ -457,6 +462,8 @@ def _checked(preset):
     _choice("loss.kind", preset.loss.kind, tuple(LOSSES))
     _choice("optimizer.kind", preset.optimizer.kind, tuple(OPTIMIZERS))
     _choice("optimizer.schedule", preset.optimizer.schedule, SCHEDULES)
+    for key in preset.network.train_neurons:
+        _choice("network.train_neurons", key, NEURON_ATTRIBUTES)
     for index, size in enumerate(preset.network.hidden):
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise InvalidInput("network.hidden", index, size, "numbers of neurons >= 1")
@@ -579,7 +586,8 @@ def build_network(preset, train: Dataset):
     layers = [f"hidden{index + 1}" if len(settings.hidden) > 1 else "hidden" for index in range(len(settings.hidden))]
     constants = {"tau_mem": settings.tau_mem, "tau_syn": settings.tau_syn, "v_threshold": settings.v_threshold}
     for name, size in zip(layers, settings.hidden, strict=True):
-        network.add_lif(name, size, **constants)
+        own = {key: np.full(size, constants[key]) for key in settings.train_neurons}
+        network.add_lif(name, size, **{**constants, **own}, train=settings.train_neurons)
     output_taus = {"tau_mem": settings.output_tau_mem, "tau_syn": settings.output_tau_syn}
     if settings.output == "readout":
         network.add_readout("output", train.n_classes, **output_taus)
@@ -642,6 +650,7 @@ def build_optimizer(preset, network, n_batches):
     delays = [f"{c.name}.delay" for c in network.connections.values() if "delay" in c.train]
     limited = {} if settings.max_delay is None else {name: (0.0, settings.max_delay) for name in delays}
     rates = {"*.delay": settings.delay_learning_rate} if delays else {}
+    rates |= {f"*.{key}": settings.tau_learning_rate for key in preset.network.train_neurons if key != "v_threshold"}
     if settings.output_learning_rate is not None:
         rates["*->output.weight"] = settings.output_learning_rate
     return OPTIMIZERS[settings.kind](

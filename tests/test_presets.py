@@ -287,3 +287,20 @@ def test_a_validation_set_without_samples_is_refused_before_training(tmp_path):
         presets.build(preset)
     train, validation, test = presets.load_data(presets.change(preset, ["data.validation_fraction=0.25"]))
     assert [len(data) for data in (train, validation, test)] == [54, 27, 27]
+
+
+def test_neurons_may_learn_their_own_constants():
+    keys = ["tau_mem", "tau_syn", "v_threshold"]
+    preset = presets.change(presets.named("yin-yang"), [f"network.train_neurons={keys}", "data.samples=90"])
+    built = presets.build(presets.change(preset, ["optimizer.tau_learning_rate=0.25"]))
+    names = {f"hidden.{key}" for key in keys}
+    assert names <= set(built.network.trainable) and not any("output.tau" in name for name in built.network.trainable)
+    before = built.network.initialize(0)
+    assert all(before[name].shape == (30,) and np.ptp(before[name]) == 0 for name in names)
+    rates = built.optimizer.rates(built.network.trainable, 0)
+    assert rates["hidden.tau_mem"] == rates["hidden.tau_syn"] == 0.25
+    assert rates["hidden.v_threshold"] == rates["input->hidden.weight"]
+    with pytest.raises(InvalidInput, match="tau_men.*Did you mean 'tau_mem'"):
+        presets.change(preset, ["network.train_neurons=['tau_men']"])
+    result = fit(presets.change(preset, ["training.epochs=2"]))
+    assert 0 <= result.accuracy <= 1

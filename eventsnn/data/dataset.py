@@ -141,6 +141,18 @@ class Dataset:
         mask = np.isin(self.groups, wanted)
         return self.select(~mask), self.select(mask)
 
+    def leave_one_group_out(self):
+        """Yield ``(group, rest, chosen)`` for every group: the samples of all others, and those of this one.
+
+        Validation by speaker: train on ``rest`` and validate on ``chosen``, once for each, and average. Raises
+        InvalidInput when the data set has no groups, or only one.
+        """
+        known = [] if self.groups is None else np.unique(self.groups).tolist()
+        if len(known) < 2:
+            raise InvalidInput("groups", None, known or None, "a data set with samples of at least two groups")
+        for group in known:
+            yield group, *self.split_by_group([group])
+
     def split(self, fractions, seed):
         """Return one Dataset per fraction: disjoint, drawn at random, each with its share of every class.
 

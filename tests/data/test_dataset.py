@@ -1,5 +1,7 @@
 """Dataset: choosing, splitting, merging channels, batches."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -78,6 +80,18 @@ def test_split_by_group_parts_the_samples():
     assert len(rest) + len(chosen) == len(data)
     rest, chosen = data.split_by_group(2)
     assert set(chosen.groups) == {2} and 2 not in rest.groups
+
+
+def test_leaving_one_group_out_visits_each_once():
+    data = make()
+    found = list(data.leave_one_group_out())
+    assert [group for group, _, _ in found] == np.unique(data.groups).tolist()
+    for group, rest, chosen in found:
+        assert set(chosen.groups.tolist()) == {group} and group not in rest.groups
+        assert len(rest) + len(chosen) == len(data)
+    for without in (replace(data, groups=None), data.split_by_group([0])[1]):
+        with pytest.raises(InvalidInput, match="groups"):
+            next(without.leave_one_group_out())
 
 
 def test_split_by_group_refuses_unknown_and_missing_groups():
