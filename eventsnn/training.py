@@ -19,7 +19,7 @@ import numpy as np
 from . import checkpoints, communicator
 from .errors import CheckpointError, InvalidInput, NotFinite
 from .gradients import joint_probes, value_and_grad
-from .kernels.compile import CACHE_FOLDER
+from .kernels.compile import CACHE_FOLDER, is_cached
 from .network import Network
 from .sharding import N_SHARDS, Share
 from .simulation import check_duration, simulate
@@ -447,6 +447,8 @@ class Trainer:
         KeyboardInterrupt after saving.
         """
         _check_whole("epochs", epochs, 0)
+        if self.progress and not is_cached("backward_shard"):
+            print("compiling the kernels: half a minute, once after installation", file=sys.stderr)
         self._prepare(train, validation, resume)
         n_batches = -(-len(train) // self.options.batch_size)
         done = self._state.epoch * n_batches + self._state.batch

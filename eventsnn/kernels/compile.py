@@ -78,6 +78,11 @@ def _remove_stale(root, current):
 CACHE_FOLDER = cache_folder()
 
 
+def is_cached(name):
+    """True where the compiled code of an entry of this name lies in the file cache."""
+    return CACHE_FOLDER is not None and any(CACHE_FOLDER.rglob(f"*.{name}-*.nbc"))
+
+
 @contextmanager
 def _numba_cache_at(folder):
     """Numba reads its cache path when a function is decorated; other users of Numba must not see ours."""

@@ -82,6 +82,15 @@ def test_the_cache_can_be_moved_and_drops_what_is_stale(tmp_path):
     assert list(folder.rglob("*.nbi")) and not stale.exists() and keep.exists()
 
 
+def test_what_is_cached_is_known(tmp_path):
+    code = "from eventsnn.kernels import membrane; from eventsnn.kernels.compile import is_cached\n"
+    code += "print(is_cached('write_series'), is_cached('series'))\n" + SERIES + "print(is_cached('write_series'))"
+    first, second = (run(code, EVENTSNN_CACHE=str(tmp_path)).stdout.split() for _ in range(2))
+    assert first[:2] == ["False", "False"] and first[-1] == "True"
+    assert second[:2] == ["True", "False"]
+    assert run(code, EVENTSNN_CACHE="off").stdout.split()[-1] == "False"
+
+
 def test_a_folder_that_cannot_be_made_turns_the_cache_off(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
