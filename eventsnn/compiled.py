@@ -53,7 +53,8 @@ def forward(network, parameters, inputs, run):
         offsets[first + 1 : last + 1] = offsets[first] + ends
         tapes.append(tape)
     tape = np.concatenate(tapes)
-    recording = _recording(layout, inputs, (tape, offsets), readings, counters, run.probes, 0.0, run.duration)
+    outputs, span = (readings, counters), (0.0, run.duration)
+    recording = _recording(layout, inputs, (tape, offsets), outputs, run.probes, span)
     return recording, (layout, spikes)
 
 
@@ -138,7 +139,8 @@ def _parts(layout, spikes, inputs, every):
         buffers[1].tape[: kept.size] = kept
         probes = run.probes if part == n_parts - 1 else {}
         mine = {name: _between(batch, start, end) for name, batch in inputs.items()}
-        yield _recording(layout, mine, (tape, np.array([0, tape.size])), readings, counters, probes, start, end)
+        fired, outputs = (tape, np.array([0, tape.size])), (readings, counters)
+        yield _recording(layout, mine, fired, outputs, probes, (start, end))
     give("forward", key, buffers)
 
 
@@ -185,9 +187,12 @@ def _between(batch, start, end):
     return SpikeBatch(times, batch.units[chosen], np.array([0, times.size]), counts)
 
 
-def _recording(layout, inputs, fired, readings, counters, probes, start, end):
-    """The Recording of the time from ``start`` to ``end`` (ms); ``fired``: (tape, offsets of the samples)."""
-    tape, offsets = fired
+def _recording(layout, inputs, fired, outputs, probes, span):
+    """The Recording of a ``span`` (start, end) in ms.
+
+    ``fired``: (tape, offsets of the samples); ``outputs``: (readings, counters).
+    """
+    (tape, offsets), (readings, counters), (start, end) = fired, outputs, span
     return Recording(
         duration=end,
         times=tape["time"].copy(),

@@ -555,13 +555,9 @@ class SpikeFile:
             return None
         halves = times.astype("=f2")
         # above infinity are NaN and negative numbers, -0.0 among them
-        if halves.view(np.uint16).max(initial=0) >= HALF_INFINITY:
-            return None
-        return (
-            None
-            if self.n_units is not None and units.max(initial=0) >= self.n_units
-            else PackedSpikes.key(halves, units)
-        )
+        bad = halves.view(np.uint16).max(initial=0) >= HALF_INFINITY
+        bad |= self.n_units is not None and units.max(initial=0) >= self.n_units
+        return None if bad else PackedSpikes.key(halves, units)
 
     def _sorted(self, sample, times, units):
         times, units = times.astype(np.float64), units.astype(np.int64)
