@@ -1,4 +1,4 @@
-"""The command ``eventsnn``: train, evaluate, info, plot, presets.
+"""The command ``eventsnn``: train, sweep, evaluate, info, plot, presets.
 
 Errors that eventsnn raises on purpose are one line on stderr and exit code 2; Ctrl-C in training is 130. Under mpiexec
 train and evaluate share the work; rank 0 alone prints and writes.
@@ -10,7 +10,6 @@ import json
 import os
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +20,7 @@ from .errors import EventsnnError, InvalidInput
 # presets.DELAYS, which would take the import of all the rest
 MODES = ("learned", "fixed", "none", "feed-forward", "recurrent")
 FAILED, INTERRUPTED = 2, communicator.INTERRUPTED
-CHECKPOINT, RESULT = "checkpoint", "result.json"
 PICTURES = ("raster", "voltage", "adjoint", "delays", "curve")
-SECONDS_PER_MINUTE = 60.0
 
 
 class UsageError(EventsnnError):
@@ -66,6 +63,7 @@ def _parser():
     parser.add_argument("--version", action="version", version=f"eventsnn {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands)
+    _add_sweep(commands)
     command = _command(commands, "evaluate", _evaluate, "accuracy of a trained network on a data set")
     command.add_argument("checkpoint", help="checkpoint file or run folder")
     chosen = command.add_mutually_exclusive_group()
@@ -101,13 +99,32 @@ def _add_train(commands):
     command.add_argument("--out", metavar="FOLDER", help="run folder (default: runs/NAME)")
     command.add_argument("--resume", action="store_true", help="continue the run in that folder")
     command.add_argument("--epochs", type=int, metavar="N")
-    command.add_argument("--seed", type=int, metavar="N", help="initial parameters, sample order, augmentation")
+    seed = command.add_mutually_exclusive_group()
+    seed.add_argument("--seed", type=int, metavar="N", help="initial parameters, sample order, augmentation")
+    seed.add_argument("--seeds", type=int, nargs="+", metavar="N", help="one run for each, and their mean")
     command.add_argument("--delays", choices=MODES)
     command.add_argument("--threads", type=int, metavar="N", help="number of threads; results do not depend on it")
     text = "train these modes of delays too, or all others, and compare"
     command.add_argument("--controls", nargs="*", choices=MODES, metavar="MODE", help=text)
     command.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="changes")
     command.add_argument("--checkpoint-every", type=int, metavar="STEPS", help="save this often, besides each epoch")
+    command.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def _add_sweep(commands):
+    text = "choose settings by their accuracy on validation; the test set stays closed"
+    command = _command(commands, "sweep", _sweep, text)
+    command.add_argument("preset", help="name of a preset, or a TOML file")
+    text = "KEY=A,B,C: choices; KEY=LOW..HIGH or KEY=log:LOW..HIGH: a range (needs --trials)"
+    command.add_argument("--vary", nargs="+", action="extend", default=[], metavar="KEY=VALUES", help=text)
+    text = "how many settings to try, proposed from what was found so far (default: every combination of the choices)"
+    command.add_argument("--trials", type=int, metavar="N", help=text)
+    command.add_argument("--seeds", type=int, nargs="+", metavar="N", help="train each setting with these seeds")
+    command.add_argument("--prune", action="store_true", help="stop runs that are below the median at their epoch")
+    command.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="changes")
+    text = "folder of the study (default: sweeps/NAME); processes that name the same one share its trials"
+    command.add_argument("--out", metavar="FOLDER", help=text)
+    command.add_argument("--threads", type=int, metavar="N", help="number of threads of each run")
     command.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -127,38 +144,33 @@ def _add_plot(commands):
 
 
 def _train(arguments, argv):
-    from . import presets
+    from . import presets, runs
 
     preset = _chosen_preset(arguments)
     folder = Path(arguments.out or Path("runs") / preset.name)
     preset = _with_options(preset, arguments)
-    communicator.world().on_first(lambda: _check_folder(folder, arguments))
-    command = shlex.join(["eventsnn", *(item for item in argv if item != "--resume")])
-    data = presets.load_data(preset)
-    results = {}
+    seeds = list(dict.fromkeys(arguments.seeds or [preset.training.seed]))
+    communicator.world().on_first(lambda: _check_folder(folder, seeds, arguments))
     modes = [preset.delays]
     if arguments.controls is not None:
-        modes = dict.fromkeys([*modes, *(arguments.controls or presets.control_modes(preset))])
-    for mode in modes:
-        place = folder if mode == preset.delays else folder / "controls" / mode
-        try:
-            results[mode] = _one_run(replace(preset, delays=mode), data, place, arguments, command)
-        except KeyboardInterrupt:
-            again = shlex.join(["eventsnn", *argv] if arguments.resume else ["eventsnn", *argv, "--resume"])
-            return INTERRUPTED, f"To resume: {again}"
-    if arguments.controls is not None:
-        _print_comparison(results)
-        communicator.world().on_first(lambda: _write_comparison(results, folder))
-
-
-def _write_comparison(results, folder):
-    _write_json(folder / "comparison.json", results)
-    _pictures(lambda plotting: plotting.comparison(results, folder / "comparison.png"))
+        modes = list(dict.fromkeys([*modes, *(arguments.controls or presets.control_modes(preset))]))
+    command = shlex.join(["eventsnn", *(item for item in argv if item != "--resume")])
+    data = presets.load_data(preset)
+    try:
+        summaries = runs.train_all(
+            preset, data, folder, modes=modes, seeds=seeds, report=_print_result, command=command,
+            n_threads=arguments.threads, checkpoint_every=arguments.checkpoint_every, progress=not arguments.quiet,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        again = shlex.join(["eventsnn", *argv] if arguments.resume else ["eventsnn", *argv, "--resume"])
+        return INTERRUPTED, f"To resume: {again}"
+    if len(modes) > 1 or len(seeds) > 1:
+        _print_comparison(summaries)
 
 
 def _chosen_preset(arguments):
     """The preset that was named, or with --resume alone the one that the run folder's checkpoint holds."""
-    from . import presets
+    from . import presets, runs
 
     if arguments.preset is not None:
         return presets.load(arguments.preset)
@@ -166,7 +178,8 @@ def _chosen_preset(arguments):
         raise UsageError(
             "name a preset (`eventsnn presets` lists them) or a TOML file, or give --resume and --out FOLDER"
         )
-    return presets.from_dict(communicator.world().on_first(lambda: _load(arguments.out)[2]["notes"]["preset"]))
+    place = runs.seed_folder(Path(arguments.out), (arguments.seeds or [0])[0], arguments.seeds or [0])
+    return presets.from_dict(communicator.world().on_first(lambda: runs.load(place)[2]["notes"]["preset"]))
 
 
 def _with_options(preset, arguments):
@@ -177,123 +190,14 @@ def _with_options(preset, arguments):
     return presets.change(preset, [*changes, *arguments.changes])
 
 
-def _check_folder(folder, arguments):
+def _check_folder(folder, seeds, arguments):
+    from . import runs
+
     if arguments.resume:
-        if not checkpoints.exists(folder / CHECKPOINT):
+        if not any(checkpoints.exists(runs.seed_folder(folder, seed, seeds) / runs.CHECKPOINT) for seed in seeds):
             raise UsageError(f"there is no run to resume in {folder}; leave --resume out to start one there")
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists already: continue that run with --resume, or choose another --out")
-
-
-def _one_run(preset, data, folder, arguments, command):
-    """Train one network to its end, or find that it has got there; return its result (dict)."""
-    from . import presets
-    from .training import Trainer
-
-    team = communicator.world()
-    done = team.on_first(lambda: _read_result(folder / RESULT))
-    if done is not None and done["preset"] == _plain(preset.to_dict()):
-        print(f"{folder}: this run is finished.")
-        _print_result(done)
-        return done
-    resume = team.on_first(lambda: _begin(folder))
-    built = presets.build(preset, data)
-    if not arguments.quiet:
-        print(f"{preset.name}, delays {preset.delays}, seed {preset.training.seed} -> {folder}", file=sys.stderr)
-    trainer = Trainer(
-        built.network, built.network.initialize(preset.training.seed), loss=built.loss, optimizer=built.optimizer,
-        options=built.options, n_threads=arguments.threads, checkpoint=folder / CHECKPOINT,
-        checkpoint_every=arguments.checkpoint_every, progress=not arguments.quiet,
-        notes={"preset": preset.to_dict(), "command": command},
-    )  # fmt: skip
-    train, validation, test = data
-    history = trainer.fit(train, validation, epochs=preset.training.epochs, resume=resume)
-    result = _result(preset, trainer, history, trainer.evaluate(test), command)
-    _print_result(result)
-    team.on_first(lambda: _write_run(result, trainer, validation, folder))
-    return _plain(result)
-
-
-def _begin(folder):
-    """Make the run's folder; return whether there is a checkpoint to go on from."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return checkpoints.exists(folder / CHECKPOINT)
-
-
-def _write_run(result, trainer, validation, folder):
-    _write_json(folder / RESULT, result)
-    _pictures(lambda plotting: _run_pictures(plotting, trainer, validation, folder))
-
-
-def _run_pictures(plotting, trainer, validation, folder):
-    from .simulation import simulate
-
-    recording = simulate(
-        trainer.network, trainer.parameters, validation.spikes[:1], duration=trainer.duration, n_threads=1
-    )  # fmt: skip
-    plotting.save_all(
-        trainer.network, trainer.parameters, trainer.initial_parameters, recording, trainer.history, folder
-    )  # fmt: skip
-
-
-def _pictures(draw):
-    """Draw what can be drawn: a missing matplotlib must not cost a finished training its result."""
-    from . import plotting
-
-    try:
-        draw(plotting)
-    except plotting.PlotError as error:
-        print(f"no pictures: {error}", file=sys.stderr)
-
-
-def count_parameters(network, parameters):
-    """Return {"weights": n, "delays": n, "other": n}, the numbers of trained values."""
-    counts = {"weights": 0, "delays": 0, "other": 0}
-    kinds = {"weight": "weights", "delay": "delays"}
-    for name in network.trainable:
-        counts[kinds.get(name.rpartition(".")[2], "other")] += int(np.size(parameters[name]))
-    return counts
-
-
-def _result(preset, trainer, history, test, command):
-    best = None if history.best_epoch is None else history.records[history.best_epoch - 1]["validation_accuracy"]
-    return {
-        "name": preset.name,
-        "delays": preset.delays,
-        "accuracy": test.accuracy,
-        "interval": list(test.interval),
-        "n_test": test.n,
-        "test_loss": test.loss,
-        "spikes_per_neuron": test.spikes_per_neuron,
-        "validation_accuracy": best,
-        "best_epoch": history.best_epoch,
-        "epochs": len(history),
-        "stopped_early": trainer.stopped,
-        "parameters": count_parameters(trainer.network, trainer.parameters),
-        "minutes": float(history.column("seconds").sum() / SECONDS_PER_MINUTE),
-        "seed": preset.training.seed,
-        "command": command,
-        "version": __version__,
-        "preset": preset.to_dict(),
-    }
-
-
-def _plain(value):
-    return json.loads(json.dumps(value))
-
-
-def _read_result(path):
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return result if isinstance(result, dict) and {"preset", "accuracy", "interval"} <= set(result) else None
-
-
-def _write_json(path, value):
-    fresh = path.with_name(path.name + ".tmp")
-    fresh.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    os.replace(fresh, path)
 
 
 def _print_result(result):
@@ -302,6 +206,7 @@ def _print_result(result):
     other = f", {counts['other']:,} other" if counts["other"] else ""
     epoch = "" if result["best_epoch"] is None else f" (parameters of epoch {result['best_epoch']}, best on validation)"
     rows = [
+        ("run", f"{result['name']}, delays {result['delays']}, seed {result['seed']}"),
         ("test accuracy", f"{100 * result['accuracy']:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}"),
         ("test samples", f"{result['n_test']:,}"),
         ("trained", f"{counts['weights']:,} weights, {counts['delays']:,} delays{other}"),
@@ -310,53 +215,78 @@ def _print_result(result):
         ("minutes", f"{result['minutes']:.1f}"),
         ("command", result["command"]),
     ]
-    print("\n".join(f"{label:<15}{text}" for label, text in rows))
+    print("\n".join(f"{label:<15}{text}" for label, text in rows), flush=True)
 
 
-def _print_comparison(results):
-    print(f"\n{'delays':<14}{'test accuracy':>14}{'95 % interval':>18}{'weights':>10}{'delays':>10}{'minutes':>9}")
-    for mode, result in results.items():
-        low, high = result["interval"]
-        interval = f"{100 * low:.1f} to {100 * high:.1f}"
-        counts = result["parameters"]
-        print(
-            f"{mode:<14}{100 * result['accuracy']:>12.1f} %{interval:>18}{counts['weights']:>10,}"
-            f"{counts['delays']:>10,}{result['minutes']:>9.1f}"
-        )
+def _print_comparison(summaries):
+    columns = ("delays", "seeds", "test accuracy", "95 % interval", "weights", "delays", "spikes", "minutes")
+    rows = []
+    for mode, found in summaries.items():
+        low, high = found["interval"]
+        counts = found["parameters"]
+        spread = "" if found["sd"] is None else f" +- {100 * found['sd']:.1f}"
+        rows.append((
+            mode, f"{len(found['seeds'])}", f"{100 * found['accuracy']:.1f}{spread} %",
+            f"{100 * low:.1f} to {100 * high:.1f}", f"{counts['weights']:,}", f"{counts['delays']:,}",
+            f"{found['spikes_per_neuron']:.1f}", f"{found['minutes']:.1f}",
+        ))  # fmt: skip
+    print("\n" + table(columns, rows))
+
+
+def table(columns, rows):
+    """Return rows of text below their headings, the first column to the left and the others to the right."""
+    widths = [max(len(row[place]) for row in (columns, *rows)) for place in range(len(columns))]
+    lines = []
+    for first, *others in (columns, *rows):
+        cells = [first.ljust(widths[0]), *(text.rjust(width) for text, width in zip(others, widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+# --------------------------------------------------------------------------------------------------------- sweep
+
+
+def _sweep(arguments, argv):
+    from . import presets, sweeping
+
+    if communicator.world().size > 1:
+        raise UsageError("a sweep is shared by processes that know nothing of each other: start the command twice")
+    preset = presets.change(presets.load(arguments.preset), arguments.changes)
+    folder = Path(arguments.out or Path("sweeps") / preset.name)
+    sweep = sweeping.Sweep(
+        preset, arguments.vary, folder, seeds=arguments.seeds or [preset.training.seed], trials=arguments.trials,
+        prune=arguments.prune,
+    )  # fmt: skip
+    try:
+        sweep.run(n_threads=arguments.threads, progress=not arguments.quiet)
+    except KeyboardInterrupt:
+        return INTERRUPTED, f"To resume: {shlex.join(['eventsnn', *argv])}"
+    print(table(sweep.columns, sweep.rows()))
+    if (changes := sweep.best()) is None:
+        return FAILED, f"no trial of {folder} has come to its end"
+    chosen = [arguments.preset, *(["--set", *arguments.changes, *changes] if [*arguments.changes, *changes] else [])]
+    print(f"\nbest on validation: {shlex.join(['eventsnn', 'train', *chosen])}")
 
 
 # ------------------------------------------------------------------------------------------------ evaluate, info
 
 
-def _load(place):
-    """(network, parameters, meta) of a checkpoint file or run folder."""
-    from .training import load_model
-
-    path = Path(place)
-    return load_model(path / CHECKPOINT if path.is_dir() else path)
-
-
-def _preset_of(meta, place):
-    from . import presets
-
-    if "preset" not in meta["notes"]:
-        raise UsageError(f"{place} was not made by `eventsnn train`: it does not say which data and loss it is for")
-    return presets.from_dict(meta["notes"]["preset"])
-
-
 def _split(preset, name):
     from . import presets
 
-    return presets.load_data(preset)[("train", "validation", "test").index(name)]
+    data = presets.load_data(preset)[("train", "validation", "test").index(name)]
+    if data is None:
+        raise InvalidInput("--split", None, name, "train or test, because this run was made without validation")
+    return data
 
 
 def _evaluate(arguments, argv):
-    from . import presets
+    from . import presets, runs
     from .data import hdf5
     from .training import evaluate
 
-    network, parameters, meta = _load(arguments.checkpoint)
-    preset = _preset_of(meta, arguments.checkpoint)
+    network, parameters, meta = runs.load(arguments.checkpoint)
+    preset = runs.preset_of(meta, arguments.checkpoint)
     if arguments.data is None:
         data = _split(preset, arguments.split)
     else:
@@ -426,7 +356,9 @@ def _spread(numbers, unit):
 
 
 def _plot(arguments, argv):
-    network, parameters, meta = _load(arguments.checkpoint)
+    from . import runs
+
+    network, parameters, meta = runs.load(arguments.checkpoint)
     path = Path(arguments.checkpoint)
     folder = Path(arguments.out) if arguments.out else path if path.is_dir() else path.parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -453,11 +385,11 @@ def _plot_training(meta, parameters, wanted, folder):
 
 
 def _plot_sample(arguments, model, wanted, folder):
-    from . import plotting, presets
+    from . import plotting, presets, runs
     from .simulation import simulate
 
     network, parameters, meta = model
-    preset = _preset_of(meta, arguments.checkpoint)
+    preset = runs.preset_of(meta, arguments.checkpoint)
     data = _split(preset, arguments.split)
     if not 0 <= arguments.sample < len(data):
         raise InvalidInput("--sample", None, arguments.sample, f"0 to {len(data) - 1}")

@@ -56,7 +56,8 @@ class DataSettings:
     "braille" and "braille-analog": ``train`` is the .npz file, of which ``test_fraction`` of each class are the test
     set, and ``threshold`` codes the analog sweeps as events. Files are looked for in the folder EVENTSNN_DATA too.
     ``merge``: neighbouring channels made one; ``duration`` (ms, None: the source's own; needed for "files");
-    ``validation_groups``: groups (speakers) held out of training, else ``validation_fraction`` of each class is;
+    ``validation_groups``: groups (speakers) held out of training, else ``validation_fraction`` of each class is; 0:
+    nothing is, and the last epoch's parameters are the result;
     ``samples``: use only so many training samples; ``seed``: generated data and drawn splits.
     """
 
@@ -83,8 +84,9 @@ class NetworkSettings:
     ``output``: "readout" (leaky integrators) or "spikes" (LIF). Weights are [mean, sd] of a normal distribution or one
     number; delays (ms) are [low, high] of a uniform distribution, one number, a matrix, or "none". ``input_*`` is the
     connection from the input, ``between_*`` from layer to layer, ``recurrent_*`` within each layer (``recurrent``
-    switches it), ``output_*`` to the output. ``train_weights``: False keeps the weights as drawn. ``train_neurons``:
-    which of "tau_mem", "tau_syn" and "v_threshold" each hidden neuron learns for itself.
+    switches it), ``output_*`` to the output; ``*_sparsity`` is the fraction of absent synapses, drawn from the data's
+    seed. ``train_weights``: False keeps the weights as drawn. ``train_neurons``: which of "tau_mem", "tau_syn" and
+    "v_threshold" each hidden neuron learns for itself.
     """
 
     hidden: list = field(default_factory=lambda: [128])
@@ -103,6 +105,10 @@ class NetworkSettings:
     between_delay: Any = field(default_factory=lambda: [0.0, 100.0])
     recurrent_delay: Any = field(default_factory=lambda: [1.0, 30.0])
     output_delay: Any = None
+    input_sparsity: float = 0.0
+    between_sparsity: float = 0.0
+    recurrent_sparsity: float = 0.0
+    output_sparsity: float = 0.0
     min_delay: float = 1.0
     train_weights: bool = True
     train_neurons: list = field(default_factory=list)
@@ -505,7 +511,7 @@ def build(preset, data=None):
 
 
 def load_data(preset):
-    """Return (train, validation, test) Datasets of a Preset."""
+    """Return (train, validation, test) Datasets of a Preset; validation is None where nothing is held out for it."""
     settings = preset.data
     if settings.source == "yin-yang":
         sets = load_yin_yang(settings.seed, **_duration(settings))
@@ -513,15 +519,15 @@ def load_data(preset):
         sets = (sequence_detection(**_duration(settings)),) * 3
     else:
         train, validation, test = _read(settings)
-        if validation is None:
+        if validation is None and not settings.source.startswith("braille"):
             train, validation = _split(settings, train)
         sets = (train, validation, test)
     for name, data in zip(("training", "validation", "test"), sets, strict=True):
-        if len(data) == 0:
+        if data is not None and len(data) == 0:
             allowed = f"a share that leaves samples for each set: none are left for {name}"
             raise InvalidInput("data.validation_fraction", None, settings.validation_fraction, allowed)
     if settings.merge != 1:
-        sets = tuple(data.merge_channels(settings.merge) for data in sets)
+        sets = tuple(None if data is None else data.merge_channels(settings.merge) for data in sets)
     train = sets[0]
     if settings.samples is not None and settings.samples < len(train):
         share = settings.samples / len(train)
@@ -548,9 +554,11 @@ def _read(settings):
         data = load_braille(settings.train, **_duration(settings))
     else:
         data = load_braille_analog(settings.train, settings.threshold, **_duration(settings))
-    parts = {"test": settings.test_fraction, "validation": settings.validation_fraction}
-    train, validation, test = data.split((1 - sum(parts.values()), parts["validation"], parts["test"]), settings.seed)
-    return train, validation, test
+    validation, test = settings.validation_fraction, settings.test_fraction
+    if validation == 0:
+        train, test = data.split((1 - test, test), settings.seed)
+        return train, None, test
+    return data.split((1 - validation - test, validation, test), settings.seed)
 
 
 def _read_files(settings):
@@ -575,7 +583,7 @@ def _split(settings, train):
             raise InvalidInput("data.validation_groups", None, settings.validation_groups, allowed, remedy)
         return train.split_by_group(settings.validation_groups)
     share = settings.validation_fraction
-    return train.split((1 - share, share), settings.seed)
+    return (train, None) if share == 0 else train.split((1 - share, share), settings.seed)
 
 
 def build_network(preset, train: Dataset):
@@ -613,7 +621,10 @@ def _connect(network, preset, role, ends):
     if learned:
         train += ("delay",)
     weight = _distribution(f"{role}_weight", getattr(settings, f"{role}_weight"), Normal)
-    network.connect(*ends, weight=weight, delay=delay, delay_per=sharing, train=train)
+    sparsity = getattr(settings, f"{role}_sparsity") or None
+    network.connect(
+        *ends, weight=weight, delay=delay, delay_per=sharing, train=train, sparsity=sparsity, seed=preset.data.seed
+    )
 
 
 def _distribution(name, value, kind):

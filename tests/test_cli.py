@@ -80,9 +80,9 @@ def test_an_existing_folder_is_refused_without_resume(run, toml, capsys):
 
 
 def test_resume_of_a_finished_run_says_so_and_prints_the_result(run, capsys):
-    assert train("--resume", "--out", run) == 0
-    out = capsys.readouterr().out
-    assert "this run is finished" in out and "test accuracy" in out and "95 % interval" in out
+    assert main(["train", "--resume", "--out", str(run)]) == 0
+    said = capsys.readouterr()
+    assert "this run is finished" in said.err and "test accuracy" in said.out and "95 % interval" in said.out
 
 
 def test_resume_without_a_run_is_refused(tmp_path, toml, capsys):
@@ -152,6 +152,36 @@ def test_seed_and_epochs_options(tmp_path, toml):
     assert train(toml, "--out", tmp_path / "a", "--epochs", 1, "--seed", 5, "--delays", "fixed") == 0
     result = json.loads((tmp_path / "a" / "result.json").read_text())
     assert (result["epochs"], result["seed"], result["delays"]) == (1, 5, "fixed")
+
+
+def test_several_seeds_are_summed_up(tmp_path, toml, capsys):
+    folder = tmp_path / "a"
+    assert train(toml, "--out", folder, "--epochs", 1, "--seeds", 3, 5, "--controls", "none") == 0
+    out = capsys.readouterr().out
+    assert "+-" in out and out.count("test samples") == 4
+    found = json.loads((folder / "comparison.json").read_text())
+    for mode, place in (("learned", "."), ("none", "controls/none")):
+        results = [json.loads((folder / f"seed-{seed}" / place / "result.json").read_text()) for seed in (3, 5)]
+        shares = [result["accuracy"] for result in results]
+        assert [result["seed"] for result in results] == found[mode]["seeds"] == [3, 5]
+        assert found[mode]["accuracy"] == pytest.approx(sum(shares) / 2)
+        assert found[mode]["sd"] == pytest.approx(abs(shares[0] - shares[1]) / 2**0.5)
+    assert train("--out", folder, "--seeds", 3, 5, "--resume") == 0  # the preset is in the checkpoint
+    assert capsys.readouterr().out.count("test samples") == 2
+
+
+def test_without_validation_the_last_epoch_counts(tmp_path, toml):
+    folder = tmp_path / "a"
+    path = tmp_path / "digits.toml"
+    path.write_text(
+        'base = "spoken-digits-quick"\n[data]\nsamples = 20\nvalidation_groups = []\nvalidation_fraction = 0\n'
+        "[network]\nhidden = [4]\n[training]\nepochs = 2\n"
+    )
+    assert train(path, "--out", folder) == 0
+    result = json.loads((folder / "result.json").read_text())
+    assert result["best_epoch"] is None and result["validation_accuracy"] is None and result["epochs"] == 2
+    assert main(["evaluate", str(folder), "--split", "validation"]) == FAILED
+    assert main(["plot", str(folder), "--split", "train", "--what", "raster"]) == 0
 
 
 def test_a_missing_matplotlib_costs_no_result(tmp_path, toml, monkeypatch, capsys):
@@ -262,6 +292,7 @@ def test_presets_are_listed_and_printed(capsys):
         (["evaluate", "absent"], "checkpoint"),
         (["plot", "absent"], "checkpoint"),
         (["presets", "x"], "spoken-digits"),
+        (["train", "yin-yang", "--seed", "1", "--seeds", "2"], "not allowed with"),
         (["fly"], "invalid choice"),
         ([], "COMMAND"),
     ],

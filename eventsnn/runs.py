@@ -1,0 +1,223 @@
+"""A run: one preset trained in a folder of its own, with its checkpoint, its result and its pictures; and many runs.
+
+A run that was stopped goes on where it was, and one that is finished is only read.
+"""
+
+import json
+import math
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from . import __version__, checkpoints, communicator, presets
+from .errors import InvalidInput
+from .simulation import simulate
+from .training import Trainer, load_model, wilson_interval
+
+CHECKPOINT, RESULT, COMPARISON = "checkpoint", "result.json", "comparison.json"
+SECONDS_PER_MINUTE = 60.0
+
+
+# ------------------------------------------------------------------------------------------------------ one run
+
+
+def train(preset, data, folder, *, command="", test=True, progress=True, **settings):
+    """Train a Preset in ``folder`` to its end, or find that it has got there; return its result (dict).
+
+    Parameters: ``data``: (train, validation, test) of ``presets.load_data``; ``command``: how a user makes this run
+    again; ``test``: False leaves the test set closed, and the result's "accuracy" None; ``progress``: show it on
+    stderr; further settings are the Trainer's: n_threads, checkpoint_every, callbacks.
+
+    A checkpoint in the folder is gone on from. Raises CheckpointError if it is of another run.
+    """
+    team, folder = communicator.world(), Path(folder)
+    done = team.on_first(lambda: finished(preset, folder, test))
+    if done is not None:
+        if progress:
+            print(f"{folder}: this run is finished.", file=sys.stderr)
+        return done
+    resume = team.on_first(lambda: _begin(folder))
+    built = presets.build(preset, data)
+    if progress:
+        print(f"{preset.name}, delays {preset.delays}, seed {preset.training.seed} -> {folder}", file=sys.stderr)
+    trainer = Trainer(
+        built.network, built.network.initialize(preset.training.seed), loss=built.loss, optimizer=built.optimizer,
+        options=built.options, checkpoint=folder / CHECKPOINT, progress=progress,
+        notes={"preset": preset.to_dict(), "command": command}, **settings,
+    )  # fmt: skip
+    training, validation, testing = data
+    trainer.fit(training, validation, epochs=preset.training.epochs, resume=resume)
+    result = _result(preset, trainer, trainer.evaluate(testing) if test else None, command)
+    team.on_first(lambda: _write_run(result, trainer, training if validation is None else validation, folder))
+    return plain(result)
+
+
+def finished(preset, folder, test=True):
+    """Return the result in a folder if this very run is finished there (with ``test``: and tested), else None."""
+    try:
+        result = json.loads((Path(folder) / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(result, dict) or not {"preset", "accuracy", "interval"} <= set(result):
+        return None
+    tested = result["accuracy"] is not None or not test
+    return result if tested and result["preset"] == plain(preset.to_dict()) else None
+
+
+def _begin(folder):
+    """Make the run's folder; return whether there is a checkpoint to go on from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return checkpoints.exists(folder / CHECKPOINT)
+
+
+def _write_run(result, trainer, samples, folder):
+    write_json(folder / RESULT, result)
+    pictures(lambda plotting: _run_pictures(plotting, trainer, samples, folder))
+
+
+def _run_pictures(plotting, trainer, samples, folder):
+    recording = simulate(
+        trainer.network, trainer.parameters, samples.spikes[:1], duration=trainer.duration, n_threads=1
+    )  # fmt: skip
+    plotting.save_all(
+        trainer.network, trainer.parameters, trainer.initial_parameters, recording, trainer.history, folder
+    )  # fmt: skip
+
+
+def pictures(draw):
+    """Draw what can be drawn: a missing matplotlib must not cost a finished training its result."""
+    from . import plotting
+
+    try:
+        draw(plotting)
+    except plotting.PlotError as error:
+        print(f"no pictures: {error}", file=sys.stderr)
+
+
+def count_parameters(network, parameters):
+    """Return {"weights": n, "delays": n, "other": n}, the numbers of trained values."""
+    counts = {"weights": 0, "delays": 0, "other": 0}
+    kinds = {"weight": "weights", "delay": "delays"}
+    for name in network.trainable:
+        counts[kinds.get(name.rpartition(".")[2], "other")] += int(np.size(parameters[name]))
+    return counts
+
+
+def _result(preset, trainer, test, command):
+    history, best = trainer.history, trainer.history.best_epoch
+    chosen = None if not len(history) else history.records[-1 if best is None else best - 1]
+    tested = {"accuracy": None, "interval": None, "n_test": None, "test_loss": None}
+    if test is not None:
+        tested = {"accuracy": test.accuracy, "interval": list(test.interval), "n_test": test.n, "test_loss": test.loss}
+    spikes = None if chosen is None else chosen["spikes_per_neuron"]
+    return {
+        "name": preset.name,
+        "delays": preset.delays,
+        **tested,
+        "spikes_per_neuron": spikes if test is None else test.spikes_per_neuron,
+        "validation_accuracy": None if chosen is None else chosen["validation_accuracy"],
+        "validation_loss": None if chosen is None else chosen["validation_loss"],
+        "best_epoch": best,
+        "epochs": len(history),
+        "stopped_early": trainer.stopped,
+        "parameters": count_parameters(trainer.network, trainer.parameters),
+        "minutes": float(history.column("seconds").sum() / SECONDS_PER_MINUTE),
+        "seed": preset.training.seed,
+        "command": command,
+        "version": __version__,
+        "preset": preset.to_dict(),
+    }
+
+
+def plain(value):
+    """Return a value as JSON gives it back."""
+    return json.loads(json.dumps(value))
+
+
+def write_json(path, value):
+    """Write a file of JSON, which is there as a whole or not at all."""
+    fresh = path.with_name(path.name + ".tmp")
+    fresh.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    os.replace(fresh, path)
+
+
+# ----------------------------------------------------------------------------------------------------- many runs
+
+
+def train_all(preset, data, folder, *, modes, seeds, report, **settings):
+    """Train every seed in every mode of delays; return {mode: summary of its runs}, written to the folder too.
+
+    Runs lie in ``folder`` or, of several seeds, in ``folder/seed-N``; those of other modes than the preset's in
+    ``controls/MODE`` in there. What there is of them already is gone on from. ``report`` is called with each result as
+    it comes. Settings: as for ``train``.
+    """
+    folder, runs = Path(folder), {mode: [] for mode in modes}
+    for seed in seeds:
+        for mode in modes:
+            place = seed_folder(folder, seed, seeds)
+            place = place if mode == preset.delays else place / "controls" / mode
+            chosen = replace(preset, delays=mode, training=replace(preset.training, seed=seed))
+            runs[mode].append(train(chosen, data, place, **settings))
+            report(runs[mode][-1])
+    summaries = {mode: summary(results) for mode, results in runs.items()}
+    if len(modes) > 1 or len(seeds) > 1:
+        communicator.world().on_first(lambda: _write_comparison(summaries, folder))
+    return summaries
+
+
+def seed_folder(folder, seed, seeds):
+    """Where the run of one of ``seeds`` lies."""
+    return folder if len(seeds) == 1 else folder / f"seed-{seed}"
+
+
+def _write_comparison(summaries, folder):
+    write_json(folder / COMPARISON, summaries)
+    pictures(lambda plotting: plotting.comparison(summaries, folder / "comparison.png"))
+
+
+def summary(results):
+    """Return the summary (dict) of the results of several seeds of one preset.
+
+    "accuracy" and "sd" (None for one seed): mean and standard deviation of the test accuracy over seeds; "interval":
+    of the mean, the 95 % Wilson interval for the number of test samples, "n_test", which is the wider one wherever
+    all seeds share one test set; means of "spikes_per_neuron" and "minutes"; "parameters"; "seeds"; "runs": the
+    results.
+    """
+    shares = np.array([result["accuracy"] for result in results])
+    n_test = results[0]["n_test"]
+    return {
+        "accuracy": float(shares.mean()),
+        "sd": _sd(shares),
+        "interval": list(wilson_interval(float(shares.mean()) * n_test, n_test)),
+        "n_test": n_test,
+        **{key: _mean(results, key) for key in ("validation_accuracy", "spikes_per_neuron", "epochs", "minutes")},
+        "parameters": results[0]["parameters"],
+        "seeds": [result["seed"] for result in results],
+        "runs": results,
+    }
+
+
+def _sd(values):
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _mean(results, key):
+    values = [math.nan if result[key] is None else result[key] for result in results]
+    return None if np.isnan(values).any() else float(np.mean(values))
+
+
+def load(place):
+    """Return (network, parameters, meta) of a checkpoint file or run folder; see ``training.load_model``."""
+    path = Path(place)
+    return load_model(path / CHECKPOINT if path.is_dir() else path)
+
+
+def preset_of(meta, place):
+    """Return the Preset that a run's checkpoint was made with; raises InvalidInput if it was not made by a run."""
+    if "preset" not in meta["notes"]:
+        allowed = "a checkpoint of `eventsnn train`, which says what data and loss it is for"
+        raise InvalidInput("checkpoint", None, str(place), allowed)
+    return presets.from_dict(meta["notes"]["preset"])

@@ -1,0 +1,186 @@
+"""Sweeps: every setting is tried once, by however many processes, judged on validation alone, and never lost."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from eventsnn import presets, runs
+from eventsnn.cli import FAILED, INTERRUPTED, main
+from eventsnn.errors import InvalidInput
+from eventsnn.sweeping import Axis, Sweep, SweepError, read_axis
+
+optuna = pytest.importorskip("optuna")
+ROOT = Path(__file__).resolve().parents[1]
+TINY = ["data.samples=60", "network.hidden=[4]", "training.epochs=2"]
+RATES = "optimizer.learning_rate=1e-3,1e-2"
+
+
+@pytest.fixture
+def tiny():
+    return presets.change(presets.named("yin-yang"), TINY)
+
+
+def sweep(*arguments):
+    return main(["sweep", "yin-yang", "--set", *TINY, "--threads", "1", "--quiet", *map(str, arguments)])
+
+
+def finished(folder):
+    return optuna.load_study(study_name="sweep", storage=journal(folder)).get_trials(
+        states=(optuna.trial.TrialState.COMPLETE,)
+    )
+
+
+def journal(folder):
+    from optuna.storages.journal import JournalFileBackend
+
+    return optuna.storages.JournalStorage(JournalFileBackend(str(folder / "study.journal")))
+
+
+@pytest.mark.parametrize(
+    ("text", "axis"),
+    [
+        ("a.b=1,2", Axis("a.b", ("1", "2"))),
+        ("a=[1],[2, 3]", Axis("a", ("[1]", "[2, 3]"))),
+        ("delays=learned", Axis("delays", ("learned",))),
+        ("a=1..8", Axis("a", low=1, high=8)),
+        ("a=1..8.5", Axis("a", low=1.0, high=8.5)),
+        ("a=0.5..8", Axis("a", low=0.5, high=8.0)),
+        ("a=-3..-1", Axis("a", low=-3, high=-1)),
+        ("a=log:1e-4..1e-2", Axis("a", low=1e-4, high=1e-2, log=True)),
+    ],
+)
+def test_an_axis_is_read_from_text(text, axis):
+    found = read_axis(text)
+    assert found == axis and type(found.low) is type(axis.low)
+
+
+@pytest.mark.parametrize("text", ["a", "a=", "=1,2", "a=1,,2", "a=1,1", "a=2..1", "a=x..1", "a=log:0..1", "a=1..inf"])
+def test_an_axis_that_is_none_is_refused(text):
+    with pytest.raises(InvalidInput, match="--vary"):
+        read_axis(text)
+
+
+def test_every_combination_is_tried_once_with_every_seed(tmp_path, capsys):
+    arguments = ("--vary", RATES, "training.batch_size=10,20", "--seeds", 0, 1, "--out", tmp_path / "s")
+    assert sweep(*arguments) == 0
+    first = capsys.readouterr().out
+    found = finished(tmp_path / "s")
+    tried = {(trial.params["optimizer.learning_rate"], trial.params["training.batch_size"]) for trial in found}
+    assert len(found) == 4 and tried == {(rate, size) for rate in ("1e-3", "1e-2") for size in ("10", "20")}
+    for trial in found:
+        shares = [run["validation_accuracy"] for run in trial.user_attrs["runs"]]
+        assert len(shares) == 2 and trial.value == pytest.approx(sum(shares) / 2)
+    best = max(found, key=lambda trial: trial.value)
+    assert f"optimizer.learning_rate={best.params['optimizer.learning_rate']}" in first.splitlines()[-1]
+    assert first.splitlines()[-1].startswith("best on validation: eventsnn train yin-yang --set ")
+    assert sweep(*arguments) == 0  # again: nothing is left to do
+    assert capsys.readouterr().out == first and len(finished(tmp_path / "s")) == 4
+
+
+def test_the_test_set_stays_closed(tmp_path, tiny, monkeypatch):
+    opened = []
+    monkeypatch.setattr(runs.Trainer, "evaluate", _spied(runs.Trainer.evaluate, opened))
+    Sweep(tiny, [RATES], tmp_path / "s", seeds=[0]).run(n_threads=1, progress=False)
+    test = presets.load_data(tiny)[2]
+    assert opened and all(data.labels.tobytes() != test.labels.tobytes() for data in opened)
+    result = json.loads((tmp_path / "s" / "trial-000" / "result.json").read_text())
+    assert result["accuracy"] is None and 0 < result["validation_accuracy"] < 1
+
+
+def _spied(evaluate, opened):
+    def spy(trainer, data, *arguments):
+        opened.append(data)
+        return evaluate(trainer, data, *arguments)
+
+    return spy
+
+
+def test_ranges_are_sampled_and_the_first_trials_repeat(tmp_path, capsys):
+    vary = ("--vary", "optimizer.learning_rate=log:1e-4..1e-1", "training.batch_size=10..30", "--trials", 3)
+    for name in ("a", "b"):
+        assert sweep(*vary, "--prune", "--out", tmp_path / name) == 0
+    first, second = (finished(tmp_path / name) for name in ("a", "b"))
+    assert [trial.params for trial in first] == [trial.params for trial in second] and len(first) == 3
+    for trial in first:
+        assert 1e-4 <= trial.params["optimizer.learning_rate"] <= 1e-1
+        assert trial.params["training.batch_size"] in range(10, 31)
+    assert len({trial.params["optimizer.learning_rate"] for trial in first}) == 3
+
+
+def test_an_interrupted_trial_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
+    arguments = ("--vary", RATES, "--seeds", 0, 1, "--out", tmp_path / "s")
+    train, calls = runs.train, []
+
+    def interrupted(preset, data, folder, **settings):
+        calls.append(folder)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return train(preset, data, folder, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "train", interrupted)
+        assert sweep(*arguments) == INTERRUPTED
+    assert "To resume: eventsnn sweep yin-yang" in capsys.readouterr().err
+    kept = (calls[0] / "checkpoint").read_bytes()
+    assert sweep(*arguments) == 0
+    assert len(finished(tmp_path / "s")) == 2
+    assert (calls[0] / "checkpoint").read_bytes() == kept, "a finished seed was trained again"
+    assert {path.name for path in (tmp_path / "s").iterdir() if path.is_dir()} == {"trial-000", "trial-001"}
+
+
+def test_what_a_killed_process_had_begun_is_taken_up(tmp_path, tiny):
+    program = (
+        "import os; from eventsnn import presets, runs, sweeping\n"
+        "runs.train = lambda *a, **k: os._exit(9)\n"
+        f"preset = presets.change(presets.named('yin-yang'), {TINY})\n"
+        f"sweeping.Sweep(preset, [{RATES!r}], {str(tmp_path / 's')!r}, seeds=[0]).run(progress=False)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 9
+    Sweep(tiny, [RATES], tmp_path / "s", seeds=[0]).run(n_threads=1, progress=False)
+    assert len(finished(tmp_path / "s")) == 2
+
+
+def test_two_processes_share_one_study(tmp_path):
+    command = [sys.executable, "-m", "eventsnn", "sweep", "yin-yang", "--set", *TINY, "--quiet", "--threads", "1"]
+    command += ["--vary", "optimizer.learning_rate=1e-3,2e-3,4e-3,8e-3", "--out", str(tmp_path / "s")]
+    both = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    found = finished(tmp_path / "s")
+    assert sorted(trial.params["optimizer.learning_rate"] for trial in found) == ["1e-3", "2e-3", "4e-3", "8e-3"]
+
+
+def test_settings_that_break_a_run_are_a_row_and_not_the_end(tmp_path, capsys):
+    assert sweep("--vary", "training.max_spikes=1,10000000", "--out", tmp_path / "s") == 0
+    out = capsys.readouterr().out
+    assert "failed: " in out and "training.max_spikes=10000000" in out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--vary", "optimizer.rate=1,2"], "learning_rate"),
+        (["--vary", "training.batch_size=1..9"], "--trials"),
+        (["--vary", RATES, "--trials", "0"], "--trials"),
+        (["--vary", RATES, "optimizer.learning_rate=1..2"], "each setting once"),
+        (["--vary", "data.validation_fraction=0.1", "--set", "delays=learnt"], "Did you mean 'learned'?"),
+    ],
+)
+def test_a_sweep_that_makes_no_sense_is_refused_before_it_begins(arguments, word, tmp_path, capsys):
+    assert sweep(*arguments, "--out", tmp_path / "s") == FAILED
+    assert word in capsys.readouterr().err and not (tmp_path / "s").exists()
+
+
+def test_another_sweep_in_the_same_folder_is_refused(tmp_path, tiny):
+    Sweep(tiny, [RATES], tmp_path / "s", seeds=[0]).open()
+    with pytest.raises(SweepError, match="seeds"):
+        Sweep(tiny, [RATES], tmp_path / "s", seeds=[1]).open()
+
+
+def test_without_optuna_the_extra_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert sweep("--vary", RATES, "--out", tmp_path / "s") == FAILED
+    assert "pip install 'eventsnn[sweep]'" in capsys.readouterr().err
