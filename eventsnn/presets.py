@@ -513,21 +513,14 @@ def build(preset, data=None):
 def load_data(preset):
     """Return (train, validation, test) Datasets of a Preset; validation is None where nothing is held out for it."""
     settings = preset.data
-    if settings.source == "yin-yang":
-        sets = load_yin_yang(settings.seed, **_duration(settings))
-    elif settings.source == "sequence":
-        sets = (sequence_detection(**_duration(settings)),) * 3
-    else:
-        train, validation, test = _read(settings)
-        if validation is None and not settings.source.startswith("braille"):
-            train, validation = _split(settings, train)
-        sets = (train, validation, test)
+    # merged before they are split: the parts share what lies in memory
+    sets = tuple(_merged(data, settings.merge) for data in _read(settings))
+    if settings.source in ("spoken-digits", "files") and sets[1] is None:
+        sets = (*_split(settings, sets[0]), sets[2])
     for name, data in zip(("training", "validation", "test"), sets, strict=True):
         if data is not None and len(data) == 0:
             allowed = f"a share that leaves samples for each set: none are left for {name}"
             raise InvalidInput("data.validation_fraction", None, settings.validation_fraction, allowed)
-    if settings.merge != 1:
-        sets = tuple(None if data is None else data.merge_channels(settings.merge) for data in sets)
     train = sets[0]
     if settings.samples is not None and settings.samples < len(train):
         share = settings.samples / len(train)
@@ -535,12 +528,20 @@ def load_data(preset):
     return (train, *sets[1:])
 
 
+def _merged(data, factor):
+    return data if data is None or factor == 1 else data.merge_channels(factor)
+
+
 def _duration(settings):
     return {} if settings.duration is None else {"duration": settings.duration}
 
 
 def _read(settings):
-    """(train, validation or None, test) of a source that is read from files."""
+    """(train, validation or None, test) of a source."""
+    if settings.source == "yin-yang":
+        return load_yin_yang(settings.seed, **_duration(settings))
+    if settings.source == "sequence":
+        return (sequence_detection(**_duration(settings)),) * 3
     if settings.source == "spoken-digits":
         train, test = load_spoken_digits(settings.folder, **_duration(settings))
         return train, None, test

@@ -190,6 +190,11 @@ class SpikeBatch:
         return cls(times, units, offsets, counts)
 
     @property
+    def n_spikes(self):
+        """Number of spikes in all samples."""
+        return self.times.size
+
+    @property
     def n_samples(self):
         """Number of samples."""
         return self.offsets.size - 1

@@ -27,7 +27,8 @@ from .warming import warmup
 
 FORMAT = 1
 KIND = "eventsnn training run"
-EVALUATION_BATCH = 128  # samples simulated at a time; the results do not depend on it
+# How many samples are evaluated at a time, and about how many input spikes; the results do not depend on it.
+EVALUATION_BATCH, EVALUATION_SPIKES = 128, 2**17
 NORMAL_QUANTILE = 1.959963984540054  # of 0.975: two-sided 95 % intervals
 MONITORS = ("accuracy", "loss")
 # The average follows the parameters closely at first: its decay in step t is at most (1 + t) / (AVERAGE_START + t).
@@ -709,14 +710,16 @@ def evaluate(network, parameters, dataset, *, loss, duration=None, n_threads=Non
 
 
 def _simulate_all(network, parameters, spikes, loss, *, n_threads, **settings):
-    """Yield (slice of samples, their Recording as the loss wants it), EVALUATION_BATCH samples at a time."""
+    """Yield (slice of samples, their Recording as the loss wants it), a batch of samples at a time."""
     team = communicator.world()
     settings |= {
         "n_threads": team.resolve_n_threads(n_threads),
         "probes": joint_probes((loss,), network, settings["duration"]),
     }
-    for first in range(0, len(spikes), EVALUATION_BATCH):
-        batch = spikes[first : first + EVALUATION_BATCH]
+    per_sample = spikes.n_spikes / max(len(spikes), 1)
+    at_once = min(EVALUATION_BATCH, max(1, int(EVALUATION_SPIKES / max(per_sample, 1.0))))
+    for first in range(0, len(spikes), at_once):
+        batch = spikes[first : first + at_once]
         share = Share(len(batch), team, len(batch))
         own = share.together(lambda part=batch[share.samples]: simulate(network, parameters, part, **settings))
         yield slice(first, first + len(batch)), share.whole(own)

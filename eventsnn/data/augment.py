@@ -89,8 +89,12 @@ def jitter_time(spikes, generator, deviation):
 
 
 def drop_spikes(spikes, generator, probability):
-    """Drop each spike (with all its count) with the given probability."""
-    return _pick(spikes, generator.random(spikes[0].size) >= probability)
+    """Drop each spike (with all its count) with the given probability; those that stay count 1/(1 - probability).
+
+    So the expected input stays what it is in evaluation, where nothing is dropped (inverted dropout).
+    """
+    times, units, counts = _pick(spikes, generator.random(spikes[0].size) >= probability)
+    return times, units, (np.ones(times.size) if counts is None else counts) / (1.0 - probability)
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class Augmentation:
     ``blend``: probability that a sample is blended with another of its class (0.5: as many blends as originals);
     ``blend_keep``: the probability with which a blend keeps a spike; ``time_scale``: largest relative change of all
     times (below 1); ``channel_shift``: largest shift in channels; ``time_jitter``: standard deviation in ms;
-    ``spike_drop``: the probability with which a spike is dropped. They are applied in this order,
+    ``spike_drop``: the probability p with which a spike is dropped; the others count 1/(1 - p). They are applied in this order,
     each from its own random stream, so that switching one off leaves the draws of the others as they were.
     Raises InvalidInput for values out of these ranges.
     """

@@ -6,37 +6,46 @@ from ..errors import InvalidInput
 from ..spikes import SpikeBatch, SpikeTrain
 
 SAMPLES_AT_ONCE = 32
+SPIKES_AT_ONCE = 2**20
 
 
 class PackedSpikes:
-    """The spikes of many samples at four bytes each, unpacked to a SpikeBatch where they are used.
+    """The spikes of many samples at four bytes each, or three, unpacked to a SpikeBatch where they are used.
 
-    SHD's files hold times as float16 and channels as uint16. The bits of a float16 >= 0 grow with its value, so that
-    both make one 32-bit key whose order is that of (time, unit), and from which the float64 time follows exactly.
+    SHD's files hold times as float16 and channels as uint16. The bits of a float16 >= 0 grow with its value, so they
+    are sorted as whole numbers, and the float64 time follows from them exactly. Up to 256 channels take one byte.
     ``packed[indices]`` is the SpikeBatch of those samples, ``packed[k]`` the SpikeTrain of one.
 
-    Parameters: ``keys`` (n_spikes,) uint32, sorted within each sample; ``lengths`` (n_samples,) spikes of each sample;
-    ``milliseconds_per_unit``: the time of a float16 of 1.
+    Parameters: ``halves`` (n_spikes,) uint16, the bits of the times; ``units`` (n_spikes,) uint16 or uint8, both sorted
+    by (time, unit) within each sample; ``lengths`` (n_samples,) spikes of each sample; ``milliseconds_per_unit``: the
+    time of a float16 of 1.
     """
 
-    def __init__(self, keys, lengths, milliseconds_per_unit):
+    def __init__(self, halves, units, lengths, milliseconds_per_unit):
         lengths = np.asarray(lengths, np.int64)
-        if lengths.sum() != keys.size:
-            raise InvalidInput("lengths", None, int(lengths.sum()), f"lengths that add up to {keys.size}")
-        self._keys, self._milliseconds_per_unit, self._merge = keys, float(milliseconds_per_unit), None
+        if not lengths.sum() == halves.size == units.size:
+            allowed = f"lengths that add up to the number of times and of units, {halves.size} and {units.size}"
+            raise InvalidInput("lengths", None, int(lengths.sum()), allowed)
+        self._halves, self._units, self._merged = halves, units, False
+        self._milliseconds_per_unit = float(milliseconds_per_unit)
         self._starts, self.lengths = np.concatenate([[0], np.cumsum(lengths)])[:-1], lengths
 
     @staticmethod
-    def key(halves, units):
-        """Return the sorted keys of one sample: ``halves`` (n,) float16 >= 0, ``units`` (n,) uint16, in any order."""
+    def ordered(halves, units):
+        """Return (bits of the times, units), both (n,) uint16 and sorted, of ``halves`` float16 >= 0 in any order."""
         keys = halves.view(np.uint16).astype(np.uint32) << 16 | units
         keys.sort()
-        return keys
+        return (keys >> 16).astype(np.uint16), keys.astype(np.uint16)
 
     @property
     def n_samples(self):
         """Number of samples."""
         return self.lengths.size
+
+    @property
+    def n_spikes(self):
+        """Number of spikes; those that a merge makes one are counted apart."""
+        return int(self.lengths.sum())
 
     def __len__(self):
         return self.n_samples
@@ -58,31 +67,36 @@ class PackedSpikes:
     def _unpacked(self, chosen):
         """(times, units, counts or None, offsets) of the samples ``chosen``, one behind the other."""
         starts, lengths = self._starts[chosen], self.lengths[chosen]
-        parts = [self._keys[start : start + length] for start, length in zip(starts, lengths, strict=True)]
-        keys = np.concatenate([np.zeros(0, np.uint32), *parts])
+        spans = [slice(start, start + length) for start, length in zip(starts, lengths, strict=True)]
+        halves, units = (
+            np.concatenate([array[:0], *(array[span] for span in spans)]) for array in (self._halves, self._units)
+        )
         offsets, counts = np.concatenate([[0], np.cumsum(lengths)]), None
-        if self._merge is not None:
-            # a time keeps its place in the upper half, and unit // merge never decreases with unit
-            keys = keys - (keys & 0xFFFF) + (keys & 0xFFFF) // np.uint32(self._merge)
-            new = np.ones(keys.size, bool)
-            new[1:] = keys[1:] != keys[:-1]
+        if self._merged:
+            new = np.ones(halves.size, bool)
+            new[1:] = (halves[1:] != halves[:-1]) | (units[1:] != units[:-1])
             new[offsets[:-1][lengths > 0]] = True
             first = np.flatnonzero(new)
-            counts = np.diff(np.append(first, keys.size)).astype(np.float64)
-            keys, offsets = keys[first], np.searchsorted(first, offsets)
-        times = (keys >> 16).astype(np.uint16).view(np.float16).astype(np.float64) * self._milliseconds_per_unit
-        return times, (keys & 0xFFFF).astype(np.int32), counts, offsets
+            counts = np.diff(np.append(first, halves.size)).astype(np.float64)
+            halves, units, offsets = halves[first], units[first], np.searchsorted(first, offsets)
+        times = halves.view(np.float16).astype(np.float64) * self._milliseconds_per_unit
+        return times, units.astype(np.int32), counts, offsets
 
     def select(self, indices):
-        """Return the samples at ``indices`` (ints, a mask or a slice), in that order; the keys are shared."""
+        """Return the samples at ``indices`` (ints, a mask or a slice), in that order; the spikes are shared."""
         selected = object.__new__(PackedSpikes)
         selected.__dict__.update(vars(self), _starts=self._starts[indices], lengths=self.lengths[indices])
         return selected
 
     def merge_channels(self, factor):
         """Return the spikes with ``factor`` neighbouring channels made one; equal spikes become counts."""
+        fits = int(self._units.max(initial=0)) // factor <= np.iinfo(np.uint8).max
+        units = np.empty(self._units.size, np.uint8 if fits else np.uint16)
+        for first in range(0, units.size, SPIKES_AT_ONCE):
+            # unit // factor never decreases with unit: the order stays
+            units[first : first + SPIKES_AT_ONCE] = self._units[first : first + SPIKES_AT_ONCE] // factor
         merged = self.select(slice(None))
-        merged._merge = (self._merge or 1) * factor
+        merged._units, merged._merged = units, True
         return merged
 
     def blocks(self):

@@ -191,7 +191,15 @@ def test_drop_keeps_its_share_in_order():
     spikes = (np.arange(20000.0), np.arange(20000) % N_UNITS, np.arange(1.0, 20001.0))
     times, units, counts = drop_spikes(spikes, np.random.default_rng(0), 0.3)
     assert abs(times.size / 20000 - 0.7) < 4 * np.sqrt(0.21 / 20000)
-    assert np.array_equal(units, times % N_UNITS) and np.array_equal(counts, times + 1.0)
+    assert np.array_equal(units, times % N_UNITS) and np.array_equal(counts, (times + 1.0) / 0.7)
+
+
+@pytest.mark.parametrize("counts", [None, np.full(20000, 3.0)])
+def test_dropped_spikes_leave_the_expected_input_as_it_is(counts):
+    spikes = (np.arange(20000.0), np.arange(20000) % N_UNITS, counts)
+    _, _, kept = drop_spikes(spikes, np.random.default_rng(0), 0.5)
+    total = 20000.0 if counts is None else counts.sum()
+    assert abs(kept.sum() / total - 1.0) < 4 * np.sqrt(1 / 20000)
 
 
 @given(st.integers(0, 300), st.booleans())
@@ -200,7 +208,9 @@ def test_results_are_valid_batches_within_the_channels(seed, counts):
     changed = ALL(data, range(12), seed, 1)  # the constructor of SpikeBatch refuses unsorted or negative times
     assert len(changed) == 12 and changed.times.size > 0
     assert changed.units.min() >= 0 and changed.units.max() < N_UNITS
-    assert (changed.counts is None) != counts
+    assert changed.counts is not None  # dropping gives those that stay a count
+    plain = replace(ALL, spike_drop=0.0)(data, range(12), seed, 1)
+    assert (plain.counts is None) != counts
 
 
 def test_counts_travel_with_their_spikes():
