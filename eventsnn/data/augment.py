@@ -104,8 +104,8 @@ class Augmentation:
     ``blend``: probability that a sample is blended with another of its class (0.5: as many blends as originals);
     ``blend_keep``: the probability with which a blend keeps a spike; ``time_scale``: largest relative change of all
     times (below 1); ``channel_shift``: largest shift in channels; ``time_jitter``: standard deviation in ms;
-    ``spike_drop``: the probability p with which a spike is dropped; the others count 1/(1 - p). They are applied in this order,
-    each from its own random stream, so that switching one off leaves the draws of the others as they were.
+    ``spike_drop``: the probability p with which a spike is dropped; the others count 1/(1 - p). They are applied in
+    this order, each from its own random stream, so that switching one off leaves the draws of the others as they were.
     Raises InvalidInput for values out of these ranges.
     """
 
