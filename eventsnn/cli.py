@@ -20,7 +20,7 @@ from .errors import EventsnnError, InvalidInput
 # presets.DELAYS, which would take the import of all the rest
 MODES = ("learned", "fixed", "none", "feed-forward", "recurrent")
 FAILED, INTERRUPTED = 2, communicator.INTERRUPTED
-PICTURES = ("raster", "voltage", "adjoint", "delays", "curve")
+PICTURES = ("raster", "voltage", "adjoint", "delays", "curve", "comparison")
 
 
 class UsageError(EventsnnError):
@@ -129,7 +129,7 @@ def _add_sweep(commands):
 
 
 def _add_plot(commands):
-    command = _command(commands, "plot", _plot, "pictures of a trained network")
+    command = _command(commands, "plot", _plot, "pictures of a trained network, or of a comparison")
     command.add_argument("checkpoint", help="checkpoint file or run folder")
     what = "default: all but adjoint, which the slow reference engine computes"
     command.add_argument("--what", nargs="+", choices=PICTURES, help=what)
@@ -247,7 +247,7 @@ def table(columns, rows):
 
 
 def _sweep(arguments, argv):
-    from . import presets, sweeping
+    from . import presets, runs, sweeping
 
     if communicator.world().size > 1:
         raise UsageError("a sweep is shared by processes that know nothing of each other: start the command twice")
@@ -262,6 +262,7 @@ def _sweep(arguments, argv):
     except KeyboardInterrupt:
         return INTERRUPTED, f"To resume: {shlex.join(['eventsnn', *argv])}"
     print(table(sweep.columns, sweep.rows()))
+    runs.pictures(lambda plotting: sweep.picture())
     if (changes := sweep.best()) is None:
         return FAILED, f"no trial of {folder} has come to its end"
     chosen = [arguments.preset, *(["--set", *arguments.changes, *changes] if [*arguments.changes, *changes] else [])]
@@ -358,12 +359,20 @@ def _spread(numbers, unit):
 def _plot(arguments, argv):
     from . import runs
 
-    network, parameters, meta = runs.load(arguments.checkpoint)
     path = Path(arguments.checkpoint)
-    folder = Path(arguments.out) if arguments.out else path if path.is_dir() else path.parent
-    folder.mkdir(parents=True, exist_ok=True)
     wanted = arguments.what or [picture for picture in PICTURES if picture != "adjoint"]
     written = []
+    compared = runs.read_json(path / runs.COMPARISON)
+    if compared is not None and not checkpoints.exists(path / runs.CHECKPOINT):
+        wanted = ["comparison"]  # a folder of several seeds: each of them has its own pictures
+    if wanted != ["comparison"]:
+        network, parameters, meta = runs.load(path)
+    folder = Path(arguments.out) if arguments.out else path if path.is_dir() else path.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    if compared is not None and "comparison" in wanted:
+        from . import plotting
+
+        written.append(plotting.comparison(compared, folder / "comparison.png"))
     if "delays" in wanted or "curve" in wanted:
         written += _plot_training(meta, parameters, wanted, folder)
     if {"raster", "voltage", "adjoint"} & set(wanted):

@@ -38,6 +38,7 @@ DOTS_PER_INCH = 130
 MOST_BINS = 50
 FEW_EPOCHS = 30  # up to here each epoch's point is marked
 TALLEST_RASTER = 9.0  # inches
+MOST_COLUMNS = 3  # of the pictures of a sweep
 
 
 class PlotError(EventsnnError, ImportError):
@@ -404,7 +405,8 @@ def delay_histogram(before, after, path):
 def comparison(results, path):
     """Draw the test accuracies of several runs side by side with their 95 % intervals.
 
-    ``results``: {label: dict or object with "accuracy" and "interval" (low, high), as Evaluation has}.
+    ``results``: {label: dict or object with "accuracy" and "interval" (low, high), as Evaluation has}; the accuracies
+    of a dict's "runs" (several seeds) are drawn as points.
     """
     if not results:
         raise InvalidInput("results", None, 0, "at least one result")
@@ -415,11 +417,53 @@ def comparison(results, path):
             axis.bar(place, 100 * accuracy, width=0.62, color=COLOURS[place % len(COLOURS)], label=label)
             axis.errorbar(place, 100 * accuracy, yerr=bars, color="#33373d", capsize=4, linewidth=1.2)
             axis.annotate(f"{100 * accuracy:.1f}", (place, 100 * high), (0, 3), textcoords="offset points", ha="center")
+            runs = results[label].get("runs", ()) if isinstance(results[label], dict) else ()
+            if len(runs) > 1:
+                shares = [100 * run["accuracy"] for run in runs]
+                places = place + np.linspace(-0.2, 0.2, len(shares))
+                axis.scatter(places, shares, s=10, color="#33373d", alpha=0.6, zorder=3)
         axis.set_xticks(range(len(read)), list(read))
         axis.set_ylim(0, min(108.0, 100 * max(high for _, (_, high) in read.values()) + 12))
         axis.set_ylabel("test accuracy (%), bars: 95 % interval")
         axis.grid(axis="x", visible=False)
     return path
+
+
+def sweep(settings, accuracies, spikes, path):
+    """Draw the validation accuracy of each trial of a sweep against each setting, and against the spikes it took.
+
+    ``settings``: {name: a value per trial, numbers or texts}; ``accuracies`` (n,) from 0 to 1; ``spikes`` (n,) per
+    neuron and sample. Numbers that span more than a factor of 20 are drawn on a logarithmic axis.
+    """
+    accuracies = 100 * np.asarray(accuracies, float)
+    if accuracies.size == 0:
+        raise InvalidInput("accuracies", None, 0, "at least one finished trial")
+    panels = {**settings, "spikes per neuron and sample": list(spikes)}
+    columns = min(len(panels), MOST_COLUMNS)
+    rows = -(-len(panels) // columns)
+    with _figure(path, rows, (3.4 * columns, 3.0 * rows), columns, sharey=True) as (_, axes):
+        for axis, (name, values) in zip(axes, panels.items(), strict=False):
+            _trials(axis, values, accuracies)
+            axis.set_xlabel(name)
+        for axis in axes[len(panels) :]:
+            axis.set_visible(False)
+        for axis in axes[::columns]:
+            axis.set_ylabel("validation accuracy (%)")
+    return path
+
+
+def _trials(axis, values, accuracies):
+    numbers = all(isinstance(value, (int, float)) for value in values)
+    known = sorted(set(values))
+    places = np.array(values if numbers else [known.index(value) for value in values], float)
+    axis.scatter(places, accuracies, s=26, color=BLUE, alpha=0.7)
+    best = int(np.argmax(accuracies))
+    axis.scatter(places[best], accuracies[best], s=70, facecolors="none", edgecolors=ORANGE, zorder=4)
+    if not numbers:
+        axis.set_xticks(range(len(known)), known)
+        axis.set_xlim(-0.5, len(known) - 0.5)
+    elif places.min() > 0 and places.max() > 20 * places.min():
+        axis.set_xscale("log")
 
 
 def _entry(item, name):

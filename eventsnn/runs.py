@@ -57,11 +57,8 @@ def train(preset, data, folder, *, command="", test=True, progress=True, **setti
 
 def finished(preset, folder, test=True):
     """Return the result in a folder if this very run is finished there (with ``test``: and tested), else None."""
-    try:
-        result = json.loads((Path(folder) / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(result, dict) or not {"preset", "accuracy", "interval"} <= set(result):
+    result = read_json(Path(folder) / RESULT)
+    if result is None or not {"preset", "accuracy", "interval"} <= set(result):
         return None
     tested = result["accuracy"] is not None or not test
     return result if tested and result["preset"] == plain(preset.to_dict()) else None
@@ -135,6 +132,15 @@ def _result(preset, trainer, test, command):
 def plain(value):
     """Return a value as JSON gives it back."""
     return json.loads(json.dumps(value))
+
+
+def read_json(path):
+    """Return the dict that a file of JSON holds, None where there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def write_json(path, value):

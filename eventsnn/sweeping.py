@@ -259,6 +259,17 @@ class Sweep:
             f"{counts['delays']:,}", f"{spikes:.1f}", f"{minutes:.1f}",
         )  # fmt: skip
 
+    def picture(self):
+        """Draw what was found as ``sweep.png`` in the folder; return its path, None where no trial has ended."""
+        trials = [trial for trial in self.open().trials if trial.value is not None]
+        if not trials:
+            return None
+        from . import plotting
+
+        settings = {axis.key: [trial.params[axis.key] for trial in trials] for axis in self.axes}
+        spikes = [np.mean([run["spikes_per_neuron"] for run in trial.user_attrs["runs"]]) for trial in trials]
+        return plotting.sweep(settings, [trial.value for trial in trials], spikes, self.folder / "sweep.png")
+
     def best(self):
         """Return the settings of the best trial as texts "KEY=VALUE"; None where none has come to its end."""
         finished = self.open().get_trials(deepcopy=False, states=(_optuna().trial.TrialState.COMPLETE,))

@@ -217,6 +217,17 @@ def test_pictures_of_training(model, tmp_path):
         "none": Evaluation(1.0, 0.6, 10, (0.4, 0.8), 3.0, np.zeros(10)),
     }
     check_picture(plotting.comparison(results, tmp_path / "comparison.png"))
+    results["learned"]["runs"] = [{"accuracy": 0.88}, {"accuracy": 0.92}]
+    check_picture(plotting.comparison(results, tmp_path / "seeds.png"))
+    assert (tmp_path / "seeds.png").read_bytes() != (tmp_path / "comparison.png").read_bytes()
+
+
+def test_picture_of_a_sweep(tmp_path):
+    settings = {"rate": [1e-4, 1e-2, 1e-3], "hidden": ["[8]", "[16]", "[8]"], "size": [8, 16, 32]}
+    check_picture(plotting.sweep(settings, [0.5, 0.9, 0.7], [3.0, 4.0, 5.0], tmp_path / "sweep.png"))
+    check_picture(plotting.sweep({}, [0.5], [3.0], tmp_path / "one.png"))
+    with pytest.raises(InvalidInput, match="finished trial"):
+        plotting.sweep({}, [], [], tmp_path / "none.png")
 
 
 def test_history_without_validation_is_drawn(tmp_path):

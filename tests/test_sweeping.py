@@ -64,11 +64,13 @@ def test_an_axis_that_is_none_is_refused(text):
 
 
 def test_every_combination_is_tried_once_with_every_seed(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
     arguments = ("--vary", RATES, "training.batch_size=10,20", "--seeds", 0, 1, "--out", tmp_path / "s")
     assert sweep(*arguments) == 0
     first = capsys.readouterr().out
     found = finished(tmp_path / "s")
     tried = {(trial.params["optimizer.learning_rate"], trial.params["training.batch_size"]) for trial in found}
+    assert (tmp_path / "s" / "sweep.png").stat().st_size > 1000
     assert len(found) == 4 and tried == {(rate, size) for rate in ("1e-3", "1e-2") for size in ("10", "20")}
     for trial in found:
         shares = [run["validation_accuracy"] for run in trial.user_attrs["runs"]]
