@@ -188,26 +188,24 @@ def summary(results):
     """Return the summary (dict) of the results of several seeds of one preset.
 
     "accuracy" and "sd" (None for one seed): mean and standard deviation of the test accuracy over seeds; "interval":
-    of the mean, the 95 % Wilson interval for the number of test samples, "n_test", which is the wider one wherever
-    all seeds share one test set; means of "spikes_per_neuron" and "minutes"; "parameters"; "seeds"; "runs": the
-    results.
+    the 95 % Wilson interval of the mean for "n_test", the number of test samples, which all seeds share; means of
+    "validation_accuracy", "spikes_per_neuron", "epochs" and "minutes"; "parameters"; "seeds"; "command"; "runs": the
+    results without their settings.
     """
     shares = np.array([result["accuracy"] for result in results])
     n_test = results[0]["n_test"]
+    means = ("validation_accuracy", "spikes_per_neuron", "epochs", "minutes")
     return {
         "accuracy": float(shares.mean()),
-        "sd": _sd(shares),
+        "sd": float(shares.std(ddof=1)) if len(results) > 1 else None,
         "interval": list(wilson_interval(float(shares.mean()) * n_test, n_test)),
         "n_test": n_test,
-        **{key: _mean(results, key) for key in ("validation_accuracy", "spikes_per_neuron", "epochs", "minutes")},
+        **{key: _mean(results, key) for key in means},
         "parameters": results[0]["parameters"],
         "seeds": [result["seed"] for result in results],
-        "runs": results,
+        "command": results[0]["command"],
+        "runs": [{key: value for key, value in result.items() if key != "preset"} for result in results],
     }
-
-
-def _sd(values):
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 def _mean(results, key):

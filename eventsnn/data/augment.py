@@ -1,8 +1,9 @@
-"""Augmentation of spikes as spikes: shifted channels, blends of one class, scaled and jittered times, dropped spikes.
+"""Augmentation of spikes as spikes: shifted channels, blends of one class, changed times, masks, dropped spikes, gain.
 
 Nothing is binned. Every draw is a function of (seed, epoch, sample), so a sample's augmentation does not depend on the
 batch it is in, and a resumed run sees the same spikes. Channel shift and blend: Nowotny, Turner and Knight,
 "Loss shaping enhances exact gradient learning with EventProp", and Mészáros, Knight and Nowotny (arXiv 2501.07331).
+Masks: Park et al., "SpecAugment" (Interspeech 2019).
 """
 
 from dataclasses import dataclass, fields
@@ -88,6 +89,34 @@ def jitter_time(spikes, generator, deviation):
     return _ordered((np.abs(times + deviation * generator.standard_normal(times.size)), units, counts))
 
 
+def mask_channels(spikes, generator, widest, n_units):
+    """Drop the spikes of a band of neighbouring channels: its width is uniform from 0 to ``widest``, as is its place."""
+    width = generator.integers(0, min(widest, n_units) + 1)
+    first = generator.integers(0, n_units - width + 1)
+    units = spikes[1]
+    return _pick(spikes, (units < first) | (units >= first + width))
+
+
+def mask_time(spikes, generator, longest):
+    """Drop the spikes of one stretch of time: its length (ms) is uniform from 0 to ``longest``.
+
+    Its middle lies anywhere between the first and the last spike.
+    """
+    times = spikes[0]
+    length, place = generator.uniform(0.0, longest), generator.random()
+    if times.size == 0:
+        return spikes
+    middle = times[0] + place * (times[-1] - times[0])
+    return _pick(spikes, np.abs(times - middle) >= length / 2)
+
+
+def change_gain(spikes, generator, spread):
+    """Multiply the counts of all spikes by one factor from 1/(1 + spread) to 1 + spread, its logarithm uniform."""
+    times, units, counts = spikes
+    factor = (1.0 + spread) ** generator.uniform(-1.0, 1.0)
+    return times, units, factor * (np.ones(times.size) if counts is None else counts)
+
+
 def drop_spikes(spikes, generator, probability):
     """Drop each spike (with all its count) with the given probability; those that stay count 1/(1 - probability).
 
@@ -104,8 +133,11 @@ class Augmentation:
     ``blend``: probability that a sample is blended with another of its class (0.5: as many blends as originals);
     ``blend_keep``: the probability with which a blend keeps a spike; ``time_scale``: largest relative change of all
     times (below 1); ``channel_shift``: largest shift in channels; ``time_jitter``: standard deviation in ms;
-    ``spike_drop``: the probability p with which a spike is dropped; the others count 1/(1 - p). They are applied in
-    this order, each from its own random stream, so that switching one off leaves the draws of the others as they were.
+    ``channel_mask`` and ``time_mask``: the widest band of channels and the longest stretch of time (ms) that is
+    silenced, one of each; ``spike_drop``: the probability p with which a spike is dropped; the others count 1/(1 - p);
+    ``gain``: the counts of all spikes are multiplied by one factor from 1/(1 + gain) to 1 + gain, as louder and softer
+    voices are. They are applied in this order, each from its own random stream, so that switching one off leaves the
+    draws of the others as they were.
     Raises InvalidInput for values out of these ranges.
     """
 
@@ -114,7 +146,10 @@ class Augmentation:
     time_scale: float = 0.0
     channel_shift: int = 0
     time_jitter: float = 0.0
+    channel_mask: int = 0
+    time_mask: float = 0.0
     spike_drop: float = 0.0
+    gain: float = 0.0
 
     def __post_init__(self):
         below_one = {"time_scale", "spike_drop"}
@@ -124,8 +159,9 @@ class Augmentation:
             if not 0 <= value <= limit or value == np.inf or (name in below_one and value == 1):
                 allowed = f"a number from 0 to {limit:g}{' (excluded)' if name in below_one else ''}"
                 raise InvalidInput(name, None, value, allowed)
-        if self.channel_shift != int(self.channel_shift):
-            raise InvalidInput("channel_shift", None, self.channel_shift, "a whole number of channels")
+        for name in ("channel_shift", "channel_mask"):
+            if getattr(self, name) != int(getattr(self, name)):
+                raise InvalidInput(name, None, getattr(self, name), "a whole number of channels")
 
     def __call__(self, dataset, indices, seed, epoch):
         """Return the samples at ``indices`` (n,) of a Dataset, augmented, as a SpikeBatch; labels stay as they were.
@@ -156,8 +192,14 @@ class Augmentation:
             spikes = shift_channels(spikes, draws("channel_shift"), int(self.channel_shift), dataset.n_units)
         if self.time_jitter:
             spikes = jitter_time(spikes, draws("time_jitter"), self.time_jitter)
+        if self.channel_mask:
+            spikes = mask_channels(spikes, draws("channel_mask"), int(self.channel_mask), dataset.n_units)
+        if self.time_mask:
+            spikes = mask_time(spikes, draws("time_mask"), self.time_mask)
         if self.spike_drop:
             spikes = drop_spikes(spikes, draws("spike_drop"), self.spike_drop)
+        if self.gain:
+            spikes = change_gain(spikes, draws("gain"), self.gain)
         return spikes
 
     def _blended(self, dataset, index, spikes, generator):

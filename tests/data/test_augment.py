@@ -8,13 +8,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventsnn.data.augment import Augmentation, blend, drop_spikes, jitter_time, scale_time, shift_channels
+from eventsnn.data.augment import (
+    Augmentation,
+    blend,
+    change_gain,
+    drop_spikes,
+    jitter_time,
+    mask_channels,
+    mask_time,
+    scale_time,
+    shift_channels,
+)
 from eventsnn.data.dataset import Dataset
 from eventsnn.errors import InvalidInput
 from eventsnn.spikes import SpikeBatch
 
 N_UNITS = 60
-ALL = Augmentation(blend=0.5, time_scale=0.1, channel_shift=5, time_jitter=1.0, spike_drop=0.2)
+ALL = Augmentation(
+    blend=0.5,
+    time_scale=0.1,
+    channel_shift=5,
+    time_jitter=1.0,
+    channel_mask=9,
+    time_mask=20.0,
+    spike_drop=0.2,
+    gain=0.5,
+)
 
 
 def make(n_samples=12, n_classes=3, size=200, seed=0, counts=False):
@@ -59,6 +78,8 @@ def test_a_sample_does_not_depend_on_the_batch_it_is_in(seed, epoch):
         Augmentation(time_scale=0.2),
         Augmentation(channel_shift=8),
         Augmentation(time_jitter=2.0),
+        Augmentation(channel_mask=20),
+        Augmentation(time_mask=50.0),
         Augmentation(spike_drop=0.3),
     ],
 )
@@ -202,6 +223,50 @@ def test_dropped_spikes_leave_the_expected_input_as_it_is(counts):
     assert abs(kept.sum() / total - 1.0) < 4 * np.sqrt(1 / 20000)
 
 
+def test_a_channel_mask_silences_one_band():
+    spikes = (np.arange(float(N_UNITS)), np.arange(N_UNITS), np.arange(1.0, N_UNITS + 1.0))
+    widths, silenced = set(), np.zeros(N_UNITS)
+    for seed in range(500):
+        times, units, counts = mask_channels(spikes, np.random.default_rng(seed), 9, N_UNITS)
+        gone = np.setdiff1d(spikes[1], units)
+        widths.add(gone.size)
+        silenced[gone] += 1
+        assert gone.size == 0 or gone[-1] - gone[0] == gone.size - 1
+        assert np.array_equal(times, units) and np.array_equal(counts, units + 1.0)
+    assert widths == set(range(10)) and silenced.min() > 0
+    everything = mask_channels(spikes, np.random.default_rng(1), 10**6, N_UNITS)
+    assert everything[0].size <= N_UNITS
+
+
+def test_a_time_mask_silences_one_stretch():
+    spikes = (np.arange(2000) / 10, np.arange(2000) % N_UNITS, np.arange(2000.0))
+    lengths = []
+    for seed in range(300):
+        times, units, counts = mask_time(spikes, np.random.default_rng(seed), 50.0)
+        gone = np.setdiff1d(spikes[0], times)
+        lengths.append(gone.size / 10)
+        assert gone.size == 0 or gone[-1] - gone[0] < 50.0
+        assert np.allclose(np.diff(gone), 0.1) and np.array_equal(counts, np.rint(10 * times))
+        assert np.array_equal(units, np.rint(10 * times) % N_UNITS)
+    assert 40 < max(lengths) <= 50.1 and 15 < np.mean(lengths) < 27
+    nothing = (np.zeros(0), np.zeros(0, int), None)
+    assert mask_time(nothing, np.random.default_rng(0), 50.0) == nothing
+
+
+@pytest.mark.parametrize("counts", [None, np.arange(1.0, 5.0)])
+def test_gain_is_one_factor_on_all_counts(counts):
+    spikes = (np.arange(4.0), np.arange(4), counts)
+    factors = []
+    for seed in range(400):
+        times, units, changed = change_gain(spikes, np.random.default_rng(seed), 1.0)
+        assert times is spikes[0] and units is spikes[1]
+        ratio = changed / (1.0 if counts is None else counts)
+        assert np.ptp(ratio) < 1e-12
+        factors.append(ratio[0])
+    assert 0.5 <= min(factors) < 0.52 and 1.95 < max(factors) <= 2.0
+    assert abs(np.mean(np.log(factors))) < 4 * np.log(2.0) / np.sqrt(3 * 400)
+
+
 @given(st.integers(0, 300), st.booleans())
 def test_results_are_valid_batches_within_the_channels(seed, counts):
     data = make(seed=seed % 7, counts=counts)
@@ -209,7 +274,7 @@ def test_results_are_valid_batches_within_the_channels(seed, counts):
     assert len(changed) == 12 and changed.times.size > 0
     assert changed.units.min() >= 0 and changed.units.max() < N_UNITS
     assert changed.counts is not None  # dropping gives those that stay a count
-    plain = replace(ALL, spike_drop=0.0)(data, range(12), seed, 1)
+    plain = replace(ALL, spike_drop=0.0, gain=0.0)(data, range(12), seed, 1)
     assert (plain.counts is None) != counts
 
 
@@ -236,7 +301,12 @@ def test_counts_travel_with_their_spikes():
         {"channel_shift": np.inf},
         {"time_jitter": -1.0},
         {"time_jitter": np.inf},
+        {"channel_mask": 1.5},
+        {"channel_mask": -1},
+        {"time_mask": -1.0},
         {"spike_drop": 1.0},
+        {"gain": -0.1},
+        {"gain": np.inf},
     ],
 )
 def test_options_out_of_range_are_refused(options):
