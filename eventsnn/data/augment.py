@@ -90,7 +90,7 @@ def jitter_time(spikes, generator, deviation):
 
 
 def mask_channels(spikes, generator, widest, n_units):
-    """Drop the spikes of a band of neighbouring channels: its width is uniform from 0 to ``widest``, as is its place."""
+    """Drop the spikes of a band of neighbouring channels: its width is uniform from 0 to ``widest``, its place too."""
     width = generator.integers(0, min(widest, n_units) + 1)
     first = generator.integers(0, n_units - width + 1)
     units = spikes[1]
