@@ -78,6 +78,10 @@ class Connection:
             return None
         return {"synapse": self.weight_shape, "neuron": (self.n_pre,), "connection": ()}[self.delay_per]
 
+    def per_synapse(self, values):
+        """Return one value per presynaptic neuron, ``values`` (n_pre,), as an array that multiplies the weights."""
+        return values[:, None] if self.indptr is None else np.repeat(values, np.diff(self.indptr))
+
     @property
     def n_synapses(self):
         """Number of synapses."""

@@ -163,6 +163,7 @@ class TrainingSettings:
     patience: int | None = None
     monitor: str = "accuracy"
     average: float | None = None
+    neuron_drop: float = 0.0
     spike_target: float = 14.0
     spike_strength: float = 0.0
     spike_only_above: bool = False
@@ -690,7 +691,7 @@ def build_options(preset):
         raised = [*layers, "output"] if preset.network.output == "spikes" else layers
         raises = tuple(losses.SilentNeuronRaise(name, settings.silent_raise) for name in raised)
     augmentation = None if preset.augmentation == Augmentation() else preset.augmentation
-    same = ("batch_size", "seed", "patience", "monitor", "average", "max_spikes", "shards")
+    same = ("batch_size", "seed", "patience", "monitor", "average", "neuron_drop", "max_spikes", "shards")
     return TrainingOptions(
         duration=preset.data.duration,
         regularizers=homeostasis,

@@ -21,6 +21,7 @@ from .errors import CheckpointError, InvalidInput, NotFinite
 from .gradients import joint_probes, value_and_grad
 from .kernels.compile import CACHE_FOLDER, is_cached
 from .network import Network
+from .random import stream
 from .sharding import N_SHARDS, Share
 from .simulation import check_duration, simulate
 from .warming import warmup
@@ -44,7 +45,9 @@ class TrainingOptions:
     ``silent_raise``: losses.SilentNeuronRaise rules, applied after each epoch; ``patience``: stop after this many
     epochs without a better validation (None: never); ``monitor``: "accuracy" (ties: the smaller loss) or "loss" of the
     validation decides which epoch is best; ``average``: decay per step, in (0, 1), of an exponential moving average of
-    the parameters that is used in place of them in evaluation (None: off); ``max_spikes``: budget of one sample;
+    the parameters that is used in place of them in evaluation (None: off); ``neuron_drop``: the probability p, below 1,
+    with which a LIF neuron sends nothing for the length of one batch, while those that do send 1/(1 - p) as much
+    (dropout, Srivastava et al. 2014, with one draw per batch); ``max_spikes``: budget of one sample;
     ``shards``: into how many parts a batch is cut for threads and ranks (at most so many ranks can share a run; the
     last bits of gradients depend on it).
     """
@@ -58,6 +61,7 @@ class TrainingOptions:
     patience: int | None = None
     monitor: str = "accuracy"
     average: float | None = None
+    neuron_drop: float = 0.0
     max_spikes: int = 10_000_000
     shards: int = N_SHARDS
 
@@ -74,6 +78,8 @@ class TrainingOptions:
             raise InvalidInput("monitor", None, self.monitor, f"one of {MONITORS}")
         if self.average is not None and not 0 < self.average < 1:
             raise InvalidInput("average", None, self.average, "None or a decay per step with 0 < average < 1")
+        if not 0 <= self.neuron_drop < 1:
+            raise InvalidInput("neuron_drop", None, self.neuron_drop, "a probability with 0 <= neuron_drop < 1")
         for name in ("regularizers", "silent_raise"):
             if not isinstance(getattr(self, name), (tuple, list)):
                 raise InvalidInput(name, None, getattr(self, name), "a tuple of them")
@@ -580,13 +586,16 @@ class Trainer:
         else:
             batch = options.augmentation(train, indices[share.samples], options.seed, state.epoch)
         labels = train.labels[indices]
+        factors = self._dropout(state)
+        parameters = {**state.parameters, **{name: state.parameters[name] * kept for name, kept in factors.items()}}
         value, gradients, recording = value_and_grad(
-            self.network, state.parameters, batch, labels, loss=self.loss, duration=self._duration,
+            self.network, parameters, batch, labels, loss=self.loss, duration=self._duration,
             n_threads=self.n_threads, max_spikes=options.max_spikes, regularizers=options.regularizers,
             return_recording=True, share=share,
         )  # fmt: skip
         if not np.isfinite(value):
             raise NotFinite(f"the loss ({value})", state.step)
+        gradients |= {name: gradients[name] * kept for name, kept in factors.items() if name in gradients}
         parameters, optimizer = self.optimizer.step(state.parameters, gradients, state.optimizer, bounds=self._bounds)
         self._state = replace(
             state,
@@ -598,6 +607,19 @@ class Trainer:
             running=self._counted(state.running, recording, labels, started),
         )
         return value
+
+    def _dropout(self, state):
+        """{weight: factor on each synapse, 0 where the neuron before it is silenced} for the batch to come."""
+        if not (share := self.options.neuron_drop):
+            return {}
+        sends = {}
+        for population in self.network.populations.values():
+            if population.kind == "lif":
+                draws = stream(self.options.seed, f"neuron_drop.{population.name}", state.epoch, state.batch)
+                sends[population.name] = (draws.random(population.n) >= share) / (1.0 - share)
+        return {
+            f"{c.name}.weight": c.per_synapse(sends[c.pre]) for c in self.network.connections.values() if c.pre in sends
+        }
 
     def _counted(self, running, recording, labels, started):
         values, _ = self.loss(recording, labels)

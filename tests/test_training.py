@@ -16,6 +16,7 @@ import pytest
 from eventsnn import checkpoints
 from eventsnn.data import Augmentation, Dataset
 from eventsnn.errors import CheckpointError, EventsnnError, EventStorm, InvalidInput, NotFinite
+from eventsnn.gradients import value_and_grad
 from eventsnn.initializers import Normal, Uniform
 from eventsnn.losses import MaxVoltage, MeanVoltage, SilentNeuronRaise, SpikeCountTarget
 from eventsnn.network import Network
@@ -66,6 +67,7 @@ OPTIONS = TrainingOptions(
     augmentation=Augmentation(blend=0.3, channel_shift=1, time_jitter=0.5),
     silent_raise=(SilentNeuronRaise("hidden", 0.05),),
     average=0.9,
+    neuron_drop=0.2,
 )
 
 
@@ -120,7 +122,9 @@ def test_learns_and_reports_it():
 
 
 def test_running_figures_are_those_of_the_samples():
-    trainer = make_trainer(replace(OPTIONS, augmentation=None, average=None, silent_raise=()), optimizer=SGD(0.0))
+    trainer = make_trainer(
+        replace(OPTIONS, augmentation=None, average=None, neuron_drop=0.0, silent_raise=()), optimizer=SGD(0.0)
+    )
     history = trainer.fit(TRAIN, TRAIN, epochs=1)
     record = history.records[0]
     assert record["train_loss"] == pytest.approx(record["validation_loss"], rel=1e-12)  # regularizers are left out
@@ -163,6 +167,45 @@ def test_first_averages_follow_the_written_rule():
         decay = min(0.9, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * current
         np.testing.assert_allclose(average, expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("sparsity", [None, 0.3])
+def test_a_dropped_neuron_sends_nothing_for_a_batch(sparsity):
+    """The step is that of the network whose outgoing weights are 0 or grown, by the chain rule."""
+    network = Network()
+    network.add_input("input", 6)
+    network.add_lif("hidden", 9, tau_mem=20.0, tau_syn=5.0)
+    network.add_readout("output", 2, tau_mem=10.0, tau_syn=5.0)
+    network.connect("input", "hidden", weight=Normal(0.9, 0.5), delay=Uniform(0.0, 10.0))
+    network.connect("hidden", "hidden", weight=Normal(0.1, 0.2), delay=Uniform(1.0, 5.0), sparsity=sparsity)
+    network.connect("hidden", "output", weight=Normal(0.0, 0.5), sparsity=sparsity)
+    data, options = make_data(8), TrainingOptions(batch_size=8, seed=5, neuron_drop=0.4)
+    trainer = make_trainer(options, network=network, optimizer=SGD(0.1))
+    before = trainer.parameters
+    trainer.fit(data, epochs=1)
+    kept = (stream(5, "neuron_drop.hidden").random(9) >= 0.4) / 0.6
+    assert 0 < np.count_nonzero(kept) < 9
+    factors = {f"{c.name}.weight": c.per_synapse(kept) for c in network.connections.values() if c.pre == "hidden"}
+    changed = {**before, **{name: before[name] * factor for name, factor in factors.items()}}
+    order = data.order(5, 0)
+    _, gradients = value_and_grad(
+        network, changed, data.spikes[order], data.labels[order], loss=MeanVoltage(), duration=data.duration
+    )
+    for name in network.trainable:
+        expected = before[name] - 0.1 * gradients[name] * factors.get(name, 1.0)
+        low = 1.0 if name == "hidden->hidden.delay" else 0.0 if name.endswith("delay") else -np.inf
+        assert np.allclose(trainer.parameters[name], np.maximum(expected, low), rtol=1e-12, atol=1e-14), name
+    if sparsity is None:
+        assert np.array_equal(*(v["hidden->output.weight"][kept == 0] for v in (before, trainer.parameters)))
+
+
+def test_dropping_is_for_training_only_and_nothing_by_default():
+    data = make_data(8)
+    plain, dropped = (make_trainer(TrainingOptions(batch_size=8, neuron_drop=share)) for share in (0.0, 0.5))
+    for trainer in (plain, dropped):
+        trainer.fit(data, epochs=0)
+    assert plain.evaluate(data).loss == dropped.evaluate(data).loss
+    assert TrainingOptions().neuron_drop == 0.0
 
 
 def test_silent_neurons_are_raised_once_per_epoch():
@@ -473,7 +516,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     [
         ("duration", -1.0), ("batch_size", 0), ("batch_size", 2.5), ("seed", -1), ("patience", 0), ("average", 1.0),
         ("monitor", "luck"), ("regularizers", MeanVoltage()), ("max_spikes", 0), ("batchsize", 3), ("shards", 0),
-        ("silent_raise", (SilentNeuronRaise("output"),)),
+        ("silent_raise", (SilentNeuronRaise("output"),)), ("neuron_drop", 1.0), ("neuron_drop", -0.1),
     ],
 )  # fmt: skip
 def test_options_out_of_range_are_refused(name, value):
