@@ -10,6 +10,7 @@ import json
 import os
 import shlex
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -39,13 +40,22 @@ def _outcome(argv):
     """(exit code, what to say on stderr) of a command line."""
     try:
         arguments = _parser().parse_args(argv)
-        return arguments.run(arguments, argv) or (0, "")
+        with _warnings_in_one_line():
+            return arguments.run(arguments, argv) or (0, "")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else FAILED, ""
     except (EventsnnError, OSError) as error:
         return FAILED, f"eventsnn: {error}"
     except KeyboardInterrupt:
         return INTERRUPTED, "eventsnn: interrupted"
+
+
+@contextlib.contextmanager
+def _warnings_in_one_line():
+    """Warnings as the errors are: what is the matter, without the line of code that noticed it."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *place: print(f"eventsnn: warning: {message}", file=sys.stderr)
+        yield
 
 
 @contextlib.contextmanager

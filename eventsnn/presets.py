@@ -256,9 +256,9 @@ _YIN_YANG = {
         "input_delay": [0.0, 10.0],
         "output_delay": [0.0, 10.0],
     },
-    "loss": {"kind": "relative_first_spike", "delta": 1.0},
-    "optimizer": {"learning_rate": 5e-3, "delay_learning_rate": 0.05, "decay": 0.98},
-    "training": {"epochs": 40, "batch_size": 50, "silent_raise": 0.1},
+    "loss": {"kind": "relative_first_spike", "delta": 2.0},
+    "optimizer": {"learning_rate": 2e-2, "delay_learning_rate": 0.05, "schedule": "cosine", "final": 0.01},
+    "training": {"epochs": 100, "batch_size": 50, "average": 0.99, "silent_raise": 0.1},
 }
 
 _SEQUENCE = {

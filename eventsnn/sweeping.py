@@ -23,7 +23,7 @@ RANGE = re.compile(r"(log:)?\s*([^\s.]\S*?|\.\d\S*?)\s*\.\.\s*(\S+)\Z")
 FEW = 10  # trials before the sampler proposes from what was found, and runs before pruning begins
 
 
-class SweepError(EventsnnError):
+class SweepError(EventsnnError, RuntimeError):
     """A sweep cannot be carried out: a library is missing, or the folder holds another study."""
 
 

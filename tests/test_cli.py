@@ -184,6 +184,12 @@ def test_without_validation_the_last_epoch_counts(tmp_path, toml):
     assert main(["plot", str(folder), "--split", "train", "--what", "raster"]) == 0
 
 
+def test_a_warning_is_one_line(tmp_path, toml, capsys):
+    assert train(toml, "--out", tmp_path / "a", "--set", "data.duration=15", "--epochs", 1) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(lines) == 1 and lines[0].startswith("eventsnn: warning: ") and "do not act" in lines[0]
+
+
 def test_a_missing_matplotlib_costs_no_result(tmp_path, toml, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert train(toml, "--out", tmp_path / "a", "--epochs", 1) == 0
