@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import presets, runs
-from .errors import EventsnnError, InvalidInput
+from .errors import EventsnnError, EventStorm, InvalidInput, NotFinite
 
 JOURNAL = "study.journal"
 RANGE = re.compile(r"(log:)?\s*([^\s.]\S*?|\.\d\S*?)\s*\.\.\s*(\S+)\Z")
@@ -210,7 +210,7 @@ class Sweep:
                 results.append(result)
         except optuna.TrialPruned:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        except EventsnnError as error:
+        except (EventStorm, NotFinite) as error:
             # settings under which a network bursts or diverges are a result too
             trial.set_user_attr("error", str(error))
             study.tell(trial, state=optuna.trial.TrialState.FAIL)

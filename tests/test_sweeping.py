@@ -161,6 +161,13 @@ def test_settings_that_break_a_run_are_a_row_and_not_the_end(tmp_path, capsys):
     assert "failed: " in out and "training.max_spikes=10000000" in out.splitlines()[-1]
 
 
+def test_data_that_are_missing_are_an_error_and_no_trial(tmp_path, capsys):
+    folder = tmp_path / "s"
+    missing = ["--set", "data.source=braille", "data.train=absent.npz", "network.output=readout"]
+    assert main(["sweep", "yin-yang", *missing, "--out", str(folder), "--quiet"]) == FAILED
+    assert "absent.npz" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [

@@ -1,0 +1,63 @@
+"""Runs: what is finished is read, what is not is gone on with, and a summary is the arithmetic of its results."""
+
+import json
+
+import numpy as np
+import pytest
+
+from eventsnn import presets, runs
+from eventsnn.errors import InvalidInput
+from eventsnn.training import load_history, wilson_interval
+
+TINY = ["data.samples=40", "network.hidden=[4]", "training.epochs=1"]
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    preset = presets.change(presets.named("yin-yang"), TINY)
+    return preset, presets.load_data(preset)
+
+
+def test_an_untested_run_is_tested_later_without_more_training(tiny, tmp_path):
+    preset, data = tiny
+    first = runs.train(preset, data, tmp_path, test=False, progress=False, n_threads=1)
+    assert first["accuracy"] is None and first["interval"] is None and first["n_test"] is None
+    assert first["spikes_per_neuron"] == load_history(tmp_path / runs.CHECKPOINT).records[0]["spikes_per_neuron"]
+    assert runs.finished(preset, tmp_path) is None and runs.finished(preset, tmp_path, test=False) == first
+    before = (tmp_path / runs.CHECKPOINT).read_bytes()
+    second = runs.train(preset, data, tmp_path, progress=False, n_threads=1)
+    assert 0 <= second["accuracy"] <= 1 and second["n_test"] == 1000
+    assert second["validation_accuracy"] == first["validation_accuracy"]
+    assert (tmp_path / runs.CHECKPOINT).read_bytes() == before
+    assert runs.finished(preset, tmp_path) == second
+
+
+def test_another_preset_is_not_finished_by_this_result(tiny, tmp_path):
+    preset, data = tiny
+    runs.train(preset, data, tmp_path, progress=False, n_threads=1)
+    assert runs.finished(presets.change(preset, ["training.seed=1"]), tmp_path) is None
+    (tmp_path / runs.RESULT).write_text("[]")
+    assert runs.finished(preset, tmp_path) is None and runs.finished(preset, tmp_path / "nothing") is None
+
+
+def test_a_summary_is_the_mean_of_its_runs():
+    def result(seed, accuracy, validation):
+        return {
+            "seed": seed, "accuracy": accuracy, "n_test": 200, "validation_accuracy": validation, "epochs": 4 + seed,
+            "spikes_per_neuron": 3.0 + seed, "minutes": 2.0 * seed, "parameters": {"weights": 5}, "command": "c",
+            "preset": {"much": "more"},
+        }  # fmt: skip
+
+    found = runs.summary([result(1, 0.8, 0.7), result(3, 0.9, 0.9)])
+    assert found["accuracy"] == pytest.approx(0.85) and found["sd"] == pytest.approx(0.1 / np.sqrt(2))
+    assert found["interval"] == pytest.approx(wilson_interval(170, 200))
+    assert found["validation_accuracy"] == pytest.approx(0.8) and found["seeds"] == [1, 3]
+    assert (found["epochs"], found["spikes_per_neuron"], found["minutes"]) == (6.0, 5.0, 4.0)
+    assert all("preset" not in run for run in found["runs"]) and json.dumps(found)
+    alone = runs.summary([result(1, 0.8, None)])
+    assert alone["sd"] is None and alone["validation_accuracy"] is None
+
+
+def test_a_checkpoint_without_a_preset_is_refused_in_words():
+    with pytest.raises(InvalidInput, match="eventsnn train"):
+        runs.preset_of({"notes": {}}, "somewhere")
