@@ -118,7 +118,7 @@ class Sweep:
         if trials is not None and trials < 1:
             raise InvalidInput("--trials", None, trials, "an int >= 1")
         self.prune = prune
-        self._data = (None, None)
+        self._data, self._taken = (None, None), set()
 
     # -- the study
 
@@ -152,7 +152,9 @@ class Sweep:
         """Put back what a process of this host, which is no more, had begun."""
         for trial in study.get_trials(deepcopy=False, states=(_optuna().trial.TrialState.RUNNING,)):
             host, process = trial.user_attrs.get("process", (None, None))
-            if host == socket.gethostname() and not _runs(process):
+            # in a container a process may have the number of the one before it
+            gone = trial.number not in self._taken if process == os.getpid() else not _runs(process)
+            if host == socket.gethostname() and gone:
                 self._put_back(study, trial)
 
     def _put_back(self, study, trial):
@@ -164,22 +166,23 @@ class Sweep:
         """The next trial to train, or None when all have been taken."""
         optuna = _optuna()
         states = optuna.trial.TrialState
-        trials = study.get_trials(deepcopy=False)
+        while self._left(study.get_trials(deepcopy=False), states) > 0:
+            trial = study.ask()
+            if self.trials is None and _is_surplus(trial, study.get_trials(deepcopy=False), states):
+                study.tell(trial, state=states.FAIL)
+                continue
+            # drawn for this trial alone: processes that begin together do not try the same
+            study.sampler = optuna.samplers.TPESampler(n_startup_trials=FEW, seed=trial.number)
+            self._taken.add(trial.number)
+            trial.set_user_attr("process", [socket.gethostname(), os.getpid()])
+            return trial
+        return None
+
+    def _left(self, trials, states):
+        """How many trials nobody has taken yet."""
         if self.trials is None:
-            left = sum(trial.state == states.WAITING for trial in trials)
-        else:
-            left = self.trials - sum(_counts(trial, states) for trial in trials)
-        if left <= 0:
-            return None
-        trial = study.ask()
-        if self.trials is None and "folder" not in trial.user_attrs:
-            # another process took the last one that waited while this one was looking
-            study.tell(trial, state=states.FAIL)
-            return None
-        # drawn for this trial alone: processes that begin together do not try the same
-        study.sampler = optuna.samplers.TPESampler(n_startup_trials=FEW, seed=trial.number)
-        trial.set_user_attr("process", [socket.gethostname(), os.getpid()])
-        return trial
+            return sum(trial.state == states.WAITING for trial in trials)
+        return self.trials - sum(_counts(trial, states) for trial in trials)
 
     # -- training
 
@@ -284,6 +287,15 @@ def _counts(trial, states):
     return trial.state in (states.COMPLETE, states.PRUNED, states.RUNNING) or "error" in trial.user_attrs
 
 
+def _is_surplus(trial, trials, states):
+    """True for what two processes put on the list both, or for what is not on it because they both took the last."""
+    folder = trial.user_attrs.get("folder")
+    return folder is None or any(
+        other.number < trial.number and other.state != states.FAIL and other.user_attrs.get("folder") == folder
+        for other in trials
+    )
+
+
 def _folder_name(trial):
     return trial.user_attrs.get("folder", f"trial-{trial.number:03d}")
 
@@ -293,6 +305,8 @@ def _short(value):
 
 
 def _runs(process):
+    if process is None:
+        return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:

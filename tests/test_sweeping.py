@@ -145,6 +145,14 @@ def test_what_a_killed_process_had_begun_is_taken_up(tmp_path, tiny):
     assert len(finished(tmp_path / "s")) == 2
 
 
+def test_a_process_that_has_the_number_of_a_killed_one_takes_its_trial_up(tmp_path, tiny):
+    before = Sweep(tiny, [RATES], tmp_path / "s", seeds=[0])
+    assert before._next(before.open()) is not None  # and its process is killed here
+    after = Sweep(tiny, [RATES], tmp_path / "s", seeds=[0])
+    after.run(n_threads=1, progress=False)
+    assert len(finished(tmp_path / "s")) == 2
+
+
 def test_two_processes_share_one_study(tmp_path):
     command = [sys.executable, "-m", "eventsnn", "sweep", "yin-yang", "--set", *TINY, "--quiet", "--threads", "1"]
     command += ["--vary", "optimizer.learning_rate=1e-3,2e-3,4e-3,8e-3", "--out", str(tmp_path / "s")]
