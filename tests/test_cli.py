@@ -181,6 +181,7 @@ def test_without_validation_the_last_epoch_counts(tmp_path, toml):
     result = json.loads((folder / "result.json").read_text())
     assert result["best_epoch"] is None and result["validation_accuracy"] is None and result["epochs"] == 2
     assert main(["evaluate", str(folder), "--split", "validation"]) == FAILED
+    pytest.importorskip("matplotlib")
     assert main(["plot", str(folder), "--split", "train", "--what", "raster"]) == 0
 
 

@@ -91,8 +91,8 @@ def test_digits_network_is_what_the_settings_say(digits):
     built = presets.build(presets.named("spoken-digits"), digits)
     connections = built.network.connections
     assert set(connections) == {"input->hidden", "hidden->hidden", "hidden->output"}
-    assert connections["hidden->output"].delay is None and connections["hidden->output"].weight == Normal(0.0, 0.3)
-    assert connections["input->hidden"].delay == Uniform(0.0, 150.0)
+    assert connections["hidden->output"].delay is None and connections["hidden->output"].weight == Normal(0.0, 1.0)
+    assert connections["input->hidden"].delay == Uniform(0.0, 200.0)
     assert isinstance(built.loss, losses.ExponentialMeanVoltage)
     rates = built.optimizer.rates(built.network.trainable, 0)
     settings = presets.named("spoken-digits").optimizer
