@@ -144,7 +144,8 @@ class Sweep:
         if self.trials is None:
             for number, values in enumerate(itertools.product(*(axis.choices for axis in self.axes))):
                 chosen = {axis.key: value for axis, value in zip(self.axes, values, strict=True)}
-                study.enqueue_trial(chosen, user_attrs={"folder": f"trial-{number:03d}"}, skip_if_exists=True)
+                place = {"folder": f"trial-{number:03d}", "settings": chosen}
+                study.enqueue_trial(chosen, user_attrs=place, skip_if_exists=True)
         self._retake_what_was_killed(study)
         return study
 
@@ -152,15 +153,19 @@ class Sweep:
         """Put back what a process of this host, which is no more, had begun."""
         for trial in study.get_trials(deepcopy=False, states=(_optuna().trial.TrialState.RUNNING,)):
             host, process = trial.user_attrs.get("process", (None, None))
+            if host != socket.gethostname():
+                continue
             # in a container a process may have the number of the one before it
-            gone = trial.number not in self._taken if process == os.getpid() else not _runs(process)
-            if host == socket.gethostname() and gone:
+            runs_on = trial.number in self._taken if process == os.getpid() else _runs(process)
+            if not runs_on:
                 self._put_back(study, trial)
 
     def _put_back(self, study, trial):
         """Let the next process that asks go on with this trial, from the checkpoints in its folder."""
         study.tell(trial.number, state=_optuna().trial.TrialState.FAIL)
-        study.enqueue_trial(trial.params, user_attrs={"folder": _folder_name(trial)})
+        # what was on the list may have been given back before it asked for its values
+        settings = trial.user_attrs.get("settings", trial.params)
+        study.enqueue_trial(settings, user_attrs={"folder": _folder_name(trial), "settings": settings})
 
     def _next(self, study):
         """The next trial to train, or None when all have been taken."""
@@ -243,14 +248,15 @@ class Sweep:
         """Return the trials as rows of text, the best on validation first and what failed last."""
         states = _optuna().trial.TrialState
         trials = [trial for trial in self.open().trials if _counts(trial, states)]
-        trials.sort(key=lambda trial: -np.inf if trial.value is None else trial.value, reverse=True)
+        trials.sort(key=lambda trial: trial.value if _is_complete(trial) else -np.inf, reverse=True)
         return [self._row(trial) for trial in trials]
 
     def _row(self, trial):
         settings = " ".join(f"{key}={_short(value)}" for key, value in trial.params.items())
-        if (found := trial.user_attrs.get("runs")) is None:
+        if not _is_complete(trial):
             word = "failed: " + trial.user_attrs["error"].splitlines()[0] if "error" in trial.user_attrs else ""
             return (str(trial.number), settings, word or trial.state.name.lower(), *[""] * 5)
+        found = trial.user_attrs["runs"]
         shares = 100 * np.array([run["validation_accuracy"] for run in found])
         spread = f" +- {shares.std(ddof=1):.1f}" if shares.size > 1 else ""
         epochs, spikes, minutes = (
@@ -264,7 +270,7 @@ class Sweep:
 
     def picture(self):
         """Draw what was found as ``sweep.png`` in the folder; return its path, None where no trial has ended."""
-        trials = [trial for trial in self.open().trials if trial.value is not None]
+        trials = [trial for trial in self.open().trials if _is_complete(trial)]
         if not trials:
             return None
         from . import plotting
@@ -275,7 +281,7 @@ class Sweep:
 
     def best(self):
         """Return the settings of the best trial as texts "KEY=VALUE"; None where none has come to its end."""
-        finished = self.open().get_trials(deepcopy=False, states=(_optuna().trial.TrialState.COMPLETE,))
+        finished = [trial for trial in self.open().trials if _is_complete(trial)]
         if not finished:
             return None
         best = max(finished, key=lambda trial: trial.value)
@@ -285,6 +291,11 @@ class Sweep:
 def _counts(trial, states):
     """True unless the trial waits, or was put back and is tried again under another number."""
     return trial.state in (states.COMPLETE, states.PRUNED, states.RUNNING) or "error" in trial.user_attrs
+
+
+def _is_complete(trial):
+    """True where all seeds came to their end; a pruned trial has a value too, that of its last epoch."""
+    return "runs" in trial.user_attrs
 
 
 def _is_surplus(trial, trials, states):
@@ -305,8 +316,6 @@ def _short(value):
 
 
 def _runs(process):
-    if process is None:
-        return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:

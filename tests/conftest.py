@@ -1,8 +1,10 @@
-"""Settings shared by all tests: hypothesis repeats the same examples in CI, and explores outside it."""
+"""What all tests share: hypothesis repeats the same examples in CI and explores outside it; scripts as modules."""
 
+import importlib.util
 import os
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that: tests of Ctrl-C would wait for ever.
@@ -14,3 +16,16 @@ _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, Hea
 settings.register_profile("ci", derandomize=True, database=None, max_examples=20, **_COMMON)
 settings.register_profile("explore", max_examples=300, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def load_script():
+    """Return a function that loads a script outside the package, by its path, as a module."""
+
+    def load(path):
+        specification = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+        return module
+
+    return load

@@ -1,6 +1,5 @@
 """The tables of docs/results.md are what the summaries in docs/results say, and a summary is what its runs say."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -14,11 +13,8 @@ FILES = sorted((DOCS / "results").glob("*.json"))
 
 
 @pytest.fixture(scope="module")
-def maker():
-    spec = importlib.util.spec_from_file_location("make_results", DOCS / "make_results.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def maker(load_script):
+    return load_script(DOCS / "make_results.py")
 
 
 def test_the_tables_are_those_of_the_summaries(maker):

@@ -142,7 +142,7 @@ def test_what_a_killed_process_had_begun_is_taken_up(tmp_path, tiny):
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 9
     Sweep(tiny, [RATES], tmp_path / "s", seeds=[0]).run(n_threads=1, progress=False)
-    assert len(finished(tmp_path / "s")) == 2
+    assert sorted(trial.params["optimizer.learning_rate"] for trial in finished(tmp_path / "s")) == ["1e-2", "1e-3"]
 
 
 def test_a_process_that_has_the_number_of_a_killed_one_takes_its_trial_up(tmp_path, tiny):
@@ -150,7 +150,17 @@ def test_a_process_that_has_the_number_of_a_killed_one_takes_its_trial_up(tmp_pa
     assert before._next(before.open()) is not None  # and its process is killed here
     after = Sweep(tiny, [RATES], tmp_path / "s", seeds=[0])
     after.run(n_threads=1, progress=False)
-    assert len(finished(tmp_path / "s")) == 2
+    assert sorted(trial.params["optimizer.learning_rate"] for trial in finished(tmp_path / "s")) == ["1e-2", "1e-3"]
+
+
+def test_a_pruned_trial_is_a_row_and_never_the_best(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(optuna.pruners.MedianPruner, "prune", lambda self, study, trial: trial.number == 0)
+    assert sweep("--vary", RATES, "--prune", "--out", tmp_path / "s") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "learning_rate=1e-2" in lines[1] and "%" in lines[1]
+    assert "learning_rate=1e-3" in lines[2] and lines[2].endswith("pruned")
+    assert lines[-1].endswith("optimizer.learning_rate=1e-2") and (tmp_path / "s" / "sweep.png").exists()
 
 
 def test_two_processes_share_one_study(tmp_path):

@@ -1,6 +1,5 @@
 """The shipped recordings: what the card says of them is so, and a damaged file is refused."""
 
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -24,11 +23,8 @@ def digits():
 
 
 @pytest.fixture(scope="module")
-def script():
-    specification = importlib.util.spec_from_file_location("cut_spoken_digits", DATASETS / "cut_spoken_digits.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+def script(load_script):
+    return load_script(DATASETS / "cut_spoken_digits.py")
 
 
 def test_the_sets_are_balanced_over_digits_and_speakers(digits):
