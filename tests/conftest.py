@@ -1,9 +1,10 @@
-"""What all tests share: hypothesis repeats the same examples in CI and explores outside it; scripts as modules."""
+"""What all tests share: hypothesis repeats the same examples in CI and explores outside it; scripts; spike files."""
 
 import importlib.util
 import os
 import signal
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -29,3 +30,22 @@ def load_script():
         return module
 
     return load
+
+
+@pytest.fixture(scope="session")
+def write_spike_file():
+    """Return a function that writes samples [(times in s, units)] with labels and speakers in SHD's layout."""
+    h5py = pytest.importorskip("h5py")
+
+    def write(path, samples, labels, speakers=None):
+        with h5py.File(path, "w") as file:
+            for name, kind, place in (("times", np.float64, 0), ("units", np.int64, 1)):
+                rows = file.create_dataset(f"spikes/{name}", (len(samples),), h5py.vlen_dtype(kind))
+                for index, sample in enumerate(samples):
+                    rows[index] = np.asarray(sample[place], dtype=kind)
+            file["labels"] = np.asarray(labels)
+            if speakers is not None:
+                file["extra/speaker"] = np.asarray(speakers)
+        return str(path)
+
+    return write

@@ -211,17 +211,9 @@ def test_evaluate_repeats_the_result(run, capsys):
 
 
 @pytest.fixture
-def spike_file(tmp_path):
-    h5py = pytest.importorskip("h5py")
-    path = tmp_path / "points.h5"
-    with h5py.File(path, "w") as file:
-        group = file.create_group("spikes")
-        times = group.create_dataset("times", (6,), dtype=h5py.vlen_dtype(np.float64))
-        units = group.create_dataset("units", (6,), dtype=h5py.vlen_dtype(np.int64))
-        for sample in range(6):
-            times[sample], units[sample] = [0.002, 0.004, 0.010, 0.015], [0, 1, 2, 3]
-        file.create_dataset("labels", data=np.arange(6) % 3)
-    return str(path)
+def spike_file(tmp_path, write_spike_file):
+    points = [([0.002, 0.004, 0.010, 0.015], [0, 1, 2, 3])] * 6
+    return write_spike_file(tmp_path / "points.h5", points, np.arange(6) % 3)
 
 
 def test_evaluate_with_other_delays(run, capsys):

@@ -170,16 +170,10 @@ def test_layers_and_options_reach_what_is_built():
     assert built.options.average == 0.9 and built.options.augmentation.time_jitter == 1.0
 
 
-def test_stratified_split_of_files(tmp_path):
-    h5py = pytest.importorskip("h5py")
+def test_stratified_split_of_files(tmp_path, write_spike_file):
     for name, n in (("train.h5", 40), ("test.h5", 8)):
-        with h5py.File(tmp_path / name, "w") as file:
-            rows = file.create_group("spikes")
-            times = rows.create_dataset("times", (n,), dtype=h5py.vlen_dtype(np.float64))
-            units = rows.create_dataset("units", (n,), dtype=h5py.vlen_dtype(np.int64))
-            for sample in range(n):
-                times[sample], units[sample] = [0.001, 0.002], [0, sample % 4]
-            file.create_dataset("labels", data=np.arange(n) % 2)
+        samples = [([0.001, 0.002], [0, sample % 4]) for sample in range(n)]
+        write_spike_file(tmp_path / name, samples, np.arange(n) % 2)
     description = {
         "data": {
             "source": "files", "train": str(tmp_path / "train.h5"), "test": str(tmp_path / "test.h5"), "n_units": 4,
@@ -193,6 +187,29 @@ def test_stratified_split_of_files(tmp_path):
     del description["data"]["n_units"]
     with pytest.raises(InvalidInput, match="data.n_units"):
         presets.load_data(presets.from_dict(description))
+
+
+def spoken_words(n_samples, seed):
+    """Samples as those of SSC: 700 channels, a second long."""
+    rng = np.random.default_rng(seed)
+    return [(np.sort(rng.uniform(0, 1, 300)), rng.integers(0, 700, 300)) for _ in range(n_samples)]
+
+
+def test_the_preset_of_spoken_words_reads_its_three_files(tmp_path, monkeypatch, write_spike_file):
+    for seed, (name, n) in enumerate({"ssc_train.h5": 70, "ssc_valid.h5": 35, "ssc_test.h5": 35}.items()):
+        write_spike_file(tmp_path / name, spoken_words(n, seed), np.arange(n) % 35, np.arange(n) // 7)
+    monkeypatch.setenv("EVENTSNN_DATA", str(tmp_path))
+    data = presets.load_data(presets.named("ssc"))
+    assert [len(part) for part in data] == [70, 35, 35]
+    assert all((part.n_units, part.n_classes, part.duration) == (140, 35, 1000.0) for part in data)
+
+
+def test_one_file_of_spoken_words_is_split_by_speaker(tmp_path, write_spike_file):
+    path = write_spike_file(tmp_path / "words.h5", spoken_words(60, 0), np.arange(60) % 30, np.arange(60) // 6)
+    changes = [f"data.train={path}", f"data.test={path}", "data.validation=none", "data.validation_groups=[2, 7]"]
+    train, validation, _ = presets.load_data(presets.change(presets.named("ssc"), changes))
+    assert set(validation.groups.tolist()) == {2, 7} and not {2, 7} & set(train.groups.tolist())
+    assert (len(train), len(validation)) == (48, 12)
 
 
 # -------------------------------------------------------------------------------------------------- changing

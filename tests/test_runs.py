@@ -1,6 +1,8 @@
 """Runs: what is finished is read, what is not is gone on with, and a summary is the arithmetic of its results."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,3 +63,16 @@ def test_a_summary_is_the_mean_of_its_runs():
 def test_a_checkpoint_without_a_preset_is_refused_in_words():
     with pytest.raises(InvalidInput, match="eventsnn train"):
         runs.preset_of({"notes": {}}, "somewhere")
+
+
+def test_the_sample_of_spoken_words_trains(tmp_path):
+    path = Path(os.environ.get("EVENTSNN_DATA", "")) / "ssc_sample.h5"
+    if not path.is_file():
+        pytest.skip("ssc_sample.h5 is not in a folder named by the environment variable EVENTSNN_DATA")
+    changes = [
+        f"data.train={path}", f"data.test={path}", "data.validation=none", "data.validation_fraction=0.2",
+        "network.hidden=[16]", "training.epochs=2",
+    ]  # fmt: skip
+    preset = presets.change(presets.named("ssc"), changes)
+    result = runs.train(preset, presets.load_data(preset), tmp_path / "run", progress=False, n_threads=1)
+    assert result["epochs"] == 2 and result["n_test"] == 300 and 0 <= result["accuracy"] <= 1
