@@ -2,19 +2,27 @@
 
 python docs/make_results.py                    write the tables anew
 python docs/make_results.py NAME RUN_FOLDER    take a finished run, with its seeds and controls, in as NAME first
+python docs/make_results.py --delays NAME RUN_FOLDER
+                                               evaluate it with its delays rounded and permuted, as NAME-delays, first
 """
 
 import json
 import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
+
+import numpy as np
 
 from eventsnn import runs
 
 HERE = Path(__file__).parent
 PAGE, RESULTS = HERE / "results.md", HERE / "results"
-TABLE = re.compile(r"(<!-- table: (?P<names>[^>]+?) -->\n)(?P<table>.*?)(<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- (?P<kind>table|delays): (?P<names>[^>]+?) -->\n)(?P<table>.*?)(<!-- end -->)", re.DOTALL)
 HEADINGS = ("", "seeds", "test accuracy (%)", "95 % interval", "weights", "delays", "spikes", "epochs", "minutes")
+# what is done to the delays of a trained network, and the option of `eventsnn evaluate` that does it
+CHANGES = {"as trained": (), "rounded to 1 ms": ("--round-delays", "1"), "permuted": ("--permute-delays", "5")}
 
 
 def take_in(name, folder):
@@ -28,6 +36,22 @@ def take_in(name, folder):
         found = {result["delays"]: runs.summary([result])}
     RESULTS.mkdir(exist_ok=True)
     runs.write_json(RESULTS / f"{name}.json", found)
+
+
+def take_in_delays(name, folder):
+    """Evaluate every seed of a run folder with its delays changed, into docs/results/NAME-delays.json."""
+    folder = Path(folder)
+    seeds = sorted(folder.glob("seed-*"), key=lambda place: int(place.name.removeprefix("seed-"))) or [folder]
+    accuracies = {label: [_accuracy(seed, options) for seed in seeds] for label, options in CHANGES.items()}
+    commands = [shlex.join(["eventsnn", "evaluate", seeds[0].as_posix(), *options]) for options in CHANGES.values()]
+    runs.write_json(RESULTS / f"{name}-delays.json", {"accuracies": accuracies, "commands": commands})
+
+
+def _accuracy(folder, options):
+    """The test accuracy of a run with its delays changed: the mean of several where they are drawn."""
+    command = [sys.executable, "-m", "eventsnn", "evaluate", str(folder), "--json", *options]
+    found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    return float(np.mean([item["accuracy"] for item in (found if isinstance(found, list) else [found])]))
 
 
 def row(label, found):
@@ -45,23 +69,54 @@ def row(label, found):
 
 def table(names):
     """The rows of the named results, and the commands that make them again."""
-    lines = [" | ".join(HEADINGS), "|".join(["---", *["---:"] * (len(HEADINGS) - 1)])]
-    commands = []
+    rows, commands = [], []
     for name in names:
-        found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-        for mode, item in found.items():
-            lines.append(" | ".join(row(f"{name}, delays {mode}", item)))
+        for mode, item in _read(name).items():
+            rows.append(row(f"{name}, delays {mode}", item))
             commands.append(item["command"])
-    commands = "\n".join(dict.fromkeys(commands))
-    return "\n".join(f"| {line} |" for line in lines) + f"\n\n```sh\n{commands}\n```\n"
+    return _written(HEADINGS, rows, commands)
+
+
+def delays_table(names):
+    """The rows of what changed delays leave of the named results, and the commands for the first of their seeds."""
+    rows, commands = [], []
+    for name in names:
+        found = _read(f"{name}-delays")
+        rows.append((name, *(_mean(found["accuracies"][label]) for label in CHANGES)))
+        commands += found["commands"]
+    return _written(("test accuracy (%)", *CHANGES), rows, commands)
+
+
+def _read(name):
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _mean(shares):
+    spread = "" if len(shares) == 1 else f" ± {100 * np.std(shares, ddof=1):.1f}"
+    return f"{100 * np.mean(shares):.1f}{spread}"
+
+
+def _written(headings, rows, commands):
+    lines = [
+        " | ".join(headings),
+        "|".join(["---", *["---:"] * (len(headings) - 1)]),
+        *(" | ".join(row) for row in rows),
+    ]
+    return "\n".join(f"| {line} |" for line in lines) + "\n\n```sh\n" + "\n".join(dict.fromkeys(commands)) + "\n```\n"
 
 
 def written(page):
     """The page with its tables as the results make them."""
-    return TABLE.sub(lambda found: found[1] + table(found["names"].split()) + found[4], page)
+    kinds = {"table": table, "delays": delays_table}
+    return TABLE.sub(lambda found: found[1] + kinds[found["kind"]](found["names"].split()) + found[5], page)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        take_in(*sys.argv[1:])
+    arguments = sys.argv[1:]
+    if len(arguments) == 3 and arguments[0] == "--delays":
+        take_in_delays(*arguments[1:])
+    elif len(arguments) == 2:
+        take_in(*arguments)
+    elif arguments:
+        sys.exit(__doc__)
     PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
