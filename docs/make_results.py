@@ -20,7 +20,6 @@ from eventsnn import runs
 HERE = Path(__file__).parent
 PAGE, RESULTS = HERE / "results.md", HERE / "results"
 TABLE = re.compile(r"(<!-- (?P<kind>table|delays): (?P<names>[^>]+?) -->\n)(?P<table>.*?)(<!-- end -->)", re.DOTALL)
-HEADINGS = ("", "seeds", "test accuracy (%)", "95 % interval", "weights", "delays", "spikes", "epochs", "minutes")
 # what is done to the delays of a trained network, and the option of `eventsnn evaluate` that does it
 CHANGES = {"as trained": (), "rounded to 1 ms": ("--round-delays", "1"), "permuted": ("--permute-delays", "5")}
 
@@ -54,27 +53,14 @@ def _accuracy(folder, options):
     return float(np.mean([item["accuracy"] for item in (found if isinstance(found, list) else [found])]))
 
 
-def row(label, found):
-    """One row of a table, from the summary of a mode."""
-    low, high = (f"{100 * bound:.1f}" for bound in found["interval"])
-    spread = "" if found["sd"] is None else f" ± {100 * found['sd']:.1f}"
-    counts = found["parameters"]
-    other = f" + {counts['other']:,}" if counts["other"] else ""
-    return (
-        label, str(len(found["seeds"])), f"{100 * found['accuracy']:.1f}{spread}", f"{low} to {high}",
-        f"{counts['weights']:,}{other}", f"{counts['delays']:,}", f"{found['spikes_per_neuron']:.1f}",
-        f"{found['epochs']:.0f}", f"{found['minutes']:.1f}",
-    )  # fmt: skip
-
-
 def table(names):
     """The rows of the named results, and the commands that make them again."""
     rows, commands = [], []
     for name in names:
         for mode, item in _read(name).items():
-            rows.append(row(f"{name}, delays {mode}", item))
+            rows.append((f"{name}, delays {mode}", *runs.cells(item)))
             commands.append(item["command"])
-    return _written(HEADINGS, rows, commands)
+    return _written(("", *runs.COLUMNS), rows, commands)
 
 
 def delays_table(names):

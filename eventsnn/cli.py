@@ -229,18 +229,10 @@ def _print_result(result):
 
 
 def _print_comparison(summaries):
-    columns = ("delays", "seeds", "test accuracy", "95 % interval", "weights", "delays", "spikes", "minutes")
-    rows = []
-    for mode, found in summaries.items():
-        low, high = found["interval"]
-        counts = found["parameters"]
-        spread = "" if found["sd"] is None else f" +- {100 * found['sd']:.1f}"
-        rows.append((
-            mode, f"{len(found['seeds'])}", f"{100 * found['accuracy']:.1f}{spread} %",
-            f"{100 * low:.1f} to {100 * high:.1f}", f"{counts['weights']:,}", f"{counts['delays']:,}",
-            f"{found['spikes_per_neuron']:.1f}", f"{found['minutes']:.1f}",
-        ))  # fmt: skip
-    print("\n" + table(columns, rows))
+    from . import runs
+
+    rows = [(mode, *runs.cells(found)) for mode, found in summaries.items()]
+    print("\n" + table(("delays", *runs.COLUMNS), rows))
 
 
 def table(columns, rows):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scipy.special import stdtrit
 
 from . import __version__, checkpoints, communicator, presets
 from .errors import InvalidInput
@@ -19,6 +20,10 @@ from .training import Trainer, load_model, wilson_interval
 
 CHECKPOINT, RESULT, COMPARISON = "checkpoint", "result.json", "comparison.json"
 SECONDS_PER_MINUTE = 60.0
+# of a table of summaries: intervals over seeds and over test samples
+COLUMNS = (
+    "seeds", "test accuracy (%)", "95 %, seeds", "95 %, samples", "weights", "delays", "spikes", "epochs", "minutes"
+)  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------ one run
@@ -187,8 +192,9 @@ def _write_comparison(summaries, folder):
 def summary(results):
     """Return the summary (dict) of the results of several seeds of one preset.
 
-    "accuracy" and "sd" (None for one seed): mean and standard deviation of the test accuracy over seeds; "interval":
-    the 95 % Wilson interval of the mean for "n_test", the number of test samples, which all seeds share; means of
+    "accuracy" and "sd" (None for one seed): mean and standard deviation of the test accuracy over seeds;
+    "seed_interval" (None for one seed): the 95 % interval of the mean over seeds (Student's t), for these test samples;
+    "interval": its 95 % Wilson interval for "n_test", the number of test samples, which all seeds share; means of
     "validation_accuracy", "spikes_per_neuron", "epochs" and "minutes"; "parameters"; "seeds"; "command"; "runs": the
     results without their settings.
     """
@@ -198,6 +204,7 @@ def summary(results):
     return {
         "accuracy": float(shares.mean()),
         "sd": float(shares.std(ddof=1)) if len(results) > 1 else None,
+        "seed_interval": _seed_interval(shares),
         "interval": list(wilson_interval(float(shares.mean()) * n_test, n_test)),
         "n_test": n_test,
         **{key: _mean(results, key) for key in means},
@@ -206,6 +213,30 @@ def summary(results):
         "command": results[0]["command"],
         "runs": [{key: value for key, value in result.items() if key != "preset"} for result in results],
     }
+
+
+def cells(found):
+    """Return a summary as the texts (tuple) of its COLUMNS; other trained values stand beside the weights."""
+    counts = found["parameters"]
+    spread = "" if found["sd"] is None else f" ± {100 * found['sd']:.1f}"
+    other = f" + {counts['other']:,}" if counts["other"] else ""
+    return (
+        f"{len(found['seeds'])}", f"{100 * found['accuracy']:.1f}{spread}", _percent(found["seed_interval"]),
+        _percent(found["interval"]), f"{counts['weights']:,}{other}", f"{counts['delays']:,}",
+        f"{found['spikes_per_neuron']:.1f}", f"{found['epochs']:.0f}", f"{found['minutes']:.1f}",
+    )  # fmt: skip
+
+
+def _percent(interval):
+    return "" if interval is None else " to ".join(f"{100 * bound:.1f}" for bound in interval)
+
+
+def _seed_interval(shares):
+    """The 95 % interval of the mean of accuracies over seeds, within 0 and 1; None for one seed."""
+    if len(shares) < 2:
+        return None
+    half = stdtrit(len(shares) - 1, 0.975) * shares.std(ddof=1) / math.sqrt(len(shares))
+    return [max(0.0, float(shares.mean() - half)), min(1.0, float(shares.mean() + half))]
 
 
 def _mean(results, key):

@@ -57,7 +57,9 @@ def test_a_summary_is_the_mean_of_its_runs():
     assert (found["epochs"], found["spikes_per_neuron"], found["minutes"]) == (6.0, 5.0, 4.0)
     assert all("preset" not in run for run in found["runs"]) and json.dumps(found)
     alone = runs.summary([result(1, 0.8, None)])
-    assert alone["sd"] is None and alone["validation_accuracy"] is None
+    # Student's t of one degree of freedom: 12.7062 standard errors, which is beyond 0 and 1 here
+    assert found["seed_interval"] == pytest.approx([0.85 - 12.7062 * 0.05, 1.0], abs=1e-5)
+    assert alone["sd"] is None and alone["seed_interval"] is None and alone["validation_accuracy"] is None
 
 
 def test_a_checkpoint_without_a_preset_is_refused_in_words():
