@@ -58,7 +58,7 @@ def table(names):
     rows, commands = [], []
     for name in names:
         for mode, item in _read(name).items():
-            rows.append((f"{name}, delays {mode}", *runs.cells(item)))
+            rows.append((f"{name}, delays {mode}", *(cell.replace("+-", "±") for cell in runs.cells(item))))
             commands.append(item["command"])
     return _written(("", *runs.COLUMNS), rows, commands)
 

@@ -218,7 +218,7 @@ def summary(results):
 def cells(found):
     """Return a summary as the texts (tuple) of its COLUMNS; other trained values stand beside the weights."""
     counts = found["parameters"]
-    spread = "" if found["sd"] is None else f" ± {100 * found['sd']:.1f}"
+    spread = "" if found["sd"] is None else f" +- {100 * found['sd']:.1f}"
     other = f" + {counts['other']:,}" if counts["other"] else ""
     return (
         f"{len(found['seeds'])}", f"{100 * found['accuracy']:.1f}{spread}", _percent(found["seed_interval"]),
