@@ -165,6 +165,8 @@ def _train(arguments, argv):
     if arguments.controls is not None:
         modes = list(dict.fromkeys([*modes, *(arguments.controls or presets.control_modes(preset))]))
     command = shlex.join(["eventsnn", *(item for item in argv if item != "--resume")])
+    if arguments.preset is None:
+        command = _first_notes(arguments)["command"]
     data = presets.load_data(preset)
     try:
         summaries = runs.train_all(
@@ -180,7 +182,7 @@ def _train(arguments, argv):
 
 def _chosen_preset(arguments):
     """The preset that was named, or with --resume alone the one that the run folder's checkpoint holds."""
-    from . import presets, runs
+    from . import presets
 
     if arguments.preset is not None:
         return presets.load(arguments.preset)
@@ -188,8 +190,16 @@ def _chosen_preset(arguments):
         raise UsageError(
             "name a preset (`eventsnn presets` lists them) or a TOML file, or give --resume and --out FOLDER"
         )
-    place = runs.seed_folder(Path(arguments.out), (arguments.seeds or [0])[0], arguments.seeds or [0])
-    return presets.from_dict(communicator.world().on_first(lambda: runs.load(place)[2]["notes"]["preset"]))
+    return presets.from_dict(_first_notes(arguments)["preset"])
+
+
+def _first_notes(arguments):
+    """What the checkpoint in the run folder, or in that of its first seed, says of its run."""
+    from . import runs
+
+    seeds = arguments.seeds or [0]
+    place = runs.seed_folder(Path(arguments.out), seeds[0], seeds)
+    return communicator.world().on_first(lambda: runs.load(place)[2]["notes"])
 
 
 def _with_options(preset, arguments):

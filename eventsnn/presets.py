@@ -34,7 +34,7 @@ from .sharding import N_SHARDS
 from .training import TrainingOptions
 
 DELAYS = ("learned", "fixed", "none", "feed-forward", "recurrent")
-SHARED_DELAY = 1.0  # ms: what a recurrent connection needs where delays are "none"
+SHARED_DELAY = 1.0  # ms: what a recurrent connection has where delays are "none", or the network's min_delay if longer
 SOURCES = ("spoken-digits", "yin-yang", "sequence", "files", "braille", "braille-analog")
 LOSSES = {
     "exponential_mean_voltage": (losses.ExponentialMeanVoltage, ("tau_window",)),
@@ -56,8 +56,9 @@ class DataSettings:
     "braille" and "braille-analog": ``train`` is the .npz file, of which ``test_fraction`` of each class are the test
     set, and ``threshold`` codes the analog sweeps as events. Files are looked for in the folder EVENTSNN_DATA too.
     ``merge``: neighbouring channels made one; ``duration`` (ms, None: the source's own; needed for "files");
-    ``validation_groups``: groups (speakers) held out of training, else ``validation_fraction`` of each class is; 0:
-    nothing is, and the last epoch's parameters are the result;
+    ``validation_groups``: groups (speakers) held out of training, else ``validation_fraction`` of each class is (a
+    ``validation`` file, "yin-yang" and "sequence" have a set of their own in its place); 0: nothing is, and the last
+    epoch's parameters are the result;
     ``samples``: use only so many training samples; ``seed``: generated data and drawn splits.
     """
 
@@ -270,12 +271,12 @@ _SEQUENCE = {
         "hidden": [],
         "output_tau_mem": 10.0,
         "output_tau_syn": 5.0,
-        "output_weight": 1.0,
+        "output_weight": [1.0, 0.1],
         "output_delay": [[0.0, 10.0], [10.0, 0.0]],
         "train_weights": False,
     },
     "loss": {"kind": "max_voltage"},
-    "optimizer": {"delay_learning_rate": 1.0},
+    "optimizer": {"delay_learning_rate": 2.0},
     "training": {"epochs": 20, "batch_size": 2},
 }
 
@@ -519,13 +520,20 @@ def build(preset, data=None):
     return Built(network, build_loss(preset), build_optimizer(preset, network, n_batches), build_options(preset), data)
 
 
-def load_data(preset):
-    """Return (train, validation, test) Datasets of a Preset; validation is None where nothing is held out for it."""
+def load_data(preset, test=True):
+    """Return (train, validation, test) Datasets of a Preset; validation is None where nothing is held out for it.
+
+    ``test``: False leaves the test set closed, and None in its place.
+    """
     settings = preset.data
+    read = _read(settings, test)
     # merged before they are split: the parts share what lies in memory
-    sets = tuple(_merged(data, settings.merge) for data in _read(settings))
+    sets = tuple(_merged(data, settings.merge) for data in (*read[:2], read[2] if test else None))
     if settings.source in ("spoken-digits", "files") and sets[1] is None:
         sets = (*_split(settings, sets[0]), sets[2])
+    elif settings.validation_groups:
+        allowed = "[] where the data have a validation set of their own, or say no groups (speakers)"
+        raise InvalidInput("data.validation_groups", None, settings.validation_groups, allowed)
     for name, data in zip(("training", "validation", "test"), sets, strict=True):
         if data is not None and len(data) == 0:
             allowed = f"a share that leaves samples for each set: none are left for {name}"
@@ -545,10 +553,11 @@ def _duration(settings):
     return {} if settings.duration is None else {"duration": settings.duration}
 
 
-def _read(settings):
-    """(train, validation or None, test) of a source."""
+def _read(settings, test):
+    """(train, validation or None, test) of a source; the test file is not opened unless ``test``."""
     if settings.source == "yin-yang":
-        return load_yin_yang(settings.seed, **_duration(settings))
+        train, validation, testing = load_yin_yang(settings.seed, **_duration(settings))
+        return train, validation if settings.validation_fraction else None, testing
     if settings.source == "sequence":
         return (sequence_detection(**_duration(settings)),) * 3
     if settings.source == "spoken-digits":
@@ -559,23 +568,23 @@ def _read(settings):
         if getattr(settings, name) is None:
             raise InvalidInput(f"data.{name}", None, None, f"a value, because data.source is {settings.source!r}")
     if settings.source == "files":
-        return _read_files(settings)
+        return _read_files(settings, test)
     if settings.source == "braille":
         data = load_braille(settings.train, **_duration(settings))
     else:
         data = load_braille_analog(settings.train, settings.threshold, **_duration(settings))
-    validation, test = settings.validation_fraction, settings.test_fraction
+    validation, tested = settings.validation_fraction, settings.test_fraction
     if validation == 0:
-        train, test = data.split((1 - test, test), settings.seed)
-        return train, None, test
-    return data.split((1 - validation - test, validation, test), settings.seed)
+        train, testing = data.split((1 - tested, tested), settings.seed)
+        return train, None, testing
+    return data.split((1 - validation - tested, validation, tested), settings.seed)
 
 
-def _read_files(settings):
+def _read_files(settings, test):
     sets = []
     for name in ("train", "validation", "test"):
         path, n_classes = getattr(settings, name), sets[0].n_classes if sets else None
-        if path is None:
+        if path is None or (name == "test" and not test):
             sets.append(None)
             continue
         data = hdf5.read(find_file(path, ORIGIN), settings.n_units, n_classes, settings.duration, packed=True)
@@ -601,7 +610,7 @@ def build_network(preset, train: Dataset):
     settings = preset.network
     network = Network(min_delay=settings.min_delay)
     network.add_input("input", train.n_units)
-    layers = [f"hidden{index + 1}" if len(settings.hidden) > 1 else "hidden" for index in range(len(settings.hidden))]
+    layers = _layers(settings)
     constants = {"tau_mem": settings.tau_mem, "tau_syn": settings.tau_syn, "v_threshold": settings.v_threshold}
     for name, size in zip(layers, settings.hidden, strict=True):
         own = {key: np.full(size, constants[key]) for key in settings.train_neurons}
@@ -620,13 +629,20 @@ def build_network(preset, train: Dataset):
     return network
 
 
+def _layers(settings):
+    """The names of the hidden populations."""
+    several = len(settings.hidden) > 1
+    return [f"hidden{number}" if several else "hidden" for number in range(1, len(settings.hidden) + 1)]
+
+
 def _connect(network, preset, role, ends):
     settings = preset.network
     delay, sharing = _distribution(f"{role}_delay", getattr(settings, f"{role}_delay"), Uniform), "synapse"
     kind = "recurrent" if role == "recurrent" else "feed-forward"
     learned = preset.delays in ("learned", kind)
     if not learned and preset.delays != "fixed":
-        delay, sharing = (SHARED_DELAY, "connection") if role == "recurrent" else (None, "synapse")
+        shared = max(SHARED_DELAY, settings.min_delay)
+        delay, sharing = (shared, "connection") if role == "recurrent" else (None, "synapse")
     train = ("weight",) if settings.train_weights else ()
     if learned:
         train += ("delay",)
@@ -688,8 +704,7 @@ def build_optimizer(preset, network, n_batches):
 def build_options(preset):
     """Return the TrainingOptions of a Preset."""
     settings = preset.training
-    n_layers = len(preset.network.hidden)
-    layers = [f"hidden{index + 1}" if n_layers > 1 else "hidden" for index in range(n_layers)]
+    layers = _layers(preset.network)
     homeostasis = ()
     if settings.spike_strength > 0:
         rule = (settings.spike_target, settings.spike_strength, settings.spike_only_above)

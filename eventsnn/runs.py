@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.special import stdtrit
 
 from . import __version__, checkpoints, communicator, presets
 from .errors import InvalidInput
@@ -56,7 +55,10 @@ def train(preset, data, folder, *, command="", test=True, progress=True, **setti
     training, validation, testing = data
     trainer.fit(training, validation, epochs=preset.training.epochs, resume=resume)
     result = _result(preset, trainer, trainer.evaluate(testing) if test else None, command)
-    team.on_first(lambda: _write_run(result, trainer, training if validation is None else validation, folder))
+    team.on_first(lambda: write_json(folder / RESULT, result))
+    if test:  # a run that is not tested is one of many: its pictures can be drawn by `eventsnn plot`
+        samples = training if validation is None else validation
+        team.on_first(lambda: pictures(lambda plotting: _run_pictures(plotting, trainer, samples, folder)))
     return plain(result)
 
 
@@ -73,11 +75,6 @@ def _begin(folder):
     """Make the run's folder; return whether there is a checkpoint to go on from."""
     folder.mkdir(parents=True, exist_ok=True)
     return checkpoints.exists(folder / CHECKPOINT)
-
-
-def _write_run(result, trainer, samples, folder):
-    write_json(folder / RESULT, result)
-    pictures(lambda plotting: _run_pictures(plotting, trainer, samples, folder))
 
 
 def _run_pictures(plotting, trainer, samples, folder):
@@ -114,12 +111,11 @@ def _result(preset, trainer, test, command):
     tested = {"accuracy": None, "interval": None, "n_test": None, "test_loss": None}
     if test is not None:
         tested = {"accuracy": test.accuracy, "interval": list(test.interval), "n_test": test.n, "test_loss": test.loss}
-    spikes = None if chosen is None else chosen["spikes_per_neuron"]
     return {
         "name": preset.name,
         "delays": preset.delays,
         **tested,
-        "spikes_per_neuron": spikes if test is None else test.spikes_per_neuron,
+        "spikes_per_neuron": chosen["validation_spikes_per_neuron"] if test is None else test.spikes_per_neuron,
         "validation_accuracy": None if chosen is None else chosen["validation_accuracy"],
         "validation_loss": None if chosen is None else chosen["validation_loss"],
         "best_epoch": best,
@@ -151,7 +147,10 @@ def read_json(path):
 def write_json(path, value):
     """Write a file of JSON, which is there as a whole or not at all."""
     fresh = path.with_name(path.name + ".tmp")
-    fresh.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    with open(fresh, "w", encoding="utf-8") as file:
+        file.write(json.dumps(value, indent=2) + "\n")
+        file.flush()
+        os.fsync(file)
     os.replace(fresh, path)
 
 
@@ -195,8 +194,8 @@ def summary(results):
     "accuracy" and "sd" (None for one seed): mean and standard deviation of the test accuracy over seeds;
     "seed_interval" (None for one seed): the 95 % interval of the mean over seeds (Student's t), for these test samples;
     "interval": its 95 % Wilson interval for "n_test", the number of test samples, which all seeds share; means of
-    "validation_accuracy", "spikes_per_neuron", "epochs" and "minutes"; "parameters"; "seeds"; "command"; "runs": the
-    results without their settings.
+    "validation_accuracy", "spikes_per_neuron", "epochs" and "minutes"; "parameters"; "seeds"; "command"; "preset": the
+    settings, with the first seed; "runs": the results without their settings.
     """
     shares = np.array([result["accuracy"] for result in results])
     n_test = results[0]["n_test"]
@@ -211,6 +210,7 @@ def summary(results):
         "parameters": results[0]["parameters"],
         "seeds": [result["seed"] for result in results],
         "command": results[0]["command"],
+        "preset": results[0]["preset"],
         "runs": [{key: value for key, value in result.items() if key != "preset"} for result in results],
     }
 
@@ -235,6 +235,8 @@ def _seed_interval(shares):
     """The 95 % interval of the mean of accuracies over seeds, within 0 and 1; None for one seed."""
     if len(shares) < 2:
         return None
+    from scipy.special import stdtrit
+
     half = stdtrit(len(shares) - 1, 0.975) * shares.std(ddof=1) / math.sqrt(len(shares))
     return [max(0.0, float(shares.mean() - half)), min(1.0, float(shares.mean() + half))]
 

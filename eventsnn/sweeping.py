@@ -6,9 +6,8 @@ accuracy. The test set stays closed: settings that were chosen on it would make 
 """
 
 import itertools
-import os
 import re
-import socket
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -18,13 +17,22 @@ import numpy as np
 from . import presets, runs
 from .errors import EventsnnError, EventStorm, InvalidInput, NotFinite
 
-JOURNAL = "study.journal"
+JOURNAL, LOCK = "study.journal", "lock"
 RANGE = re.compile(r"(log:)?\s*([^\s.]\S*?|\.\d\S*?)\s*\.\.\s*(\S+)\Z")
+# what decides on which samples a trial is judged: accuracies on different ones cannot be compared
+JUDGES = (
+    "source", "folder", "train", "test", "validation", "test_fraction", "validation_groups", "validation_fraction",
+    "seed",
+)  # fmt: skip
 FEW = 10  # trials before the sampler proposes from what was found, and runs before pruning begins
 
 
 class SweepError(EventsnnError, RuntimeError):
     """A sweep cannot be carried out: a library is missing, or the folder holds another study."""
+
+
+class BrokenRun(EventsnnError):
+    """The settings of a trial are of no use: its network cannot be built, bursts, or diverges."""
 
 
 class Axis(NamedTuple):
@@ -60,7 +68,7 @@ def read_axis(text):
         raise InvalidInput("--vary", None, text, "KEY=A,B,C or KEY=LOW..HIGH", "For example training.batch_size=16,32")
     key = key.strip()
     if (found := RANGE.match(values.strip())) is None:
-        choices = tuple(item.strip() for item in re.split(r",(?![^\[]*\])", values))
+        choices = _parted(values)
         if "" in choices or len(set(choices)) < len(choices):
             raise InvalidInput("--vary", None, text, "choices that are given and differ from each other")
         return Axis(key, choices)
@@ -71,6 +79,18 @@ def read_axis(text):
     if not low < high or (log and low <= 0):
         raise InvalidInput("--vary", None, text, "LOW < HIGH" + (", and LOW > 0 for log:" if log else ""))
     return Axis(key, low=low, high=high, log=log)
+
+
+def _parted(values):
+    """The texts between those commas that are in no bracket."""
+    depth, parts = 0, [""]
+    for letter in values:
+        depth += {"[": 1, "]": -1}.get(letter, 0)
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return tuple(part.strip() for part in parts)
 
 
 def _number(text, end):
@@ -85,9 +105,10 @@ def _number(text, end):
 
 def _optuna():
     try:
+        import filelock  # noqa: F401 (whether it is there)
         import optuna
     except ImportError:
-        raise SweepError("sweeps need Optuna: pip install 'eventsnn[sweep]'") from None
+        raise SweepError("sweeps need Optuna and filelock: pip install 'eventsnn[sweep]'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 
@@ -98,7 +119,8 @@ class Sweep:
     Parameters: ``vary``: texts for ``read_axis``, none for the preset as it is; ``seeds``: each setting is trained
     with all of them; ``trials``: how many settings to try, proposed by a tree-structured Parzen estimator (Bergstra et
     al. 2011) from what was found so far; None tries every combination of choices. ``prune``: stop a run whose
-    validation accuracy is below the median of the others at its epoch.
+    validation accuracy is below the median of the others at its epoch. Settings that change on which samples a trial
+    is judged (JUDGES, of the data) cannot be varied.
 
     A folder that has a study of the same sweep in it is gone on with; of another one it is refused (SweepError).
     """
@@ -110,6 +132,7 @@ class Sweep:
         if len(set(keys)) < len(keys):
             raise InvalidInput("--vary", None, keys, "each setting once")
         for axis in self.axes:
+            _check_judge(axis.key)
             for value in axis.examples:
                 presets.change(preset, [f"{axis.key}={value}"])
             if trials is None and not axis.choices:
@@ -118,73 +141,86 @@ class Sweep:
         if trials is not None and trials < 1:
             raise InvalidInput("--trials", None, trials, "an int >= 1")
         self.prune = prune
-        self._data, self._taken = (None, None), set()
+        self._data = None, None
 
     # -- the study
 
     def open(self):
         """Open the study, or begin it; return it (optuna.Study)."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._lock():
+            study = self._study()
+            described = runs.plain({
+                "preset": self.preset.to_dict(), "vary": [axis._asdict() for axis in self.axes], "seeds": self.seeds,
+                "trials": self.trials is not None, "prune": self.prune,
+            })  # fmt: skip
+            before = study.user_attrs.get("sweep")
+            if before is None:
+                study.set_user_attr("sweep", described)
+            elif before != described:
+                changed = ", ".join(key for key in described if described[key] != before.get(key))
+                raise SweepError(f"{self.folder} holds another sweep ({changed} differ): choose another --out")
+            if self.trials is None:
+                self._list(study)
+        return study
+
+    def _study(self):
+        """The study in the folder as it is now."""
         optuna = _optuna()
         from optuna.storages.journal import JournalFileBackend
 
-        self.folder.mkdir(parents=True, exist_ok=True)
         storage = optuna.storages.JournalStorage(JournalFileBackend(str(self.folder / JOURNAL)))
         pruner = optuna.pruners.MedianPruner(n_startup_trials=FEW) if self.prune else optuna.pruners.NopPruner()
-        study = optuna.create_study(
+        return optuna.create_study(
             storage=storage, study_name="sweep", direction="maximize", load_if_exists=True, pruner=pruner
         )
-        described = runs.plain({"preset": self.preset.to_dict(), "vary": [axis._asdict() for axis in self.axes],
-                                "seeds": self.seeds})  # fmt: skip
-        before = study.user_attrs.get("sweep")
-        if before is None:
-            study.set_user_attr("sweep", described)
-        elif before != described:
-            changed = ", ".join(key for key in described if described[key] != before[key])
-            raise SweepError(f"{self.folder} holds another sweep ({changed} differ): choose another --out")
-        if self.trials is None:
-            for number, values in enumerate(itertools.product(*(axis.choices for axis in self.axes))):
-                chosen = {axis.key: value for axis, value in zip(self.axes, values, strict=True)}
-                place = {"folder": f"trial-{number:03d}", "settings": chosen}
-                study.enqueue_trial(chosen, user_attrs=place, skip_if_exists=True)
-        self._retake_what_was_killed(study)
-        return study
+
+    def _list(self, study):
+        """Put every combination of choices on the list that is not there yet."""
+        for number, values in enumerate(itertools.product(*(axis.choices for axis in self.axes))):
+            chosen = {axis.key: value for axis, value in zip(self.axes, values, strict=True)}
+            place = {"folder": f"trial-{number:03d}", "settings": chosen}
+            study.enqueue_trial(chosen, user_attrs=place, skip_if_exists=True)
+
+    def _lock(self, trial=None):
+        """The lock of the sweep, held while its list is changed, or of a trial, held while that is trained.
+
+        The operating system opens the locks of a process that dies, so what is running and not locked was killed.
+        """
+        from filelock import FileLock
+
+        folder = self.folder if trial is None else self.folder / _folder_name(trial)
+        folder.mkdir(exist_ok=True)
+        return FileLock(str(folder / LOCK))
 
     def _retake_what_was_killed(self, study):
-        """Put back what a process of this host, which is no more, had begun."""
-        for trial in study.get_trials(deepcopy=False, states=(_optuna().trial.TrialState.RUNNING,)):
-            host, process = trial.user_attrs.get("process", (None, None))
-            if host != socket.gethostname():
-                continue
-            # in a container a process may have the number of the one before it
-            runs_on = trial.number in self._taken if process == os.getpid() else _runs(process)
-            if not runs_on:
-                self._put_back(study, trial)
+        """Put back what a process that is no more had begun."""
+        from filelock import Timeout
 
-    def _put_back(self, study, trial):
-        """Let the next process that asks go on with this trial, from the checkpoints in its folder."""
-        study.tell(trial.number, state=_optuna().trial.TrialState.FAIL)
-        # what was on the list may have been given back before it asked for its values
-        settings = trial.user_attrs.get("settings", trial.params)
-        study.enqueue_trial(settings, user_attrs={"folder": _folder_name(trial), "settings": settings})
+        for trial in study.get_trials(deepcopy=False, states=(_optuna().trial.TrialState.RUNNING,)):
+            try:
+                with self._lock(trial).acquire(blocking=False):
+                    _put_back(study, trial)
+            except Timeout:
+                continue
 
     def _next(self, study):
-        """The next trial to train, or None when all have been taken."""
+        """(the next trial to train, its lock, which is held), or None when all have been taken."""
         optuna = _optuna()
-        states = optuna.trial.TrialState
-        while self._left(study.get_trials(deepcopy=False), states) > 0:
+        with self._lock():
+            self._retake_what_was_killed(study)
+            if self._left(study.get_trials(deepcopy=False)) <= 0:
+                return None
             trial = study.ask()
-            if self.trials is None and _is_surplus(trial, study.get_trials(deepcopy=False), states):
-                study.tell(trial, state=states.FAIL)
-                continue
             # drawn for this trial alone: processes that begin together do not try the same
             study.sampler = optuna.samplers.TPESampler(n_startup_trials=FEW, seed=trial.number)
-            self._taken.add(trial.number)
-            trial.set_user_attr("process", [socket.gethostname(), os.getpid()])
-            return trial
-        return None
+            lock = self._lock(trial)
+            lock.acquire()
+            return trial, lock
 
-    def _left(self, trials, states):
+    def _left(self, trials):
         """How many trials nobody has taken yet."""
+        states = _optuna().trial.TrialState
         if self.trials is None:
             return sum(trial.state == states.WAITING for trial in trials)
         return self.trials - sum(_counts(trial, states) for trial in trials)
@@ -197,8 +233,12 @@ class Sweep:
         Raises KeyboardInterrupt after putting the trial at work back, to be gone on with.
         """
         study = self.open()
-        while (trial := self._next(study)) is not None:
-            self._train(study, trial, n_threads=n_threads, progress=progress)
+        while (taken := self._next(study)) is not None:
+            trial, lock = taken
+            try:
+                self._train(study, trial, n_threads=n_threads, progress=progress)
+            finally:
+                lock.release()
         return study
 
     def _train(self, study, trial, **settings):
@@ -207,23 +247,24 @@ class Sweep:
         preset = presets.change(self.preset, [f"{key}={value}" for key, value in values.items()])
         folder = self.folder / _folder_name(trial)
         if settings["progress"]:
-            print(f"trial {trial.number}: " + (", ".join(f"{k}={v}" for k, v in values.items()) or preset.name))
+            said = ", ".join(f"{key}={value}" for key, value in values.items()) or preset.name
+            print(f"trial {trial.number}: {said}", file=sys.stderr)
         results = []
         try:
+            data = self._load(preset)
             for seed in self.seeds:
                 chosen = replace(preset, training=replace(preset.training, seed=seed))
                 pruned = _pruner(trial) if self.prune and not results else ()
                 place = runs.seed_folder(folder, seed, self.seeds)
-                result = runs.train(chosen, self._load(preset), place, test=False, callbacks=pruned, **settings)
-                results.append(result)
+                results.append(_trained(chosen, data, place, callbacks=pruned, **settings))
         except optuna.TrialPruned:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        except (EventStorm, NotFinite) as error:
-            # settings under which a network bursts or diverges are a result too
+        except BrokenRun as error:
             trial.set_user_attr("error", str(error))
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
         except BaseException:
-            self._put_back(study, study.trials[trial.number])
+            with self._lock():
+                _put_back(study, study.trials[trial.number])
             raise
         else:
             accuracies = [result["validation_accuracy"] for result in results]
@@ -234,7 +275,7 @@ class Sweep:
     def _load(self, preset):
         """(train, validation, None) of a preset; read again only where the trial varies the data."""
         if self._data[0] != preset.data:
-            data = presets.load_data(preset)
+            data = presets.load_data(preset, test=False)
             if data[1] is None:
                 raise InvalidInput("data.validation_fraction", None, 0.0, "a validation set for a sweep to judge by")
             self._data = (preset.data, data)
@@ -247,7 +288,7 @@ class Sweep:
     def rows(self):
         """Return the trials as rows of text, the best on validation first and what failed last."""
         states = _optuna().trial.TrialState
-        trials = [trial for trial in self.open().trials if _counts(trial, states)]
+        trials = [trial for trial in self._study().trials if _counts(trial, states)]
         trials.sort(key=lambda trial: trial.value if _is_complete(trial) else -np.inf, reverse=True)
         return [self._row(trial) for trial in trials]
 
@@ -270,7 +311,7 @@ class Sweep:
 
     def picture(self):
         """Draw what was found as ``sweep.png`` in the folder; return its path, None where no trial has ended."""
-        trials = [trial for trial in self.open().trials if _is_complete(trial)]
+        trials = [trial for trial in self._study().trials if _is_complete(trial)]
         if not trials:
             return None
         from . import plotting
@@ -281,7 +322,7 @@ class Sweep:
 
     def best(self):
         """Return the settings of the best trial as texts "KEY=VALUE"; None where none has come to its end."""
-        finished = [trial for trial in self.open().trials if _is_complete(trial)]
+        finished = [trial for trial in self._study().trials if _is_complete(trial)]
         if not finished:
             return None
         best = max(finished, key=lambda trial: trial.value)
@@ -298,13 +339,35 @@ def _is_complete(trial):
     return "runs" in trial.user_attrs
 
 
-def _is_surplus(trial, trials, states):
-    """True for what two processes put on the list both, or for what is not on it because they both took the last."""
-    folder = trial.user_attrs.get("folder")
-    return folder is None or any(
-        other.number < trial.number and other.state != states.FAIL and other.user_attrs.get("folder") == folder
-        for other in trials
-    )
+def _put_back(study, trial):
+    """Let the next process that asks go on with this trial, from the checkpoints in its folder.
+
+    It is on the list before it is given up: a process that is killed in between loses nothing.
+    """
+    states = _optuna().trial.TrialState
+    folder = _folder_name(trial)
+    listed = (other for other in study.get_trials(deepcopy=False) if other.number > trial.number)
+    if not any(_folder_name(other) == folder and other.state != states.FAIL for other in listed):
+        # what was on the list may have been given back before it asked for its values
+        settings = trial.user_attrs.get("settings", trial.params)
+        study.enqueue_trial(settings, user_attrs={"folder": folder, "settings": settings})
+    study.tell(trial.number, state=states.FAIL, skip_if_finished=True)
+
+
+def _trained(preset, data, folder, **settings):
+    """The result of one run, not tested; settings of no use raise BrokenRun: they are a result of a sweep too."""
+    try:
+        return runs.train(preset, data, folder, test=False, **settings)
+    except (EventStorm, NotFinite, InvalidInput) as error:
+        raise BrokenRun(str(error)) from error
+
+
+def _check_judge(key):
+    table, _, name = key.partition(".")
+    if table == "data" and name in JUDGES:
+        allowed = "settings that leave the validation samples as they are"
+        remedy = "Start one sweep for each value, and compare their means."
+        raise InvalidInput("--vary", None, key, allowed, remedy)
 
 
 def _folder_name(trial):
@@ -313,16 +376,6 @@ def _folder_name(trial):
 
 def _short(value):
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _runs(process):
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _pruner(trial):

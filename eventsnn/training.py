@@ -47,7 +47,8 @@ class TrainingOptions:
     validation decides which epoch is best; ``average``: decay per step, in (0, 1), of an exponential moving average of
     the parameters that is used in place of them in evaluation (None: off); ``neuron_drop``: the probability p, below 1,
     with which a LIF neuron sends nothing for the length of one batch, while those that do send 1/(1 - p) as much
-    (dropout, Srivastava et al. 2014, with one draw per batch); ``max_spikes``: budget of one sample;
+    (dropout, Srivastava et al. 2014, with one draw per batch; it fires all the same, and is counted; loss and accuracy
+    in training are those of the thinned network); ``max_spikes``: budget of one sample;
     ``shards``: into how many parts a batch is cut for threads and ranks (at most so many ranks can share a run; the
     last bits of gradients depend on it).
     """
@@ -124,7 +125,8 @@ class Evaluation:
 @dataclass(frozen=True)
 class History:
     """One dict per finished epoch: epoch (from 1), train_loss, train_accuracy, validation_loss, validation_accuracy,
-    validation_n, spikes_per_neuron, seconds, learning_rates ({parameter: rate of the last step}).
+    validation_n, validation_spikes_per_neuron, spikes_per_neuron (in training: of augmented samples),
+    seconds, learning_rates ({parameter: rate of the last step}).
 
     The validation entries are None without validation. ``best_epoch`` counts from 1, None without validation.
     """
@@ -683,6 +685,7 @@ class Trainer:
             "validation_loss": None if result is None else result.loss,
             "validation_accuracy": None if result is None else result.accuracy,
             "validation_n": None if result is None else result.n,
+            "validation_spikes_per_neuron": None if result is None else result.spikes_per_neuron,
             "spikes_per_neuron": _per_neuron(running.spikes, running.samples),
             "seconds": running.seconds + time.perf_counter() - started,
             "learning_rates": rates,

@@ -24,7 +24,9 @@ def test_an_untested_run_is_tested_later_without_more_training(tiny, tmp_path):
     preset, data = tiny
     first = runs.train(preset, data, tmp_path, test=False, progress=False, n_threads=1)
     assert first["accuracy"] is None and first["interval"] is None and first["n_test"] is None
-    assert first["spikes_per_neuron"] == load_history(tmp_path / runs.CHECKPOINT).records[0]["spikes_per_neuron"]
+    record = load_history(tmp_path / runs.CHECKPOINT).records[0]
+    assert first["spikes_per_neuron"] == record["validation_spikes_per_neuron"] != record["spikes_per_neuron"]
+    assert not list(tmp_path.glob("*.png"))
     assert runs.finished(preset, tmp_path) is None and runs.finished(preset, tmp_path, test=False) == first
     before = (tmp_path / runs.CHECKPOINT).read_bytes()
     second = runs.train(preset, data, tmp_path, progress=False, n_threads=1)
@@ -47,7 +49,7 @@ def test_a_summary_is_the_mean_of_its_runs():
         return {
             "seed": seed, "accuracy": accuracy, "n_test": 200, "validation_accuracy": validation, "epochs": 4 + seed,
             "spikes_per_neuron": 3.0 + seed, "minutes": 2.0 * seed, "parameters": {"weights": 5}, "command": "c",
-            "preset": {"much": "more"},
+            "preset": {"seed": seed},
         }  # fmt: skip
 
     found = runs.summary([result(1, 0.8, 0.7), result(3, 0.9, 0.9)])
@@ -56,6 +58,7 @@ def test_a_summary_is_the_mean_of_its_runs():
     assert found["validation_accuracy"] == pytest.approx(0.8) and found["seeds"] == [1, 3]
     assert (found["epochs"], found["spikes_per_neuron"], found["minutes"]) == (6.0, 5.0, 4.0)
     assert all("preset" not in run for run in found["runs"]) and json.dumps(found)
+    assert found["preset"] == {"seed": 1}
     alone = runs.summary([result(1, 0.8, None)])
     # Student's t of one degree of freedom: 12.7062 standard errors, which is beyond 0 and 1 here
     assert found["seed_interval"] == pytest.approx([0.85 - 12.7062 * 0.05, 1.0], abs=1e-5)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from eventsnn import presets, runs
+from eventsnn import presets, runs, sweeping
 from eventsnn.cli import FAILED, INTERRUPTED, main
 from eventsnn.errors import InvalidInput
 from eventsnn.sweeping import Axis, Sweep, SweepError, read_axis
 
 optuna = pytest.importorskip("optuna")
+pytest.importorskip("filelock")
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["data.samples=60", "network.hidden=[4]", "training.epochs=2"]
 RATES = "optimizer.learning_rate=1e-3,1e-2"
@@ -45,6 +46,7 @@ def journal(folder):
         ("a.b=1,2", Axis("a.b", ("1", "2"))),
         ("a=[1],[2, 3]", Axis("a", ("[1]", "[2, 3]"))),
         ("delays=learned", Axis("delays", ("learned",))),
+        ("a=[[0,1],[1,0]],none", Axis("a", ("[[0,1],[1,0]]", "none"))),
         ("a=1..8", Axis("a", low=1, high=8)),
         ("a=1..8.5", Axis("a", low=1.0, high=8.5)),
         ("a=0.5..8", Axis("a", low=0.5, high=8.0)),
@@ -82,22 +84,21 @@ def test_every_combination_is_tried_once_with_every_seed(tmp_path, capsys):
     assert capsys.readouterr().out == first and len(finished(tmp_path / "s")) == 4
 
 
-def test_the_test_set_stays_closed(tmp_path, tiny, monkeypatch):
-    opened = []
-    monkeypatch.setattr(runs.Trainer, "evaluate", _spied(runs.Trainer.evaluate, opened))
-    Sweep(tiny, [RATES], tmp_path / "s", seeds=[0]).run(n_threads=1, progress=False)
-    test = presets.load_data(tiny)[2]
-    assert opened and all(data.labels.tobytes() != test.labels.tobytes() for data in opened)
+def test_the_test_set_stays_closed(tmp_path, write_spike_file):
+    samples = [([0.001 * (1 + sample % 3), 0.004], [sample % 3, 3]) for sample in range(40)]
+    path = write_spike_file(tmp_path / "train.h5", samples, [sample % 3 for sample in range(40)])
+    description = {
+        "base": "yin-yang",
+        "data": {"source": "files", "train": path, "test": "absent.h5", "n_units": 4, "duration": 40},
+        "network": {"hidden": [4]},
+        "training": {"epochs": 2},
+    }
+    preset = presets.from_dict(description)
+    Sweep(preset, [RATES], tmp_path / "s", seeds=[0]).run(n_threads=1, progress=False)
     result = json.loads((tmp_path / "s" / "trial-000" / "result.json").read_text())
     assert result["accuracy"] is None and 0 < result["validation_accuracy"] < 1
-
-
-def _spied(evaluate, opened):
-    def spy(trainer, data, *arguments):
-        opened.append(data)
-        return evaluate(trainer, data, *arguments)
-
-    return spy
+    with pytest.raises(InvalidInput, match="absent.h5"):
+        presets.load_data(preset)
 
 
 def test_ranges_are_sampled_and_the_first_trials_repeat(tmp_path, capsys):
@@ -145,12 +146,44 @@ def test_what_a_killed_process_had_begun_is_taken_up(tmp_path, tiny):
     assert sorted(trial.params["optimizer.learning_rate"] for trial in finished(tmp_path / "s")) == ["1e-2", "1e-3"]
 
 
-def test_a_process_that_has_the_number_of_a_killed_one_takes_its_trial_up(tmp_path, tiny):
-    before = Sweep(tiny, [RATES], tmp_path / "s", seeds=[0])
-    assert before._next(before.open()) is not None  # and its process is killed here
-    after = Sweep(tiny, [RATES], tmp_path / "s", seeds=[0])
-    after.run(n_threads=1, progress=False)
-    assert sorted(trial.params["optimizer.learning_rate"] for trial in finished(tmp_path / "s")) == ["1e-2", "1e-3"]
+def rates(folder):
+    return sorted(trial.params["optimizer.learning_rate"] for trial in finished(folder))
+
+
+def test_a_trial_is_taken_up_as_soon_as_its_process_is_killed(tmp_path, tiny):
+    """Others that are at work need not be started again, and leave alone what is trained elsewhere."""
+    killed, other = (Sweep(tiny, [RATES], tmp_path / "s", seeds=[0]) for _ in range(2))
+    taken, lock = killed._next(killed.open())
+    study = other.open()
+    second, other_lock = other._next(study)
+    assert second.number != taken.number and other._next(study) is None
+    lock.release()  # as the operating system does
+    third, third_lock = other._next(study)
+    assert third.user_attrs["folder"] == taken.user_attrs["folder"] != second.user_attrs["folder"]
+    other_lock.release()
+    third_lock.release()
+    other.run(n_threads=1, progress=False)
+    assert rates(tmp_path / "s") == ["1e-2", "1e-3"]
+
+
+def test_nothing_is_lost_where_a_process_is_killed_between_two_entries(tmp_path, tiny):
+    sweep = Sweep(tiny, [RATES], tmp_path / "s", seeds=[0])
+    study = sweep.open()
+    study.ask()  # killed before it said a word of it
+    asked = study.ask()
+    place = {"folder": asked.user_attrs["folder"], "settings": asked.user_attrs["settings"]}
+    study.enqueue_trial(place["settings"], user_attrs=place)  # killed before it gave the trial up
+    sweep.run(n_threads=1, progress=False)
+    assert rates(tmp_path / "s") == ["1e-2", "1e-3"] and len(sweep.rows()) == 2
+
+
+def test_two_processes_may_put_one_trial_back(tmp_path, tiny):
+    sweep = Sweep(tiny, [RATES], tmp_path / "s", seeds=[0])
+    study = sweep.open()
+    running = study.trials[study.ask().number]
+    for _ in range(2):
+        sweeping._put_back(study, running)
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "WAITING", "WAITING"]
 
 
 def test_a_pruned_trial_is_a_row_and_never_the_best(tmp_path, monkeypatch, capsys):
@@ -173,10 +206,13 @@ def test_two_processes_share_one_study(tmp_path):
     assert sorted(trial.params["optimizer.learning_rate"] for trial in found) == ["1e-3", "2e-3", "4e-3", "8e-3"]
 
 
-def test_settings_that_break_a_run_are_a_row_and_not_the_end(tmp_path, capsys):
-    assert sweep("--vary", "training.max_spikes=1,10000000", "--out", tmp_path / "s") == 0
-    out = capsys.readouterr().out
-    assert "failed: " in out and "training.max_spikes=10000000" in out.splitlines()[-1]
+@pytest.mark.parametrize(("key", "bad", "good"), [("max_spikes", 1, 10000000), ("average", 1.5, 0.9)])
+def test_settings_that_break_a_run_are_a_row_and_not_the_end(tmp_path, capsys, key, bad, good):
+    arguments = ("--vary", f"training.{key}={bad},{good}", "--out", tmp_path / "s")
+    for _ in range(2):  # the second time nothing is left to do
+        assert sweep(*arguments) == 0
+        out = capsys.readouterr().out
+        assert "failed: " in out and f"training.{key}={good}" in out.splitlines()[-1]
 
 
 def test_data_that_are_missing_are_an_error_and_no_trial(tmp_path, capsys):
@@ -193,7 +229,8 @@ def test_data_that_are_missing_are_an_error_and_no_trial(tmp_path, capsys):
         (["--vary", "training.batch_size=1..9"], "--trials"),
         (["--vary", RATES, "--trials", "0"], "--trials"),
         (["--vary", RATES, "optimizer.learning_rate=1..2"], "each setting once"),
-        (["--vary", "data.validation_fraction=0.1", "--set", "delays=learnt"], "Did you mean 'learned'?"),
+        (["--vary", RATES, "--set", "delays=learnt"], "Did you mean 'learned'?"),
+        (["--vary", "data.validation_groups=[0],[1]"], "one sweep for each value"),
     ],
 )
 def test_a_sweep_that_makes_no_sense_is_refused_before_it_begins(arguments, word, tmp_path, capsys):
@@ -205,6 +242,8 @@ def test_another_sweep_in_the_same_folder_is_refused(tmp_path, tiny):
     Sweep(tiny, [RATES], tmp_path / "s", seeds=[0]).open()
     with pytest.raises(SweepError, match="seeds"):
         Sweep(tiny, [RATES], tmp_path / "s", seeds=[1]).open()
+    with pytest.raises(SweepError, match="trials, prune"):
+        Sweep(tiny, [RATES], tmp_path / "s", seeds=[0], trials=2, prune=True).open()
 
 
 def test_without_optuna_the_extra_is_named(tmp_path, monkeypatch, capsys):

@@ -51,7 +51,8 @@ def blend(first, second, generator, n_units, keep=0.5):
 
     Both are moved so that their mean channel (to the nearest whole channel) and mean time fall on the middle between
     the two; then each spike is kept with probability ``keep``. Spikes moved out of the channels 0 to n_units - 1 or
-    before 0 ms are dropped. A blend with an empty sample is the other sample, thinned.
+    before 0 ms are dropped: with ``keep`` 0.5 a blend has about as many as the two have on average. A blend with an
+    empty sample is the other sample, thinned.
     """
     parts = [part for part in (first, second) if part[0].size]
     if len(parts) == 2:

@@ -94,7 +94,7 @@ class PackedSpikes:
         units = np.empty(self._units.size, np.uint8 if fits else np.uint16)
         for first in range(0, units.size, SPIKES_AT_ONCE):
             # unit // factor never decreases with unit: the order stays
-            units[first : first + SPIKES_AT_ONCE] = self._units[first : first + SPIKES_AT_ONCE] // factor
+            units[first : first + SPIKES_AT_ONCE] = self._units[first : first + SPIKES_AT_ONCE] // np.int64(factor)
         merged = self.select(slice(None))
         merged._units, merged._merged = units, True
         return merged
