@@ -38,12 +38,20 @@ def take_in(name, folder):
 
 
 def take_in_delays(name, folder):
-    """Evaluate every seed of a run folder with its delays changed, into docs/results/NAME-delays.json."""
-    folder = Path(folder)
+    """Evaluate every seed of a run folder, and of its control with fixed delays, into docs/results/NAME-delays.json."""
+    folder, found = Path(folder), {}
     seeds = sorted(folder.glob("seed-*"), key=lambda place: int(place.name.removeprefix("seed-"))) or [folder]
-    accuracies = {label: [_accuracy(seed, options) for seed in seeds] for label, options in CHANGES.items()}
-    commands = [shlex.join(["eventsnn", "evaluate", seeds[0].as_posix(), *options]) for options in CHANGES.values()]
-    runs.write_json(RESULTS / f"{name}-delays.json", {"accuracies": accuracies, "commands": commands})
+    for mode, place in (("learned", "."), ("fixed", "controls/fixed")):
+        places = [seed / place for seed in seeds if (seed / place / runs.RESULT).exists()]
+        if places:
+            shown = Path("runs", name, places[0].relative_to(folder)).as_posix()
+            found[mode] = {
+                "accuracies": {
+                    label: [_accuracy(run, options) for run in places] for label, options in CHANGES.items()
+                },
+                "commands": [shlex.join(["eventsnn", "evaluate", shown, *options]) for options in CHANGES.values()],
+            }
+    runs.write_json(RESULTS / f"{name}-delays.json", found)
 
 
 def _accuracy(folder, options):
@@ -67,9 +75,9 @@ def delays_table(names):
     """The rows of what changed delays leave of the named results, and the commands for the first of their seeds."""
     rows, commands = [], []
     for name in names:
-        found = _read(f"{name}-delays")
-        rows.append((name, *(_mean(found["accuracies"][label]) for label in CHANGES)))
-        commands += found["commands"]
+        for mode, found in _read(f"{name}-delays").items():
+            rows.append((f"{name}, delays {mode}", *(_mean(found["accuracies"][label]) for label in CHANGES)))
+            commands += found["commands"]
     return _written(("test accuracy (%)", *CHANGES), rows, commands)
 
 

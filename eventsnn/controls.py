@@ -13,7 +13,8 @@ def _delays(parameters):
 def permuted_delays(parameters, seed):
     """Return parameters in which the delays of each connection have changed places at random.
 
-    Their distribution is kept, and what each synapse has learned is lost. ``seed`` (int >= 0). A connection with one
+    Their distribution is kept, and which weight belongs to which delay is lost, learned or not: the loss of accuracy is
+    not what learning the delays was worth. ``seed`` (int >= 0). A connection with one
     delay for all keeps it.
     """
     permuted = {}

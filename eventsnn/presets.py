@@ -85,7 +85,8 @@ class NetworkSettings:
     ``output``: "readout" (leaky integrators) or "spikes" (LIF). Weights are [mean, sd] of a normal distribution or one
     number; delays (ms) are [low, high] of a uniform distribution, one number, a matrix, or "none". ``input_*`` is the
     connection from the input, ``between_*`` from layer to layer, ``recurrent_*`` within each layer (``recurrent``
-    switches it), ``output_*`` to the output; ``*_sparsity`` is the fraction of absent synapses, drawn from the data's
+    switches it), ``output_*`` to the output; ``input_synapses``: how many synapses each input has on each neuron, with
+    weights and delays of their own; ``*_sparsity`` is the fraction of absent synapses, drawn from the data's
     seed. ``train_weights``: False keeps the weights as drawn. ``train_neurons``: which of "tau_mem", "tau_syn" and
     "v_threshold" each hidden neuron learns for itself.
     """
@@ -106,6 +107,7 @@ class NetworkSettings:
     between_delay: Any = field(default_factory=lambda: [0.0, 100.0])
     recurrent_delay: Any = field(default_factory=lambda: [1.0, 30.0])
     output_delay: Any = None
+    input_synapses: int = 1
     input_sparsity: float = 0.0
     between_sparsity: float = 0.0
     recurrent_sparsity: float = 0.0
@@ -526,9 +528,8 @@ def load_data(preset, test=True):
     ``test``: False leaves the test set closed, and None in its place.
     """
     settings = preset.data
-    read = _read(settings, test)
-    # merged before they are split: the parts share what lies in memory
-    sets = tuple(_merged(data, settings.merge) for data in (*read[:2], read[2] if test else None))
+    train, validation, testing = _read(settings, test)
+    sets = (train, validation, testing if test else None)
     if settings.source in ("spoken-digits", "files") and sets[1] is None:
         sets = (*_split(settings, sets[0]), sets[2])
     elif settings.validation_groups:
@@ -554,7 +555,20 @@ def _duration(settings):
 
 
 def _read(settings, test):
-    """(train, validation or None, test) of a source; the test file is not opened unless ``test``."""
+    """[train, validation or None, test] of a source, channels merged; a test file is not opened unless ``test``.
+
+    They are merged before they are split, so that the parts share what lies in memory.
+    """
+    names = {"files": ("train", "test", "n_units", "duration"), "braille": ("train",), "braille-analog": ("train",)}
+    for name in names.get(settings.source, ()):
+        if getattr(settings, name) is None:
+            raise InvalidInput(f"data.{name}", None, None, f"a value, because data.source is {settings.source!r}")
+    if settings.source == "files":
+        return _read_files(settings, test)
+    return [_merged(data, settings.merge) for data in _read_whole(settings)]
+
+
+def _read_whole(settings):
     if settings.source == "yin-yang":
         train, validation, testing = load_yin_yang(settings.seed, **_duration(settings))
         return train, validation if settings.validation_fraction else None, testing
@@ -563,12 +577,6 @@ def _read(settings, test):
     if settings.source == "spoken-digits":
         train, test = load_spoken_digits(settings.folder, **_duration(settings))
         return train, None, test
-    names = ("train",) if settings.source.startswith("braille") else ("train", "test", "n_units", "duration")
-    for name in names:
-        if getattr(settings, name) is None:
-            raise InvalidInput(f"data.{name}", None, None, f"a value, because data.source is {settings.source!r}")
-    if settings.source == "files":
-        return _read_files(settings, test)
     if settings.source == "braille":
         data = load_braille(settings.train, **_duration(settings))
     else:
@@ -581,16 +589,17 @@ def _read(settings, test):
 
 
 def _read_files(settings, test):
-    sets = []
+    sets, n_classes = [], None
     for name in ("train", "validation", "test"):
-        path, n_classes = getattr(settings, name), sets[0].n_classes if sets else None
+        path = getattr(settings, name)
         if path is None or (name == "test" and not test):
             sets.append(None)
             continue
         data = hdf5.read(find_file(path, ORIGIN), settings.n_units, n_classes, settings.duration, packed=True)
         if len(data) == 0:
             raise InvalidInput(f"data.{name}", None, path, "a file with at least one sample")
-        sets.append(data)
+        n_classes, data = data.n_classes, _merged(data, settings.merge)
+        sets.append(data)  # and what it was merged from is gone before the next is read
     return sets
 
 
@@ -624,6 +633,8 @@ def build_network(preset, train: Dataset):
     for pre, post in zip(path[:-1], path[1:], strict=True):
         role = "output" if post == "output" else "input" if pre == "input" else "between"
         _connect(network, preset, role, (pre, post))
+        for number in range(2, settings.input_synapses + 1) if role == "input" else ():
+            _connect(network, preset, role, (pre, post), name=f"{pre}->{post} ({number})")
     for name in layers if settings.recurrent else ():
         _connect(network, preset, "recurrent", (name, name))
     return network
@@ -635,7 +646,7 @@ def _layers(settings):
     return [f"hidden{number}" if several else "hidden" for number in range(1, len(settings.hidden) + 1)]
 
 
-def _connect(network, preset, role, ends):
+def _connect(network, preset, role, ends, name=None):
     settings = preset.network
     delay, sharing = _distribution(f"{role}_delay", getattr(settings, f"{role}_delay"), Uniform), "synapse"
     kind = "recurrent" if role == "recurrent" else "feed-forward"
@@ -649,8 +660,9 @@ def _connect(network, preset, role, ends):
     weight = _distribution(f"{role}_weight", getattr(settings, f"{role}_weight"), Normal)
     sparsity = getattr(settings, f"{role}_sparsity") or None
     network.connect(
-        *ends, weight=weight, delay=delay, delay_per=sharing, train=train, sparsity=sparsity, seed=preset.data.seed
-    )
+        *ends, weight=weight, delay=delay, delay_per=sharing, train=train, sparsity=sparsity, seed=preset.data.seed,
+        name=name,
+    )  # fmt: skip
 
 
 def _distribution(name, value, kind):

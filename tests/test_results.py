@@ -1,16 +1,44 @@
 """The tables of docs/results.md are what the summaries in docs/results say, and a summary is what its runs say."""
 
 import json
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from eventsnn import presets, runs
+from eventsnn import cli, presets, runs
 from eventsnn.training import wilson_interval
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 FILES = sorted(path for path in (DOCS / "results").glob("*.json") if not path.stem.endswith("-delays"))
 DELAYS = sorted((DOCS / "results").glob("*-delays.json"))
+
+
+def trained_by(command, mode):
+    """The preset that a command trains, as it is now, in that mode and with the first of its seeds."""
+    program, *arguments = shlex.split(command)
+    assert program == "eventsnn"
+    arguments = cli._parser().parse_args(arguments)
+    preset = cli._with_options(presets.load(arguments.preset), arguments)
+    seed = (arguments.seeds or [preset.training.seed])[0]
+    return replace(preset, delays=mode, training=replace(preset.training, seed=seed))
+
+
+def test_the_readme_says_what_the_results_say():
+    found = json.loads((DOCS / "results" / "spoken-digits.json").read_text(encoding="utf-8"))
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    rows = {"learned": "learned", "fixed": "fixed, random", "none": "none"}
+    for mode, label in rows.items():
+        accuracy, (low, high), n = found[mode]["accuracy"], found[mode]["interval"], found[mode]["parameters"]
+        row = (
+            label,
+            f"{100 * accuracy:.1f} %",
+            f"{100 * low:.1f} to {100 * high:.1f}",
+            f"{n['weights']:,}",
+            f"{n['delays']:,}",
+        )
+        assert f"| {' | '.join(row)} |" in readme
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +62,15 @@ def test_a_summary_agrees_with_its_runs(path):
         assert found["interval"] == pytest.approx(wilson_interval(found["accuracy"] * found["n_test"], found["n_test"]))
         assert [run["seed"] for run in found["runs"]] == found["seeds"]
         assert {run["delays"] for run in found["runs"]} == {mode}
-        words = found["command"].split()
-        assert words[:2] == ["eventsnn", "train"] and words[2] in presets.names()
+        assert trained_by(found["command"], mode) == presets.from_dict(found["preset"]), "run it again"
 
 
 @pytest.mark.parametrize("path", DELAYS, ids=lambda path: path.stem)
 def test_changed_delays_are_those_of_the_summarised_runs(path):
-    found = json.loads(path.read_text(encoding="utf-8"))["accuracies"]
     summary = json.loads((path.parent / f"{path.stem.removesuffix('-delays')}.json").read_text(encoding="utf-8"))
-    assert found["as trained"] == pytest.approx([run["accuracy"] for run in summary["learned"]["runs"]])
+    for mode, found in json.loads(path.read_text(encoding="utf-8")).items():
+        trained = [run["accuracy"] for run in summary[mode]["runs"]]
+        assert found["accuracies"]["as trained"] == pytest.approx(trained)
 
 
 def test_delays_are_changed_in_every_seed_of_a_run(maker, tmp_path, monkeypatch):
@@ -51,16 +79,20 @@ def test_delays_are_changed_in_every_seed_of_a_run(maker, tmp_path, monkeypatch)
         presets.named("yin-yang"), ["data.samples=40", "network.hidden=[6]", "training.epochs=2"]
     )  # fmt: skip
     runs.train_all(
-        preset, presets.load_data(preset), tmp_path / "run", modes=["learned"], seeds=[0, 10, 2],
+        preset, presets.load_data(preset), tmp_path / "run", modes=["learned", "fixed"], seeds=[0, 10, 2],
         report=lambda result: None, progress=False,
     )  # fmt: skip
     runs.write_json(tmp_path / "mine.json", runs.read_json(tmp_path / "run" / runs.COMPARISON))
     maker.take_in_delays("mine", tmp_path / "run")
-    found = runs.read_json(tmp_path / "mine-delays.json")["accuracies"]
-    by_seed = [runs.read_json(tmp_path / f"run/seed-{seed}/result.json")["accuracy"] for seed in (0, 2, 10)]
-    assert found["as trained"] == by_seed and all(len(shares) == 3 for shares in found.values())
+    everything = runs.read_json(tmp_path / "mine-delays.json")
+    assert list(everything) == ["learned", "fixed"]
     page = maker.written("<!-- delays: mine -->\n<!-- end -->\n")
-    assert f"| mine | {100 * sum(by_seed) / 3:.1f} ± " in page and "seed-0 --permute-delays 5" in page
+    for mode, place in (("learned", ""), ("fixed", "/controls/fixed")):
+        found = everything[mode]["accuracies"]
+        by_seed = [runs.read_json(tmp_path / f"run/seed-{seed}{place}/result.json")["accuracy"] for seed in (0, 2, 10)]
+        assert found["as trained"] == by_seed and all(len(shares) == 3 for shares in found.values())
+        assert f"| mine, delays {mode} | {100 * sum(by_seed) / 3:.1f} ± " in page
+        assert f"runs/mine/seed-0{place} --permute-delays 5" in page
 
 
 def test_a_run_is_taken_in_and_shown(maker, tmp_path, monkeypatch):
