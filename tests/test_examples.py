@@ -16,30 +16,37 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
-# (relative, absolute); a simulation is the same everywhere but for rounding
-EXACT = (1e-6, 2e-9)
+PERCENTAGE = re.compile(rf"{NUMBER.pattern}(?= %)")
+# (relative, absolute, absolute of percentages); a simulation is the same everywhere but for rounding
+EXACT = (1e-6, 2e-9, 2e-9)
 TOLERANCE = {
-    "03_sequence_detection": (1e-3, 1e-3),
-    "04_yin_yang": (0.05, 0.02),
-    "05_own_loss": (0.05, 0.005),
-    "08_what_delays_are_worth": (0.0, 12.0),  # per cent of 90 samples
+    "03_sequence_detection": (1e-3, 1e-3, 1e-3),
+    "04_yin_yang": (0.05, 0.02, 0.02),
+    "05_own_loss": (0.05, 0.005, 0.005),
+    "08_what_delays_are_worth": (0.0, 0.0, 12.0),  # of 90 samples
 }
 SECONDS = 180
 
 
 def split_numbers(text):
-    """(the text without numbers and runs of blanks, its numbers)."""
-    return " ".join(NUMBER.sub("#", text).split()), [float(number) for number in NUMBER.findall(text)]
+    """(the text without numbers and runs of blanks, its numbers as (value, whether it is a percentage))."""
+    percentages = {found.start() for found in PERCENTAGE.finditer(text)}
+    numbers = [(float(found[0]), found.start() in percentages) for found in NUMBER.finditer(text)]
+    return " ".join(NUMBER.sub("#", text).split()), numbers
 
 
 def differences(expected, found, tolerance):
     """Descriptions of where two outputs differ; empty where they agree."""
-    relative, absolute = tolerance
+    relative, absolute, of_percentages = tolerance
     (text, numbers), (other_text, other_numbers) = split_numbers(expected), split_numbers(found)
     if text != other_text:
         return [f"expected {text!r}", f"found {other_text!r}"]
     pairs = zip(numbers, other_numbers, strict=True)
-    return [f"{a} and {b}" for a, b in pairs if not math.isclose(a, b, rel_tol=relative, abs_tol=absolute)]
+    return [
+        f"{a} and {b}"
+        for (a, percentage), (b, _) in pairs
+        if not math.isclose(a, b, rel_tol=relative, abs_tol=of_percentages if percentage else absolute)
+    ]
 
 
 def run_script(path, folder):
@@ -71,6 +78,8 @@ def test_the_comparison_sees_a_changed_number_and_a_changed_word():
     assert differences("loss 1.25", "loss 1.2501", EXACT) != []
     assert differences("loss 1.25", "cost 1.25", EXACT) != []
     assert differences("3 spikes", "4 spikes", EXACT) != []
+    assert differences("at 5 ms: 80 %", "at 5 ms: 75 %", (0.0, 0.0, 12.0)) == []
+    assert differences("at 5 ms: 80 %", "at 6 ms: 80 %", (0.0, 0.0, 12.0)) != []
 
 
 def test_examples_are_short():
