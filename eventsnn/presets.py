@@ -485,9 +485,10 @@ def _checked(preset):
     for index, size in enumerate(preset.network.hidden):
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise InvalidInput("network.hidden", index, size, "numbers of neurons >= 1")
-    for name in ("epochs", "batch_size", "shards"):
-        if getattr(preset.training, name) < 1:
-            raise InvalidInput(f"training.{name}", None, getattr(preset.training, name), "an int >= 1")
+    counts = {f"training.{name}": getattr(preset.training, name) for name in ("epochs", "batch_size", "shards")}
+    for name, value in {**counts, "network.input_synapses": preset.network.input_synapses}.items():
+        if value < 1:
+            raise InvalidInput(name, None, value, "an int >= 1")
     return preset
 
 

@@ -170,6 +170,38 @@ def test_layers_and_options_reach_what_is_built():
     assert built.options.average == 0.9 and built.options.augmentation.time_jitter == 1.0
 
 
+def test_an_input_has_several_synapses_on_a_neuron():
+    preset = presets.change(presets.named("yin-yang"), [*TINY, "network.input_synapses=3"])
+    built = presets.build(preset)
+    names = ["input->hidden", "input->hidden (2)", "input->hidden (3)"]
+    assert list(built.network.connections) == [*names, "hidden->output"]
+    parameters = built.network.initialize(0)
+    delays = [parameters[f"{name}.delay"] for name in names]
+    assert len({array.tobytes() for array in delays}) == 3 and all(array.size == 120 for array in delays)
+    rates = built.optimizer.rates(built.network.trainable, 0)
+    assert {rates[f"{name}.delay"] for name in names} == {preset.optimizer.delay_learning_rate}
+    assert {rates[f"{name}.weight"] for name in names} == {preset.optimizer.learning_rate}
+    with pytest.raises(InvalidInput, match="input_synapses"):
+        presets.build(presets.change(preset, ["network.input_synapses=0"]))
+
+
+def test_groups_are_refused_where_there_are_none():
+    with pytest.raises(InvalidInput, match="data.validation_groups"):
+        presets.load_data(presets.change(presets.named("yin-yang"), ["data.validation_groups=[1]"]))
+
+
+def test_nothing_held_out_is_nothing_validated():
+    data = presets.load_data(presets.change(presets.named("yin-yang"), ["data.validation_fraction=0"]))
+    assert data[1] is None and len(data[0]) == 5000 and len(data[2]) == 1000
+    assert presets.load_data(presets.named("yin-yang"), test=False)[2] is None
+
+
+def test_no_delays_are_the_shortest_allowed_ones_where_some_are_needed():
+    changes = ["network.recurrent=true", "network.min_delay=2.5", "delays=none"]
+    network = presets.build(presets.change(presets.named("yin-yang"), [*TINY, *changes])).network
+    assert network.initialize(0)["hidden->hidden.delay"] == 2.5 and network.connections["input->hidden"].delay is None
+
+
 def test_stratified_split_of_files(tmp_path, write_spike_file):
     for name, n in (("train.h5", 40), ("test.h5", 8)):
         samples = [([0.001, 0.002], [0, sample % 4]) for sample in range(n)]
