@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -52,15 +51,6 @@ def test_the_spikes_are_those_the_card_tells_of(digits):
 def test_no_recording_is_there_twice(digits):
     trains = [train for data in digits for train in data.spikes]
     assert len({(train.times.tobytes(), train.units.tobytes()) for train in trains}) == 1200
-
-
-def test_loading_takes_less_than_three_seconds():
-    best = np.inf
-    for _ in range(2):
-        start = time.perf_counter()
-        load_spoken_digits(DATASETS)
-        best = min(best, time.perf_counter() - start)
-    assert best < 3.0
 
 
 def test_a_channel_group_tells_speakers_and_digits_apart(digits):
