@@ -340,8 +340,9 @@ _BRAILLE = {
         "final": 0.05,
     },
     "training": {
-        "epochs": 20,
+        "epochs": 30,
         "average": 0.995,
+        "neuron_drop": 0.2,
         "monitor": "loss",
         "spike_target": 6.0,
         "spike_strength": 1e-3,
