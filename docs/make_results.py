@@ -21,7 +21,11 @@ HERE = Path(__file__).parent
 PAGE, RESULTS = HERE / "results.md", HERE / "results"
 TABLE = re.compile(r"(<!-- (?P<kind>table|delays): (?P<names>[^>]+?) -->\n)(?P<table>.*?)(<!-- end -->)", re.DOTALL)
 # what is done to the delays of a trained network, and the option of `eventsnn evaluate` that does it
-CHANGES = {"as trained": (), "rounded to 1 ms": ("--round-delays", "1"), "permuted": ("--permute-delays", "5")}
+CHANGES = {
+    "as trained": (),
+    "rounded to 1 ms": ("--round-delays", "1"),
+    "permuted, mean of 5": ("--permute-delays", "5"),
+}
 
 
 def take_in(name, folder):
@@ -40,10 +44,16 @@ def take_in(name, folder):
 def take_in_delays(name, folder):
     """Evaluate every seed of a run folder, and of its control with fixed delays, into docs/results/NAME-delays.json."""
     folder, found = Path(folder), {}
-    seeds = sorted(folder.glob("seed-*"), key=lambda place: int(place.name.removeprefix("seed-"))) or [folder]
-    for mode, place in (("learned", "."), ("fixed", "controls/fixed")):
-        places = [seed / place for seed in seeds if (seed / place / runs.RESULT).exists()]
-        if places:
+    compared = runs.read_json(folder / runs.COMPARISON)
+    if compared is None:
+        result = runs.read_json(folder / runs.RESULT)
+        compared = {result["delays"]: {"seeds": [result["seed"]]}}
+    main = next(iter(compared))
+    for mode in compared:
+        seeds = compared[mode]["seeds"]
+        below = "." if mode == main else f"controls/{mode}"
+        places = [runs.seed_folder(folder, seed, seeds) / below for seed in seeds]
+        if mode in ("learned", "fixed"):
             shown = Path("runs", name, places[0].relative_to(folder)).as_posix()
             found[mode] = {
                 "accuracies": {
@@ -67,7 +77,7 @@ def table(names):
     for name in names:
         for mode, item in _read(name).items():
             rows.append((f"{name}, delays {mode}", *(cell.replace("+-", "±") for cell in runs.cells(item))))
-            commands.append(item["command"])
+        commands.append(item["command"])  # the last mode's command makes those before it too
     return _written(("", *runs.COLUMNS), rows, commands)
 
 

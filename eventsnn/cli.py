@@ -117,6 +117,8 @@ def _add_train(commands):
     text = "train these modes of delays too, or all others, and compare"
     command.add_argument("--controls", nargs="*", choices=MODES, metavar="MODE", help=text)
     command.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="changes")
+    text = "leave the test set closed: for runs that settings are chosen by"
+    command.add_argument("--no-test", action="store_true", help=text)
     command.add_argument("--checkpoint-every", type=int, metavar="STEPS", help="save this often, besides each epoch")
     command.add_argument("--quiet", action="store_true", help="no progress")
 
@@ -143,7 +145,8 @@ def _add_plot(commands):
     command.add_argument("checkpoint", help="checkpoint file or run folder")
     what = "default: all but adjoint, which the slow reference engine computes"
     command.add_argument("--what", nargs="+", choices=PICTURES, help=what)
-    command.add_argument("--split", choices=("train", "validation", "test"), default="validation")
+    text = "default: validation, or train where there is none"
+    command.add_argument("--split", choices=("train", "validation", "test"), help=text)
     command.add_argument("--sample", type=int, default=0, metavar="N", help="sample of that set")
     command.add_argument("--population", metavar="NAME", help="for voltage and adjoint (default: the first LIF one)")
     command.add_argument("--neurons", type=int, nargs="+", metavar="N", help="default: 0 1 2")
@@ -167,16 +170,17 @@ def _train(arguments, argv):
     command = shlex.join(["eventsnn", *(item for item in argv if item != "--resume")])
     if arguments.preset is None:
         command = _first_notes(arguments)["command"]
-    data = presets.load_data(preset)
+    test = not arguments.no_test
+    data = presets.load_data(preset, test)
     try:
         summaries = runs.train_all(
-            preset, data, folder, modes=modes, seeds=seeds, report=_print_result, command=command,
+            preset, data, folder, modes=modes, seeds=seeds, report=_print_result, command=command, test=test,
             n_threads=arguments.threads, checkpoint_every=arguments.checkpoint_every, progress=not arguments.quiet,
         )  # fmt: skip
     except KeyboardInterrupt:
         again = shlex.join(["eventsnn", *argv] if arguments.resume else ["eventsnn", *argv, "--resume"])
         return INTERRUPTED, f"To resume: {again}"
-    if len(modes) > 1 or len(seeds) > 1:
+    if test and (len(modes) > 1 or len(seeds) > 1):
         _print_comparison(summaries)
 
 
@@ -221,14 +225,12 @@ def _check_folder(folder, seeds, arguments):
 
 
 def _print_result(result):
-    low, high = result["interval"]
     counts = result["parameters"]
     other = f", {counts['other']:,} other" if counts["other"] else ""
     epoch = "" if result["best_epoch"] is None else f" (parameters of epoch {result['best_epoch']}, best on validation)"
     rows = [
         ("run", f"{result['name']}, delays {result['delays']}, seed {result['seed']}"),
-        ("test accuracy", f"{100 * result['accuracy']:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}"),
-        ("test samples", f"{result['n_test']:,}"),
+        *_accuracies(result),
         ("trained", f"{counts['weights']:,} weights, {counts['delays']:,} delays{other}"),
         ("spikes", f"{result['spikes_per_neuron']:.1f} per neuron and sample"),
         ("epochs", f"{result['epochs']}{epoch}"),
@@ -236,6 +238,16 @@ def _print_result(result):
         ("command", result["command"]),
     ]
     print("\n".join(f"{label:<15}{text}" for label, text in rows), flush=True)
+
+
+def _accuracies(result):
+    """Rows of what the run was judged by."""
+    if result["validation_accuracy"] is not None:
+        yield "validation", f"{100 * result['validation_accuracy']:.1f} %, loss {result['validation_loss']:.4f}"
+    if result["accuracy"] is not None:
+        low, high = result["interval"]
+        yield "test accuracy", f"{100 * result['accuracy']:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
+        yield "test samples", f"{result['n_test']:,}"
 
 
 def _print_comparison(summaries):
@@ -287,10 +299,17 @@ def _sweep(arguments, argv):
 def _split(preset, name):
     from . import presets
 
-    data = presets.load_data(preset)[("train", "validation", "test").index(name)]
+    data = presets.load_data(preset, test=name == "test")[("train", "validation", "test").index(name)]
     if data is None:
         raise InvalidInput("--split", None, name, "train or test, because this run was made without validation")
     return data
+
+
+def _split_to_show(preset):
+    from . import presets
+
+    train, validation, _ = presets.load_data(preset, test=False)
+    return train if validation is None else validation
 
 
 def _evaluate(arguments, argv):
@@ -411,7 +430,7 @@ def _plot_sample(arguments, model, wanted, folder):
 
     network, parameters, meta = model
     preset = runs.preset_of(meta, arguments.checkpoint)
-    data = _split(preset, arguments.split)
+    data = _split(preset, arguments.split) if arguments.split else _split_to_show(preset)
     if not 0 <= arguments.sample < len(data):
         raise InvalidInput("--sample", None, arguments.sample, f"0 to {len(data) - 1}")
     chosen = [arguments.sample]

@@ -14,8 +14,7 @@ def permuted_delays(parameters, seed):
     """Return parameters in which the delays of each connection have changed places at random.
 
     Their distribution is kept, and which weight belongs to which delay is lost, learned or not: the loss of accuracy is
-    not what learning the delays was worth. ``seed`` (int >= 0). A connection with one
-    delay for all keeps it.
+    not what learning the delays was worth. ``seed`` (int >= 0). A connection with one delay for all keeps it.
     """
     permuted = {}
     for number, (name, delays) in enumerate(_delays(parameters).items()):

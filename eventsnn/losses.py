@@ -258,7 +258,8 @@ class SpikeCountTarget:
 class SilentNeuronRaise:
     """After an epoch, raise the incoming feed-forward weights of each neuron that did not fire once by ``amount``.
 
-    This follows no gradient: a silent neuron has none. Recurrent connections (pre == post) are left alone.
+    Connections of one pair of populations share it: together they raise what one would. This follows no gradient: a
+    silent neuron has none. Recurrent connections (pre == post) are left alone.
     """
 
     population: str
@@ -270,13 +271,15 @@ class SilentNeuronRaise:
         if not silent.any():
             return parameters
         raised = dict(parameters)
-        for connection in network.connections.values():
-            own = connection.post == self.population and connection.pre != self.population
-            if not own or "weight" not in connection.train:
-                continue
+        incoming = [
+            c for c in network.connections.values()
+            if c.post == self.population and c.pre != self.population and "weight" in c.train
+        ]  # fmt: skip
+        for connection in incoming:
             name = f"{connection.name}.weight"
-            step = self.amount * (silent[None, :] if connection.indptr is None else silent[connection.indices])
-            raised[name] = parameters[name] + step
+            chosen = silent[None, :] if connection.indptr is None else silent[connection.indices]
+            parallel = sum(other.pre == connection.pre for other in incoming)
+            raised[name] = parameters[name] + self.amount / parallel * chosen
         return raised
 
 

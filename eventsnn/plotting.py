@@ -381,21 +381,25 @@ def delay_histogram(before, after, path):
     """Draw how the delays of each connection are distributed before and after training.
 
     ``before``, ``after``: parameters ({name: array}); entries whose name ends in ".delay" with more than one value are
-    drawn. Raises InvalidInput when there are none.
+    drawn, together where several connections join one pair of populations. Raises InvalidInput when there are none.
     """
-    names = [name for name in before if name.endswith(".delay") and np.size(before[name]) > 1 and name in after]
-    if not names:
+    pairs = defaultdict(list)
+    for name in before:
+        if name.endswith(".delay") and np.size(before[name]) > 1 and name in after:
+            # connections of one pair of populations are called "pre->post", "pre->post (2)" and so on
+            pairs[name.removesuffix(".delay").split(" (")[0]].append(name)
+    if not pairs:
         raise InvalidInput("before", None, sorted(before), "parameters with delays of more than one synapse")
-    with _figure(path, 1, (4.2 * len(names) + 0.6, 3.4), len(names)) as (_, axes):
-        for axis, name in zip(axes, names, strict=True):
-            old, new = np.ravel(before[name]), np.ravel(after[name])
+    with _figure(path, 1, (4.2 * len(pairs) + 0.6, 3.4), len(pairs)) as (_, axes):
+        for axis, (pair, names) in zip(axes, pairs.items(), strict=True):
+            old, new = (np.concatenate([np.ravel(found[name]) for name in names]) for found in (before, after))
             low, high = min(old.min(), new.min()), max(old.max(), new.max())
             n_bins = min(MOST_BINS, 4 + int(math.sqrt(old.size)))
             bins = np.linspace(low, high if high > low else low + 1.0, n_bins + 1)
             axis.hist(old, bins, color=GREY, alpha=0.55, label="before")
             axis.hist(new, bins, color=BLUE, histtype="step", linewidth=1.6, label="after")
             moved = np.abs(new - old).mean()
-            axis.set_title(f"{name.removesuffix('.delay')}: moved {moved:.2g} ms on average")
+            axis.set_title(f"{pair}: moved {moved:.2g} ms on average")
             axis.set_xlabel("delay (ms)")
         axes[0].set_ylabel("synapses")
         axes[0].legend(loc="upper right")

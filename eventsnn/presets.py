@@ -5,6 +5,7 @@ not given keeps its value there. Every key that is not known is refused.
 """
 
 import difflib
+import math
 import tomllib
 import types
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -86,9 +87,9 @@ class NetworkSettings:
     number; delays (ms) are [low, high] of a uniform distribution, one number, a matrix, or "none". ``input_*`` is the
     connection from the input, ``between_*`` from layer to layer, ``recurrent_*`` within each layer (``recurrent``
     switches it), ``output_*`` to the output; ``input_synapses``: how many synapses each input has on each neuron, with
-    weights and delays of their own; ``*_sparsity`` is the fraction of absent synapses, drawn from the data's
-    seed. ``train_weights``: False keeps the weights as drawn. ``train_neurons``: which of "tau_mem", "tau_syn" and
-    "v_threshold" each hidden neuron learns for itself.
+    weights and delays of their own (without delays, one with the sum of their weights); ``*_sparsity`` is the fraction
+    of absent synapses, drawn from the data's seed. ``train_weights``: False keeps the weights as drawn.
+    ``train_neurons``: which of "tau_mem", "tau_syn" and "v_threshold" each hidden neuron learns for itself.
     """
 
     hidden: list = field(default_factory=lambda: [128])
@@ -317,7 +318,7 @@ _SSC = {
 _BRAILLE = {
     "name": "braille",
     "description": "27 Braille letters under a robot fingertip, threshold 10: braille_th10.npz in EVENTSNN_DATA",
-    # the last event comes at 1300 ms: time for it to arrive
+    # the last event comes at 1300 ms: time for most of them to arrive
     "data": {"source": "braille", "train": "braille_th10.npz", "duration": 1600.0},
     # some forty events in 1.3 s: long memory, long delays, and from each taxel eight of them to choose from
     "network": {
@@ -356,7 +357,8 @@ _BRAILLE_ANALOG = {
     "base": "braille",
     "name": "braille-analog",
     "description": "the same letters from the analog sweeps, coded at a threshold: braille_analog.npz in EVENTSNN_DATA",
-    "data": {"source": "braille-analog", "train": "braille_analog.npz", "threshold": 5.0},
+    # sweeps of 1900 ms
+    "data": {"source": "braille-analog", "train": "braille_analog.npz", "threshold": 5.0, "duration": 2200.0},
 }
 
 _PRESETS = {
@@ -489,6 +491,8 @@ def _checked(preset):
     for index, size in enumerate(preset.network.hidden):
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise InvalidInput("network.hidden", index, size, "numbers of neurons >= 1")
+    if preset.network.input_synapses > 1 and not preset.network.hidden:
+        raise InvalidInput("network.input_synapses", None, preset.network.input_synapses, "1 without hidden layers")
     counts = {f"training.{name}": getattr(preset.training, name) for name in ("epochs", "batch_size", "shards")}
     for name, value in {**counts, "network.input_synapses": preset.network.input_synapses}.items():
         if value < 1:
@@ -535,8 +539,10 @@ def load_data(preset, test=True):
     settings = preset.data
     train, validation, testing = _read(settings, test)
     sets = (train, validation, testing if test else None)
-    if settings.source in ("spoken-digits", "files") and sets[1] is None:
-        sets = (*_split(settings, sets[0]), sets[2])
+    if settings.validation_fraction == 0 and not settings.validation_groups:
+        sets = (train, None, sets[2])
+    elif settings.source in ("spoken-digits", "files") and validation is None:
+        sets = (*_split(settings, train), sets[2])
     elif settings.validation_groups:
         allowed = "[] where the data have a validation set of their own, or say no groups (speakers)"
         raise InvalidInput("data.validation_groups", None, settings.validation_groups, allowed)
@@ -575,8 +581,7 @@ def _read(settings, test):
 
 def _read_whole(settings):
     if settings.source == "yin-yang":
-        train, validation, testing = load_yin_yang(settings.seed, **_duration(settings))
-        return train, validation if settings.validation_fraction else None, testing
+        return load_yin_yang(settings.seed, **_duration(settings))
     if settings.source == "sequence":
         return (sequence_detection(**_duration(settings)),) * 3
     if settings.source == "spoken-digits":
@@ -616,7 +621,7 @@ def _split(settings, train):
             raise InvalidInput("data.validation_groups", None, settings.validation_groups, allowed, remedy)
         return train.split_by_group(settings.validation_groups)
     share = settings.validation_fraction
-    return (train, None) if share == 0 else train.split((1 - share, share), settings.seed)
+    return train.split((1 - share, share), settings.seed)
 
 
 def build_network(preset, train: Dataset):
@@ -638,10 +643,9 @@ def build_network(preset, train: Dataset):
     for pre, post in zip(path[:-1], path[1:], strict=True):
         role = "output" if post == "output" else "input" if pre == "input" else "between"
         _connect(network, preset, role, (pre, post))
-        for number in range(2, settings.input_synapses + 1) if role == "input" else ():
-            _connect(network, preset, role, (pre, post), name=f"{pre}->{post} ({number})")
-    for name in layers if settings.recurrent else ():
-        _connect(network, preset, "recurrent", (name, name))
+    if settings.recurrent:
+        for name in layers:
+            _connect(network, preset, "recurrent", (name, name))
     return network
 
 
@@ -651,23 +655,36 @@ def _layers(settings):
     return [f"hidden{number}" if several else "hidden" for number in range(1, len(settings.hidden) + 1)]
 
 
-def _connect(network, preset, role, ends, name=None):
+def _connect(network, preset, role, ends):
     settings = preset.network
     delay, sharing = _distribution(f"{role}_delay", getattr(settings, f"{role}_delay"), Uniform), "synapse"
+    weight = _distribution(f"{role}_weight", getattr(settings, f"{role}_weight"), Normal)
     kind = "recurrent" if role == "recurrent" else "feed-forward"
     learned = preset.delays in ("learned", kind)
+    synapses = settings.input_synapses if role == "input" else 1
+    sparsity = getattr(settings, f"{role}_sparsity") or None
     if not learned and preset.delays != "fixed":
         shared = max(SHARED_DELAY, settings.min_delay)
         delay, sharing = (shared, "connection") if role == "recurrent" else (None, "synapse")
+        if sparsity is None:
+            # synapses that differ in nothing but their weights are one
+            weight, synapses = _sum_of(weight, synapses), 1
     train = ("weight",) if settings.train_weights else ()
     if learned:
         train += ("delay",)
-    weight = _distribution(f"{role}_weight", getattr(settings, f"{role}_weight"), Normal)
-    sparsity = getattr(settings, f"{role}_sparsity") or None
-    network.connect(
-        *ends, weight=weight, delay=delay, delay_per=sharing, train=train, sparsity=sparsity, seed=preset.data.seed,
-        name=name,
-    )  # fmt: skip
+    name = "->".join(ends)
+    for synapse in (name, *(f"{name} ({number})" for number in range(2, synapses + 1))):
+        network.connect(
+            *ends, weight=weight, delay=delay, delay_per=sharing, train=train, sparsity=sparsity,
+            seed=preset.data.seed, name=synapse,
+        )  # fmt: skip
+
+
+def _sum_of(weight, n):
+    """The distribution of the sum of n weights; what is the same in each synapse is n times as much."""
+    if isinstance(weight, Normal):
+        return Normal(n * weight.mean, math.sqrt(n) * weight.sd)
+    return weight if n == 1 else n * np.asarray(weight)
 
 
 def _distribution(name, value, kind):

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__, checkpoints, communicator, presets
-from .errors import InvalidInput
+from .errors import CheckpointError, InvalidInput
 from .simulation import simulate
 from .training import Trainer, load_model, wilson_interval
 
-CHECKPOINT, RESULT, COMPARISON = "checkpoint", "result.json", "comparison.json"
+CHECKPOINT, RESULT, COMPARISON, LOCK = "checkpoint", "result.json", "comparison.json", ".lock"
 SECONDS_PER_MINUTE = 60.0
 # of a table of summaries: intervals over seeds and over test samples
 COLUMNS = (
@@ -35,15 +35,42 @@ def train(preset, data, folder, *, command="", test=True, progress=True, **setti
     again; ``test``: False leaves the test set closed, and the result's "accuracy" None; ``progress``: show it on
     stderr; further settings are the Trainer's: n_threads, checkpoint_every, callbacks.
 
-    A checkpoint in the folder is gone on from. Raises CheckpointError if it is of another run.
+    A checkpoint in the folder is gone on from. Raises CheckpointError if it is of another run, or if another process
+    is training there.
     """
-    team, folder = communicator.world(), Path(folder)
+    team, folder, held = communicator.world(), Path(folder), []
     done = team.on_first(lambda: finished(preset, folder, test))
     if done is not None:
         if progress:
             print(f"{folder}: this run is finished.", file=sys.stderr)
         return done
-    resume = team.on_first(lambda: _begin(folder))
+    team.on_first(lambda: held.append(_locked(folder)))
+    try:
+        return _train(preset, data, folder, command, test, progress, settings)
+    finally:
+        for lock in held:
+            lock.release()
+
+
+def _locked(folder):
+    """The lock of a run's folder, taken: the operating system opens it should this process die."""
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(str(folder / LOCK))
+    try:
+        lock.acquire(blocking=False)
+    except NotImplementedError:  # a file system without locks keeps nobody out
+        return lock
+    except Timeout:
+        reason = "another process is training in this folder: wait for it, or choose another one"
+        raise CheckpointError(folder / CHECKPOINT, "lock", reason) from None
+    return lock
+
+
+def _train(preset, data, folder, command, test, progress, settings):
+    team = communicator.world()
+    resume = team.on_first(lambda: checkpoints.exists(folder / CHECKPOINT))
     built = presets.build(preset, data)
     if progress:
         print(f"{preset.name}, delays {preset.delays}, seed {preset.training.seed} -> {folder}", file=sys.stderr)
@@ -68,13 +95,19 @@ def finished(preset, folder, test=True):
     if result is None or not {"preset", "accuracy", "interval"} <= set(result):
         return None
     tested = result["accuracy"] is not None or not test
-    return result if tested and result["preset"] == plain(preset.to_dict()) else None
+    return result if tested and same_settings(result["preset"], preset) else None
 
 
-def _begin(folder):
-    """Make the run's folder; return whether there is a checkpoint to go on from."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return checkpoints.exists(folder / CHECKPOINT)
+def same_settings(described, preset):
+    """True where a description of earlier makes this Preset: one of before a setting was known has its default.
+
+    The text that a preset is described with settles nothing.
+    """
+    try:
+        before = presets.from_dict(described)
+    except InvalidInput:  # it had a setting that is known no more
+        return False
+    return replace(before, description="") == replace(preset, description="")
 
 
 def _run_pictures(plotting, trainer, samples, folder):
@@ -160,6 +193,8 @@ def write_json(path, value):
 def train_all(preset, data, folder, *, modes, seeds, report, **settings):
     """Train every seed in every mode of delays; return {mode: summary of its runs}, written to the folder too.
 
+    None where the runs were not tested (``test=False``): there is nothing to compare yet.
+
     Runs lie in ``folder`` or, of several seeds, in ``folder/seed-N``; those of other modes than the preset's in
     ``controls/MODE`` in there. What there is of them already is gone on from. ``report`` is called with each result as
     it comes. Settings: as for ``train``.
@@ -172,6 +207,8 @@ def train_all(preset, data, folder, *, modes, seeds, report, **settings):
             chosen = replace(preset, delays=mode, training=replace(preset.training, seed=seed))
             runs[mode].append(train(chosen, data, place, **settings))
             report(runs[mode][-1])
+    if not settings.get("test", True):
+        return None
     summaries = {mode: summary(results) for mode, results in runs.items()}
     if len(modes) > 1 or len(seeds) > 1:
         communicator.world().on_first(lambda: _write_comparison(summaries, folder))

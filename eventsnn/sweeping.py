@@ -105,10 +105,9 @@ def _number(text, end):
 
 def _optuna():
     try:
-        import filelock  # noqa: F401 (whether it is there)
         import optuna
     except ImportError:
-        raise SweepError("sweeps need Optuna and filelock: pip install 'eventsnn[sweep]'") from None
+        raise SweepError("sweeps need Optuna: pip install 'eventsnn[sweep]'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 
@@ -132,9 +131,8 @@ class Sweep:
         if len(set(keys)) < len(keys):
             raise InvalidInput("--vary", None, keys, "each setting once")
         for axis in self.axes:
-            _check_judge(axis.key)
             for value in axis.examples:
-                presets.change(preset, [f"{axis.key}={value}"])
+                _check_judge(axis.key, preset, presets.change(preset, [f"{axis.key}={value}"]))
             if trials is None and not axis.choices:
                 allowed = "a number of trials, because a range has no end of values"
                 raise InvalidInput("--trials", None, None, allowed, "Pass --trials N, or give choices.")
@@ -157,12 +155,20 @@ class Sweep:
             before = study.user_attrs.get("sweep")
             if before is None:
                 study.set_user_attr("sweep", described)
-            elif before != described:
-                changed = ", ".join(key for key in described if described[key] != before.get(key))
+            elif changed := ", ".join(self._changes(before, described)):
                 raise SweepError(f"{self.folder} holds another sweep ({changed} differ): choose another --out")
             if self.trials is None:
                 self._list(study)
         return study
+
+    def _changes(self, before, described):
+        """Yield what this sweep and the one in its folder differ in."""
+        for key, value in described.items():
+            same = value == before.get(key)
+            if key == "preset":
+                same = runs.same_settings(before[key], self.preset)
+            if not same:
+                yield key
 
     def _study(self):
         """The study in the folder as it is now."""
@@ -362,9 +368,8 @@ def _trained(preset, data, folder, **settings):
         raise BrokenRun(str(error)) from error
 
 
-def _check_judge(key):
-    table, _, name = key.partition(".")
-    if table == "data" and name in JUDGES:
+def _check_judge(key, preset, changed):
+    if any(getattr(changed.data, name) != getattr(preset.data, name) for name in JUDGES):
         allowed = "settings that leave the validation samples as they are"
         remedy = "Start one sweep for each value, and compare their means."
         raise InvalidInput("--vary", None, key, allowed, remedy)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eventsnn import checkpoints
+from eventsnn import checkpoints, presets
 from eventsnn.cli import FAILED, INTERRUPTED, main
 from eventsnn.training import Trainer, load_model
 
@@ -139,7 +139,7 @@ def test_ctrl_c_of_the_real_command(tmp_path, toml):
 
 
 def test_ctrl_c_while_data_are_read_has_no_traceback(tmp_path, toml, monkeypatch, capsys):
-    def interrupted(preset):
+    def interrupted(preset, test):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("eventsnn.presets.load_data", interrupted)
@@ -230,6 +230,28 @@ def test_evaluate_with_other_delays(run, capsys):
     for arguments in (("--round-delays", "0"), ("--permute-delays", "0")):
         assert main(["evaluate", str(run), *arguments]) == FAILED
         assert "allowed" in capsys.readouterr().err
+
+
+def test_settings_are_chosen_without_the_test_set(tmp_path, toml, capsys, monkeypatch):
+    asked = []
+    load = presets.load_data
+    monkeypatch.setattr(presets, "load_data", lambda preset, test=True: (asked.append(test), load(preset, test))[1])
+    assert train(toml, "--out", tmp_path / "run", "--no-test", "--controls", "none") == 0
+    said = capsys.readouterr().out
+    assert said.count("\nvalidation ") == 2 and "test accuracy" not in said
+    assert not (tmp_path / "run/comparison.json").exists()
+    assert main(["evaluate", str(tmp_path / "run"), "--split", "validation"]) == 0
+    assert asked == [False, False]
+    assert train(toml, "--out", tmp_path / "run", "--controls", "none", "--resume") == 0
+    assert "test accuracy" in capsys.readouterr().out and (tmp_path / "run/comparison.json").exists()
+
+
+def test_a_run_without_validation_is_drawn_on_its_training_set(tmp_path, toml, capsys):
+    pytest.importorskip("matplotlib")
+    assert train(toml, "--out", tmp_path / "run", "--set", "data.validation_fraction=0") == 0
+    capsys.readouterr()
+    assert main(["plot", str(tmp_path / "run"), "--out", str(tmp_path / "pictures")]) == 0
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} >= {"raster.png", "voltage.png", "delays.png"}
 
 
 def test_controls_may_be_chosen(toml, tmp_path):

@@ -23,7 +23,7 @@ TOLERANCE = {
     "03_sequence_detection": (1e-3, 1e-3, 1e-3),
     "04_yin_yang": (0.05, 0.02, 0.02),
     "05_own_loss": (0.05, 0.005, 0.005),
-    "08_what_delays_are_worth": (0.0, 0.0, 12.0),  # of 90 samples
+    "08_round_and_permute_delays": (0.0, 0.0, 12.0),  # of 90 samples
 }
 SECONDS = 180
 

@@ -202,8 +202,9 @@ def test_silent_neurons_are_raised_feed_forward_only():
     net = network()
     parameters = net.initialize()
     raised = SilentNeuronRaise("lif", amount=0.25)(net, parameters, np.array([0, 5, 0]))
-    np.testing.assert_array_equal(raised["in->lif.weight"], [[1.25, 1.0, 1.25]] * 2)
-    np.testing.assert_array_equal(raised["sparse.weight"], [1.25, 1.25, 1.25])
+    # two connections from one population share what one would be raised by
+    np.testing.assert_array_equal(raised["in->lif.weight"], [[1.125, 1.0, 1.125]] * 2)
+    np.testing.assert_array_equal(raised["sparse.weight"], [1.125, 1.125, 1.125])
     for name in ("lif->lif.weight", "in->lif.delay"):
         assert raised[name] is parameters[name]
     assert np.all(parameters["in->lif.weight"] == 1.0)

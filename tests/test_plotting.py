@@ -245,6 +245,17 @@ def test_nothing_to_draw_is_an_error(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_connections_of_one_pair_are_one_histogram(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    names = [f"in->out{number}.delay" for number in ("", " (2)", " (3)")]
+    before = {name: np.zeros((2, 3)) for name in names} | {"a->out.delay": np.ones(4)}
+    after = {name: value + 6.0 for name, value in before.items()}
+    drawn, figure = [], plotting._figure
+    monkeypatch.setattr(plotting, "_figure", lambda *arguments: (drawn.append(arguments[-1]), figure(*arguments))[1])
+    plotting.delay_histogram(before, after, tmp_path / "delays.png")
+    assert drawn == [2] and (tmp_path / "delays.png").stat().st_size > 1000
+
+
 def test_matplotlib_is_imported_on_first_use_and_its_absence_explained(monkeypatch, tmp_path):
     code = "import sys, eventsnn.plotting; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

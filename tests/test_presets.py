@@ -1,8 +1,10 @@
 """Presets: what they build, how they are changed, and that a key that is not known is refused with the nearest one."""
 
 import json
+import os
 import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -183,6 +185,24 @@ def test_an_input_has_several_synapses_on_a_neuron():
     assert {rates[f"{name}.weight"] for name in names} == {preset.optimizer.learning_rate}
     with pytest.raises(InvalidInput, match="input_synapses"):
         presets.build(presets.change(preset, ["network.input_synapses=0"]))
+    with pytest.raises(InvalidInput, match="1 without hidden layers"):
+        presets.change(presets.named("sequence"), ["network.input_synapses=2"])
+
+
+@pytest.mark.parametrize("mode, delayed", [("fixed", 4), ("feed-forward", 4), ("none", 1), ("recurrent", 1)])
+def test_several_synapses_without_delays_are_one_with_the_sum_of_their_weights(mode, delayed):
+    changes = ["network.input_synapses=4", "network.input_weight=[0.5,1.5]", "network.hidden=[4000,3]"]
+    preset = presets.change(presets.named("yin-yang"), [*TINY, *changes, f"delays={mode}"])
+    network = presets.build(preset).network
+    inputs = [c.name for c in network.connections.values() if c.pre == "input"]
+    assert len(inputs) == delayed and [c.post for c in network.connections.values()][delayed:] == ["hidden2", "output"]
+    parameters = network.initialize(0)
+    total = sum(parameters[f"{name}.weight"] for name in inputs)
+    assert total.mean() == pytest.approx(2.0, abs=0.1) and total.std() == pytest.approx(3.0, rel=0.05)
+    thinned = presets.change(preset, ["network.input_sparsity=0.5", "network.input_weight=0.5"])
+    network = presets.build(thinned).network
+    inputs = [c for c in network.connections.values() if c.pre == "input"]
+    assert len(inputs) == 4 and len({c.indices.tobytes() for c in inputs}) == 4
 
 
 def test_groups_are_refused_where_there_are_none():
@@ -194,6 +214,17 @@ def test_nothing_held_out_is_nothing_validated():
     data = presets.load_data(presets.change(presets.named("yin-yang"), ["data.validation_fraction=0"]))
     assert data[1] is None and len(data[0]) == 5000 and len(data[2]) == 1000
     assert presets.load_data(presets.named("yin-yang"), test=False)[2] is None
+    assert presets.load_data(presets.change(presets.named("sequence"), ["data.validation_fraction=0"]))[1] is None
+
+
+@pytest.mark.parametrize("name", ["braille", "braille-analog"])
+def test_the_duration_of_a_preset_holds_its_data(name):
+    folder = Path(os.environ.get("EVENTSNN_DATA", ""))
+    preset = presets.named(name)
+    if not (folder / preset.data.train).is_file():
+        pytest.skip(f"{preset.data.train} is not in a folder named by the environment variable EVENTSNN_DATA")
+    train, *_ = presets.load_data(preset)
+    assert np.mean(train.spikes.times >= preset.data.duration) < 1e-3
 
 
 def test_no_delays_are_the_shortest_allowed_ones_where_some_are_needed():

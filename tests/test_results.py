@@ -93,6 +93,10 @@ def test_delays_are_changed_in_every_seed_of_a_run(maker, tmp_path, monkeypatch)
         assert found["as trained"] == by_seed and all(len(shares) == 3 for shares in found.values())
         assert f"| mine, delays {mode} | {100 * sum(by_seed) / 3:.1f} ± " in page
         assert f"runs/mine/seed-0{place} --permute-delays 5" in page
+    fixed = presets.change(preset, ["delays=fixed"])
+    runs.train(fixed, presets.load_data(fixed), tmp_path / "alone", progress=False)
+    maker.take_in_delays("alone", tmp_path / "alone")
+    assert list(runs.read_json(tmp_path / "alone-delays.json")) == ["fixed"]
 
 
 def test_a_run_is_taken_in_and_shown(maker, tmp_path, monkeypatch):

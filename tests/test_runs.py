@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from eventsnn import presets, runs
-from eventsnn.errors import InvalidInput
+from eventsnn.errors import CheckpointError, InvalidInput
 from eventsnn.training import load_history, wilson_interval
 
 TINY = ["data.samples=40", "network.hidden=[4]", "training.epochs=1"]
@@ -40,8 +41,24 @@ def test_another_preset_is_not_finished_by_this_result(tiny, tmp_path):
     preset, data = tiny
     runs.train(preset, data, tmp_path, progress=False, n_threads=1)
     assert runs.finished(presets.change(preset, ["training.seed=1"]), tmp_path) is None
+    described = runs.read_json(tmp_path / runs.RESULT)
+    described["preset"]["description"] = "in other words"
+    del described["preset"]["network"]["input_synapses"]  # as before there were such
+    runs.write_json(tmp_path / runs.RESULT, described)
+    assert runs.finished(preset, tmp_path) == described
+    runs.write_json(tmp_path / runs.RESULT, {**described, "preset": {"network": {"no_longer_known": 1}}})
+    assert runs.finished(preset, tmp_path) is None
     (tmp_path / runs.RESULT).write_text("[]")
     assert runs.finished(preset, tmp_path) is None and runs.finished(preset, tmp_path / "nothing") is None
+
+
+def test_a_folder_in_which_another_process_trains_is_left_alone(tiny, tmp_path):
+    preset, data = tiny
+    with FileLock(str(tmp_path / runs.LOCK)):
+        with pytest.raises(CheckpointError, match="another process is training in this folder"):
+            runs.train(preset, data, tmp_path, progress=False, n_threads=1)
+        assert [path.name for path in tmp_path.iterdir()] == [runs.LOCK]
+    assert runs.train(preset, data, tmp_path, progress=False, n_threads=1)["epochs"] == 1
 
 
 def test_a_summary_is_the_mean_of_its_runs():

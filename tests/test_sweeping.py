@@ -13,7 +13,6 @@ from eventsnn.errors import InvalidInput
 from eventsnn.sweeping import Axis, Sweep, SweepError, read_axis
 
 optuna = pytest.importorskip("optuna")
-pytest.importorskip("filelock")
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["data.samples=60", "network.hidden=[4]", "training.epochs=2"]
 RATES = "optimizer.learning_rate=1e-3,1e-2"
@@ -231,6 +230,7 @@ def test_data_that_are_missing_are_an_error_and_no_trial(tmp_path, capsys):
         (["--vary", RATES, "optimizer.learning_rate=1..2"], "each setting once"),
         (["--vary", RATES, "--set", "delays=learnt"], "Did you mean 'learned'?"),
         (["--vary", "data.validation_groups=[0],[1]"], "one sweep for each value"),
+        (["--vary", "data={validation_groups=[0]},{validation_groups=[1]}"], "one sweep for each value"),
     ],
 )
 def test_a_sweep_that_makes_no_sense_is_refused_before_it_begins(arguments, word, tmp_path, capsys):

@@ -50,6 +50,8 @@ def _read_guarded(path, item, action):
     except (UnsafeFile, InvalidInput):
         raise
     except Exception as error:
+        if "file close degree" in str(error):
+            raise UnsafeFile(path, item, "is open elsewhere in this process: close it there first") from None
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UnsafeFile(path, item, f"cannot be read as HDF5, damaged or truncated ({first_line})") from None
 
