@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventsnn.data.hdf5 import SpikeFile, describe, read
-from eventsnn.errors import InvalidInput
+from eventsnn.errors import InvalidInput, UnsafeFile
 from eventsnn.spikes import SpikeBatch
 
 KEYS = ["zero", "one", "two"]
@@ -168,6 +168,14 @@ def test_a_file_can_be_read_from_memory(tmp_path):
     image = write(tmp_path / "spikes.h5", samples).read_bytes()
     with SpikeFile("in memory", image=image) as file:
         assert same(file.batch(slice(None)), expected(samples))
+
+
+def test_a_file_that_is_open_elsewhere_is_not_called_damaged(tmp_path):
+    path = write(tmp_path / "spikes.h5", rows())
+    with h5py.File(path, "r"), pytest.raises(UnsafeFile, match="is open elsewhere in this process"):
+        SpikeFile(path)
+    with SpikeFile(path) as file:
+        assert same(file.batch(slice(None)), expected(rows()))
 
 
 def test_the_number_of_classes_without_keys(tmp_path):
