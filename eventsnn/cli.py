@@ -160,6 +160,9 @@ def _train(arguments, argv):
     from . import presets, runs
 
     preset = _chosen_preset(arguments)
+    command = shlex.join(["eventsnn", *(item for item in argv if item != "--resume")])
+    if arguments.preset is None:
+        command = _as_it_was(arguments)
     folder = Path(arguments.out or Path("runs") / preset.name)
     preset = _with_options(preset, arguments)
     seeds = list(dict.fromkeys(arguments.seeds or [preset.training.seed]))
@@ -167,9 +170,6 @@ def _train(arguments, argv):
     modes = [preset.delays]
     if arguments.controls is not None:
         modes = list(dict.fromkeys([*modes, *(arguments.controls or presets.control_modes(preset))]))
-    command = shlex.join(["eventsnn", *(item for item in argv if item != "--resume")])
-    if arguments.preset is None:
-        command = _first_notes(arguments)["command"]
     test = not arguments.no_test
     data = presets.load_data(preset, test)
     try:
@@ -197,12 +197,29 @@ def _chosen_preset(arguments):
     return presets.from_dict(_first_notes(arguments)["preset"])
 
 
+def _as_it_was(arguments):
+    """Take seeds and controls over from the run that is resumed where none are given; return its command.
+
+    Controls that are asked for now are added to the command: they would be missing from what it makes.
+    """
+    command = _first_notes(arguments)["command"]
+    before = _parser().parse_args(shlex.split(command)[1:])
+    if arguments.seeds is None and arguments.seed is None:
+        arguments.seeds, arguments.seed = before.seeds, before.seed
+    if arguments.controls is None:
+        arguments.controls = before.controls
+    elif before.controls is None:
+        command = shlex.join([*shlex.split(command), "--controls", *arguments.controls])
+    return command
+
+
 def _first_notes(arguments):
     """What the checkpoint in the run folder, or in that of its first seed, says of its run."""
     from . import runs
 
-    seeds = arguments.seeds or [0]
-    place = runs.seed_folder(Path(arguments.out), seeds[0], seeds)
+    folder = Path(arguments.out)
+    seeds = sorted(folder.glob("seed-*"))
+    place = folder if checkpoints.exists(folder / runs.CHECKPOINT) or not seeds else seeds[0]
     return communicator.world().on_first(lambda: runs.load(place)[2]["notes"])
 
 

@@ -409,12 +409,15 @@ def delay_histogram(before, after, path):
 def comparison(results, path):
     """Draw the test accuracies of several runs side by side with their 95 % intervals.
 
-    ``results``: {label: dict or object with "accuracy" and "interval" (low, high), as Evaluation has}; the accuracies
-    of a dict's "runs" (several seeds) are drawn as points.
+    ``results``: {label: dict or object with "accuracy" and "interval" (low, high), as Evaluation has}. Of dicts with a
+    "seed_interval" (several seeds, see runs.summary) that one is drawn, which modes are compared by, and the
+    accuracies of their "runs" as points; else the interval for the number of test samples.
     """
     if not results:
         raise InvalidInput("results", None, 0, "at least one result")
-    read = {label: (_entry(item, "accuracy"), _entry(item, "interval")) for label, item in results.items()}
+    seeds = all(isinstance(item, dict) and item.get("seed_interval") for item in results.values())
+    kind = "seed_interval" if seeds else "interval"
+    read = {label: (_entry(item, "accuracy"), _entry(item, kind)) for label, item in results.items()}
     with _figure(path, 1, (max(3.2, 1.3 * len(read) + 1.2), 3.6)) as (_, (axis,)):
         for place, (label, (accuracy, (low, high))) in enumerate(read.items()):
             bars = [[100 * (accuracy - low)], [100 * (high - accuracy)]]
@@ -428,7 +431,7 @@ def comparison(results, path):
                 axis.scatter(places, shares, s=10, color="#33373d", alpha=0.6, zorder=3)
         axis.set_xticks(range(len(read)), list(read))
         axis.set_ylim(0, min(108.0, 100 * max(high for _, (_, high) in read.values()) + 12))
-        axis.set_ylabel("test accuracy (%), bars: 95 % interval")
+        axis.set_ylabel(f"test accuracy (%)\nbars: 95 % interval over {'seeds' if seeds else 'samples'}")
         axis.grid(axis="x", visible=False)
     return path
 

@@ -82,10 +82,11 @@ def _train(preset, data, folder, command, test, progress, settings):
     training, validation, testing = data
     trainer.fit(training, validation, epochs=preset.training.epochs, resume=resume)
     result = _result(preset, trainer, trainer.evaluate(testing) if test else None, command)
-    team.on_first(lambda: write_json(folder / RESULT, result))
     if test:  # a run that is not tested is one of many: its pictures can be drawn by `eventsnn plot`
         samples = training if validation is None else validation
         team.on_first(lambda: pictures(lambda plotting: _run_pictures(plotting, trainer, samples, folder)))
+    # last: what is interrupted before is done again
+    team.on_first(lambda: write_json(folder / RESULT, result))
     return plain(result)
 
 
@@ -196,19 +197,29 @@ def train_all(preset, data, folder, *, modes, seeds, report, **settings):
     None where the runs were not tested (``test=False``): there is nothing to compare yet.
 
     Runs lie in ``folder`` or, of several seeds, in ``folder/seed-N``; those of other modes than the preset's in
-    ``controls/MODE`` in there. What there is of them already is gone on from. ``report`` is called with each result as
-    it comes. Settings: as for ``train``.
+    ``controls/MODE`` in there. What there is of them already is gone on from, and controls that were trained there
+    before are in the summary too. ``report`` is called with each result as it comes. Settings: as for ``train``.
     """
     folder, runs = Path(folder), {mode: [] for mode in modes}
+
+    def place_of(seed, mode):
+        place = seed_folder(folder, seed, seeds)
+        chosen = replace(preset, delays=mode, training=replace(preset.training, seed=seed))
+        return chosen, place if mode == preset.delays else place / "controls" / mode
+
+    def earlier(mode):
+        """The results of controls that an earlier command has trained, if it has with every seed."""
+        found = [communicator.world().on_first(lambda: finished(*place_of(seed, mode))) for seed in seeds]  # noqa: B023
+        return found if all(found) else None
+
     for seed in seeds:
         for mode in modes:
-            place = seed_folder(folder, seed, seeds)
-            place = place if mode == preset.delays else place / "controls" / mode
-            chosen = replace(preset, delays=mode, training=replace(preset.training, seed=seed))
+            chosen, place = place_of(seed, mode)
             runs[mode].append(train(chosen, data, place, **settings))
             report(runs[mode][-1])
     if not settings.get("test", True):
         return None
+    runs |= {mode: done for mode in presets.control_modes(preset) if mode not in runs and (done := earlier(mode))}
     summaries = {mode: summary(results) for mode, results in runs.items()}
     if len(modes) > 1 or len(seeds) > 1:
         communicator.world().on_first(lambda: _write_comparison(summaries, folder))

@@ -131,6 +131,9 @@ class Sweep:
         if len(set(keys)) < len(keys):
             raise InvalidInput("--vary", None, keys, "each setting once")
         for axis in self.axes:
+            if axis.key == "training.seed":
+                allowed = "settings, of which every seed is tried"
+                raise InvalidInput("--vary", None, axis.key, allowed, "Name the seeds with --seeds.")
             for value in axis.examples:
                 _check_judge(axis.key, preset, presets.change(preset, [f"{axis.key}={value}"]))
             if trials is None and not axis.choices:

@@ -17,10 +17,12 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 
 from . import checkpoints, communicator
+from .data.dataset import Dataset
 from .errors import CheckpointError, InvalidInput, NotFinite
 from .gradients import joint_probes, value_and_grad
 from .kernels.compile import CACHE_FOLDER, is_cached
 from .network import Network
+from .optimizers import Optimizer
 from .random import stream
 from .sharding import N_SHARDS, Share
 from .simulation import check_duration, simulate
@@ -32,6 +34,9 @@ KIND = "eventsnn training run"
 EVALUATION_BATCH, EVALUATION_SPIKES = 128, 2**17
 NORMAL_QUANTILE = 1.959963984540054  # of 0.975: two-sided 95 % intervals
 MONITORS = ("accuracy", "loss")
+NOT_A_DATASET = "data.Dataset(spikes, labels, ...) makes one of a SpikeBatch."
+# Times in seconds end at a thousandth of a duration in ms, and few of a recording's spikes come after its duration.
+MANY = 0.01
 # The average follows the parameters closely at first: its decay in step t is at most (1 + t) / (AVERAGE_START + t).
 AVERAGE_START = 10
 
@@ -81,6 +86,9 @@ class TrainingOptions:
             raise InvalidInput("average", None, self.average, "None or a decay per step with 0 < average < 1")
         if not 0 <= self.neuron_drop < 1:
             raise InvalidInput("neuron_drop", None, self.neuron_drop, "a probability with 0 <= neuron_drop < 1")
+        if self.augmentation is not None and not callable(self.augmentation):
+            allowed = "None, a data.Augmentation, or a function (docs/how-to/load-your-data.md)"
+            raise InvalidInput("augmentation", None, self.augmentation, allowed)
         for name in ("regularizers", "silent_raise"):
             if not isinstance(getattr(self, name), (tuple, list)):
                 raise InvalidInput(name, None, getattr(self, name), "a tuple of them")
@@ -400,6 +408,8 @@ class Trainer:
         names = [item.name for item in fields(TrainingOptions)]
         if unknown := [name for name in settings if name not in names]:
             raise InvalidInput("settings", None, unknown[0], f"the fields of TrainingOptions: {', '.join(names)}")
+        if not isinstance(optimizer, Optimizer):
+            raise InvalidInput("optimizer", None, optimizer, "an optimiser, such as Adam(learning_rate=1e-3)")
         self.network, self.loss, self.optimizer = network, loss, optimizer
         self.options = replace(options, **settings)
         self.communicator = communicator.world()
@@ -480,6 +490,9 @@ class Trainer:
 
     def _prepare(self, train, validation, resume):
         """Check the data, describe the run, and load or begin its checkpoint."""
+        for name, data in (("train", train), ("validation", validation)):
+            if not (isinstance(data, Dataset) or (name == "validation" and data is None)):
+                raise InvalidInput(name, None, type(data).__name__, "a Dataset", NOT_A_DATASET)
         if len(train) == 0:
             raise InvalidInput("train", None, 0, "at least one sample")
         self._check_ranks()
@@ -534,13 +547,18 @@ class Trainer:
         nothing = train.spikes[np.zeros(0, int)]
         simulate(self.network, self._state.parameters, nothing, duration=self._duration, n_threads=self.n_threads)
         late = total = 0
+        last = 0.0
         for block in train.spikes.blocks():
             late += int(np.count_nonzero(block.times >= self._duration))
             total += block.times.size
+            last = max(last, float(block.times.max(initial=0.0)))
+        asked = " Are the times in ms?"
         if late > 0:
             share = f"{late} of {total} input spikes of train"
-            text = f"{share} are at or after {self._duration:g} ms, the duration, and do not act. Are the times in ms?"
-            self._warn(text, 4)
+            text = f"{share} are at or after {self._duration:g} ms, the duration, and do not act."
+            self._warn(text + (asked if late > MANY * total else ""), 4)
+        if 0 < last < MANY * self._duration:
+            self._warn(f"the last input spike of train is at {last:g} of {self._duration:g} ms.{asked}", 4)
 
     def _warn(self, text, level):
         if self.communicator.rank == 0:
@@ -717,6 +735,8 @@ def evaluate(network, parameters, dataset, *, loss, duration=None, n_threads=Non
 
     Under mpiexec the ranks share the samples, as in training.
     """
+    if not isinstance(dataset, Dataset):
+        raise InvalidInput("dataset", None, type(dataset).__name__, "a Dataset", NOT_A_DATASET)
     if len(dataset) == 0:
         raise InvalidInput("dataset", None, 0, "at least one sample")
     duration = dataset.duration if duration is None else duration

@@ -166,8 +166,8 @@ def test_several_seeds_are_summed_up(tmp_path, toml, capsys):
         assert [result["seed"] for result in results] == found[mode]["seeds"] == [3, 5]
         assert found[mode]["accuracy"] == pytest.approx(sum(shares) / 2)
         assert found[mode]["sd"] == pytest.approx(abs(shares[0] - shares[1]) / 2**0.5)
-    assert train("--out", folder, "--seeds", 3, 5, "--resume") == 0  # the preset is in the checkpoint
-    assert capsys.readouterr().out.count("test samples") == 2
+    assert train("--out", folder, "--seeds", 3, 5, "--resume") == 0  # preset and controls are in the checkpoint
+    assert capsys.readouterr().out.count("test samples") == 4
 
 
 def test_without_validation_the_last_epoch_counts(tmp_path, toml):
@@ -252,6 +252,34 @@ def test_a_run_without_validation_is_drawn_on_its_training_set(tmp_path, toml, c
     capsys.readouterr()
     assert main(["plot", str(tmp_path / "run"), "--out", str(tmp_path / "pictures")]) == 0
     assert {path.name for path in (tmp_path / "pictures").iterdir()} >= {"raster.png", "voltage.png", "delays.png"}
+
+
+def test_resume_is_as_it_was_and_may_add_controls(tmp_path, toml, capsys):
+    folder = tmp_path / "run"
+    assert train(toml, "--out", folder, "--seeds", 3, 4) == 0
+    (folder / "seed-4/result.json").unlink()
+    capsys.readouterr()
+    assert main(["train", "--resume", "--out", str(folder)]) == 0
+    assert "seed 3" in (said := capsys.readouterr().out) and "seed 4" in said
+    for mode in ("fixed", "none"):
+        assert train("--resume", "--out", folder, "--controls", mode) == 0
+    found = json.loads((folder / "comparison.json").read_text())
+    assert set(found) == {"learned", "fixed", "none"} and all(item["seeds"] == [3, 4] for item in found.values())
+    assert found["none"]["command"].endswith("--controls none") and "--controls" not in found["learned"]["command"]
+
+
+def test_pictures_that_were_interrupted_are_drawn_when_the_run_is_resumed(tmp_path, toml, monkeypatch):
+    pytest.importorskip("matplotlib")
+    from eventsnn import plotting
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plotting, "save_all", interrupted)
+        assert train(toml, "--out", tmp_path / "run") == INTERRUPTED
+    assert train("--resume", "--out", tmp_path / "run") == 0
+    assert (tmp_path / "run/raster.png").exists()
 
 
 def test_controls_may_be_chosen(toml, tmp_path):

@@ -229,6 +229,7 @@ def test_data_that_are_missing_are_an_error_and_no_trial(tmp_path, capsys):
         (["--vary", RATES, "--trials", "0"], "--trials"),
         (["--vary", RATES, "optimizer.learning_rate=1..2"], "each setting once"),
         (["--vary", RATES, "--set", "delays=learnt"], "Did you mean 'learned'?"),
+        (["--vary", "training.seed=1,2"], "--seeds"),
         (["--vary", "data.validation_groups=[0],[1]"], "one sweep for each value"),
         (["--vary", "data={validation_groups=[0]},{validation_groups=[1]}"], "one sweep for each value"),
     ],

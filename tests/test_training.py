@@ -606,3 +606,28 @@ def test_a_loss_that_is_none_is_refused_in_words(loss):
     with pytest.raises(InvalidInput) as caught:
         Trainer(network, network.initialize(0), loss=loss, optimizer=Adam(), progress=False).fit(TRAIN, epochs=1)
     assert caught.value.array == "loss"
+
+
+@pytest.mark.parametrize("wrong, named", [({"optimizer": "adam"}, "optimizer"), ({"augmentation": 3}, "augmentation")])
+def test_settings_of_the_wrong_kind_are_refused_at_once(wrong, named):
+    with pytest.raises(InvalidInput, match=f"^{named} is"):
+        Trainer(make_network(), make_network().initialize(0), **{"loss": MeanVoltage(), "optimizer": Adam(), **wrong})
+
+
+def test_spikes_without_labels_are_no_data_set():
+    spikes = TRAIN.spikes
+    mine = make_trainer(progress=False)
+    for attempt in (lambda: mine.fit(spikes, epochs=1), lambda: mine.fit(TRAIN, spikes, epochs=1)):
+        with pytest.raises(InvalidInput, match=r"a Dataset. data.Dataset\(spikes, labels"):
+            attempt()
+    with pytest.raises(InvalidInput, match="dataset is 'SpikeBatch'"):
+        mine.evaluate(spikes)
+
+
+def test_times_in_seconds_are_asked_about():
+    spikes = TRAIN.spikes
+    seconds = replace(TRAIN, spikes=SpikeBatch(spikes.times / 1000, spikes.units, spikes.offsets))
+    with pytest.warns(
+        UserWarning, match=r"the last input spike of train is at 0\.0299\d* of 60 ms. Are the times in ms"
+    ):
+        make_trainer(progress=False).fit(seconds, epochs=0)

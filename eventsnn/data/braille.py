@@ -89,7 +89,7 @@ def delta_events(signal, threshold, frame):
     ``(times, units)``: ms and 2 x channel for a rise, 2 x channel + 1 for a fall. Raises InvalidInput for a threshold
     that is not a finite number > 0 and for a signal with NaN or infinities.
     """
-    if not (np.isfinite(threshold) and threshold > 0):
+    if not (isinstance(threshold, (int, float, np.integer, np.floating)) and 0 < threshold < np.inf):
         raise InvalidInput("threshold", None, threshold, "a finite number > 0")
     signal = np.asarray(signal, dtype=np.float64)
     if signal.ndim != 2 or not np.isfinite(signal).all():

@@ -106,7 +106,9 @@ def test_delta_events_follow_the_signal_to_within_the_threshold(values, threshol
         assert abs(level - value) < threshold + 1e-9
 
 
-@pytest.mark.parametrize(("signal", "threshold"), [([[1.0]], 0.0), ([[1.0]], np.nan), ([[np.nan]], 1.0), ([1.0], 1.0)])
+@pytest.mark.parametrize(
+    ("signal", "threshold"), [([[1.0]], 0.0), ([[1.0]], np.nan), ([[1.0]], "a"), ([[np.nan]], 1.0), ([1.0], 1.0)]
+)
 def test_delta_events_refuse_other_arguments(signal, threshold):
     with pytest.raises(InvalidInput):
         delta_events(signal, threshold, 25.0)
