@@ -237,7 +237,8 @@ def _check_folder(folder, seeds, arguments):
     if arguments.resume:
         if not any(checkpoints.exists(runs.seed_folder(folder, seed, seeds) / runs.CHECKPOINT) for seed in seeds):
             raise UsageError(f"there is no run to resume in {folder}; leave --resume out to start one there")
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    # a run that was refused before it began leaves its lock
+    elif folder.exists() and (not folder.is_dir() or any(item.name != runs.LOCK for item in folder.iterdir())):
         raise UsageError(f"{folder} exists already: continue that run with --resume, or choose another --out")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from . import __version__, checkpoints, communicator, presets
 from .errors import CheckpointError, InvalidInput
 from .simulation import simulate
-from .training import Trainer, load_model, wilson_interval
+from .training import Trainer, differences, load_model, wilson_interval
 
 CHECKPOINT, RESULT, COMPARISON, LOCK = "checkpoint", "result.json", "comparison.json", ".lock"
 SECONDS_PER_MINUTE = 60.0
@@ -80,7 +80,11 @@ def _train(preset, data, folder, command, test, progress, settings):
         notes={"preset": preset.to_dict(), "command": command}, **settings,
     )  # fmt: skip
     training, validation, testing = data
-    trainer.fit(training, validation, epochs=preset.training.epochs, resume=resume)
+    try:
+        trainer.fit(training, validation, epochs=preset.training.epochs, resume=resume)
+    except CheckpointError:
+        team.on_first(lambda: _name_other_settings(preset, folder / CHECKPOINT))
+        raise
     result = _result(preset, trainer, trainer.evaluate(testing) if test else None, command)
     if test:  # a run that is not tested is one of many: its pictures can be drawn by `eventsnn plot`
         samples = training if validation is None else validation
@@ -88,6 +92,21 @@ def _train(preset, data, folder, command, test, progress, settings):
     # last: what is interrupted before is done again
     team.on_first(lambda: write_json(folder / RESULT, result))
     return plain(result)
+
+
+def _name_other_settings(preset, path):
+    """Refuse a checkpoint of other settings in their words; the Trainer names what was made of them."""
+    try:
+        described = checkpoints.load(path)[1]["notes"]["preset"]
+        before = presets.from_dict(described).to_dict()
+    except (CheckpointError, InvalidInput, KeyError):
+        return
+    changes = [item for item in differences(before, preset.to_dict()) if item[0] not in ("name", "description")]
+    if changes:
+        place, old, new = changes[0]
+        more = f", and {len(changes) - 1} more differ" if len(changes) > 1 else ""
+        reason = f"was {old!r} and is now {new!r}{more}. Resume with the same settings, or start another run."
+        raise CheckpointError(path, place, reason) from None
 
 
 def finished(preset, folder, test=True):

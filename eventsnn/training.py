@@ -194,17 +194,17 @@ def data_fingerprint(dataset):
     return digest.hexdigest()
 
 
-def _differences(before, now, place=""):
+def differences(before, now, place=""):
     """Yield (place, value before, value now) of everything that differs between two descriptions."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted({*before, *now}):
-            yield from _differences(before.get(key), now.get(key), f"{place}.{key}" if place else key)
+            yield from differences(before.get(key), now.get(key), f"{place}.{key}" if place else key)
     elif before != now and not (before != before and now != now):
         yield place, before, now
 
 
 def _refuse_changes(path, before, now):
-    changes = list(_differences(before, json.loads(json.dumps(now))))
+    changes = list(differences(before, json.loads(json.dumps(now))))
     if not changes:
         return
     parts = []

@@ -113,7 +113,9 @@ def test_interrupted_and_resumed_is_the_whole_run(tmp_path, toml, run, capsys, m
 
 def test_resume_with_another_setting_names_it(tmp_path, run, toml, capsys):
     assert train(toml, "--resume", "--out", run, "--set", "training.batch_size=7") == FAILED
-    assert "options.batch_size was 50 and is now 7" in capsys.readouterr().err
+    assert "training.batch_size: was 50 and is now 7. Resume with" in capsys.readouterr().err
+    assert train(toml, "--resume", "--out", run, "--epochs", "3") == FAILED
+    assert "training.epochs: was 2 and is now 3. Resume with" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
