@@ -198,19 +198,35 @@ def _chosen_preset(arguments):
 
 
 def _as_it_was(arguments):
-    """Take seeds and controls over from the run that is resumed where none are given; return its command.
+    """Take over from the run that is resumed what is not given: seeds, controls, a closed test set; return its command.
 
     Controls that are asked for now are added to the command: they would be missing from what it makes.
     """
-    command = _first_notes(arguments)["command"]
-    before = _parser().parse_args(shlex.split(command)[1:])
-    if arguments.seeds is None and arguments.seed is None:
+    from . import runs
+
+    words = shlex.split(_first_notes(arguments)["command"])
+    if words[:2] != ["eventsnn", "train"]:  # trained by a sweep, or from Python
+        return shlex.join(words)
+    before = _parser().parse_args(words[1:])
+    arguments.no_test |= before.no_test
+    # the folder of one seed among several is resumed for itself
+    whole = before.seeds is None or not checkpoints.exists(Path(arguments.out) / runs.CHECKPOINT)
+    if whole and arguments.seeds is None and arguments.seed is None:
         arguments.seeds, arguments.seed = before.seeds, before.seed
     if arguments.controls is None:
         arguments.controls = before.controls
-    elif before.controls is None:
-        command = shlex.join([*shlex.split(command), "--controls", *arguments.controls])
-    return command
+    elif before.controls != []:  # which means all
+        words = _with_controls(words, [*(before.controls or []), *arguments.controls] if arguments.controls else [])
+    return shlex.join(words)
+
+
+def _with_controls(words, modes):
+    """A command with these controls in place of its own."""
+    if "--controls" in words:
+        start = words.index("--controls")
+        rest = (k for k, word in enumerate(words) if k > start and word.startswith("-"))
+        words = words[:start] + words[next(rest, len(words)) :]
+    return [*words, "--controls", *dict.fromkeys(modes)]
 
 
 def _first_notes(arguments):

@@ -228,7 +228,7 @@ def train_all(preset, data, folder, *, modes, seeds, report, **settings):
 
     def earlier(mode):
         """The results of controls that an earlier command has trained, if it has with every seed."""
-        found = [communicator.world().on_first(lambda: finished(*place_of(seed, mode))) for seed in seeds]  # noqa: B023
+        found = communicator.world().on_first(lambda: [finished(*place_of(seed, mode)) for seed in seeds])
         return found if all(found) else None
 
     for seed in seeds:

@@ -35,8 +35,8 @@ EVALUATION_BATCH, EVALUATION_SPIKES = 128, 2**17
 NORMAL_QUANTILE = 1.959963984540054  # of 0.975: two-sided 95 % intervals
 MONITORS = ("accuracy", "loss")
 NOT_A_DATASET = "data.Dataset(spikes, labels, ...) makes one of a SpikeBatch."
-# Times in seconds end at a thousandth of a duration in ms, and few of a recording's spikes come after its duration.
-MANY = 0.01
+# Of a duration, where times in seconds end long before; and of the spikes, of which few come after the duration.
+SMALL_SHARE = 0.01
 # The average follows the parameters closely at first: its decay in step t is at most (1 + t) / (AVERAGE_START + t).
 AVERAGE_START = 10
 
@@ -546,8 +546,7 @@ class Trainer:
     def _run_nothing(self, train):
         nothing = train.spikes[np.zeros(0, int)]
         simulate(self.network, self._state.parameters, nothing, duration=self._duration, n_threads=self.n_threads)
-        late = total = 0
-        last = 0.0
+        late, total, last = 0, 0, 0.0
         for block in train.spikes.blocks():
             late += int(np.count_nonzero(block.times >= self._duration))
             total += block.times.size
@@ -556,8 +555,8 @@ class Trainer:
         if late > 0:
             share = f"{late} of {total} input spikes of train"
             text = f"{share} are at or after {self._duration:g} ms, the duration, and do not act."
-            self._warn(text + (asked if late > MANY * total else ""), 4)
-        if 0 < last < MANY * self._duration:
+            self._warn(text + (asked if late > SMALL_SHARE * total else ""), 4)
+        if 0 < last < SMALL_SHARE * self._duration:
             self._warn(f"the last input spike of train is at {last:g} of {self._duration:g} ms.{asked}", 4)
 
     def _warn(self, text, level):

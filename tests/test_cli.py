@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eventsnn import checkpoints, presets
-from eventsnn.cli import FAILED, INTERRUPTED, main
+from eventsnn import checkpoints, presets, runs
+from eventsnn.cli import FAILED, INTERRUPTED, _with_controls, main
 from eventsnn.training import Trainer, load_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -243,7 +243,8 @@ def test_settings_are_chosen_without_the_test_set(tmp_path, toml, capsys, monkey
     assert said.count("\nvalidation ") == 2 and "test accuracy" not in said
     assert not (tmp_path / "run/comparison.json").exists()
     assert main(["evaluate", str(tmp_path / "run"), "--split", "validation"]) == 0
-    assert asked == [False, False]
+    assert train("--out", tmp_path / "run", "--resume") == 0
+    assert asked == [False, False, False] and "test accuracy" not in capsys.readouterr().out
     assert train(toml, "--out", tmp_path / "run", "--controls", "none", "--resume") == 0
     assert "test accuracy" in capsys.readouterr().out and (tmp_path / "run/comparison.json").exists()
 
@@ -265,9 +266,31 @@ def test_resume_is_as_it_was_and_may_add_controls(tmp_path, toml, capsys):
     assert "seed 3" in (said := capsys.readouterr().out) and "seed 4" in said
     for mode in ("fixed", "none"):
         assert train("--resume", "--out", folder, "--controls", mode) == 0
+        assert json.loads((folder / "comparison.json").read_text())[mode]["command"].endswith(f"--controls {mode}")
+    assert train("--resume", "--out", folder / "seed-3") == 0
     found = json.loads((folder / "comparison.json").read_text())
     assert set(found) == {"learned", "fixed", "none"} and all(item["seeds"] == [3, 4] for item in found.values())
     assert found["none"]["command"].endswith("--controls none") and "--controls" not in found["learned"]["command"]
+
+
+@pytest.mark.parametrize(
+    "before, asked, after",
+    [
+        ("train a", ["none"], "train a --controls none"),
+        ("train a --controls fixed --out b", ["none", "fixed"], "train a --out b --controls fixed none"),
+        ("train a --controls fixed", [], "train a --controls"),
+    ],
+)
+def test_controls_are_added_to_a_command(before, asked, after):
+    words = before.split()
+    known = words[words.index("fixed") :][:1] if "fixed" in words else []
+    assert _with_controls(words, [*known, *asked] if asked else []) == after.split()
+
+
+def test_what_no_command_has_trained_is_resumed(tmp_path, toml):
+    preset = presets.load(toml)
+    runs.train(preset, presets.load_data(preset), tmp_path / "run", test=False, progress=False, n_threads=1)
+    assert train("--resume", "--out", tmp_path / "run") == 0
 
 
 def test_pictures_that_were_interrupted_are_drawn_when_the_run_is_resumed(tmp_path, toml, monkeypatch):
