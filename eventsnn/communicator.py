@@ -23,6 +23,7 @@ from .threads import available_cores, resolve_n_threads
 LAUNCHED_RANK = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
 LAUNCHED_SIZE = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 GRACE = 3.0  # seconds that a failing rank gives the others to fail as well, before it ends them
+LAST_WORDS = 1.0  # seconds that mpiexec has to pass on what this rank printed, before it throws the rest away
 INTERRUPTED = 130
 # Seconds: a message is on its way for less than SPIN. Who waits longer waits for another rank's work and naps, so that
 # a rank with more threads, or one that shares the core, gets on.
@@ -190,6 +191,7 @@ class Ranks(Alone):
         """End every rank of the run now."""
         sys.stdout.flush()
         sys.stderr.flush()
+        time.sleep(LAST_WORDS)
         self._world.Abort(code)
 
 
