@@ -11,6 +11,7 @@ from pathlib import Path
 
 import costs
 import curves
+import grid
 import peers
 import report
 from measuring import machine, today, versions
@@ -28,6 +29,7 @@ def all_tables(settings, with_peers=False):
     yield costs.threads_table(settings)
     yield costs.memory_table(settings)
     yield costs.compile_table(settings)
+    yield grid.grid_table(settings)
     for curve in curves.CURVES:
         yield curve(settings)
     if with_peers:

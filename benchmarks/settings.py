@@ -27,6 +27,8 @@ class Settings:
     memory_curve: tuple = (10.0, 100.0, 1000.0, 4000.0, 16_000.0)
     memory_curve_samples: int = 4
     stream_curve: tuple = (1000.0, 10_000.0, 30_000.0, 100_000.0)
+    grid_samples: int = 256
+    grid_hidden: int = 256
 
 
 FULL = Settings()
@@ -45,6 +47,7 @@ QUICK = Settings(
     memory_curve=(100.0, 1000.0, 4000.0),
     memory_curve_samples=2,
     stream_curve=(1000.0, 10_000.0),
+    grid_samples=64,
 )
 TINY = Settings(
     repeats=1,

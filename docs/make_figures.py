@@ -1,5 +1,6 @@
 """Make the figures of the documentation from real runs: python docs/make_figures.py (a few seconds)."""
 
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from eventsnn import Adam, Network, Uniform, data, losses, simulate, value_and_g
 from eventsnn.plotting import BLUE, GREY, ORANGE, voltages
 
 FIGURES = Path(__file__).parent / "figures"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 TIMES = np.arange(0.0, 48.0, 8.0)  # ms; six inputs fire in this order, or in the opposite one
 STEPS = 80
 
@@ -69,5 +71,24 @@ def draw_delays():
     figure.savefig(FIGURES / "learned_delays.png", dpi=110, metadata={"Software": None})
 
 
+def draw_pattern():
+    """Figure 1 of DelRec: a delay of 1 and of 3 ms from the one neuron to the other, from the example's own run."""
+    ran = runpy.run_path(str(EXAMPLES / "09_pattern_generator.py"))
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    titles = ("1 ms: the coincidence at the start is detected", "3 ms, as learned: a pattern that sustains itself")
+    for axis, name, title in zip(figure.subplots(2, 1, sharex=True), ("before", "after"), titles, strict=True):
+        recording = ran[name]
+        for neuron, colour in enumerate((BLUE, ORANGE)):
+            ticks = [time for time, unit in zip(*recording.spikes("clocks", 0), strict=True) if unit == neuron]
+            axis.plot(ticks, np.full(len(ticks), neuron - 0.3), "|", color=GREY, markersize=5)
+            times, units = recording.spikes("pair", 0)
+            axis.plot(times[units == neuron], units[units == neuron], "o", color=colour, markersize=6)
+        axis.set(title=title, ylim=(-0.6, 1.5), yticks=(0, 1), ylabel="neuron")
+    axis.set_xlabel("time (ms); grey: ticks of each neuron's clock, two at the start")
+    figure.savefig(FIGURES / "pattern_generator.png", dpi=110, metadata={"Software": None})
+
+
 if __name__ == "__main__":
     draw_delays()
+    draw_pattern()

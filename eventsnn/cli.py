@@ -85,6 +85,8 @@ def _parser():
     what.add_argument("--round-delays", type=float, metavar="MS", help="with all delays rounded to multiples of MS")
     text = "with the delays of each connection permuted, N times"
     what.add_argument("--permute-delays", type=int, metavar="N", help=text)
+    text = "of a network on a grid: rounded to its steps (default), interpolated between them, or spread as in training"
+    what.add_argument("--delays", choices=("rounded", "fractional", "spread"), help=text)
     command.add_argument("--json", action="store_true", help="print JSON")
     command.add_argument("--threads", type=int, metavar="N", help="number of threads")
     command = _command(commands, "info", _info, "what a spike file holds")
@@ -282,6 +284,8 @@ def _accuracies(result):
         low, high = result["interval"]
         yield "test accuracy", f"{100 * result['accuracy']:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
         yield "test samples", f"{result['n_test']:,}"
+    if "accuracy_fractional" in result:
+        yield "between steps", f"{100 * result['accuracy_fractional']:.1f} % of the test with delays not rounded"
 
 
 def _print_comparison(summaries):
@@ -359,7 +363,10 @@ def _evaluate(arguments, argv):
         n_inputs = next(p.n for p in network.populations.values() if p.kind == "input")
         data = hdf5.read(arguments.data, n_inputs * preset.data.merge, duration=meta["duration"])
         data = data if preset.data.merge == 1 else data.merge_channels(preset.data.merge)
-    settings = {"loss": presets.build_loss(preset), "duration": meta["duration"], "n_threads": arguments.threads}
+    settings = {
+        "loss": presets.build_loss(preset), "duration": meta["duration"], "n_threads": arguments.threads,
+        "delays": arguments.delays,
+    }  # fmt: skip
     results = [evaluate(network, chosen, data, **settings) for chosen in _chosen_delays(arguments, network, parameters)]
     if arguments.json:
         found = [_evaluation(result, data) for result in results]
@@ -460,7 +467,7 @@ def _plot_training(meta, parameters, wanted, folder):
 
 def _plot_sample(arguments, model, wanted, folder):
     from . import plotting, presets, runs
-    from .simulation import simulate
+    from .engines import engine_of
 
     network, parameters, meta = model
     preset = runs.preset_of(meta, arguments.checkpoint)
@@ -472,7 +479,7 @@ def _plot_sample(arguments, model, wanted, folder):
     spiking = [p for p in network.populations.values() if p.kind != "input"]
     population = arguments.population or spiking[0].name
     neurons = arguments.neurons or list(range(min(3, spiking[0].n)))
-    recording = simulate(network, parameters, spikes, duration=duration, n_threads=1)
+    recording = engine_of(network).record(parameters, spikes, duration)
     written = []
     if "raster" in wanted:
         written.append(plotting.raster(recording, 0, folder / "raster.png", network=network))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .errors import InvalidInput
+from .network import Network
 from .random import stream
 
 
@@ -31,6 +32,9 @@ def rounded_delays(network, parameters, step):
     """
     if not (np.isfinite(step) and step > 0):
         raise InvalidInput("step", None, step, "a finite number > 0 (ms)")
+    if not isinstance(network, Network):
+        allowed = "nothing for a network on a grid, which evaluates with rounded delays as it is"
+        raise InvalidInput("step", None, step, allowed, 'See delays="fractional" (--delays fractional).')
     rounded = {}
     for name, delays in _delays(parameters).items():
         least = step if network.on_cycle(network.connections[name.removesuffix(".delay")]) else 0.0

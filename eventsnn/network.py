@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .checks import check_arrays, check_count, check_names, check_seed, draw_structure, is_number, structure_stream
 from .errors import InvalidInput, NetworkError, ZeroDelayCycle
 from .initializers import Constant, Given, Initializer, as_initializer
 from .random import stream
@@ -96,7 +97,7 @@ class Network:
     """
 
     def __init__(self, min_delay=1.0):
-        if not (_is_number(min_delay) and 0 < min_delay < np.inf):
+        if not (is_number(min_delay) and 0 < min_delay < np.inf):
             raise InvalidInput("min_delay", None, min_delay, "a finite number > 0 (ms)")
         self.min_delay = float(min_delay)
         self.populations = {}
@@ -104,7 +105,7 @@ class Network:
 
     def add_input(self, name, n):
         """Add ``n`` input channels, whose spikes come from a SpikeBatch."""
-        self._add(Population(self._new_name(name), "input", _count(n)))
+        self._add(Population(self._new_name(name), "input", check_count(n)))
 
     def add_lif(self, name, n, *, tau_mem=20.0, tau_syn=5.0, v_threshold=1.0, train=()):
         """Add ``n`` leaky integrate-and-fire neurons with exponential synapses that reset to 0.
@@ -120,7 +121,7 @@ class Network:
         self._add_neurons(name, "readout", n, {"tau_mem": tau_mem, "tau_syn": tau_syn}, train)
 
     def _add_neurons(self, name, kind, n, settings, train):
-        name, n = self._new_name(name), _count(n)
+        name, n = self._new_name(name), check_count(n)
         # in one order whatever the order given: engines take the settings by position
         settings = {k: as_initializer(settings[k], f"{name}.{k}") for k in NEURON_ATTRIBUTES if k in settings}
         for key, value in settings.items():
@@ -128,7 +129,7 @@ class Network:
                 value.draw(None, (n,))
             if isinstance(value, (Constant, Given)) and not value.smallest > 0:
                 raise InvalidInput(f"{name}.{key}", None, value.smallest, "numbers > 0")
-        self._add(Population(name, kind, n, settings, _names(train, tuple(settings), f"{name}.train")))
+        self._add(Population(name, kind, n, settings, check_names(train, tuple(settings), f"{name}.train")))
 
     def _add(self, population):
         self.populations[population.name] = population
@@ -170,12 +171,12 @@ class Network:
             raise NetworkError(f"connection {name!r} exists already; pass name= for a second one.")
         if delay_per not in DELAY_SHARING:
             raise InvalidInput("delay_per", None, delay_per, f"one of {DELAY_SHARING}")
-        indptr, indices = _structure(mask, sparsity, (source.n, target.n), stream_of(seed, name))
+        indptr, indices = draw_structure(mask, sparsity, (source.n, target.n), structure_stream(seed, name))
         weight = as_initializer(weight, f"{name}.weight")
         delay = None if delay is None else as_initializer(delay, f"{name}.delay")
         if isinstance(delay, (Constant, Given)) and delay.smallest < 0:
             raise InvalidInput(f"{name}.delay", None, delay.smallest, "delays >= 0 ms")
-        chosen = _names(train, ("weight", "delay"), f"{name}.train")
+        chosen = check_names(train, ("weight", "delay"), f"{name}.train")
         chosen = tuple(key for key in chosen if key == "weight" or delay is not None)
         connection = Connection(
             name, pre, post, source.n, target.n, weight, delay, delay_per, chosen, indptr, indices
@@ -216,7 +217,7 @@ class Network:
         """Draw the parameters: a flat dict of float64 arrays, each a function of (seed, its name) alone."""
         parameters = {}
         for name, shape, initializer, _, low, fan_in in self._entries():
-            values = initializer.draw(stream(_seed(seed), name), shape, fan_in)
+            values = initializer.draw(stream(check_seed(seed), name), shape, fan_in)
             if not isinstance(initializer, (Constant, Given)):
                 values = np.maximum(values, low)
             parameters[name] = values
@@ -236,18 +237,7 @@ class Network:
 
         Raises InvalidInput naming the array, the index and the value; ZeroDelayCycle if the delays allow one.
         """
-        if not isinstance(parameters, dict):
-            raise InvalidInput("parameters", None, type(parameters).__name__, "a dict of arrays: network.initialize()")
-        entries = {name: (shape, low) for name, shape, _, _, low, _ in self._entries()}
-        for name in parameters:
-            if name not in entries:
-                raise InvalidInput("parameters", None, name, f"the names {list(entries)}")
-        checked = {}
-        for name, (shape, low) in entries.items():
-            if name not in parameters:
-                remedy = "network.initialize() makes all of them."
-                raise InvalidInput("parameters", name, None, f"an array of shape {shape}", remedy)
-            checked[name] = _check_array(name, parameters[name], shape, low)
+        checked = check_arrays(parameters, {name: shape for name, shape, *_ in self._entries()})
         undelayed = [
             (c.pre, c.post)
             for c in self.connections.values()
@@ -347,90 +337,6 @@ def _described_mask(connection, shape):
         allowed = f"compressed sparse rows of shape (n_pre, n_post) = {shape}"
         raise InvalidInput(f"{connection['name']}.indices", None, str(error), allowed) from None
     return mask
-
-
-def stream_of(seed, name):
-    """The random stream that draws a connection's structure."""
-    return stream(_seed(seed), f"{name}.structure")
-
-
-def _is_number(value):
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-
-
-def _seed(seed):
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
-        raise InvalidInput("seed", None, seed, "an int >= 0")
-    return int(seed)
-
-
-def _count(n):
-    if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
-        raise InvalidInput("n", None, n, "an int >= 1")
-    return int(n)
-
-
-def _names(chosen, allowed, argument):
-    """Return the chosen names as a tuple in the order of `allowed`; True means all, False none."""
-    if isinstance(chosen, bool):
-        return allowed if chosen else ()
-    chosen = (chosen,) if isinstance(chosen, str) else tuple(chosen)
-    for name in chosen:
-        if name not in allowed:
-            raise InvalidInput(argument, None, name, f"names among {allowed}, or True, or False")
-    return tuple(name for name in allowed if name in chosen)
-
-
-def _structure(mask, sparsity, shape, rng):
-    """Return (indptr, indices) of the synapses that exist, or (None, None) for all of them."""
-    if mask is not None and sparsity is not None:
-        raise InvalidInput("sparsity", None, sparsity, "either mask or sparsity, not both")
-    if sparsity is not None:
-        if not (_is_number(sparsity) and 0 <= sparsity < 1):
-            raise InvalidInput("sparsity", None, sparsity, "a number in [0, 1): the fraction of absent synapses")
-        sizes = rng.binomial(shape[1], 1.0 - sparsity, shape[0])
-        rows = [np.sort(rng.choice(shape[1], size, replace=False, shuffle=False)) for size in sizes]
-        return np.concatenate([[0], np.cumsum(sizes)]), np.concatenate(rows).astype(np.int32)
-    if mask is None:
-        return None, None
-    if tuple(mask.shape if hasattr(mask, "shape") else np.shape(mask)) != shape:
-        raise InvalidInput("mask", None, np.shape(mask), f"shape (n_pre, n_post) = {shape}")
-    if hasattr(mask, "tocsr"):
-        csr = mask.tocsr()
-        if hasattr(csr, "sum_duplicates"):
-            csr = csr.copy()
-            csr.sum_duplicates()
-            csr.eliminate_zeros()
-        return np.asarray(csr.indptr, np.int64), np.asarray(csr.indices, np.int32)
-    mask = np.asarray(mask)
-    if mask.dtype != bool:
-        raise InvalidInput("mask", None, mask.dtype, "dtype bool", "Write mask != 0.")
-    rows, columns = np.nonzero(mask)
-    return np.searchsorted(rows, np.arange(shape[0] + 1)), columns.astype(np.int32)
-
-
-def _check_array(name, values, shape, low):
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        array = np.empty(0, object)
-    if array.dtype.kind not in "fiu":
-        raise InvalidInput(name, None, array.dtype, "a real numeric dtype, best float64")
-    if array.shape != shape:
-        raise InvalidInput(name, None, array.shape, f"shape {shape}")
-    array = np.ascontiguousarray(array, dtype=np.float64).reshape(shape)
-    positive = not (name.endswith(".weight") or name.endswith(".delay"))
-    bad = ~np.isfinite(array)
-    allowed = "finite numbers"
-    if not bad.any() and positive:
-        bad, allowed = array <= 0, "numbers > 0"
-    if not bad.any() and name.endswith(".delay"):
-        bad, allowed = array < 0, "delays >= 0 ms"
-    if bad.any():
-        index = tuple(int(k) for k in np.argwhere(bad)[0]) if shape else None
-        index = index[0] if index is not None and len(index) == 1 else index
-        raise InvalidInput(name, index, float(array[index] if index is not None else array), allowed)
-    return array
 
 
 def _surely_zero(connection):

@@ -13,10 +13,12 @@ import numpy as np
 
 from .errors import EventsnnError, InvalidInput
 from .gradients import evaluate, joint_probes
+from .network import Network
 from .reference import ARRIVAL, _Adjoint, _arrival_back, _spike_back
 from .reference import forward as reference_forward
 from .simulation import check_batch, check_duration, spiking_outputs
 from .spikes import Run
+from .surrogate import GridRecording
 
 BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9822b", "#3a9b6b", "#8a8f98"
 COLOURS = (BLUE, ORANGE, GREEN, "#a8559c", "#c0504d", "#5a5f66")
@@ -220,18 +222,26 @@ def _times_with_spikes(recording, sample, population, neurons, n_times):
 
 
 def voltage_trace(network, parameters, recording, sample, population, neurons, path, n_times=2000):
-    """Draw the exact voltages of some neurons in one sample, one panel each, with threshold and spikes marked."""
-    if population not in network.populations:
-        raise InvalidInput("population", None, population, f"one of {list(network.populations)}")
+    """Draw the exact voltages of some neurons in one sample, one panel each, with threshold and spikes marked.
+
+    Of a GridNetwork: the potentials before the reset, step by step.
+    """
+    _check_neurons(network, population, neurons)
     lif = network.populations[population].kind == "lif"
-    times = _times_with_spikes(recording, sample, population, neurons, n_times)
-    traces = voltages(network, parameters, recording, sample, population, neurons, times)
-    fired, units = recording.spikes(population, sample)
+    if isinstance(recording, GridRecording):
+        traces = (recording.potentials if lif else recording.voltages)[population][sample].T[np.asarray(neurons)]
+        times = recording.dt * np.arange(traces.shape[1])
+    else:
+        times = _times_with_spikes(recording, sample, population, neurons, n_times)
+        traces = voltages(network, parameters, recording, sample, population, neurons, times)
+    fired, units = recording.spikes(population, sample) if lif else (np.zeros(0), np.zeros(0, int))
+    style = "steps-post" if isinstance(recording, GridRecording) else "default"
+    thresholds = network.value_of(population, "v_threshold", parameters) if lif else None
     with _figure(path, len(neurons), (8, 0.7 + 1.6 * len(neurons)), sharex=True) as (_, axes):
         for axis, neuron, trace in zip(axes, neurons, traces, strict=True):
-            axis.plot(times, trace, color=BLUE, linewidth=1.1)
+            axis.plot(times, trace, color=BLUE, linewidth=1.1, drawstyle=style)
             if lif:
-                threshold = network.value_of(population, "v_threshold", parameters)[neuron]
+                threshold = thresholds[neuron]
                 own = fired[units == neuron]
                 axis.axhline(threshold, color=GREY, linewidth=1, linestyle=(0, (5, 3)))
                 axis.scatter(own, np.full(own.size, threshold), s=16, color=ORANGE, zorder=3, linewidths=0)
@@ -321,6 +331,8 @@ def adjoint_traces(
     network, parameters, spikes, labels, *, loss, duration, population, neurons, path, n_times=1500
 ):  # fmt: skip
     """Draw lambda_V and lambda_I of some neurons over time, one panel each; arguments as for ``adjoint_values``."""
+    if not isinstance(network, Network):
+        raise InvalidInput("network", None, type(network).__name__, "a Network: the adjoint is that of events")
     grid = np.linspace(0.0, duration, n_times)
     traces = adjoint_values(
         network, parameters, spikes, labels, loss=loss, duration=duration, population=population, neurons=neurons,

@@ -9,18 +9,22 @@ import math
 import tomllib
 import types
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from . import losses
+from . import losses, surrogate
+from .catalogue import PRESETS
 from .data import (
     Augmentation,
     Dataset,
     hdf5,
     load_braille,
     load_braille_analog,
+    load_sequential_mnist,
+    load_speech_commands,
     load_spoken_digits,
     load_yin_yang,
     sequence_detection,
@@ -28,7 +32,7 @@ from .data import (
 from .data.dataset import find_file
 from .data.shd import ORIGIN
 from .errors import InvalidInput
-from .initializers import Normal, Uniform
+from .initializers import Initializer, Normal, Uniform
 from .network import NEURON_ATTRIBUTES, Network
 from .optimizers import SGD, Adam, ConstantRate, Cosine, EaseIn, Exponential, OneCycle
 from .sharding import N_SHARDS
@@ -36,13 +40,17 @@ from .training import TrainingOptions
 
 DELAYS = ("learned", "fixed", "none", "feed-forward", "recurrent")
 SHARED_DELAY = 1.0  # ms: what a recurrent connection has where delays are "none", or the network's min_delay if longer
-SOURCES = ("spoken-digits", "yin-yang", "sequence", "files", "braille", "braille-analog")
+SOURCES = (
+    "spoken-digits", "yin-yang", "sequence", "files", "braille", "braille-analog", "sequential-mnist", "speech-commands"
+)  # fmt: skip
 LOSSES = {
     "exponential_mean_voltage": (losses.ExponentialMeanVoltage, ("tau_window",)),
     "mean_voltage": (losses.MeanVoltage, ()),
     "max_voltage": (losses.MaxVoltage, ()),
     "first_spike": (losses.FirstSpike, ("tau",)),
     "relative_first_spike": (losses.RelativeFirstSpike, ("delta",)),
+    "summed_softmax": (losses.SummedSoftmax, ()),
+    "summed_voltage": (losses.SummedVoltage, ()),
 }
 SCHEDULES = ("constant", "cosine", "one_cycle")
 OPTIMIZERS = {"adam": Adam, "sgd": SGD}
@@ -55,7 +63,9 @@ class DataSettings:
     ``source``: "spoken-digits" (shipped; ``folder``: where, None: found), "yin-yang", "sequence"; "files": ``train``
     and ``test``, and ``validation`` where there is one, are spike files in SHD's layout with ``n_units`` channels;
     "braille" and "braille-analog": ``train`` is the .npz file, of which ``test_fraction`` of each class are the test
-    set, and ``threshold`` codes the analog sweeps as events. Files are looked for in the folder EVENTSNN_DATA too.
+    set, and ``threshold`` codes the analog sweeps as events; "sequential-mnist": ``folder`` is where its IDX files are,
+    and ``permuted`` deals the pixels; "speech-commands": ``folder`` holds one folder of wav files per word. Files and
+    folders are looked for in the folder EVENTSNN_DATA too.
     ``merge``: neighbouring channels made one; ``duration`` (ms, None: the source's own; needed for "files");
     ``validation_groups``: groups (speakers) held out of training, else ``validation_fraction`` of each class is (a
     ``validation`` file, "yin-yang" and "sequence" have a set of their own in its place); 0: nothing is, and the last
@@ -71,6 +81,7 @@ class DataSettings:
     threshold: float = 5.0
     test_fraction: float = 0.2
     n_units: int | None = None
+    permuted: bool = True
     merge: int = 1
     duration: float | None = None
     validation_groups: list = field(default_factory=list)
@@ -81,10 +92,11 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Input, hidden LIF layers of the sizes ``hidden``, output; taus in ms.
+    """Input, hidden LIF layers of the sizes ``hidden``, output; taus in ms (``tau_syn`` "none": on a grid alone).
 
     ``output``: "readout" (leaky integrators) or "spikes" (LIF). Weights are [mean, sd] of a normal distribution or one
-    number; delays (ms) are [low, high] of a uniform distribution, one number, a matrix, or "none". ``input_*`` is the
+    number; delays (ms) are [low, high] of a uniform distribution, one number, a matrix, or "none"; both may be named,
+    with the numbers of that distribution in eventsnn.initializers: "kaiming", ["half_normal", 67]. ``input_*`` is the
     connection from the input, ``between_*`` from layer to layer, ``recurrent_*`` within each layer (``recurrent``
     switches it), ``output_*`` to the output; ``input_synapses``: how many synapses each input has on each neuron, with
     weights and delays of their own (without delays, one with the sum of their weights); ``*_sparsity`` is the fraction
@@ -96,10 +108,10 @@ class NetworkSettings:
     recurrent: bool = True
     output: str = "readout"
     tau_mem: float = 20.0
-    tau_syn: float = 5.0
+    tau_syn: float | None = 5.0
     v_threshold: float = 1.0
     output_tau_mem: float = 20.0
-    output_tau_syn: float = 5.0
+    output_tau_syn: float | None = 5.0
     input_weight: Any = field(default_factory=lambda: [0.03, 0.01])
     between_weight: Any = field(default_factory=lambda: [0.02, 0.03])
     recurrent_weight: Any = field(default_factory=lambda: [0.0, 0.02])
@@ -119,6 +131,38 @@ class NetworkSettings:
 
 
 @dataclass(frozen=True)
+class GridSettings:
+    """Steps of ``dt`` ms and surrogate gradients in place of events (``dt`` "none"): DCLS-delays, DelRec, both.
+
+    Neurons: ``reset``, ``surrogate`` and ``surrogate_slope``, ``batch_norm``, ``bias``, ``dropout`` as in
+    surrogate.GridNetwork.add_lif. Feed-forward delays are those of synapses, up to ``longest_delay`` ms, and in
+    training spread as gaussians of width ``sigma`` [first, last] ms, which falls during the first ``sigma_epochs`` (a
+    share) of the run; ``synapses`` from each neuron to each. Recurrent delays, in the layers ``recurrent_layers``
+    (numbers from 1; []: in all), belong to each "neuron" (axonal) or "synapse" (``recurrent_delay_per``) and spread as
+    triangles of ``recurrent_sigma`` that falls during ``recurrent_sigma_epochs``, with ``learned_width`` by a factor of
+    their own; ``recurrent_dropout``: of recurrent spikes.
+    """
+
+    dt: float | None = None
+    reset: str = "hard"
+    surrogate: str = "arctangent"
+    surrogate_slope: float = 5.0
+    batch_norm: bool = True
+    bias: bool = False
+    dropout: float = 0.0
+    synapses: int = 1
+    longest_delay: float | None = None
+    sigma: list = field(default_factory=lambda: [120.0, 5.0])
+    sigma_epochs: float = 0.25
+    recurrent_layers: list = field(default_factory=list)
+    recurrent_delay_per: str = "neuron"
+    recurrent_sigma: list = field(default_factory=lambda: [100.0, 0.6])
+    recurrent_sigma_epochs: float = 1.0
+    recurrent_dropout: float = 0.0
+    learned_width: bool = False
+
+
+@dataclass(frozen=True)
 class LossSettings:
     """``kind``: a key of LOSSES; ``tau_window`` (None: the duration), ``tau``, ``delta``: ms, where the loss has it."""
 
@@ -135,8 +179,10 @@ class OptimizerSettings:
     ``output_learning_rate``: of the weights to the output (None: as the others): a mean over a long duration makes
     small logits, which larger output weights make up for.
     ``schedule``: "constant", "cosine" or "one_cycle" over all steps of the run; ``final``: where the cosine ends;
+    ``delay_schedule``: that of delays (None: the same);
     ``decay``: factor on the rate after each epoch; ``ease_in``: initial factor that grows by 5 % a step (None: off);
-    ``max_delay`` (ms, None: no limit); ``clip_norm`` (None: off); ``weight_decay`` of the weights, decoupled.
+    ``max_delay`` (ms, None: no limit); ``clip_norm`` (None: off); ``weight_decay`` of the weights, ``decoupled`` or
+    added to their gradient.
     """
 
     kind: str = "adam"
@@ -145,12 +191,14 @@ class OptimizerSettings:
     tau_learning_rate: float = 0.05
     output_learning_rate: float | None = None
     schedule: str = "constant"
+    delay_schedule: str | None = None
     final: float = 0.0
     decay: float = 1.0
     ease_in: float | None = None
     max_delay: float | None = None
     clip_norm: float | None = None
     weight_decay: float = 0.0
+    decoupled: bool = True
 
 
 @dataclass(frozen=True)
@@ -188,6 +236,7 @@ class Preset:
     delays: str = "learned"
     data: DataSettings = field(default_factory=DataSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
+    grid: GridSettings = field(default_factory=GridSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
@@ -198,183 +247,12 @@ class Preset:
         return asdict(self)
 
 
-# -------------------------------------------------------------------------------------------------- the numbers
-
-_SPOKEN_DIGITS = {
-    "name": "spoken-digits",
-    "description": "English spoken digits, unheard speakers: recurrent network with learned delays",
-    "data": {"source": "spoken-digits", "merge": 10, "validation_groups": [3]},
-    "network": {
-        "hidden": [128],
-        "recurrent": True,
-        "tau_mem": 20.0,
-        "tau_syn": 10.0,
-        "output_tau_mem": 20.0,
-        "output_tau_syn": 10.0,
-        # nearly as wide as they become: narrower ones cost the first epochs
-        "input_weight": [0.006, 0.03],
-        "recurrent_weight": [0.0, 0.03],
-        "output_weight": [0.0, 1.0],
-        "input_delay": [0.0, 200.0],
-        "recurrent_delay": [1.0, 100.0],
-    },
-    "loss": {"kind": "exponential_mean_voltage"},
-    "optimizer": {
-        "learning_rate": 2e-3,
-        "delay_learning_rate": 1.0,
-        "output_learning_rate": 3e-2,
-        "schedule": "cosine",
-        "final": 0.05,
-    },
-    "training": {
-        "epochs": 30,
-        "batch_size": 16,
-        "average": 0.995,
-        "monitor": "loss",
-        "spike_target": 14.0,
-        "spike_strength": 1e-5,
-    },
-    # the channels are merged before: 4 of them are 40 of the 700
-    "augmentation": {"blend": 0.4, "channel_shift": 4, "time_scale": 0.15, "spike_drop": 0.5, "gain": 0.2},
-}
-
-_SPOKEN_DIGITS_QUICK = {
-    "base": "spoken-digits",
-    "name": "spoken-digits-quick",
-    "description": "the same in about a minute: 32 hidden neurons, 70 channels, 8 epochs",
-    "network": {"hidden": [32]},
-    "optimizer": {"learning_rate": 3e-3, "output_learning_rate": 5e-2},
-    "training": {"epochs": 8, "average": "none"},
-    "augmentation": {"blend": 0.0, "channel_shift": 1, "time_scale": 0.0, "gain": 0.0},
-}
-
-_YIN_YANG = {
-    "name": "yin-yang",
-    "description": "points of the Yin-Yang disc as four spike times; 30 hidden neurons, first spike decides",
-    "data": {"source": "yin-yang"},
-    "network": {
-        "hidden": [30],
-        "recurrent": False,
-        "output": "spikes",
-        "input_weight": [2.5, 1.5],
-        "output_weight": [1.0, 1.0],
-        "input_delay": [0.0, 10.0],
-        "output_delay": [0.0, 10.0],
-    },
-    "loss": {"kind": "relative_first_spike", "delta": 2.0},
-    "optimizer": {"learning_rate": 2e-2, "delay_learning_rate": 0.05, "schedule": "cosine", "final": 0.01},
-    "training": {"epochs": 200, "batch_size": 50, "average": 0.99, "silent_raise": 0.1},
-}
-
-_SEQUENCE = {
-    "name": "sequence",
-    "description": "which of two inputs spiked first, told apart by delays alone: they start where they are wrong",
-    "data": {"source": "sequence", "duration": 50.0},
-    "network": {
-        "hidden": [],
-        "output_tau_mem": 10.0,
-        "output_tau_syn": 5.0,
-        "output_weight": [1.0, 0.1],
-        "output_delay": [[0.0, 10.0], [10.0, 0.0]],
-        "train_weights": False,
-    },
-    "loss": {"kind": "max_voltage"},
-    "optimizer": {"delay_learning_rate": 2.0},
-    "training": {"epochs": 20, "batch_size": 2},
-}
-
-_SHD = {
-    "base": "spoken-digits",
-    "name": "shd",
-    "description": "Spiking Heidelberg Digits, 20 classes: the files shd_train.h5 and shd_test.h5 in EVENTSNN_DATA",
-    "data": {
-        "source": "files",
-        "train": "shd_train.h5",
-        "test": "shd_test.h5",
-        "n_units": 700,
-        "merge": 5,
-        "duration": 1200.0,
-        "validation_groups": [3],
-    },
-    "training": {"batch_size": 32},
-    # 8 of the merged channels are 40 of the 700
-    "augmentation": {"channel_shift": 8},
-}
-
-_SSC = {
-    "base": "shd",
-    "name": "ssc",
-    "description": "Spiking Speech Commands, 35 words: ssc_train.h5, ssc_valid.h5 and ssc_test.h5 in EVENTSNN_DATA",
-    "data": {
-        "train": "ssc_train.h5",
-        "validation": "ssc_valid.h5",
-        "test": "ssc_test.h5",
-        "duration": 1000.0,
-        "validation_groups": [],
-    },
-    "network": {"hidden": [256]},
-}
-
-_BRAILLE = {
-    "name": "braille",
-    "description": "27 Braille letters under a robot fingertip, threshold 10: braille_th10.npz in EVENTSNN_DATA",
-    # the last event comes at 1300 ms: time for most of them to arrive
-    "data": {"source": "braille", "train": "braille_th10.npz", "duration": 1600.0},
-    # some forty events in 1.3 s: long memory, long delays, and from each taxel eight of them to choose from
-    "network": {
-        "hidden": [512],
-        "recurrent": False,
-        "tau_mem": 50.0,
-        "tau_syn": 20.0,
-        "output_tau_mem": 50.0,
-        "output_tau_syn": 20.0,
-        "input_synapses": 8,
-        "input_weight": [0.1, 0.7],
-        "output_weight": [0.0, 1.0],
-        "input_delay": [0.0, 600.0],
-    },
-    "optimizer": {
-        "learning_rate": 2e-2,
-        "delay_learning_rate": 3.0,
-        "output_learning_rate": 5e-2,
-        "schedule": "cosine",
-        "final": 0.05,
-    },
-    "training": {
-        "epochs": 30,
-        "average": 0.995,
-        "neuron_drop": 0.2,
-        "monitor": "loss",
-        "spike_target": 6.0,
-        "spike_strength": 1e-3,
-        "spike_only_above": True,
-    },
-    # no event is dropped: there are few enough
-    "augmentation": {"time_jitter": 10.0, "time_scale": 0.05},
-}
-
-_BRAILLE_ANALOG = {
-    "base": "braille",
-    "name": "braille-analog",
-    "description": "the same letters from the analog sweeps, coded at a threshold: braille_analog.npz in EVENTSNN_DATA",
-    # sweeps of 1900 ms
-    "data": {"source": "braille-analog", "train": "braille_analog.npz", "threshold": 5.0, "duration": 2200.0},
-}
-
-_PRESETS = {
-    item["name"]: item
-    for item in (
-        _SPOKEN_DIGITS, _SPOKEN_DIGITS_QUICK, _YIN_YANG, _SEQUENCE, _SHD, _SSC, _BRAILLE, _BRAILLE_ANALOG
-    )
-}  # fmt: skip
-
-
 # ------------------------------------------------------------------------------------------- reading and changing
 
 
 def names():
     """Return the names of the presets."""
-    return list(_PRESETS)
+    return list(PRESETS)
 
 
 def _nearest(key, known):
@@ -432,15 +310,15 @@ def from_dict(description):
 
 def named(name):
     """Return the preset of that name; raises InvalidInput naming the nearest one."""
-    if name not in _PRESETS:
-        raise InvalidInput("preset", None, name, f"one of {', '.join(_PRESETS)}", _nearest(str(name), list(_PRESETS)))
-    return from_dict(_PRESETS[name])
+    if name not in PRESETS:
+        raise InvalidInput("preset", None, name, f"one of {', '.join(PRESETS)}", _nearest(str(name), list(PRESETS)))
+    return from_dict(PRESETS[name])
 
 
 def load(name_or_path):
     """Return a Preset by its name or from a TOML file."""
     path = Path(name_or_path)
-    if str(name_or_path) in _PRESETS or not (path.suffix == ".toml" or path.is_file()):
+    if str(name_or_path) in PRESETS or not (path.suffix == ".toml" or path.is_file()):
         return named(str(name_or_path))
     try:
         description = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -486,6 +364,10 @@ def _checked(preset):
     _choice("loss.kind", preset.loss.kind, tuple(LOSSES))
     _choice("optimizer.kind", preset.optimizer.kind, tuple(OPTIMIZERS))
     _choice("optimizer.schedule", preset.optimizer.schedule, SCHEDULES)
+    if preset.optimizer.delay_schedule is not None:
+        _choice("optimizer.delay_schedule", preset.optimizer.delay_schedule, SCHEDULES)
+    if preset.grid.dt is not None:
+        _check_grid(preset)
     for key in preset.network.train_neurons:
         _choice("network.train_neurons", key, NEURON_ATTRIBUTES)
     for index, size in enumerate(preset.network.hidden):
@@ -500,9 +382,25 @@ def _checked(preset):
     return preset
 
 
+def _check_grid(preset):
+    """Refuse what a grid has no use for, and numbers of layers that are not there."""
+    if preset.network.output != "readout":
+        raise InvalidInput("network.output", None, preset.network.output, "readout, because the network is on a grid")
+    if preset.network.input_synapses > 1:
+        raise InvalidInput("network.input_synapses", None, preset.network.input_synapses, "1: see grid.synapses")
+    layers = range(1, len(preset.network.hidden) + 1)
+    for index, number in enumerate(preset.grid.recurrent_layers):
+        if number not in layers:
+            raise InvalidInput("grid.recurrent_layers", index, number, f"numbers of hidden layers: {list(layers)}")
+
+
 def control_modes(preset):
-    """Return the modes of delays that a Preset can be compared with: two where nothing is recurrent, else four."""
-    modes = DELAYS if preset.network.recurrent and preset.network.hidden else DELAYS[:3]
+    """Return the modes of delays that a Preset can be compared with: four where both kinds of delays are, else two."""
+    settings = preset.network
+    roles = ("input", "between", "output") if len(settings.hidden) > 1 else ("input", "output")
+    forward = any(getattr(settings, f"{role}_delay") is not None for role in roles)
+    recurrent = settings.recurrent and settings.hidden and settings.recurrent_delay is not None
+    modes = DELAYS if forward and recurrent else DELAYS[:3]
     return [mode for mode in modes if mode != preset.delays]
 
 
@@ -510,9 +408,9 @@ def control_modes(preset):
 
 
 class Built(NamedTuple):
-    """What ``build`` returns; ``data`` is (train, validation, test)."""
+    """What ``build`` returns: a Network or a GridNetwork and so on; ``data`` is (train, validation, test)."""
 
-    network: Network
+    network: Any
     loss: Any
     optimizer: Any
     options: TrainingOptions
@@ -526,7 +424,7 @@ def build(preset, data=None):
     and the choice of the best epoch take train and validation.
     """
     data = load_data(preset) if data is None else data
-    network = build_network(preset, data[0])
+    network = (build_network if preset.grid.dt is None else build_grid_network)(preset, data[0])
     n_batches = -(-len(data[0]) // preset.training.batch_size)
     return Built(network, build_loss(preset), build_optimizer(preset, network, n_batches), build_options(preset), data)
 
@@ -570,7 +468,10 @@ def _read(settings, test):
 
     They are merged before they are split, so that the parts share what lies in memory.
     """
-    names = {"files": ("train", "test", "n_units", "duration"), "braille": ("train",), "braille-analog": ("train",)}
+    names = {
+        "files": ("train", "test", "n_units", "duration"), "braille": ("train",), "braille-analog": ("train",),
+        "sequential-mnist": ("folder",), "speech-commands": ("folder",),
+    }  # fmt: skip
     for name in names.get(settings.source, ()):
         if getattr(settings, name) is None:
             raise InvalidInput(f"data.{name}", None, None, f"a value, because data.source is {settings.source!r}")
@@ -584,6 +485,10 @@ def _read_whole(settings):
         return load_yin_yang(settings.seed, **_duration(settings))
     if settings.source == "sequence":
         return (sequence_detection(**_duration(settings)),) * 3
+    if settings.source == "sequential-mnist":
+        return load_sequential_mnist(settings.folder, settings.permuted)
+    if settings.source == "speech-commands":
+        return load_speech_commands(settings.folder, **_duration(settings))
     if settings.source == "spoken-digits":
         train, test = load_spoken_digits(settings.folder, **_duration(settings))
         return train, None, test
@@ -640,13 +545,68 @@ def build_network(preset, train: Dataset):
     else:
         network.add_lif("output", train.n_classes, **output_taus, v_threshold=settings.v_threshold)
     path = ["input", *layers, "output"]
-    for pre, post in zip(path[:-1], path[1:], strict=True):
+    for pre, post in pairwise(path):
         role = "output" if post == "output" else "input" if pre == "input" else "between"
         _connect(network, preset, role, (pre, post))
     if settings.recurrent:
         for name in layers:
             _connect(network, preset, "recurrent", (name, name))
     return network
+
+
+def build_grid_network(preset, train: Dataset):
+    """Return the GridNetwork of a Preset for the channels and classes of a Dataset."""
+    settings, grid = preset.network, preset.grid
+    network = surrogate.GridNetwork(grid.dt)
+    network.add_input("input", train.n_units)
+    layers = _layers(settings)
+    same = ("reset", "batch_norm", "bias", "dropout")
+    for name, size in zip(layers, settings.hidden, strict=True):
+        own = {key: np.full(size, getattr(settings, key)) for key in settings.train_neurons}
+        network.add_lif(
+            name, size, **{"tau_mem": settings.tau_mem, "tau_syn": settings.tau_syn, **own},
+            v_threshold=settings.v_threshold, surrogate=surrogate.surrogate_of(grid.surrogate, grid.surrogate_slope),
+            train=settings.train_neurons, **{key: getattr(grid, key) for key in same},
+        )  # fmt: skip
+    network.add_readout(
+        "output", train.n_classes, tau_mem=settings.output_tau_mem, tau_syn=settings.output_tau_syn, bias=grid.bias
+    )  # fmt: skip
+    for pre, post in pairwise(("input", *layers, "output")):
+        role = "output" if post == "output" else "input" if pre == "input" else "between"
+        spread = {
+            "kind": "gaussian", "sigma": grid.sigma, "epochs": grid.sigma_epochs, "longest": grid.longest_delay
+        }  # fmt: skip
+        _connect_on_grid(network, preset, role, (pre, post), spread, count=grid.synapses)
+    spread = {
+        "kind": "triangle", "sigma": grid.recurrent_sigma, "epochs": grid.recurrent_sigma_epochs,
+        "learned": grid.learned_width,
+    }  # fmt: skip
+    for number, name in enumerate(layers, 1):
+        if settings.recurrent and number in (grid.recurrent_layers or [number]):
+            more = {"delay_per": grid.recurrent_delay_per, "dropout": grid.recurrent_dropout}
+            _connect_on_grid(network, preset, "recurrent", (name, name), spread, **more)
+    return network
+
+
+def _connect_on_grid(network, preset, role, ends, spread, *, count=1, **more):
+    """Connect as the mode of delays asks: spread and trained, whole steps as drawn, or none."""
+    settings = preset.network
+    weight = _distribution(f"{role}_weight", getattr(settings, f"{role}_weight"), Normal)
+    delay = _distribution(f"{role}_delay", getattr(settings, f"{role}_delay"), Uniform)
+    kind = "recurrent" if role == "recurrent" else "feed-forward"
+    learned = preset.delays in ("learned", kind) and delay is not None
+    if not learned and preset.delays != "fixed":
+        delay = None
+    if delay is None:
+        # synapses that differ in nothing but their weights are one
+        count, more = 1, {key: value for key, value in more.items() if key != "delay_per"}
+    epochs = spread["epochs"] * preset.training.epochs
+    train = ("weight",) if settings.train_weights else ()
+    network.connect(
+        *ends, weight=weight, delay=delay, count=count, sparsity=getattr(settings, f"{role}_sparsity") or None,
+        spread=surrogate.Spread(**{**spread, "epochs": epochs}) if learned else None, seed=preset.data.seed,
+        train=(*train, "delay") if learned else train, **more,
+    )  # fmt: skip
 
 
 def _layers(settings):
@@ -688,15 +648,28 @@ def _sum_of(weight, n):
 
 
 def _distribution(name, value, kind):
-    """A pair of numbers as the two settings of a distribution; anything else as it is."""
+    """A pair of numbers as the two settings of a distribution, a name and its numbers as one; else as it is."""
     if isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(item, (int, float)) for item in value):
         return kind(*value)
-    if isinstance(value, str):
-        raise InvalidInput(f"network.{name}", None, value, "a number, a pair of numbers, a matrix or none")
+    words = [value] if isinstance(value, str) else value
+    if isinstance(words, (list, tuple)) and words and isinstance(words[0], str):
+        return _named_distribution(f"network.{name}", *words)
     if isinstance(value, (int, float)) and name.endswith("delay"):
         # a constant one stays a scalar per synapse: Uniform draws it in the array's shape
         return Uniform(value, value)
     return value
+
+
+def _named_distribution(place, kind, *numbers):
+    """The Initializer of a name and of its fields in their order."""
+    known = {cls.kind: cls for cls in Initializer.__subclasses__() if cls.kind}
+    if kind not in known:
+        allowed = f"a number, a pair of numbers, a matrix, none, or one of {', '.join(sorted(known))} and its numbers"
+        raise InvalidInput(place, None, kind, allowed, _nearest(kind, list(known)))
+    names = [item.name for item in fields(known[kind])]
+    if len(numbers) > len(names):
+        raise InvalidInput(place, None, [kind, *numbers], f"{kind} and at most its {', '.join(names)}")
+    return Initializer.from_dict({"kind": kind, **dict(zip(names, numbers, strict=False))})
 
 
 def build_loss(preset):
@@ -709,29 +682,35 @@ def build_optimizer(preset, network, n_batches):
     """Return the optimiser of a Preset; ``n_batches``: steps per epoch, which schedules count in."""
     settings = preset.optimizer
     total = max(1, preset.training.epochs * n_batches)
-    schedule = {
-        "constant": ConstantRate(),
-        "cosine": Cosine(total, settings.final),
-        "one_cycle": OneCycle(total),
-    }[settings.schedule]
-    if settings.decay != 1.0:
-        schedule = schedule * Exponential(settings.decay, n_batches)
-    if settings.ease_in is not None:
-        schedule = schedule * EaseIn(settings.ease_in)
+
+    def scheduled(name):
+        schedule = {
+            "constant": ConstantRate(),
+            "cosine": Cosine(total, settings.final),
+            "one_cycle": OneCycle(total),
+        }[name]
+        if settings.decay != 1.0:
+            schedule = schedule * Exponential(settings.decay, n_batches)
+        return schedule if settings.ease_in is None else schedule * EaseIn(settings.ease_in)
+
     delays = [f"{c.name}.delay" for c in network.connections.values() if "delay" in c.train]
     limited = {} if settings.max_delay is None else {name: (0.0, settings.max_delay) for name in delays}
-    rates = {"*.delay": settings.delay_learning_rate} if delays else {}
+    rates: dict = {}
+    if delays:
+        own = settings.delay_schedule
+        rate = settings.delay_learning_rate
+        rates["*.delay"] = rate if own is None else (rate, scheduled(own))
     rates |= {f"*.{key}": settings.tau_learning_rate for key in preset.network.train_neurons if key != "v_threshold"}
     if settings.output_learning_rate is not None:
         rates["*->output.weight"] = settings.output_learning_rate
     return OPTIMIZERS[settings.kind](
         settings.learning_rate,
         learning_rates=rates,
-        schedule=schedule,
+        schedule=scheduled(settings.schedule),
         bounds=limited,
         clip_norm=settings.clip_norm,
         weight_decay=settings.weight_decay,
-        decoupled=True,
+        decoupled=settings.decoupled,
     )
 
 

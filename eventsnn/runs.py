@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__, checkpoints, communicator, presets
+from .engines import engine_of
 from .errors import CheckpointError, InvalidInput
-from .simulation import simulate
+from .surrogate import GridNetwork
 from .training import Trainer, differences, load_model, wilson_interval
 
 CHECKPOINT, RESULT, COMPARISON, LOCK = "checkpoint", "result.json", "comparison.json", ".lock"
@@ -86,6 +87,9 @@ def _train(preset, data, folder, command, test, progress, settings):
         team.on_first(lambda: _name_other_settings(preset, folder / CHECKPOINT))
         raise
     result = _result(preset, trainer, trainer.evaluate(testing) if test else None, command)
+    if test and isinstance(built.network, GridNetwork):
+        # its delays are rounded to steps, unless one asks for what lies between them
+        result["accuracy_fractional"] = trainer.evaluate(testing, delays="fractional").accuracy
     if test:  # a run that is not tested is one of many: its pictures can be drawn by `eventsnn plot`
         samples = training if validation is None else validation
         team.on_first(lambda: pictures(lambda plotting: _run_pictures(plotting, trainer, samples, folder)))
@@ -131,9 +135,7 @@ def same_settings(described, preset):
 
 
 def _run_pictures(plotting, trainer, samples, folder):
-    recording = simulate(
-        trainer.network, trainer.parameters, samples.spikes[:1], duration=trainer.duration, n_threads=1
-    )  # fmt: skip
+    recording = engine_of(trainer.network).record(trainer.parameters, samples.spikes[:1], trainer.duration)
     plotting.save_all(
         trainer.network, trainer.parameters, trainer.initial_parameters, recording, trainer.history, folder
     )  # fmt: skip

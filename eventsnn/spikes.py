@@ -385,18 +385,20 @@ class Cotangents:
     ``integral`` and ``maximum``: {readout: (n_samples, n)}, by Readout.integral and Readout.maximum. ``spike_times``:
     by each entry of Recording.times, or None. ``counts``: {LIF population: (n_samples, n)}, by the number of spikes;
     a count has no exact gradient, so the engines use a pseudo-gradient in which the count grows by dV / v_threshold
-    for a change dV of the voltage just before each spike.
+    for a change dV of the voltage just before each spike. ``voltages``: {readout: (n_samples, steps, n)}, by the
+    voltages in each step of a GridRecording.
     """
 
     integral: dict = field(default_factory=dict)
     maximum: dict = field(default_factory=dict)
     counts: dict = field(default_factory=dict)
+    voltages: dict = field(default_factory=dict)
     spike_times: np.ndarray | None = None
 
     def plus(self, other):
         """Return the sum of these cotangents and another loss's."""
-        total = Cotangents(dict(self.integral), dict(self.maximum), dict(self.counts), self.spike_times)
-        for kind in ("integral", "maximum", "counts"):
+        total = Cotangents(*(dict(getattr(self, kind)) for kind in COTANGENTS), self.spike_times)
+        for kind in COTANGENTS:
             mine = getattr(total, kind)
             for name, values in getattr(other, kind).items():
                 mine[name] = mine[name] + values if name in mine else values
@@ -406,11 +408,12 @@ class Cotangents:
 
     def scaled(self, factor):
         """Return these cotangents times a number."""
-        scaled = {
-            kind: {name: values * factor for name, values in getattr(self, kind).items()}
-            for kind in ("integral", "maximum", "counts")
-        }
-        return Cotangents(**scaled, spike_times=None if self.spike_times is None else self.spike_times * factor)
+        scaled = ({name: values * factor for name, values in getattr(self, kind).items()} for kind in COTANGENTS)
+        return Cotangents(*scaled, None if self.spike_times is None else self.spike_times * factor)
+
+
+# The fields of Cotangents that hold {population: array}, in their order.
+COTANGENTS = ("integral", "maximum", "counts", "voltages")
 
 
 @dataclass(frozen=True)

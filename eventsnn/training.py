@@ -18,20 +18,18 @@ import numpy as np
 
 from . import checkpoints, communicator
 from .data.dataset import Dataset
+from .engines import engine_of, outcome
 from .errors import CheckpointError, InvalidInput, NotFinite
-from .gradients import joint_probes, value_and_grad
 from .kernels.compile import CACHE_FOLDER, is_cached
 from .network import Network
 from .optimizers import Optimizer
-from .random import stream
-from .sharding import N_SHARDS, Share
-from .simulation import check_duration, simulate
+from .sharding import N_SHARDS
+from .simulation import check_duration
+from .surrogate.network import GridNetwork
 from .warming import warmup
 
 FORMAT = 1
 KIND = "eventsnn training run"
-# How many samples are evaluated at a time, and about how many input spikes; the results do not depend on it.
-EVALUATION_BATCH, EVALUATION_SPIKES = 128, 2**17
 NORMAL_QUANTILE = 1.959963984540054  # of 0.975: two-sided 95 % intervals
 MONITORS = ("accuracy", "loss")
 NOT_A_DATASET = "data.Dataset(spikes, labels, ...) makes one of a SpikeBatch."
@@ -309,7 +307,8 @@ def load_model(path):
     """
     arrays, meta = _load_run(path)
     state = _unpack_state(path, arrays, meta)
-    network = Network.from_dict(meta["network"])
+    kind = GridNetwork if "dt" in meta["network"] else Network
+    network = kind.from_dict(meta["network"])
     parameters = state.evaluated if state.best is None else state.best
     return network, network.check_parameters(parameters), {**meta, "initial": state.initial}
 
@@ -368,11 +367,19 @@ def _per_neuron(spikes, samples):
     return float(sum(int(counts.sum()) for counts in spikes.values()) / (neurons * samples)) if neurons else 0.0
 
 
-def _spike_totals(network, recording):
-    """Spikes of each neuron of each LIF population over all samples of a recording."""
-    totals = recording.spike_totals()
-    names = [p.name for p in network.populations.values() if p.kind == "lif"]
-    return {name: totals[slice(*recording.slices[name])] for name in names}
+def _counted(running, outcome, labels, started):
+    return _Running(
+        running.samples + len(labels),
+        running.correct + _correct(outcome.predictions, labels),
+        running.loss + float(outcome.losses.sum()),
+        running.seconds + time.perf_counter() - started,
+        _added(running.spikes, outcome.spikes),
+    )
+
+
+def _correct(predictions, labels):
+    """Number of labels that were predicted."""
+    return int(np.sum(predictions == labels))
 
 
 def _added(first, second):
@@ -411,7 +418,9 @@ class Trainer:
         if not isinstance(optimizer, Optimizer):
             raise InvalidInput("optimizer", None, optimizer, "an optimiser, such as Adam(learning_rate=1e-3)")
         self.network, self.loss, self.optimizer = network, loss, optimizer
+        self._engine = engine_of(network)
         self.options = replace(options, **settings)
+        self._engine.check(self.options)
         self.communicator = communicator.world()
         self.n_threads = self.communicator.resolve_n_threads(n_threads)
         self.callbacks, self.notes = tuple(callbacks), notes or {}
@@ -545,7 +554,7 @@ class Trainer:
 
     def _run_nothing(self, train):
         nothing = train.spikes[np.zeros(0, int)]
-        simulate(self.network, self._state.parameters, nothing, duration=self._duration, n_threads=self.n_threads)
+        self._engine.run_nothing(self._state.parameters, nothing, self._duration, self.n_threads)
         late, total, last = 0, 0, 0.0
         for block in train.spikes.blocks():
             late += int(np.count_nonzero(block.times >= self._duration))
@@ -598,24 +607,16 @@ class Trainer:
 
     def _step(self, train, indices):
         """One update: everything is computed first, then the state is replaced in one assignment."""
-        started, state, options = time.perf_counter(), self._state, self.options
-        share = Share(len(indices), self.communicator, options.shards)
-        if options.augmentation is None:
-            batch = train.spikes[indices[share.samples]]
-        else:
-            batch = options.augmentation(train, indices[share.samples], options.seed, state.epoch)
-        labels = train.labels[indices]
-        factors = self._dropout(state)
-        parameters = {**state.parameters, **{name: state.parameters[name] * kept for name, kept in factors.items()}}
-        value, gradients, recording = value_and_grad(
-            self.network, parameters, batch, labels, loss=self.loss, duration=self._duration,
-            n_threads=self.n_threads, max_spikes=options.max_spikes, regularizers=options.regularizers,
-            return_recording=True, share=share,
+        started, state = time.perf_counter(), self._state
+        labels, parameters = train.labels[indices], self._engine.at_epoch(state.parameters, state.epoch)
+        step = self._engine.gradient(
+            parameters, train, labels, indices, (state.epoch, state.batch), loss=self.loss, options=self.options,
+            duration=self._duration, team=self.communicator, n_threads=self.n_threads,
         )  # fmt: skip
-        if not np.isfinite(value):
-            raise NotFinite(f"the loss ({value})", state.step)
-        gradients |= {name: gradients[name] * kept for name, kept in factors.items() if name in gradients}
-        parameters, optimizer = self.optimizer.step(state.parameters, gradients, state.optimizer, bounds=self._bounds)
+        if not np.isfinite(step.value):
+            raise NotFinite(f"the loss ({step.value})", state.step)
+        parameters, optimizer = self.optimizer.step(parameters, step.gradients, state.optimizer, bounds=self._bounds)
+        parameters |= step.statistics
         self._state = replace(
             state,
             parameters=parameters,
@@ -623,38 +624,15 @@ class Trainer:
             average=self._averaged(state, parameters),
             batch=state.batch + 1,
             step=state.step + 1,
-            running=self._counted(state.running, recording, labels, started),
+            running=_counted(state.running, step.outcome, labels, started),
         )
-        return value
-
-    def _dropout(self, state):
-        """{weight: factor on each synapse, 0 where the neuron before it is silenced} for the batch to come."""
-        if not (share := self.options.neuron_drop):
-            return {}
-        sends = {}
-        for population in self.network.populations.values():
-            if population.kind == "lif":
-                draws = stream(self.options.seed, f"neuron_drop.{population.name}", state.epoch, state.batch)
-                sends[population.name] = (draws.random(population.n) >= share) / (1.0 - share)
-        return {
-            f"{c.name}.weight": c.per_synapse(sends[c.pre]) for c in self.network.connections.values() if c.pre in sends
-        }
-
-    def _counted(self, running, recording, labels, started):
-        values, _ = self.loss(recording, labels)
-        return _Running(
-            running.samples + labels.size,
-            running.correct + int(np.sum(self.loss.predict(recording) == labels)),
-            running.loss + float(values.sum()),
-            running.seconds + time.perf_counter() - started,
-            _added(running.spikes, _spike_totals(self.network, recording)),
-        )
+        return step.value
 
     def _averaged(self, state, parameters):
         if state.average is None:
             return None
         decay = min(self.options.average, (1 + state.step) / (AVERAGE_START + state.step))
-        average = dict(state.average)
+        average = dict(parameters)
         for name in self.network.trainable:
             average[name] = decay * state.average[name] + (1 - decay) * parameters[name]
         return average
@@ -710,28 +688,31 @@ class Trainer:
 
     # -- use
 
-    def evaluate(self, dataset, parameters=None):
-        """Return the Evaluation of a Dataset with ``self.parameters``, or the given ones."""
+    def evaluate(self, dataset, parameters=None, delays=None):
+        """Return the Evaluation of a Dataset with ``self.parameters``, or the given ones; ``delays``: see evaluate."""
         parameters = self.parameters if parameters is None else parameters
         return evaluate(
             self.network, parameters, dataset, loss=self.loss, duration=self._duration, n_threads=self.n_threads,
-            max_spikes=self.options.max_spikes,
+            max_spikes=self.options.max_spikes, delays=delays,
         )  # fmt: skip
 
     def predict(self, spikes):
         """Return the predicted labels (n,) int64 of a SpikeBatch; needs a duration, from options or a fit."""
         if self._duration is None:
             raise InvalidInput("duration", None, None, "a duration in ms", "Pass duration=, or fit first.")
-        recordings = _simulate_all(
-            self.network, self.parameters, spikes, self.loss, duration=self._duration, n_threads=self.n_threads,
-            max_spikes=self.options.max_spikes,
+        recordings = self._engine.recordings(
+            self.parameters, spikes, loss=self.loss, duration=self._duration, team=self.communicator,
+            n_threads=self.n_threads, max_spikes=self.options.max_spikes,
         )  # fmt: skip
         return np.concatenate([np.zeros(0, np.int64), *(self.loss.predict(recording) for _, recording in recordings)])
 
 
-def evaluate(network, parameters, dataset, *, loss, duration=None, n_threads=None, max_spikes=10_000_000):
+def evaluate(
+    network, parameters, dataset, *, loss, duration=None, n_threads=None, max_spikes=10_000_000, delays=None
+):  # fmt: skip
     """Return the Evaluation of a network on a Dataset; ``duration`` in ms (None: the data set's).
 
+    ``delays``, of a GridNetwork: "rounded" to its steps (None), "fractional" or "spread", as in training.
     Under mpiexec the ranks share the samples, as in training.
     """
     if not isinstance(dataset, Dataset):
@@ -740,33 +721,20 @@ def evaluate(network, parameters, dataset, *, loss, duration=None, n_threads=Non
         raise InvalidInput("dataset", None, 0, "at least one sample")
     duration = dataset.duration if duration is None else duration
     values, predictions, spikes = [], [], {}
-    recordings = _simulate_all(
-        network, parameters, dataset.spikes, loss, duration=duration, n_threads=n_threads, max_spikes=max_spikes
-    )
+    engine, team = engine_of(network), communicator.world()
+    recordings = engine.recordings(
+        parameters, dataset.spikes, loss=loss, duration=duration, team=team, n_threads=n_threads,
+        max_spikes=max_spikes, delays=delays,
+    )  # fmt: skip
     for chosen, recording in recordings:
-        values.append(loss(recording, dataset.labels[chosen])[0])
-        predictions.append(loss.predict(recording))
-        spikes = _added(spikes, _spike_totals(network, recording))
+        found = outcome(network, recording, loss, dataset.labels[chosen])
+        values.append(found.losses)
+        predictions.append(found.predictions)
+        spikes = _added(spikes, found.spikes)
     predictions = np.concatenate(predictions)
-    n, correct = len(dataset), int(np.sum(predictions == dataset.labels))
+    n, correct = len(dataset), _correct(predictions, dataset.labels)
     mean = float(np.concatenate(values).mean())
     return Evaluation(mean, correct / n, n, wilson_interval(correct, n), _per_neuron(spikes, n), predictions)
-
-
-def _simulate_all(network, parameters, spikes, loss, *, n_threads, **settings):
-    """Yield (slice of samples, their Recording as the loss wants it), a batch of samples at a time."""
-    team = communicator.world()
-    settings |= {
-        "n_threads": team.resolve_n_threads(n_threads),
-        "probes": joint_probes((loss,), network, settings["duration"]),
-    }
-    per_sample = spikes.n_spikes / max(len(spikes), 1)
-    at_once = min(EVALUATION_BATCH, max(1, int(EVALUATION_SPIKES / max(per_sample, 1.0))))
-    for first in range(0, len(spikes), at_once):
-        batch = spikes[first : first + at_once]
-        share = Share(len(batch), team, len(batch))
-        own = share.together(lambda part=batch[share.samples]: simulate(network, parameters, part, **settings))
-        yield slice(first, first + len(batch)), share.whole(own)
 
 
 def _joint_bounds(first, second):

@@ -11,18 +11,20 @@ import eventsnn
 
 PACKAGE = pathlib.Path(eventsnn.__file__).parent
 FLOORS = {
-    "errors": -1, "random": 0, "spikes": 0, "threads": 0, "buffers": 0,
-    "kernels": 1, "reference": 1, "initializers": 1, "communicator": 1,
+    "errors": -1, "catalogue": -1, "random": 0, "spikes": 0, "threads": 0, "buffers": 0,
+    "kernels": 1, "reference": 1, "initializers": 1, "communicator": 1, "checks": 1,
     "sharding": 2, "network": 2, "losses": 2, "optimizers": 2, "checkpoints": 2, "data": 2,
     "layout": 3, "controls": 3, "compiled": 4, "simulation": 5, "gradients": 6, "testing": 7, "warming": 7,
-    "training": 8, "presets": 9, "plotting": 9, "runs": 10, "sweeping": 11, "cli": 12, "__main__": 13, "__init__": 13,
+    "surrogate": 7, "engines": 8, "training": 9, "presets": 10, "plotting": 10, "runs": 11, "sweeping": 12, "cli": 13,
+    "__main__": 14, "__init__": 14,
 }  # fmt: skip
 # (importer, imported): pairs that must never meet, whatever their floors.
 WALLS = [
     ("kernels", "reference"), ("reference", "kernels"), ("reference", "compiled"), ("losses", "network"),
     ("optimizers", "network"), ("checkpoints", "network"), ("data", "network"), ("data", "simulation"),
     ("data", "compiled"), ("data", "reference"), ("kernels/forward", "kernels/adjoint"),
-    ("kernels/adjoint", "kernels/forward"),
+    ("kernels/adjoint", "kernels/forward"), ("surrogate/reference", "kernels"), ("surrogate/reference", "kernels/grid"),
+    *(("surrogate/reference", f"surrogate/{part}") for part in ("engine", "layers", "paths", "taps")),
 ]  # fmt: skip
 WRITERS = {"checkpoints", "plotting", "cli", "runs", "sweeping", "kernels/compile"}
 FILES = sorted(PACKAGE.rglob("*.py"))

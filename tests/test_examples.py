@@ -23,6 +23,8 @@ TOLERANCE = {
     "03_sequence_detection": (1e-3, 1e-3, 1e-3),
     "04_yin_yang": (0.05, 0.02, 0.02),
     "05_own_loss": (0.05, 0.005, 0.005),
+    "10_mackey_glass": (0.3, 0.1, 0.1),
+    "11_from_grid_to_events": (0.0, 0.0, 8.0),
     "08_round_and_permute_delays": (0.0, 0.0, 12.0),  # of 90 samples
 }
 SECONDS = 180

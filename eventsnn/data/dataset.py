@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import InvalidInput
 from ..random import stream
 from ..spikes import SpikeBatch
+from .frames import Frames
 from .packed import PackedSpikes
 
 DATA_FOLDER = "EVENTSNN_DATA"  # the environment variable that names the folder of data files
@@ -21,16 +22,26 @@ def find_file(path, origin):
     ``origin`` says where the file can be had; it ends the message of the InvalidInput that is raised when there is
     none, or when the file is still packed.
     """
+    found = _find(path, "path", "file", Path.is_file, origin)
+    if found.suffix in (".xz", ".gz", ".zip"):
+        raise InvalidInput("path", None, str(found), "an unpacked file", f"Unpack {found.name} first.")
+    return found
+
+
+def find_folder(path, origin):
+    """Return a folder as ``find_file`` does a file."""
+    return _find(path, "folder", "folder", Path.is_dir, origin)
+
+
+def _find(path, name, what, exists, origin):
     path = Path(path)
     folder = os.environ.get(DATA_FOLDER)
     places = [path] if folder is None or path.is_absolute() else [path, Path(folder) / path]
-    found = next((place for place in places if place.is_file()), None)
+    found = next((place for place in places if exists(place)), None)
     if found is None:
         looked = " and ".join(str(place) for place in places)
         hint = "" if folder else f" The environment variable {DATA_FOLDER} can name the folder of the data files."
-        raise InvalidInput("path", None, str(path), f"an existing file (looked for {looked})", origin + hint)
-    if found.suffix in (".xz", ".gz", ".zip"):
-        raise InvalidInput("path", None, str(found), "an unpacked file", f"Unpack {found.name} first.")
+        raise InvalidInput(name, None, str(path), f"an existing {what} (looked for {looked})", origin + hint)
     return found
 
 
@@ -54,7 +65,7 @@ def _outside(values, stop):
 class Dataset:
     """Labelled samples: ``spikes`` and ``labels`` (n,) int64 from 0 to ``n_classes - 1``, their meaning.
 
-    ``spikes`` is a SpikeBatch, or PackedSpikes, which takes less memory and gives SpikeBatches when it is indexed.
+    ``spikes`` is a SpikeBatch, or PackedSpikes or Frames, which take less memory and give SpikeBatches when indexed.
     ``n_units`` is the number of input channels, ``duration`` (ms, > 0) the T that losses integrate to, ``groups`` (n,)
     int64 or None says who or what each sample came from (the speaker), ``name`` is for messages and tables. Raises
     InvalidInput for labels or units out of range and for arrays of another length than the batch.
@@ -69,7 +80,7 @@ class Dataset:
     name: str = ""
 
     def __post_init__(self):
-        if not isinstance(self.spikes, (SpikeBatch, PackedSpikes)):
+        if not isinstance(self.spikes, (SpikeBatch, PackedSpikes, Frames)):
             raise InvalidInput(
                 "spikes", None, type(self.spikes).__name__, "a SpikeBatch", "SpikeBatch.from_lists makes one."
             )

@@ -1,0 +1,81 @@
+"""Real values of channels in steps, held as small numbers and given out as weighted spikes."""
+
+import numpy as np
+
+from ..errors import InvalidInput
+from ..spikes import SpikeBatch, SpikeTrain
+
+SAMPLES_AT_ONCE = 32
+
+
+class Frames:
+    """What each of n channels is worth in each step, as spikes in the middle of the step, whose counts are the values.
+
+    ``frames[indices]`` is the SpikeBatch of those samples, ``frames[k]`` the SpikeTrain of one; a value of 0 is no
+    spike. So pictures and spectrograms go wherever spikes go, for a byte or two per value instead of twenty.
+
+    Parameters: ``values`` (n_samples, n_steps, n) of any real type, finite and >= 0; ``scale`` (> 0): what a value of 1
+    counts; ``dt``: ms per step (> 0); ``order`` (n_steps,), the order in which steps are gone through, or None.
+    """
+
+    def __init__(self, values, *, dt, scale=1.0, order=None):
+        if values.ndim != 3 or values.dtype.kind not in "fiu":
+            raise InvalidInput("values", None, (values.dtype, values.shape), "real numbers (samples, steps, channels)")
+        for first in range(0, len(values), SAMPLES_AT_ONCE):
+            part = values[first : first + SAMPLES_AT_ONCE]
+            if (bad := np.argwhere(~(np.isfinite(part) & (part >= 0)))).size:
+                index = (first + int(bad[0][0]), *map(int, bad[0][1:]))
+                raise InvalidInput("values", index, float(values[index]), "finite numbers >= 0")
+        self._values, self._scale, self._dt, self._order = values, float(scale), float(dt), order
+        self._chosen = np.arange(len(values))
+
+    @property
+    def n_samples(self):
+        """Number of samples."""
+        return self._chosen.size
+
+    @property
+    def n_spikes(self):
+        """Number of values of the samples, zeros counted: what the memory for a batch of them depends on."""
+        return self.n_samples * self._values.shape[1] * self._values.shape[2]
+
+    def __len__(self):
+        return self.n_samples
+
+    def __getitem__(self, index):
+        """One sample as a SpikeTrain for an int; the chosen samples as a SpikeBatch for a slice or an index array."""
+        if isinstance(index, (int, np.integer)):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"sample {index} of {len(self)}")
+            return SpikeTrain(*self.arrays(index))
+        return SpikeBatch(*self._spikes(self._chosen[index]))
+
+    def arrays(self, index):
+        """Return ``(times, units, counts)`` of one sample."""
+        times, units, _, counts = self._spikes(self._chosen[[index]])
+        return times, units, counts
+
+    def _spikes(self, samples):
+        """(times, units, offsets, counts) of samples."""
+        values = self._values[samples]
+        if self._order is not None:
+            values = values[:, self._order]
+        sample, step, unit = np.nonzero(values)
+        offsets = np.searchsorted(sample, np.arange(len(samples) + 1))
+        counts = self._scale * values[sample, step, unit].astype(np.float64)
+        return self._dt * (step + 0.5), unit.astype(np.int32), offsets, counts
+
+    def select(self, indices):
+        """Return the samples at ``indices`` (ints, a mask or a slice), in that order; the values are shared."""
+        selected = object.__new__(Frames)
+        selected.__dict__.update(vars(self), _chosen=self._chosen[indices])
+        return selected
+
+    def merge_channels(self, factor):
+        """Refuse: channels of real values are what their maker made them."""
+        raise InvalidInput("merge", None, factor, "1 for real values", "Make fewer channels when the data are loaded.")
+
+    def blocks(self):
+        """Yield all samples as SpikeBatches, a few at a time."""
+        for first in range(0, max(len(self), 1), SAMPLES_AT_ONCE):
+            yield self[first : first + SAMPLES_AT_ONCE]

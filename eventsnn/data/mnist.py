@@ -1,0 +1,73 @@
+"""Handwritten digits as a sequence: one pixel after the other, in their order or in one of chance (PS-MNIST).
+
+LeCun, Cortes & Burges, the MNIST database of handwritten digits, CC BY-SA 3.0; as a permuted sequence: Le, Jaitly &
+Hinton 2015.
+"""
+
+import gzip
+import struct
+import zlib
+
+import numpy as np
+
+from ..errors import InvalidInput
+from .dataset import Dataset, find_folder
+from .frames import Frames
+
+N_PIXELS, N_TRAIN, WHITE = 784, 50_000, 255
+PERMUTATION_SEED = 20251
+ORIGIN = (
+    "MNIST's four IDX files (train-images-idx3-ubyte and so on, each with or without .gz) are at "
+    "https://yann.lecun.com/exdb/mnist/ and https://ossci-datasets.s3.amazonaws.com/mnist/"
+)
+
+
+def permutation():
+    """Return the order of pixels of permuted sequential MNIST, (784,) int64: the same for everybody who uses this."""
+    # by sorting drawn numbers: the generator's own shuffle may change with its version, PCG64's raw output does not
+    return np.argsort(np.random.PCG64(PERMUTATION_SEED).random_raw(N_PIXELS), kind="stable")
+
+
+def load_sequential_mnist(folder, permuted=True):
+    """Return (train, validation, test) Datasets of one channel: pixel k is a spike at k + 0.5 ms that counts 0 to 1.
+
+    50,000, 10,000 (the last of the training file) and 10,000 samples of 784 ms. ``folder`` holds the four IDX files,
+    packed or not, and is looked for in EVENTSNN_DATA too. Raises InvalidInput for absent and damaged files.
+    """
+    order = permutation() if permuted else None
+    folder = find_folder(folder, ORIGIN)
+    train = _read(folder, "train", order)
+    test = _read(folder, "t10k", order)
+    if len(train) <= N_TRAIN:
+        raise InvalidInput("folder", None, str(folder), f"more than {N_TRAIN:,} training images: {len(train):,} found")
+    return train.select(slice(0, N_TRAIN)), train.select(slice(N_TRAIN, None)), test
+
+
+def _read(folder, part, order):
+    images = _idx(folder, f"{part}-images-idx3-ubyte", 3)
+    labels = _idx(folder, f"{part}-labels-idx1-ubyte", 1)
+    if len(images) != len(labels) or images[0].size != N_PIXELS:
+        found = f"{len(images)} images of {images[0].size} pixels, {len(labels)} labels"
+        raise InvalidInput(f"{part} files", None, found, f"as many labels as images, each of {N_PIXELS} pixels")
+    frames = Frames(images.reshape(len(images), N_PIXELS, 1), dt=1.0, scale=1.0 / WHITE, order=order)
+    return Dataset(frames, labels.astype(np.int64), 1, 10, float(N_PIXELS), name=f"sequential MNIST, {part}")
+
+
+def _idx(folder, name, n_dimensions):
+    """The array of bytes in an IDX file: two zeros, 8 (bytes), the number of dimensions, each of them, the values."""
+    path = folder / name
+    if not path.is_file():
+        path = folder / f"{name}.gz"
+    if not path.is_file():
+        raise InvalidInput("folder", None, str(folder), f"a folder with {name} or {path.name}", ORIGIN)
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise InvalidInput("path", None, str(path), f"a whole gzip file: {error}") from None
+    start = 4 + 4 * n_dimensions
+    if len(raw) < start or raw[:4] != bytes((0, 0, 8, n_dimensions)):
+        raise InvalidInput("path", None, str(path), f"an IDX file of bytes in {n_dimensions} dimensions")
+    shape = struct.unpack(f">{n_dimensions}I", raw[4:start])
+    if len(raw) - start != int(np.prod(shape, dtype=np.int64)) or 0 in shape:
+        raise InvalidInput("path", None, str(path), f"{shape} values, as it says: {len(raw) - start} are there")
+    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)

@@ -1,0 +1,117 @@
+"""Google Speech Commands from wav files: how loud each of 140 mel bands is in each step of 10 ms.
+
+Warden 2018, "Speech Commands: a dataset for limited-vocabulary speech recognition", CC BY 4.0. Bands as in DCLS-delays
+(Hammouamri et al. 2024), which reads the real values of a mel spectrogram.
+"""
+
+import hashlib
+import re
+import struct
+
+import numpy as np
+
+from ..errors import InvalidInput
+from .dataset import Dataset, find_folder
+from .frames import Frames
+
+RATE = 16_000  # Hz
+N_BANDS, STEP, WINDOW, N_FFT = 140, 160, 400, 2048  # samples: a step of 10 ms, a window of 25 ms
+RANGE = 80.0  # dB below the loudest of the recording, which are worth 0
+LEVELS = 255  # of the range, held as bytes
+NOISE = "_background_noise_"
+LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
+# Of the data set's own rule for files that are in no list: shares of speakers by a hash of their names, in percent.
+VALIDATION_SHARE, TEST_SHARE, LARGEST_HASH = 10, 10, 2**27 - 1
+ORIGIN = (
+    "Speech Commands is at http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz; unpack it into the folder."
+)
+
+
+def load_speech_commands(folder, duration=1000.0):
+    """Return (train, validation, test) Datasets of 140 mel bands in steps of 10 ms, each value between 0 and 1.
+
+    ``folder`` (looked for in EVENTSNN_DATA too) holds one folder of 16 kHz mono wav files per word, which are the
+    classes in alphabetical order. The sets are those of validation_list.txt and testing_list.txt, or without them of
+    the published rule by speaker, and groups (speakers) are numbered by name. A value is how far the band is above
+    80 dB below the recording's loudest, as a share of 80 dB. Recordings are cut or filled up with silence to
+    ``duration`` (ms). Raises InvalidInput for absent folders and for files that are not such recordings.
+    """
+    folder = find_folder(folder, ORIGIN)
+    words = sorted(item.name for item in folder.iterdir() if item.is_dir() and item.name != NOISE)
+    files = [(path, label) for label, word in enumerate(words) for path in sorted((folder / word).glob("*.wav"))]
+    if not files:
+        raise InvalidInput("folder", None, str(folder), "folders of wav files, one for each word", ORIGIN)
+    n_steps = round(duration * RATE / 1000.0 / STEP)
+    bands, values = mel_bands(), np.empty((len(files), n_steps, N_BANDS), np.uint8)
+    for row, (path, _) in enumerate(files):
+        values[row] = np.rint(LEVELS * loudness(read_wav(path), bands, n_steps))
+    frames, labels = (
+        Frames(values, dt=1000.0 * STEP / RATE, scale=1.0 / LEVELS),
+        np.array([label for _, label in files]),
+    )
+    speakers = np.unique([speaker_of(path.name) for path, _ in files], return_inverse=True)[1]
+    parts = _parts(folder, [path for path, _ in files])
+    whole = Dataset(frames, labels, N_BANDS, len(words), float(duration), speakers, f"Speech Commands in {folder}")
+    return tuple(whole.select(np.flatnonzero(parts == part)) for part in ("train", "validation", "test"))
+
+
+def _parts(folder, paths):
+    """Which set each file belongs to, (n,) of text."""
+    listed = {}
+    for part, name in LISTS.items():
+        if (folder / name).is_file():
+            listed |= {line.strip(): part for line in (folder / name).read_text(encoding="utf-8").splitlines()}
+    if listed:
+        return np.array([listed.get(f"{path.parent.name}/{path.name}", "train") for path in paths])
+    return np.array([part_of(speaker_of(path.name)) for path in paths])
+
+
+def speaker_of(name):
+    """Return the speaker that a file's name begins with: all before "_nohash_"."""
+    return re.sub(r"_nohash_.*$", "", name)
+
+
+def part_of(speaker):
+    """Return "train", "validation" or "test" by the data set's published rule: all of a speaker in one set."""
+    number = int(hashlib.sha1(speaker.encode()).hexdigest(), 16) % (LARGEST_HASH + 1)
+    percent = 100.0 * number / LARGEST_HASH
+    if percent < VALIDATION_SHARE:
+        return "validation"
+    return "test" if percent < VALIDATION_SHARE + TEST_SHARE else "train"
+
+
+def read_wav(path):
+    """Return the samples of a 16 kHz mono wav file, (n,) float64 between -1 and 1."""
+    from scipy.io import wavfile
+
+    try:
+        rate, sound = wavfile.read(path)
+    except (ValueError, OSError, EOFError, struct.error) as error:
+        raise InvalidInput("path", None, str(path), f"a wav file: {error}") from None
+    if rate != RATE or sound.ndim != 1 or sound.dtype != np.int16:
+        found = f"{rate} Hz, shape {sound.shape}, {sound.dtype}"
+        raise InvalidInput("path", None, f"{path}: {found}", f"{RATE} Hz, one channel, 16 bits")
+    return sound / 32768.0
+
+
+def mel_bands():
+    """Return the triangular bands (N_FFT // 2 + 1, N_BANDS), evenly spaced in mel (O'Shaughnessy 1987) to 8 kHz."""
+    mel = lambda hertz: 2595.0 * np.log10(1.0 + hertz / 700.0)  # noqa: E731
+    edges = 700.0 * (10.0 ** (np.linspace(0.0, mel(RATE / 2), N_BANDS + 2) / 2595.0) - 1.0)
+    bins = np.fft.rfftfreq(N_FFT, 1.0 / RATE)[:, None]
+    low, top, high = edges[:-2], edges[1:-1], edges[2:]
+    return np.maximum(0.0, np.minimum((bins - low) / (top - low), (high - bins) / (high - top)))
+
+
+def loudness(sound, bands, n_steps):
+    """Return how loud each band is in each step, (n_steps, N_BANDS) from 0 (80 dB below the loudest, or less) to 1."""
+    padded = np.zeros(n_steps * STEP + WINDOW)
+    sound = sound[: padded.size - WINDOW]
+    padded[WINDOW // 2 : WINDOW // 2 + sound.size] = sound
+    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::STEP][:n_steps]
+    power = np.abs(np.fft.rfft(windows * np.hanning(WINDOW), N_FFT)) ** 2 @ bands
+    loudest = power.max()
+    if loudest == 0.0:
+        return power
+    decibels = 10.0 * np.log10(np.maximum(power / loudest, 10.0 ** (-RANGE / 10.0)))
+    return 1.0 + decibels / RANGE

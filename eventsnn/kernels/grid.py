@@ -1,0 +1,334 @@
+"""Neurons on a time grid, and the spreading of their spikes over delayed taps: forward and backward, by hand.
+
+Arrays are C-contiguous, all of one float type: values, inputs and potentials (sample, step, neuron); taps (presynaptic
+neuron, lag, postsynaptic neuron), or (presynaptic neuron, lag) with weights (presynaptic, postsynaptic) where all
+synapses of a neuron share their delay. Entries take a range of samples or neurons, so that threads can share the work
+without a sum that depends on how many there are. The equations are in docs/surrogates.md.
+"""
+
+import math
+
+import numpy as np
+
+from .compile import entry, inlined
+
+ARCTANGENT, TRIANGLE = 0, 1
+HARD_RESET, SOFT_RESET = 0, 1
+# So many samples are taken at a time: their potentials stay in the cache while the taps of one neuron go over them.
+GROUP = 8
+
+
+@inlined
+def _spike(u, function, slope, smooth):
+    """1 above threshold and 0 below (u >= 0); or the smooth function whose derivative the surrogate is."""
+    if not smooth:
+        return 1.0 if u >= 0.0 else 0.0
+    if function == ARCTANGENT:
+        return 0.5 + math.atan(0.5 * math.pi * slope * u) / math.pi
+    x = min(max(u, -1.0), 1.0)
+    return slope * (0.5 + x - 0.5 * x * abs(x))
+
+
+@inlined
+def _surrogate(u, function, slope):
+    """The derivative that stands for that of the step: of the arctangent, or a triangle of base 2."""
+    if function == ARCTANGENT:
+        x = 0.5 * math.pi * slope * u
+        return 0.5 * slope / (1.0 + x * x)
+    return slope * max(0.0, 1.0 - abs(u))
+
+
+# ------------------------------------------------------------------------------------------------- spreading spikes
+
+
+@inlined
+def _send(value, taps, lag, out, step):
+    """Add value * taps (lag, neuron) to out (step, neuron) from ``step + lag`` on; what comes after the end is lost."""
+    start = step + lag
+    for k in range(min(taps.shape[0], out.shape[0] - start)):
+        row, tap = out[start + k], taps[k]
+        for i in range(row.size):
+            row[i] += value * tap[i]
+
+
+@entry
+def spread(values, taps, lag, out, first, last):
+    """out[b, t + lag + k] += values[b, t, j] * taps[j, k] for samples first..last, spike by spike."""
+    for start in range(first, last, GROUP):
+        for j in range(taps.shape[0]):
+            for b in range(start, min(start + GROUP, last)):
+                for t in range(values.shape[1]):
+                    if values[b, t, j] != 0.0:
+                        _send(values[b, t, j], taps[j], lag, out[b], t)
+
+
+@entry
+def spread_gradient(values, inputs, lag, taps, first, last):
+    """Add dL/d(taps) of the presynaptic neurons first..last, of dL/d(out) in ``inputs``: spike by spike as well."""
+    for start in range(0, values.shape[0], GROUP):
+        for j in range(first, last):
+            for b in range(start, min(start + GROUP, values.shape[0])):
+                for t in range(values.shape[1]):
+                    value = values[b, t, j]
+                    if value != 0.0:
+                        for k in range(min(taps.shape[1], values.shape[1] - t - lag)):
+                            row, tap = inputs[b, t + lag + k], taps[j, k]
+                            for i in range(row.size):
+                                tap[i] += value * row[i]
+
+
+# ------------------------------------------------------------------------------------------------------ the neurons
+
+
+@inlined
+def _step(neurons, inputs, current, voltage, potentials, spikes):
+    """One step of one sample: I = beta I + input, H = alpha V + I, S = spike(H - threshold), then the reset."""
+    alpha, beta, threshold, reset, _, function, slope, smooth = neurons
+    for i in range(inputs.size):
+        current[i] = beta[i] * current[i] + inputs[i]
+        h = alpha[i] * voltage[i] + current[i]
+        s = _spike(h - threshold, function, slope, smooth)
+        potentials[i], spikes[i] = h, s
+        voltage[i] = h - threshold * s if reset == SOFT_RESET else h * (1.0 - s)
+
+
+@entry
+def lif(neurons, inputs, state, potentials, spikes, first, last):
+    """Potentials H and spikes S of LIF neurons under ``inputs``, for the samples first..last.
+
+    ``neurons``: (alpha (n,), beta (n,), threshold, reset, detach_reset, function, slope, smooth); ``state`` (2, sample,
+    neuron) is working memory, zero at first: currents and voltages.
+    """
+    for b in range(first, last):
+        for t in range(inputs.shape[1]):
+            _step(neurons, inputs[b, t], state[0, b], state[1, b], potentials[b, t], spikes[b, t])
+
+
+@entry
+def lif_axonal(neurons, inputs, state, potentials, spikes, taps, lags, weight, kept, arrivals, first, last):
+    """As ``lif``, with recurrent weights (n, n) and delays that all synapses of a neuron share.
+
+    A spike of neuron j arrives with strength taps[j, k] * kept[b, j] after lags[j] + k steps; what arrives is left in
+    ``arrivals`` (sample, step, neuron), zero at first, and the recurrent input is added to ``inputs``.
+    """
+    n_steps = inputs.shape[1]
+    for b in range(first, last):
+        for t in range(n_steps):
+            row = inputs[b, t]
+            for j in range(row.size):
+                value = arrivals[b, t, j]
+                if value != 0.0:
+                    for i in range(row.size):
+                        row[i] += value * weight[j, i]
+            _step(neurons, row, state[0, b], state[1, b], potentials[b, t], spikes[b, t])
+            for j in range(row.size):
+                value = spikes[b, t, j] * kept[b, j]
+                if value != 0.0:
+                    start = t + lags[j]
+                    for k in range(min(taps.shape[1], n_steps - start)):
+                        arrivals[b, start + k, j] += value * taps[j, k]
+
+
+@entry
+def lif_synaptic(neurons, inputs, state, potentials, spikes, taps, lag, kept, first, last):
+    """As ``lif``, with recurrent taps (n, lag, n) that begin after ``lag`` steps; they add to ``inputs``."""
+    for b in range(first, last):
+        for t in range(inputs.shape[1]):
+            _step(neurons, inputs[b, t], state[0, b], state[1, b], potentials[b, t], spikes[b, t])
+            for j in range(spikes.shape[2]):
+                value = spikes[b, t, j] * kept[b, j]
+                if value != 0.0:
+                    _send(value, taps[j], lag, inputs[b], t)
+
+
+@entry
+def fire_again(neurons, potentials, spikes, first, last):
+    """The spikes of potentials, which are not kept for the way back."""
+    for b in range(first, last):
+        for t in range(potentials.shape[1]):
+            for i in range(potentials.shape[2]):
+                spikes[b, t, i] = _spike(potentials[b, t, i] - neurons[2], neurons[5], neurons[6], neurons[7])
+
+
+@inlined
+def _after(neurons, potentials, t, i):
+    """V of neuron i after step t, which is not kept: H says it; 0 before the first step."""
+    if t < 0:
+        return potentials.dtype.type(0.0)
+    h = potentials[t, i]
+    s = _spike(h - neurons[2], neurons[5], neurons[6], neurons[7])
+    return h - neurons[2] * s if neurons[3] == SOFT_RESET else h * (1.0 - s)
+
+
+@inlined
+def _step_back(neurons, potentials, d_spikes, d_current, d_voltage, d_inputs):
+    """A step of one sample in reverse: from dL/dS, and dL/dI and dL/dV of what follows, to dL/d(input)."""
+    alpha, beta, threshold, reset, detach, function, slope, smooth = neurons
+    # two loops, the spikes in between where the result will be: with both in one, the compiler uses no vectors
+    for i in range(d_spikes.size):
+        d_inputs[i] = _spike(potentials[i] - threshold, function, slope, smooth)
+    for i in range(d_spikes.size):
+        h, s, ds, dv = potentials[i], d_inputs[i], d_spikes[i], d_voltage[i]
+        if not detach:
+            ds -= dv * (threshold if reset == SOFT_RESET else h)
+        dh = ds * _surrogate(h - threshold, function, slope) + (dv if reset == SOFT_RESET else dv * (1.0 - s))
+        di = dh + d_current[i]
+        d_inputs[i] = di
+        d_current[i], d_voltage[i] = beta[i] * di, alpha[i] * dh
+
+
+@entry
+def lif_back(neurons, potentials, d_spikes, adjoint, d_inputs, steps, first, last):
+    """dL/d(inputs) from dL/d(spikes) for steps ``steps[1] - 1`` down to ``steps[0]`` of the samples first..last.
+
+    ``adjoint`` (sample, 2, neuron), zero at first, carries dL/d(I, V) from step to step.
+    """
+    for b in range(first, last):
+        for t in range(steps[1] - 1, steps[0] - 1, -1):
+            _step_back(neurons, potentials[b, t], d_spikes[b, t], adjoint[b, 0], adjoint[b, 1], d_inputs[b, t])
+
+
+@entry
+def lif_axonal_back(
+    neurons, potentials, taps, lags, columns, kept, d_spikes, adjoint, d_inputs, d_arrivals,
+    first, last,
+):  # fmt: skip
+    """As ``lif_back`` over all steps, with what spikes do as recurrent input later; ``columns``: the weight transposed.
+
+    ``d_arrivals`` (sample, step, neuron), zero at first, becomes dL/d(arrivals); what recurrent input does is added to
+    ``d_spikes``.
+    """
+    n_steps, n = d_spikes.shape[1], d_spikes.shape[2]
+    for b in range(first, last):
+        for t in range(n_steps - 1, -1, -1):
+            for j in range(n):
+                start, value = t + lags[j], d_spikes[b, t, j]
+                for k in range(min(taps.shape[1], n_steps - start)):
+                    value += kept[b, j] * taps[j, k] * d_arrivals[b, start + k, j]
+                d_spikes[b, t, j] = value
+            _step_back(neurons, potentials[b, t], d_spikes[b, t], adjoint[b, 0], adjoint[b, 1], d_inputs[b, t])
+            row = d_arrivals[b, t]
+            for i in range(n):
+                value = d_inputs[b, t, i]
+                for j in range(n):
+                    row[j] += value * columns[i, j]
+
+
+@entry
+def decay_gradients(neurons, potentials, d_inputs, d_decays, first, last):
+    """Add dL/d(beta, alpha) to ``d_decays`` (sample, 2, neuron), from what ``lif_back`` left in ``d_inputs``."""
+    alpha, beta = neurons[0], neurons[1]
+    for b in range(first, last):
+        for t in range(1, potentials.shape[1]):
+            for i in range(potentials.shape[2]):
+                di = d_inputs[b, t, i]
+                dh = di - (beta[i] * d_inputs[b, t + 1, i] if t + 1 < potentials.shape[1] else 0.0 * di)
+                current = potentials[b, t - 1, i] - alpha[i] * _after(neurons, potentials[b], t - 2, i)
+                d_decays[b, 0, i] += di * current
+                d_decays[b, 1, i] += dh * _after(neurons, potentials[b], t - 1, i)
+
+
+@entry
+def integrate(decays, inputs, voltages, first, last):
+    """Voltages of readouts: I = beta I + input, V = alpha V + I; ``decays`` (2, n): beta and alpha."""
+    for b in range(first, last):
+        for i in range(inputs.shape[2]):
+            current = voltage = inputs.dtype.type(0.0)
+            for t in range(inputs.shape[1]):
+                current = decays[0, i] * current + inputs[b, t, i]
+                voltage = decays[1, i] * voltage + current
+                voltages[b, t, i] = voltage
+
+
+@entry
+def integrate_back(decays, voltages, d_voltages, d_inputs, d_decays, first, last):
+    """dL/d(inputs) from dL/d(voltages) of readouts; adds dL/d(beta, alpha) to ``d_decays`` (sample, 2, neuron)."""
+    for b in range(first, last):
+        for i in range(voltages.shape[2]):
+            alpha = decays[1, i]
+            dv = di = voltages.dtype.type(0.0)
+            for t in range(voltages.shape[1] - 1, -1, -1):
+                dv = alpha * dv + d_voltages[b, t, i]
+                di = decays[0, i] * di + dv
+                d_inputs[b, t, i] = di
+                if t > 0:
+                    before = voltages[b, t - 1, i]
+                    earlier = voltages[b, t - 2, i] if t > 1 else voltages.dtype.type(0.0)
+                    d_decays[b, 1, i] += dv * before
+                    d_decays[b, 0, i] += di * (before - alpha * earlier)
+
+
+# --------------------------------------------------------------------------------------------- batch normalisation
+
+
+@entry
+def moments(values, others, sums, first, last):
+    """Add the sums over steps of values and of values * others to ``sums`` (sample, 2, neuron) of float64."""
+    for b in range(first, last):
+        for t in range(values.shape[1]):
+            for i in range(values.shape[2]):
+                sums[b, 0, i] += values[b, t, i]
+                sums[b, 1, i] += np.float64(values[b, t, i]) * others[b, t, i]
+
+
+@entry
+def normalise(values, mean, scale, gain, offset, out, first, last):
+    """Normalise values in their place, and write what is made of them, normal * gain + offset, to ``out``."""
+    for b in range(first, last):
+        for t in range(values.shape[1]):
+            for i in range(values.shape[2]):
+                normal = (values[b, t, i] - mean[i]) * scale[i]
+                values[b, t, i] = normal
+                out[b, t, i] = normal * gain[i] + offset[i]
+
+
+@entry
+def normalise_back(d_values, normal, mean, slope, scale, first, last):
+    """d = (d - mean - normal * slope) * scale, in the place of dL/d(out)."""
+    for b in range(first, last):
+        for t in range(d_values.shape[1]):
+            for i in range(d_values.shape[2]):
+                d_values[b, t, i] = (d_values[b, t, i] - mean[i] - normal[b, t, i] * slope[i]) * scale[i]
+
+
+# ---------------------------------------------------------------------------- delays that a neuron's synapses share
+
+
+@entry
+def delay(values, taps, lags, out, first, last):
+    """out[b, t + lags[j] + k, j] += values[b, t, j] * taps[j, k] for the samples first..last."""
+    n_steps = values.shape[1]
+    for b in range(first, last):
+        for t in range(n_steps):
+            for j in range(values.shape[2]):
+                value = values[b, t, j]
+                if value != 0.0:
+                    start = t + lags[j]
+                    for k in range(min(taps.shape[1], n_steps - start)):
+                        out[b, start + k, j] += value * taps[j, k]
+
+
+@entry
+def delay_back(d_out, taps, lags, d_values, first, last):
+    """Add dL/d(values) of ``delay``."""
+    n_steps = d_out.shape[1]
+    for b in range(first, last):
+        for t in range(n_steps):
+            for j in range(d_out.shape[2]):
+                start = t + lags[j]
+                for k in range(min(taps.shape[1], n_steps - start)):
+                    d_values[b, t, j] += taps[j, k] * d_out[b, start + k, j]
+
+
+@entry
+def delay_gradient(values, d_out, lags, d_taps, first, last):
+    """Add dL/d(taps) of ``delay`` for the neurons first..last."""
+    n_steps = values.shape[1]
+    for b in range(values.shape[0]):
+        for t in range(n_steps):
+            for j in range(first, last):
+                value = values[b, t, j]
+                if value != 0.0:
+                    start = t + lags[j]
+                    for k in range(min(d_taps.shape[1], n_steps - start)):
+                        d_taps[j, k] += value * d_out[b, start + k, j]

@@ -1,0 +1,135 @@
+"""From a network trained on a grid to one of events, which the exact engine runs and trains further.
+
+What carries over as it is: weights but for a factor, real-valued delays, thresholds, masks, the decay of voltages and
+currents per step, the statistics of batch normalisation. What does not is in docs/surrogates.md: a step of the grid is
+a moment of continuous time only as the steps become short.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..checks import is_number
+from ..errors import InvalidInput
+from ..network import Network
+from ..spikes import SpikeBatch
+from .binning import n_steps
+from .layers import BATCH_NORM_EPSILON
+
+
+def to_events(network, parameters, *, tau_syn=None):
+    """Return ``(Network, parameters)``: the event-driven network that a GridNetwork stands for.
+
+    ``tau_syn`` (ms, > 0): for populations without one, whose input a grid adds to the voltage at once. Events need
+    one; the shorter it is, the closer they come. Weights are such that a spike brings the same area under the voltage.
+    Where a population has a bias or batch normalisation, the input has one more channel, a clock that fires in each
+    step (``with_clock``). Names, and what is trained of weights and delays, stay; delays are not rounded.
+
+    Raises InvalidInput without ``tau_syn`` where it is needed, and where tau_mem is a single step (alpha = 0).
+    """
+    bridge = _Bridge(network, network.check_parameters(parameters), tau_syn)
+    return bridge.events, bridge.events.check_parameters(bridge.found)
+
+
+class _Bridge:
+    """``events`` and the parameters ``found`` for it."""
+
+    def __init__(self, network, parameters, tau_syn):
+        self._network, self._parameters, self._tau_syn = network, parameters, tau_syn
+        self._clocked = any(p.bias or p.batch_norm for p in network.populations.values())
+        self.events, self.found = Network(min_delay=network.dt), {}
+        for p in network.populations.values():
+            if p.kind == "input":
+                self._input = p
+                self.events.add_input(p.name, p.n + self._clocked)
+            else:
+                self._add(p)
+
+    def _add(self, p):
+        dt, (tau_mem, tau_syn, scale) = self._network.dt, self._constants(p)
+        taus = {"tau_mem": -dt / np.log1p(-dt / tau_mem), "tau_syn": tau_syn}
+        if p.kind == "lif":
+            self.events.add_lif(p.name, p.n, v_threshold=p.v_threshold, **taus)
+        else:
+            self.events.add_readout(p.name, p.n, **taus)
+        gain, constant = self._normalisation(p)
+        clock = constant * scale if self._clocked else np.zeros(p.n)
+        for c in self._network.incoming(p.name):
+            rows = [clock] if c.pre == self._input.name and self._clocked else []
+            self._connect(c, gain * scale, rows)
+            clock = np.zeros(p.n) if rows else clock
+        if (c := self._network.recurrence(p.name)) is not None:
+            self._connect(c, scale, [])
+        if np.any(clock):
+            self._connect_clock(p, clock)
+
+    def _constants(self, p):
+        """(tau_mem on the grid, tau_syn, what a weight of the grid is worth), each (n,)."""
+        dt, tau_mem = self._network.dt, self._network.value_of(p.name, "tau_mem", self._parameters)
+        if np.any(bad := tau_mem <= dt):
+            index = int(np.argmax(bad))
+            allowed = f"time constants > dt = {dt:g} ms: with one of a single step no voltage lasts"
+            raise InvalidInput(f"{p.name}.tau_mem", index, float(tau_mem[index]), allowed)
+        if "tau_syn" in p.settings:
+            tau_syn = self._network.value_of(p.name, "tau_syn", self._parameters)
+            return tau_mem, tau_syn, tau_mem / tau_syn / -np.expm1(-dt / tau_syn)
+        if not (is_number(self._tau_syn) and 0 < self._tau_syn < np.inf):
+            allowed = f"a finite number > 0 (ms), because {p.name!r} has no synaptic time constant"
+            raise InvalidInput("tau_syn", None, self._tau_syn, allowed)
+        tau_syn = np.full(p.n, float(self._tau_syn))
+        return tau_mem, tau_syn, tau_mem / tau_syn
+
+    def _normalisation(self, p):
+        """(factor on the input, what is added to it in each step) of bias and batch normalisation, each (n,)."""
+        of = lambda key: self._parameters[f"{p.name}.{key}"]  # noqa: E731
+        constant = of("bias") if p.bias else np.zeros(p.n)
+        if not p.batch_norm:
+            return np.ones(p.n), constant
+        gain = of("gain") / np.sqrt(of("running_variance") + BATCH_NORM_EPSILON)
+        return gain, of("offset") + gain * (constant - of("running_mean"))
+
+    def _connect(self, c, factor, rows):
+        """Each of several synapses is a connection of its own; ``rows``: that of the clock, on the first of them."""
+        weights = self._parameters[f"{c.name}.weight"].reshape(c.count, c.n_pre, c.n_post) * factor
+        delays = None if c.delay is None else self._parameters[f"{c.name}.delay"]
+        mask = None if c.mask is None else np.vstack([c.mask, *(np.ones((1, c.n_post), bool) for _ in rows)])
+        for number, weight in enumerate(weights):
+            delay = delays[number] if c.count > 1 else delays
+            if c.recurrent:
+                # a spike that comes back is a step late, whatever its delay
+                delay = self._network.dt + (0.0 if delay is None else delay)
+            if rows and delay is not None and np.ndim(delay):
+                delay = np.concatenate([delay, np.zeros((1, *delay.shape[1:]))])
+            weight = np.vstack([weight, *(row if number == 0 else np.zeros_like(row) for row in rows)])
+            name = c.name if number == 0 else f"{c.name} ({number + 1})"
+            self._synapses(c, name, weight, delay, mask)
+
+    def _synapses(self, c, name, weight, delay, mask):
+        per = c.delay_per if c.delay is not None else "connection"
+        if mask is not None:
+            weight = weight[mask]
+            delay = delay[mask] if np.ndim(delay) == 2 else delay
+        self.events.connect(
+            c.pre, c.post, weight=0.0, delay=None if delay is None else self._network.dt, delay_per=per, mask=mask,
+            train=tuple(key for key in c.train if key == "weight" or delay is not None), name=name,
+        )  # fmt: skip
+        self.found[f"{name}.weight"] = weight
+        if delay is not None:
+            self.found[f"{name}.delay"] = np.asarray(delay, dtype=float)
+
+    def _connect_clock(self, p, clock):
+        name, mask = f"{self._input.name}->{p.name} (clock)", np.zeros((self._input.n + 1, p.n), bool)
+        mask[-1] = True
+        self.events.connect(self._input.name, p.name, weight=0.0, mask=mask, train=("weight",), name=name)
+        self.found[f"{name}.weight"] = clock
+
+
+def with_clock(dataset, dt):
+    """Return a Dataset with one more channel, which fires at 0, dt, 2 dt, ... ms before the duration in each sample."""
+    ticks = dt * np.arange(n_steps(dataset.duration, dt))
+    trains = []
+    for sample in range(len(dataset)):
+        times, units, counts = dataset.spikes.arrays(sample)
+        train = [np.append(times, ticks), np.append(units, np.full(ticks.size, dataset.n_units))]
+        trains.append((*train, np.append(counts, np.ones(ticks.size))) if counts is not None else tuple(train))
+    return replace(dataset, spikes=SpikeBatch.from_lists(trains), n_units=dataset.n_units + 1)

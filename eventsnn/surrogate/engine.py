@@ -1,0 +1,86 @@
+"""A batch of binned spikes through a GridNetwork, and back: population by population, then in reverse."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import InvalidInput
+from .layers import Layer
+from .recording import GridRecording
+
+DELAYS = ("spread", "rounded", "fractional")
+
+
+class Mode(NamedTuple):
+    """How a batch is run.
+
+    ``training``: statistics of the batch and dropout, else running statistics and none; ``delays``: "spread" as
+    trained, "rounded" to whole steps, or "fractional" (linear interpolation); ``smooth``: spikes are the smooth
+    function whose derivative the surrogate is, to test gradients; ``seed``, ``epoch``, ``samples`` (n_samples,):
+    what dropout is drawn from; ``dtype``: float32 or float64; ``n_threads`` (None: all cores).
+    """
+
+    training: bool = False
+    delays: str = "rounded"
+    smooth: bool = False
+    seed: int = 0
+    epoch: int = 0
+    samples: np.ndarray | None = None
+    dtype: type = np.float32
+    n_threads: int | None = None
+
+
+def run(network, parameters, values, mode, probes=None):
+    """Run a batch; returns its GridRecording and the tape for ``backward``.
+
+    ``values``: {input population: (sample, step, n)} of ``mode.dtype``.
+    """
+    if mode.delays not in DELAYS:
+        raise InvalidInput("delays", None, mode.delays, f"one of {DELAYS}")
+    sent, tape = dict(values), {}
+    n_samples, n_steps = next(iter(values.values())).shape[:2]
+    recording = GridRecording(n_steps * network.dt, network.dt, probes=probes or {})
+    for population in network.populations.values():
+        if population.kind == "input":
+            continue
+        layer = Layer(network, population, parameters, mode)
+        inputs = np.zeros((n_samples, n_steps, population.n), mode.dtype)
+        for connection in network.incoming(population.name):
+            inputs += layer.receive(connection, sent[connection.pre])
+        layer.run(inputs)
+        tape[population.name] = layer
+        if population.kind == "readout":
+            recording.voltages[population.name] = layer.potentials
+        else:
+            recording.counts[population.name] = np.count_nonzero(layer.spikes, axis=1)
+            if not mode.training:
+                recording.fired[population.name] = layer.spikes
+                recording.potentials[population.name] = layer.potentials
+            recording.statistics |= layer.statistics
+            sent[population.name] = layer.pass_on()
+    return recording, tape
+
+
+def backward(network, parameters, tape, d_voltages, d_spikes=None):
+    """Return {trained parameter: float64 gradient} from dL/d(voltages) of the readouts, {readout: array}.
+
+    ``d_spikes``: {LIF population: dL/d(spikes)} of what the loss asks of spikes, before dropout.
+
+    With rounded delays those of delays and widths are 0, with fractional ones those of widths.
+    """
+    d_sent, d_voltages, gradients = {}, dict(d_voltages), {}
+    for population in reversed(network.populations.values()):
+        if population.kind == "input":
+            continue
+        layer = tape.pop(population.name)
+        d_out = (d_voltages if population.kind == "readout" else d_sent).pop(population.name, None)
+        d_inputs = layer.back(d_out, (d_spikes or {}).get(population.name))
+        for connection in network.incoming(population.name):
+            wanted = network.populations[connection.pre].kind != "input"
+            d_values = layer.send_back(connection, d_inputs, wanted)
+            if wanted:
+                before = d_sent.get(connection.pre)
+                d_sent[connection.pre] = d_values if before is None else before + d_values
+        gradients |= layer.gradients
+    unused = {name: np.zeros_like(parameters[name]) for name in network.trainable}
+    return {name: np.asarray(gradients.get(name, unused[name]), dtype=np.float64) for name in network.trainable}

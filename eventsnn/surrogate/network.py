@@ -1,0 +1,431 @@
+"""Describe a network on a time grid: populations in order, connections with spread delays, what is trained.
+
+As in eventsnn.Network, parameters are a flat dict of float64 arrays, times are in ms and names are "pre->post.weight".
+What training keeps beside the trained parameters lies in the dict too, so that a checkpoint holds all there is:
+``sigma``, the present width of spread delays, and the running mean and variance of batch normalisation.
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from ..checks import check_arrays, check_count, check_names, check_seed, draw_structure, is_number, structure_stream
+from ..errors import InvalidInput, NetworkError
+from ..initializers import Constant, Given, Initializer, as_initializer
+from ..random import stream
+
+DELAY_SHARING = ("synapse", "neuron", "connection")
+RESETS = ("hard", "soft")
+SPREAD_KINDS = ("gaussian", "triangle")
+
+
+@dataclass(frozen=True)
+class ArcTangent:
+    """Surrogate derivative (slope/2) / (1 + (pi/2 slope u)^2), u = H - v_threshold (Fang et al. 2021)."""
+
+    slope: float = 5.0
+
+    def __post_init__(self):
+        _check_slope(self.slope)
+
+
+@dataclass(frozen=True)
+class Triangle:
+    """Surrogate derivative slope max(0, 1 - |u|), u = H - v_threshold (Bellec et al. 2018)."""
+
+    slope: float = 1.0
+
+    def __post_init__(self):
+        _check_slope(self.slope)
+
+
+def _check_slope(slope):
+    if not (is_number(slope) and 0 < slope < math.inf):
+        raise InvalidInput("surrogate.slope", None, slope, "a finite number > 0")
+
+
+SURROGATES = {"arctangent": ArcTangent, "triangle": Triangle}
+
+
+def surrogate_of(kind, slope):
+    """Return the surrogate derivative of that name, "arctangent" or "triangle"."""
+    if kind not in SURROGATES:
+        raise InvalidInput("surrogate", None, kind, f"one of {', '.join(SURROGATES)}")
+    return SURROGATES[kind](slope)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How delays spread over the steps of the grid in training, and how that shrinks.
+
+    ``kind``: "gaussian" or "triangle" (eventsnn.surrogate.taps). ``longest`` (ms): delays are kept at or below it, and
+    a gaussian spreads over all lags up to it; None, for a triangle, sets no limit: its buffer grows with the delays.
+    ``sigma`` (ms, > 0): at first and at last; between, it falls exponentially over ``epochs`` epochs.
+    ``learned``: each delay has a width p of its own, 2 sigmoid(p) sigma.
+    """
+
+    kind: str
+    sigma: tuple
+    epochs: float = 1.0
+    longest: float | None = None
+    learned: bool = False
+
+    def __post_init__(self):
+        if self.kind not in SPREAD_KINDS:
+            raise InvalidInput("spread.kind", None, self.kind, f"one of {SPREAD_KINDS}")
+        sigma = (self.sigma, self.sigma) if is_number(self.sigma) else tuple(self.sigma)
+        object.__setattr__(self, "sigma", tuple(map(float, sigma)))
+        if len(sigma) != 2 or not all(math.isfinite(s) and s > 0 for s in self.sigma):
+            raise InvalidInput("spread.sigma", None, self.sigma, "two widths > 0 (ms): at first and at the end")
+        if not (is_number(self.epochs) and 0 < self.epochs < math.inf):
+            raise InvalidInput("spread.epochs", None, self.epochs, "a finite number of epochs > 0")
+        if self.longest is None and self.kind == "gaussian":
+            raise InvalidInput(
+                "spread.longest", None, None, "the longest delay (ms) of a gaussian, which spreads over all"
+            )
+        if self.longest is not None and not (is_number(self.longest) and 0 < self.longest < math.inf):
+            raise InvalidInput("spread.longest", None, self.longest, "a finite number > 0 (ms), or None")
+
+    def width(self, epoch):
+        """Return sigma (ms) in an epoch, counted from 0."""
+        first, last = self.sigma
+        return first * (last / first) ** min(epoch / self.epochs, 1.0)
+
+
+@dataclass(frozen=True)
+class GridPopulation:
+    """Input channels, LIF neurons or leaky readouts of a GridNetwork; the fields are those of its ``add_*`` methods."""
+
+    name: str
+    kind: str
+    n: int
+    settings: dict = field(default_factory=dict)
+    v_threshold: float = 1.0
+    reset: str = "hard"
+    detach_reset: bool = True
+    surrogate: object = ArcTangent()
+    batch_norm: bool = False
+    bias: bool = False
+    dropout: float = 0.0
+    train: tuple = ()
+
+
+@dataclass(frozen=True)
+class GridConnection:
+    """Synapses of a GridNetwork, ``count`` from each presynaptic to each postsynaptic neuron; see ``connect``."""
+
+    name: str
+    pre: str
+    post: str
+    n_pre: int
+    n_post: int
+    weight: Initializer
+    delay: Initializer | None
+    delay_per: str
+    spread: Spread | None
+    count: int
+    dropout: float
+    train: tuple
+    mask: np.ndarray | None = None
+
+    @property
+    def recurrent(self):
+        """True where the population is connected to itself."""
+        return self.pre == self.post
+
+    @property
+    def lag(self):
+        """Steps before the first arrival: 1 where spikes come back to their own population, else 0."""
+        return int(self.recurrent)
+
+    @property
+    def weight_shape(self):
+        """(n_pre, n_post), or (count, n_pre, n_post) of several synapses."""
+        return (self.n_pre, self.n_post) if self.count == 1 else (self.count, self.n_pre, self.n_post)
+
+    @property
+    def delay_shape(self):
+        """Shape of the delays, and of what goes with each; None without delays."""
+        if self.delay is None:
+            return None
+        return {"synapse": self.weight_shape, "neuron": (self.n_pre,), "connection": ()}[self.delay_per]
+
+
+class GridNetwork:
+    """Populations in the order in which spikes pass them within one step of ``dt`` ms, each perhaps back to itself.
+
+    In each step a LIF neuron computes I = beta I + input, H = alpha V + I, fires where H >= v_threshold, and resets:
+    "hard" to 0, "soft" by the threshold. alpha = 1 - dt/tau_mem; beta = exp(-dt/tau_syn), or 0 without ``tau_syn``.
+    """
+
+    def __init__(self, dt):
+        if not (is_number(dt) and 0 < dt < math.inf):
+            raise InvalidInput("dt", None, dt, "a finite number > 0 (ms)")
+        self.dt = float(dt)
+        self.populations = {}
+        self.connections = {}
+
+    def add_input(self, name, n):
+        """Add ``n`` input channels: what a SpikeBatch counts in each step, whole numbers or not."""
+        self._add(GridPopulation(self._new_name(name), "input", check_count(n)))
+
+    def add_lif(
+        self, name, n, *, tau_mem=20.0, tau_syn=None, v_threshold=1.0, reset="hard", detach_reset=True,
+        surrogate=None, batch_norm=False, bias=False, dropout=0.0, train=(),
+    ):  # fmt: skip
+        """Add ``n`` leaky integrate-and-fire neurons.
+
+        ``tau_mem`` (ms, >= dt), ``tau_syn`` (ms, > 0; None: no synaptic filter): numbers, arrays (n,) or Initializers;
+        ``reset``: "hard" or "soft"; ``detach_reset``: gradients do not pass through the reset, as published;
+        ``surrogate``: ArcTangent (default) or Triangle; ``batch_norm``: of the input but the recurrent, over samples
+        and steps, with trained gain and offset; ``bias``: a trained constant input; ``dropout``: probability that a
+        neuron sends nothing forward for the length of one sample; ``train``: "tau_mem" and "tau_syn" where trained.
+        """
+        if reset not in RESETS:
+            raise InvalidInput(f"{name}.reset", None, reset, f"one of {RESETS}")
+        surrogate = ArcTangent() if surrogate is None else surrogate
+        if type(surrogate) not in SURROGATES.values():
+            raise InvalidInput(f"{name}.surrogate", None, surrogate, "ArcTangent(slope) or Triangle(slope)")
+        if not (is_number(v_threshold) and 0 < v_threshold < math.inf):
+            raise InvalidInput(f"{name}.v_threshold", None, v_threshold, "a finite number > 0")
+        self._add_neurons(
+            name, "lif", n, tau_mem, tau_syn, train, v_threshold=float(v_threshold), reset=reset,
+            detach_reset=bool(detach_reset), surrogate=surrogate, batch_norm=bool(batch_norm), bias=bool(bias),
+            dropout=_share(dropout, f"{name}.dropout"),
+        )  # fmt: skip
+
+    def add_readout(self, name, n, *, tau_mem=20.0, tau_syn=None, bias=False, train=()):
+        """Add ``n`` leaky integrators without threshold, whose V = alpha V + I a loss reads; see ``add_lif``."""
+        self._add_neurons(name, "readout", n, tau_mem, tau_syn, train, bias=bool(bias))
+
+    def _add_neurons(self, name, kind, n, tau_mem, tau_syn, train, **settings):
+        name, n = self._new_name(name), check_count(n)
+        taus = {"tau_mem": tau_mem} if tau_syn is None else {"tau_mem": tau_mem, "tau_syn": tau_syn}
+        taus = {key: as_initializer(value, f"{name}.{key}") for key, value in taus.items()}
+        for key, value in taus.items():
+            if isinstance(value, (Constant, Given)) and not value.smallest >= self.lowest(key):
+                raise InvalidInput(
+                    f"{name}.{key}", None, value.smallest, f"numbers >= {self.lowest(key):g} ms (dt {self.dt:g})"
+                )
+        chosen = check_names(train, tuple(taus), f"{name}.train")
+        self._add(GridPopulation(name, kind, n, taus, train=chosen, **settings))
+
+    def lowest(self, key):
+        """The smallest tau_mem or tau_syn (ms) that the grid can hold: alpha must not be negative."""
+        return self.dt if key == "tau_mem" else 1e-3 * self.dt
+
+    def _add(self, population):
+        self.populations[population.name] = population
+
+    def _new_name(self, name):
+        if not isinstance(name, str) or not name or "->" in name or "." in name:
+            raise InvalidInput("name", None, name, "a non-empty string without '->' and '.'")
+        if name in self.populations:
+            raise NetworkError(f"population {name!r} exists already; choose another name.")
+        return name
+
+    def connect(
+        self, pre, post, *, weight, delay=None, delay_per="synapse", spread=None, count=1, dropout=0.0,
+        train=("weight", "delay"), mask=None, sparsity=None, seed=0,
+    ):  # fmt: skip
+        """Connect every neuron of ``pre`` to every neuron of ``post``, which comes after it, or is the same.
+
+        ``weight`` and ``delay`` (ms, >= 0, None: none): a number, an array or an Initializer; a recurrent spike comes
+        a step later still. ``delay_per``: "synapse", "neuron" (axonal) or "connection" (one for all); ``spread``
+        (Spread): how delays spread over steps in training, None for delays that are whole steps and stay; ``count``:
+        synapses from each to each, with weights and delays of their own; ``dropout``: of recurrent spikes; ``mask``
+        (bool, n_pre x n_post) or ``sparsity``, the fraction of absent synapses, drawn from ``seed``.
+        """
+        for role, population in (("pre", pre), ("post", post)):
+            if population not in self.populations:
+                raise InvalidInput(role, None, population, f"one of the populations {sorted(self.populations)}")
+        source, target, order = self.populations[pre], self.populations[post], list(self.populations)
+        if target.kind == "input" or source.kind == "readout" or order.index(pre) > order.index(post):
+            raise NetworkError(
+                f"{pre!r} cannot send to {post!r}: spikes go to a population added later, or to their own."
+            )
+        name = f"{pre}->{post}"
+        if name in self.connections:
+            raise NetworkError(f"connection {name!r} exists already; count= gives several synapses.")
+        if delay_per not in DELAY_SHARING:
+            raise InvalidInput("delay_per", None, delay_per, f"one of {DELAY_SHARING}")
+        if delay is None and spread is not None:
+            raise InvalidInput(
+                f"{name}.spread", None, spread, "None without delays", "Pass delay=, such as Uniform(0, 100)."
+            )
+        if check_count(count) > 1 and (delay is None or delay_per != "synapse"):
+            raise InvalidInput(f"{name}.count", None, count, "1 where synapses have no delays of their own")
+        indptr, indices = draw_structure(mask, sparsity, (source.n, target.n), structure_stream(seed, name))
+        weight = as_initializer(weight, f"{name}.weight")
+        delay = None if delay is None else as_initializer(delay, f"{name}.delay")
+        chosen = check_names(train, ("weight", "delay"), f"{name}.train")
+        chosen = tuple(key for key in chosen if key == "weight" or spread is not None)
+        self.connections[name] = GridConnection(
+            name, pre, post, source.n, target.n, weight, delay, delay_per, spread, check_count(count),
+            _share(dropout, f"{name}.dropout"), chosen, _as_mask(indptr, indices, (source.n, target.n)),
+        )  # fmt: skip
+
+    def incoming(self, population):
+        """Connections that bring spikes from earlier populations, in the order in which they were made."""
+        return [c for c in self.connections.values() if c.post == population and not c.recurrent]
+
+    def recurrence(self, population):
+        """The connection of a population to itself, or None."""
+        return self.connections.get(f"{population}->{population}")
+
+    # -- parameters
+
+    def _entries(self):
+        """Yield (parameter name, shape, Initializer, trained, (lowest, highest) in training, fan-in)."""
+        for p in self.populations.values():
+            for key, value in p.settings.items():
+                if key in p.train or not isinstance(value, (Constant, Given)):
+                    shape = () if isinstance(value, Constant) else (p.n,)
+                    yield f"{p.name}.{key}", shape, value, key in p.train, (self.lowest(key), math.inf), None
+            if p.bias:
+                yield f"{p.name}.bias", (p.n,), Constant(0.0), True, _ANY, None
+            if p.batch_norm:
+                yield f"{p.name}.gain", (p.n,), Constant(1.0), True, _ANY, None
+                yield f"{p.name}.offset", (p.n,), Constant(0.0), True, _ANY, None
+                yield f"{p.name}.running_mean", (p.n,), Constant(0.0), False, _ANY, None
+                yield f"{p.name}.running_variance", (p.n,), Constant(1.0), False, _ANY, None
+        for c in self.connections.values():
+            fan_in = c.n_pre if c.mask is None else max(np.count_nonzero(c.mask) / c.n_post, 1.0)
+            yield f"{c.name}.weight", c.weight_shape, c.weight, "weight" in c.train, _ANY, fan_in
+            if c.delay is not None:
+                longest = math.inf if c.spread is None or c.spread.longest is None else c.spread.longest
+                yield f"{c.name}.delay", c.delay_shape, c.delay, "delay" in c.train, (0.0, longest), fan_in
+            if c.spread is not None:
+                yield f"{c.name}.sigma", (), Constant(c.spread.width(0.0)), False, _ANY, None
+                if c.spread.learned:
+                    yield f"{c.name}.width", c.delay_shape, Constant(0.0), True, _ANY, None
+
+    def initialize(self, seed=0):
+        """Draw the parameters: a flat dict of float64 arrays, each a function of (seed, its name) alone."""
+        parameters = {}
+        for name, shape, initializer, _, (low, high), fan_in in self._entries():
+            values = initializer.draw(stream(check_seed(seed), name), shape, fan_in)
+            parameters[name] = np.asarray(np.clip(values, low, high))
+        for c in self.connections.values():
+            if c.mask is not None:
+                parameters[f"{c.name}.weight"] = np.where(c.mask, parameters[f"{c.name}.weight"], 0.0)
+        return parameters
+
+    @property
+    def trainable(self):
+        """Names of the trained parameters."""
+        return [name for name, _, _, trained, _, _ in self._entries() if trained]
+
+    def bounds(self):
+        """Return {trained parameter: (low, high)}: the ranges that projections keep in training."""
+        return {name: bounds for name, _, _, trained, bounds, _ in self._entries() if trained}
+
+    def check_parameters(self, parameters):
+        """Return the parameters as float64 arrays after checking names, shapes and values; raises InvalidInput."""
+        checked = check_arrays(parameters, {name: shape for name, shape, *_ in self._entries()})
+        for name, _, _, _, (low, high), _ in self._entries():
+            values = checked[name]
+            if np.any(bad := (values < low) | (values > high)):
+                index = tuple(int(k) for k in np.argwhere(bad)[0])
+                raise InvalidInput(name, index or None, float(values[index]), f"numbers from {low:g} to {high:g}")
+        return checked
+
+    def at(self, parameters, epoch):
+        """Return the parameters with each sigma as it is in an epoch, counted from 0."""
+        spread = {c.name: c.spread for c in self.connections.values() if c.spread is not None}
+        return {**parameters, **{f"{name}.sigma": np.asarray(item.width(epoch)) for name, item in spread.items()}}
+
+    def value_of(self, population, attribute, parameters):
+        """Return tau_mem or tau_syn (ms), or v_threshold, of every neuron of a population, shape (n,)."""
+        p = self.populations[population]
+        if attribute == "v_threshold":
+            return np.full(p.n, p.v_threshold)
+        values = parameters.get(f"{population}.{attribute}")
+        values = p.settings[attribute].draw(None, (p.n,)) if values is None else values
+        return np.broadcast_to(values, (p.n,))
+
+    # -- description
+
+    def to_dict(self):
+        """Return a JSON-able description from which ``from_dict`` builds an equal network."""
+        return {
+            "dt": self.dt,
+            "populations": [_population_to_dict(p) for p in self.populations.values()],
+            "connections": [_connection_to_dict(c) for c in self.connections.values()],
+        }
+
+    @classmethod
+    def from_dict(cls, description):
+        """Build the network that ``to_dict`` described."""
+        network = cls(description["dt"])
+        for p in description["populations"]:
+            add = {"input": network.add_input, "lif": network.add_lif, "readout": network.add_readout}[p["kind"]]
+            settings = {key: value for key, value in p.items() if key != "kind"}
+            for key in ("tau_mem", "tau_syn"):
+                if settings.get(key) is not None:
+                    settings[key] = Initializer.from_dict(settings[key])
+            if "surrogate" in settings:
+                settings["surrogate"] = surrogate_of(**settings["surrogate"])
+            add(**settings)
+        for c in description["connections"]:
+            delay = None if c["delay"] is None else Initializer.from_dict(c["delay"])
+            spread = None if c["spread"] is None else Spread(**c["spread"])
+            mask = None if c["mask"] is None else np.array(c["mask"], bool)
+            weight = Initializer.from_dict(c["weight"])
+            network.connect(**{**c, "weight": weight, "delay": delay, "spread": spread, "mask": mask})
+        return network
+
+    def fingerprint(self):
+        """Return the SHA-256 of the description, in hex: equal networks have equal fingerprints."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+
+_ANY = (-math.inf, math.inf)
+
+
+def _population_to_dict(p):
+    described = {"name": p.name, "kind": p.kind, "n": p.n}
+    if p.kind == "input":
+        return described
+    described |= {key: value.to_dict() for key, value in p.settings.items()}
+    described |= {"bias": p.bias, "train": list(p.train)}
+    if p.kind == "lif":
+        names = ("v_threshold", "reset", "detach_reset", "batch_norm", "dropout")
+        kind = next(kind for kind, made in SURROGATES.items() if type(p.surrogate) is made)
+        described |= {name: getattr(p, name) for name in names} | {
+            "surrogate": {"kind": kind, "slope": p.surrogate.slope}
+        }
+    return described
+
+
+def _connection_to_dict(c):
+    return {
+        "pre": c.pre,
+        "post": c.post,
+        "weight": c.weight.to_dict(),
+        "delay": None if c.delay is None else c.delay.to_dict(),
+        "delay_per": c.delay_per,
+        "spread": None if c.spread is None else asdict(c.spread),
+        "count": c.count,
+        "dropout": c.dropout,
+        "train": list(c.train),
+        "mask": None if c.mask is None else c.mask.tolist(),
+    }
+
+
+def _share(value, name):
+    if not (is_number(value) and 0 <= value < 1):
+        raise InvalidInput(name, None, value, "a probability p with 0 <= p < 1")
+    return float(value)
+
+
+def _as_mask(indptr, indices, shape):
+    """The synapses of compressed sparse rows as a bool array; None where all are there."""
+    if indptr is None:
+        return None
+    mask = np.zeros(shape, bool)
+    mask[np.repeat(np.arange(shape[0]), np.diff(indptr)), indices] = True
+    return mask

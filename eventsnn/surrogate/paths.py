@@ -1,0 +1,272 @@
+"""Connections of a GridNetwork as they act on a batch: forward, backward, and the gradients of their parameters."""
+
+import numpy as np
+
+from ..kernels import grid as kernels
+from ..threads import resolve_n_threads
+from .parts import run
+from .taps import SPREADS
+
+# What one spike costs for each tap, and one entry of a product or of a transform, in one unit: measured once, and fixed
+# so that the same batch takes the same way on every machine.
+SPIKE_COST, PRODUCT_COST, TRANSFORM_COST = 1.0, 0.35, 4.0
+SAMPLES_AT_ONCE = 64
+
+
+def path(network, connection, parameters, mode):
+    """Return the connection as a Shared or an Own path for these parameters."""
+    own = connection.delay is not None and connection.delay_per == "synapse"
+    return (Own if own else Shared)(network, connection, parameters, mode)
+
+
+class _Path:
+    """What both kinds share: the delays and widths in steps, and their gradients from those of the taps."""
+
+    def __init__(self, network, connection, parameters, mode):
+        self.connection, self.mode, self._dt = connection, mode, network.dt
+        name = connection.name
+        self.weight = parameters[f"{name}.weight"]
+        self.delay = self.sigma = self.width = None
+        if connection.delay is not None:
+            self.delay = parameters[f"{name}.delay"] / network.dt
+        if connection.spread is not None:
+            self.sigma = parameters[f"{name}.sigma"] / network.dt
+            if connection.spread.learned:
+                self.width = 1.0 / (1.0 + np.exp(-parameters[f"{name}.width"]))
+
+    @property
+    def _kind(self):
+        """(name of the spread, sigma in steps) of this mode."""
+        if self.connection.spread is None or self.mode.delays == "rounded":
+            return "nearest", np.float64(0.0)
+        if self.mode.delays == "fractional":
+            return "triangle", np.float64(0.0)
+        sigma = self.sigma if self.width is None else 2.0 * self.width * self.sigma
+        return self.connection.spread.kind, sigma
+
+    def _reach(self):
+        """Number of lags that the delays can reach, from 0 on."""
+        kind, sigma = self._kind
+        spread = self.connection.spread
+        if spread is not None and spread.longest is not None:
+            return round(spread.longest / self._dt) + 1
+        further = 1.0 + np.max(sigma) if kind == "triangle" else 0.0
+        return int(np.ceil(np.max(self.delay, initial=0.0) + further)) + 1
+
+    @property
+    def _wanted(self):
+        """By what of "delay" and "sigma" the loss is to be differentiated in this mode."""
+        if self.connection.spread is None or self.mode.delays == "rounded":
+            return ()
+        wanted = ("delay",) if "delay" in self.connection.train else ()
+        return (*wanted, "sigma") if self.width is not None and self.mode.delays == "spread" else wanted
+
+    def _delay_gradients(self, found):
+        """{parameter: dL/d(it)} from those by each of ``_wanted``, in steps and of the shape of the delays."""
+        name, gradients, by = self.connection.name, {}, dict(zip(self._wanted, found, strict=True))
+        if "delay" in by:
+            gradients[f"{name}.delay"] = by["delay"] / self._dt
+        if "sigma" in by:
+            gradients[f"{name}.width"] = by["sigma"] * 2.0 * self.sigma * self.width * (1.0 - self.width)
+        return gradients
+
+    def _weight_gradient(self, gradient):
+        mask = self.connection.mask
+        return {f"{self.connection.name}.weight": gradient if mask is None else np.where(mask, gradient, 0.0)}
+
+
+class Shared(_Path):
+    """All synapses of a neuron share their delay, or have none: its spikes are spread in time, then weighted.
+
+    ``taps`` (n_pre, lags) from ``lags`` (n_pre,) on; None where nothing is delayed.
+    """
+
+    def __init__(self, network, connection, parameters, mode):
+        super().__init__(network, connection, parameters, mode)
+        self.taps, self._slopes = None, []
+        self._kernel = np.ascontiguousarray(self.weight, dtype=mode.dtype)
+        if self.delay is not None:
+            delay = np.broadcast_to(self.delay, (connection.n_pre,))
+            self._spread_taps(delay, self._kind, mode)
+        elif connection.recurrent:
+            self.taps, self._start = np.ones((connection.n_pre, 1), mode.dtype), np.zeros(connection.n_pre, np.int64)
+        self.lags = None if self.taps is None else self._start + connection.lag
+
+    def _spread_taps(self, delay, kind, mode):
+        """Taps at the lags around each delay where its spread is not zero, or at all of a gaussian."""
+        name, sigma = kind
+        reach, sigma = self._reach(), np.broadcast_to(sigma, delay.shape)
+        start, length = np.zeros(delay.size, np.int64), reach
+        if name == "triangle":
+            start = np.maximum(0, np.floor(delay - 1.0 - sigma).astype(np.int64) + 1)
+            length = int(np.ceil(2.0 * (1.0 + sigma.max())))
+        if name == "nearest":
+            start, length = np.minimum(np.rint(delay), reach - 1).astype(np.int64), 1
+        lags = start[:, None] + np.arange(length)
+        h, slopes = SPREADS[name](lags, delay[:, None], sigma[:, None], 1, self._wanted)
+        inside = lags < reach
+        self.taps, self._start = np.ascontiguousarray(np.where(inside, h, 0.0), dtype=mode.dtype), start
+        self._slopes = [np.where(inside, slope, 0.0) for slope in slopes]
+
+    @property
+    def kernel(self):
+        """The weights (n_pre, n_post) in the type of the run."""
+        return self._kernel
+
+    def forward(self, values):
+        """Return (input (sample, step, n_post), what backward needs)."""
+        arrived = values
+        if self.taps is not None:
+            arrived = np.zeros_like(values)
+            run(kernels.delay, len(values), self.mode, values, self.taps, self.lags, arrived)
+        return arrived @ self._kernel, arrived
+
+    def backward(self, values, arrived, d_inputs, wanted):
+        """Return (dL/d(values) or None if not wanted, {parameter: gradient})."""
+        gradients, d_values = self.weight_gradient(arrived, d_inputs), None
+        if not wanted and not self._slopes:
+            return None, gradients
+        d_arrived = d_inputs @ self._kernel.T
+        if self.taps is None:
+            return d_arrived, gradients
+        gradients |= self.delay_gradients(values, d_arrived)
+        if wanted:
+            d_values = np.zeros_like(values)
+            run(kernels.delay_back, len(values), self.mode, d_arrived, self.taps, self.lags, d_values)
+        return d_values, gradients
+
+    def weight_gradient(self, arrived, d_inputs):
+        """{weight: gradient} from what arrived and dL/d(inputs)."""
+        n_pre, n_post = self.connection.n_pre, self.connection.n_post
+        return self._weight_gradient(arrived.reshape(-1, n_pre).T @ d_inputs.reshape(-1, n_post))
+
+    def delay_gradients(self, values, d_arrived):
+        """{delay, width: gradient} from the spikes and dL/d(what arrives)."""
+        if not self._slopes:
+            return {}
+        d_taps = np.zeros(self.taps.shape, self.mode.dtype)
+        run(kernels.delay_gradient, self.connection.n_pre, self.mode, values, d_arrived, self.lags, d_taps)
+        found = [(d_taps * slope).sum(axis=1) for slope in self._slopes]
+        if self.connection.delay_per == "connection":
+            found = [part.sum() for part in found]
+        return self._delay_gradients(found)
+
+
+class Own(_Path):
+    """Each synapse has its own delay: weights and spread are one array of ``taps`` (n_pre, lags, n_post).
+
+    Spikes add their taps one by one where they are few; where they are not, a product of transforms over time does all
+    at once, for a few samples at a time, and nothing but the taps is kept for the way back.
+    """
+
+    def __init__(self, network, connection, parameters, mode):
+        super().__init__(network, connection, parameters, mode)
+        shape = (connection.count, connection.n_pre, 1, connection.n_post)
+        self._weights = self.weight.reshape(shape).astype(mode.dtype)
+        self._few_spikes = None
+        self.taps = (self._weights * self._spread(())[0]).sum(axis=0)
+
+    def _spread(self, wanted):
+        """(h, its slopes) of each synapse and lag, (count, n_pre, lags, n_post)."""
+        (name, sigma), shape, dtype = self._kind, self._weights.shape, self.mode.dtype
+        sigma = np.asarray(sigma, dtype) if np.ndim(sigma) == 0 else sigma.reshape(shape).astype(dtype)
+        lags = np.arange(self._reach(), dtype=dtype)[:, None]
+        return SPREADS[name](lags, self.delay.reshape(shape).astype(dtype), sigma, 2, wanted)
+
+    def forward(self, values):
+        """Return (input (sample, step, n_post), None)."""
+        n_samples, n_steps, _ = values.shape
+        out = np.zeros((n_samples, n_steps, self.connection.n_post), values.dtype)
+        if self._by_spikes(values):
+            run(kernels.spread, n_samples, self.mode, values, self.taps, self.connection.lag, out)
+            return out, None
+        taps = self._transform(self.taps)
+        for part in _few(n_samples):
+            out[part] = self._back(np.matmul(self._transform(values[part]), taps), 0, n_steps)
+        return out, None
+
+    def backward(self, values, arrived, d_inputs, wanted):
+        """Return (dL/d(values) or None if not wanted, {parameter: gradient})."""
+        d_values = np.empty_like(values) if wanted else None
+        return d_values, self.gradients(values, d_inputs, d_values)
+
+    def gradients(self, values, d_inputs, d_values=None):
+        """{parameter: gradient} from the spikes and dL/d(inputs); fills ``d_values``, dL/d(spikes), if it is given."""
+        by_spikes = self._by_spikes(values)
+        d_taps = self._d_taps_by_spikes(values, d_inputs) if by_spikes else None
+        if d_values is not None or not by_spikes:
+            product = self._products(values, d_inputs, d_values, by_spikes)
+            if product is not None:
+                lag = self.connection.lag
+                d_taps = self._back(product, lag, lag + self.taps.shape[1])
+                del product
+        return self._parameter_gradients(d_taps)
+
+    def _parameter_gradients(self, d_taps):
+        """{parameter: gradient} from dL/d(taps)."""
+        h, slopes = self._spread(self._wanted)
+        shape, by_weight = self.connection.weight_shape, (d_taps * h).sum(axis=2)
+        gradients = self._weight_gradient(by_weight.reshape(shape))
+        found = [(self._weights[:, :, 0] * (d_taps * slope).sum(axis=2)).reshape(shape) for slope in slopes]
+        return gradients | self._delay_gradients(found)
+
+    def _d_taps_by_spikes(self, values, d_inputs):
+        d_taps = np.zeros_like(self.taps)
+        run(
+            kernels.spread_gradient, self.connection.n_pre, self.mode, values, d_inputs, self.connection.lag, d_taps
+        )  # fmt: skip
+        return d_taps
+
+    def _products(self, values, d_inputs, d_values, by_spikes):
+        """The transform of dL/d(taps), None if spikes have given them already; fills ``d_values`` if there is one."""
+        product, taps = None, None if d_values is None else _conjugate(self._transform(self.taps))
+        for part in _few(len(values)):
+            pull = self._transform(d_inputs[part])
+            if d_values is not None:
+                d_values[part] = self._back(np.matmul(pull, taps), 0, values.shape[1])
+            if not by_spikes:
+                found = np.matmul(_conjugate(self._transform(values[part])), pull)
+                product = found if product is None else np.add(product, found, out=product)
+        return product
+
+    def _by_spikes(self, values):
+        """True where the work for each spike is less than that of transforms; settles how long those are, once."""
+        if self._few_spikes is not None:
+            return self._few_spikes
+        n_samples, n_steps, n_pre = values.shape
+        n_lags, n_post = self.taps.shape[1:]
+        n = self._n = _length(n_steps + self.connection.lag + n_lags)
+        transforms = (n_samples * n_pre + n_pre * n_post + n_samples * n_post) * n * np.log2(n)
+        products = 4.0 * (n // 2 + 1) * n_samples * n_pre * n_post
+        dense = TRANSFORM_COST * transforms + PRODUCT_COST * products
+        self._few_spikes = SPIKE_COST * np.count_nonzero(values) * n_lags * n_post <= dense
+        return self._few_spikes
+
+    def _transform(self, array):
+        """The transform over time of (row, time, column), as (frequency, row, column)."""
+        from scipy.fft import rfft
+
+        return rfft(array, self._n, axis=1, workers=resolve_n_threads(self.mode.n_threads)).swapaxes(0, 1)
+
+    def _back(self, product, first, last):
+        """The times first..last of a transformed (frequency, row, column) as (row, time, column)."""
+        from scipy.fft import irfft
+
+        found = irfft(product.swapaxes(0, 1), self._n, axis=1, workers=resolve_n_threads(self.mode.n_threads))
+        return np.ascontiguousarray(found[:, first:last])
+
+
+def _few(n_samples):
+    """Slices of samples whose transforms are in memory at one time."""
+    return [slice(first, first + SAMPLES_AT_ONCE) for first in range(0, n_samples, SAMPLES_AT_ONCE)]
+
+
+def _conjugate(transformed):
+    """The conjugate transposed matrix of each frequency, in the place of what it was."""
+    return np.conjugate(transformed, out=transformed).swapaxes(1, 2)
+
+
+def _length(n):
+    from scipy.fft import next_fast_len
+
+    return next_fast_len(n, real=True)

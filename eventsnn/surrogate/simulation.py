@@ -1,0 +1,55 @@
+"""Simulate a GridNetwork on a SpikeBatch, and its surrogate gradient: what eventsnn.simulate and value_and_grad are."""
+
+import numpy as np
+
+from ..errors import InvalidInput
+from ..gradients import evaluate, joint_probes
+from ..spikes import SpikeBatch
+from .binning import bin_spikes
+from .engine import Mode, backward, run
+
+
+def simulate(network, parameters, spikes, *, duration, delays="rounded", probes=None, n_threads=None):
+    """Return the GridRecording of a trained GridNetwork: running statistics of batch normalisation, no dropout.
+
+    ``spikes`` (SpikeBatch), counted in the steps of ``network.dt``; ``duration`` in ms; ``delays``: "rounded" to
+    steps, "fractional" (linear interpolation between two steps) or "spread", as training has them.
+    """
+    parameters = network.check_parameters(parameters)
+    mode = Mode(delays=delays, n_threads=n_threads)
+    return _run(network, parameters, spikes, duration, mode, probes)[0]
+
+
+def value_and_grad(
+    network, parameters, spikes, labels, *, loss, duration, regularizers=(), seed=0, epoch=0, samples=None,
+    n_threads=None, return_recording=False,
+):  # fmt: skip
+    """Return (mean loss, {trained parameter: surrogate gradient}) of a batch as training sees it, and its recording.
+
+    Delays are spread, batches normalised by themselves, and dropout is drawn from ``seed``, ``epoch`` and ``samples``
+    (the batch's places in the training set; None: 0, 1, ...). The recording comes with ``return_recording``; its
+    ``statistics`` are the new running means and variances. Sources and equations: docs/surrogates.md.
+    """
+    parameters = network.check_parameters(parameters)
+    samples = np.arange(len(spikes)) if samples is None else samples
+    mode = Mode(True, "spread", seed=seed, epoch=epoch, samples=samples, n_threads=n_threads)
+    losses = (loss, *regularizers)
+    probes = joint_probes(losses, network, duration)
+    recording, tape = _run(network, parameters, spikes, duration, mode, probes)
+    value, cotangents = evaluate(losses, recording, labels)
+    gradients = backward(network, parameters, tape, *recording.by_step(cotangents))
+    return (value, gradients, recording) if return_recording else (value, gradients)
+
+
+def _run(network, parameters, spikes, duration, mode, probes):
+    """(GridRecording, tape) of a SpikeBatch."""
+    names = [p.name for p in network.populations.values() if p.kind == "input"]
+    if len(names) != 1:
+        raise InvalidInput("network", None, names, "one input population")
+    if not isinstance(spikes, SpikeBatch):
+        raise InvalidInput("spikes", None, type(spikes).__name__, "a SpikeBatch", "SpikeBatch.from_lists makes one.")
+    n = network.populations[names[0]].n
+    values = {names[0]: bin_spikes(spikes, n, dt=network.dt, duration=duration, dtype=mode.dtype)}
+    recording, tape = run(network, parameters, values, mode, probes)
+    recording.inputs = {names[0]: spikes}
+    return recording, tape

@@ -1,0 +1,162 @@
+"""The grid engine against a slow twin that carries derivatives forward, finite differences, and itself."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from eventsnn.errors import InvalidInput
+from eventsnn.surrogate import engine, paths, reference
+from eventsnn.surrogate.network import GridNetwork, Triangle
+from tests.surrogate.grids import directions, networks, values
+
+SEEDS = st.integers(0, 10_000)
+SAMPLES = np.arange(3)
+
+
+def mode(**settings):
+    return engine.Mode(**{"dtype": np.float64, "n_threads": 1, "samples": SAMPLES, "training": True, **settings})
+
+
+def dropped(tape):
+    """{population or recurrent connection: factors} that the engine drew, for the twin."""
+    kept = {}
+    for name, layer in tape.items():
+        if getattr(layer, "_kept", None) is not None:
+            kept[name] = layer._kept
+        if hasattr(layer, "_kept_back"):
+            kept[f"{name}->{name}"] = layer._kept_back
+    return kept
+
+
+@given(
+    networks(),
+    SEEDS,
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(("spread", "rounded", "fractional")),
+)
+def test_the_twin_agrees(network, seed, smooth, training, delays):
+    parameters, inputs = network.initialize(seed), values(seed)
+    how = mode(smooth=smooth, training=training, delays=delays, seed=seed)
+    recording, tape = engine.run(network, parameters, inputs, how)
+    along, kept = directions(network, parameters, seed), dropped(tape)
+    voltages, changes = reference.simulate(network, parameters, along, inputs, how, kept)
+    # where rounding decides about a spike, both are right
+    scale = np.abs(voltages["out"]).max() + 1.0
+    assume(np.abs(voltages["out"] - recording.voltages["out"]).max() < 1e-6 * scale or smooth)
+    np.testing.assert_allclose(recording.voltages["out"], voltages["out"], atol=1e-11 * scale)
+    pull = np.random.default_rng(seed).normal(size=voltages["out"].shape)
+    gradients = engine.backward(network, parameters, tape, {"out": pull})
+    assert set(gradients) == set(network.trainable)
+    terms = [np.sum(gradients[name] * direction) for name, direction in along.items()]
+    np.testing.assert_allclose(sum(terms), np.sum(pull * changes["out"]), rtol=1e-9, atol=1e-9 * np.abs(terms).sum())
+
+
+@given(networks(detach=False), SEEDS)
+def test_finite_differences_of_the_relaxation(network, seed):
+    parameters, inputs = network.initialize(seed), values(seed)
+    how = mode(smooth=True, delays="spread", seed=seed)
+    pull = np.random.default_rng(seed).normal(size=(3, 13, 3))
+
+    def loss(changed):
+        recording, tape = engine.run(network, changed, inputs, how)
+        return np.sum(np.tanh(recording.voltages["out"]) * pull), recording, tape
+
+    _, recording, tape = loss(parameters)
+    back = {"out": pull * (1.0 - np.tanh(recording.voltages["out"]) ** 2)}
+    gradients, along = engine.backward(network, parameters, tape, back), directions(network, parameters, seed)
+    for name, direction in along.items():
+
+        def slope(step, name=name, direction=direction):
+            ahead, back = ({**parameters, name: parameters[name] + sign * step * direction} for sign in (1, -1))
+            return (loss(ahead)[0] - loss(back)[0]) / (2 * step)
+
+        near, far = slope(1e-5), slope(2e-5)
+        terms = np.abs(gradients[name] * direction).sum() + 1e-2
+        if abs(near - far) > 1e-6 * terms:
+            assert has_corners(network), name
+            continue
+        assert abs(near - np.sum(gradients[name] * direction)) <= 1e-6 * terms, name
+
+
+def has_corners(network):
+    """Whether a derivative of the relaxation jumps somewhere: of triangles."""
+    spreads = [c.spread for c in network.connections.values() if c.spread is not None]
+    surrogates = [p.surrogate for p in network.populations.values() if p.kind == "lif"]
+    return any(s.kind == "triangle" for s in spreads) or any(isinstance(s, Triangle) for s in surrogates)
+
+
+@given(networks(), SEEDS)
+def test_transforms_give_what_spikes_give(network, seed):
+    parameters, inputs, how = network.initialize(seed), values(seed), mode(delays="spread")
+    found = []
+    for cost in (0.0, np.inf):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(paths, "SPIKE_COST", cost)
+            recording, tape = engine.run(network, parameters, inputs, how)
+            pull = {"out": np.random.default_rng(seed).normal(size=recording.voltages["out"].shape)}
+            found.append((recording.voltages["out"], engine.backward(network, parameters, tape, pull)))
+    (first, by_spike), (second, by_transform) = found
+    assume(np.allclose(first, second, atol=1e-8))
+    for name, gradient in by_spike.items():
+        scale = np.abs(gradient).max(initial=1.0)
+        np.testing.assert_allclose(by_transform[name], gradient, atol=1e-9 * scale, err_msg=name)
+
+
+@given(networks(), SEEDS)
+def test_threads_change_no_bit(network, seed):
+    parameters, inputs = network.initialize(seed), values(seed, n_samples=19)
+    found = []
+    for n_threads in (1, 3):
+        how = mode(delays="spread", n_threads=n_threads, samples=np.arange(19))
+        recording, tape = engine.run(network, parameters, inputs, how)
+        pull = np.ones_like(recording.voltages["out"])
+        found.append((recording, engine.backward(network, parameters, tape, {"out": pull})))
+    for name, counts in found[0][0].counts.items():
+        np.testing.assert_array_equal(found[1][0].counts[name], counts)
+    np.testing.assert_array_equal(found[1][0].voltages["out"], found[0][0].voltages["out"])
+    for name, gradient in found[0][1].items():
+        np.testing.assert_array_equal(found[1][1][name], gradient)
+
+
+@given(networks(), SEEDS)
+def test_samples_are_independent_in_evaluation(network, seed):
+    parameters, inputs, how = network.initialize(seed), values(seed), mode(training=False)
+    together, _ = engine.run(network, parameters, inputs, how)
+    alone = [engine.run(network, parameters, {"in": inputs["in"][k : k + 1]}, how)[0] for k in SAMPLES]
+    joined = np.concatenate([recording.voltages["out"] for recording in alone])
+    assume(all(np.isfinite(joined).ravel()))
+    np.testing.assert_allclose(together.voltages["out"], joined, atol=1e-9 * (1 + np.abs(joined).max()))
+
+
+@given(networks(), SEEDS)
+def test_a_network_survives_its_description(network, seed):
+    again = GridNetwork.from_dict(network.to_dict())
+    assert again.fingerprint() == network.fingerprint()
+    first, second = network.initialize(seed), again.initialize(seed)
+    assert first.keys() == second.keys()
+    for name, array in first.items():
+        np.testing.assert_array_equal(second[name], array)
+    assert again.trainable == network.trainable and again.bounds() == network.bounds()
+
+
+def test_one_spike_by_hand():
+    """A spike of weight 2 and delay 3 steps: V rises by 2 three steps later, and leaks by 1 - dt/tau_mem a step."""
+    network = GridNetwork(1.0)
+    network.add_input("in", 1)
+    network.add_readout("out", 1, tau_mem=4.0)
+    network.connect("in", "out", weight=2.0, delay=np.array([[3.0]]))
+    counts = np.zeros((1, 6, 1))
+    counts[0, 1] = 1.0
+    recording, _ = engine.run(network, network.initialize(), {"in": counts}, mode(training=False))
+    np.testing.assert_allclose(recording.voltages["out"][0, :, 0], [0, 0, 0, 0, 2.0, 1.5])
+
+
+def test_unknown_delays_are_refused():
+    network = GridNetwork(1.0)
+    network.add_input("in", 1)
+    network.add_readout("out", 1)
+    network.connect("in", "out", weight=2.0)
+    with pytest.raises(InvalidInput, match="fractional"):
+        engine.run(network, network.initialize(), {"in": np.zeros((1, 2, 1))}, mode(delays="exact"))

@@ -1,0 +1,227 @@
+"""Grid networks in the one trainer: presets with the published sizes, checkpoints, runs, and what they refuse."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from eventsnn import InvalidInput, cli, communicator, presets, runs, surrogate
+from eventsnn.data import Dataset
+from eventsnn.optimizers import Adam
+from eventsnn.spikes import SpikeBatch
+from eventsnn.training import Trainer, evaluate, load_model
+
+SIZES = {"shd": (140, 20), "ssc": (140, 35), "ps-mnist": (1, 10)}  # (channels, classes)
+
+
+def trained(name, *changes):
+    """Number of trained parameters of a preset."""
+    preset = presets.change(presets.named(name), changes)
+    sizes = SIZES[name if name in SIZES else name.split("-")[0]]
+    network = presets.build_grid_network(preset, SimpleNamespace(n_units=sizes[0], n_classes=sizes[1]))
+    parameters = network.initialize()
+    return sum(parameters[key].size for key in network.trainable)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "published"),
+    [
+        ("shd-dcls", (), 214_016),
+        ("ssc-dcls", (), 705_536),
+        ("ssc-dcls", ("network.hidden=[512, 512, 512]",), 1_230_848),
+        ("ssc-dcls", ("grid.synapses=2",), 1_409_024),
+        ("ssc-dcls", ("network.hidden=[512, 512, 512]", "grid.synapses=2"), 2_458_624),
+        ("shd-delrec", (), 173_844),
+        ("ssc-delrec", (), 374_819),
+        ("ps-mnist", (), 156_154),
+    ],
+)
+def test_as_many_parameters_as_published(name, changes, published):
+    assert trained(name, *changes) == published
+
+
+def grid_preset(*changes):
+    small = [
+        "network.hidden=[6, 5]", "grid.dropout=0.2", "grid.longest_delay=40", "network.input_delay=[0, 40]",
+        "network.between_delay=[0, 40]", "network.output_delay=none", "training.epochs=3", "training.batch_size=8",
+        "network.recurrent=true", "network.recurrent_weight=orthogonal", "network.recurrent_delay=[20, 40]",
+        "grid.sigma=[20, 5]", "network.tau_mem=20", "grid.bias=true",
+    ]  # fmt: skip
+    return presets.change(presets.named("spoken-digits-dcls"), [*small, *changes])
+
+
+@pytest.fixture(scope="module")
+def data():
+    """(train, validation, test): two classes, early and late spikes."""
+    generator = np.random.default_rng(0)
+
+    def dataset(n):
+        labels = np.arange(n) % 2
+        trains = [(100.0 * label + 90 * generator.random(20), generator.integers(0, 8, 20)) for label in labels]
+        return Dataset(SpikeBatch.from_lists(trains), labels, 8, 2, 200.0)
+
+    return dataset(24), dataset(10), dataset(10)
+
+
+MODES = {
+    "learned": {"input->hidden1", "hidden1->hidden2", "hidden1->hidden1", "hidden2->hidden2"},
+    "feed-forward": {"input->hidden1", "hidden1->hidden2"},
+    "recurrent": {"hidden1->hidden1", "hidden2->hidden2"},
+    "fixed": set(),
+    "none": set(),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_modes_of_delays(data, mode):
+    network = presets.build(grid_preset(f"delays={mode}"), data).network
+    learned = {name.removesuffix(".delay") for name in network.trainable if name.endswith(".delay")}
+    assert learned == MODES[mode]
+    delayed = {c.name for c in network.connections.values() if c.delay is not None}
+    assert delayed == (MODES["learned"] if mode in ("learned", "fixed") else MODES[mode])
+
+
+def test_all_four_other_modes_can_be_compared():
+    assert presets.control_modes(grid_preset()) == ["fixed", "none", "feed-forward", "recurrent"]
+    assert presets.control_modes(presets.named("shd-delrec")) == ["fixed", "none"]
+    assert presets.control_modes(presets.named("shd-dcls")) == ["fixed", "none"]
+
+
+def test_recurrence_in_chosen_layers(data):
+    network = presets.build(grid_preset("grid.recurrent_layers=[2]"), data).network
+    assert {c.name for c in network.connections.values() if c.recurrent} == {"hidden2->hidden2"}
+    with pytest.raises(InvalidInput, match=r"grid.recurrent_layers\[0\] is 3"):
+        grid_preset("grid.recurrent_layers=[3]")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("network.output=spikes", "network.output is 'spikes'"),
+        ("network.input_synapses=2", "see grid.synapses"),
+        ("optimizer.delay_schedule=cosinus", "Did you mean 'cosine'"),
+    ],
+)
+def test_settings_that_a_grid_has_no_use_for(change, message):
+    with pytest.raises(InvalidInput, match=message):
+        grid_preset(change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("network.input_weight=kaimin", "Did you mean 'kaiming'"),
+        ("network.input_weight=['normal', 1, 2, 3]", "at most its mean, sd"),
+        ("training.neuron_drop=0.1", "which has dropout="),
+        ("grid.surrogate=step", "surrogate is 'step'"),
+    ],
+)
+def test_settings_that_nothing_can_be_built_of(data, change, message):
+    built = lambda: presets.build(grid_preset(change), data)  # noqa: E731
+    with pytest.raises(InvalidInput, match=message):
+        Trainer(built().network, built().network.initialize(), loss=built().loss, optimizer=Adam(1.0),
+                options=built().options)  # fmt: skip
+
+
+def fit(data, folder, stop_at=None):
+    """A trainer after its fit, interrupted in the step ``stop_at`` if there is one, and resumed."""
+    built = presets.build(grid_preset(), data)
+
+    def stop(trainer, kind, values):
+        if kind == "step" and values["step"] == stop_at:
+            raise KeyboardInterrupt
+
+    def trainer(*callbacks):
+        return Trainer(
+            built.network, built.network.initialize(0), loss=built.loss, optimizer=built.optimizer,
+            options=built.options, checkpoint=folder / "checkpoint", progress=False, n_threads=1, callbacks=callbacks,
+        )  # fmt: skip
+
+    if stop_at is not None:
+        with pytest.raises(KeyboardInterrupt):
+            trainer(stop).fit(*data[:2], epochs=3)
+    last = trainer()
+    last.fit(*data[:2], epochs=3, resume=stop_at is not None)
+    return last
+
+
+def test_an_interrupted_run_ends_with_the_same_bits(data, tmp_path):
+    for name in ("whole", "stopped"):
+        (tmp_path / name).mkdir()
+    whole, stopped = fit(data, tmp_path / "whole"), fit(data, tmp_path / "stopped", stop_at=4)
+    for name, array in whole.parameters.items():
+        np.testing.assert_array_equal(stopped.parameters[name], array, err_msg=name)
+    network, parameters, _ = load_model(tmp_path / "stopped" / "checkpoint")
+    assert network.fingerprint() == whole.network.fingerprint()
+    result = evaluate(network, parameters, data[2], loss=whole.loss, duration=whole.duration, n_threads=1)
+    assert result.loss == whole.evaluate(data[2]).loss
+
+
+def test_sigma_and_running_statistics_are_kept_with_the_parameters_they_belong_to(data, tmp_path):
+    trainer = fit((data[0], None), tmp_path)
+    network, parameters = trainer.network, trainer.parameters
+    assert parameters["hidden1->hidden1.sigma"] == network.connections["hidden1->hidden1"].spread.width(2)
+    assert np.any(parameters["hidden1.running_mean"] != 0) and np.any(parameters["hidden1.running_variance"] != 1)
+
+
+def test_evaluation_leaves_the_parameters_alone_and_says_how_delays_are_read(data, tmp_path):
+    trainer = fit(data, tmp_path)
+    before = {name: array.copy() for name, array in trainer.parameters.items()}
+    found = {how: trainer.evaluate(data[1], delays=how) for how in ("rounded", "fractional", "spread")}
+    assert len({result.spikes_per_neuron for result in found.values()}) == 3
+    assert found["rounded"].loss == trainer.evaluate(data[1]).loss
+    for name, array in before.items():
+        np.testing.assert_array_equal(trainer.parameters[name], array)
+    with pytest.raises(InvalidInput, match="delays is 'whole'"):
+        trainer.evaluate(data[1], delays="whole")
+
+
+def test_a_run_reports_both_ways_to_read_delays_and_is_found_again(data, tmp_path):
+    preset = grid_preset()
+    result = runs.train(preset, data, tmp_path / "run", progress=False, n_threads=1)
+    assert 0 <= result["accuracy_fractional"] <= 1 and 0 <= result["accuracy"] <= 1
+    assert runs.train(preset, data, tmp_path / "run", progress=False, n_threads=1) == result
+
+
+def test_ranks_are_refused(data, monkeypatch):
+    built = presets.build(grid_preset(), data)
+    trainer = Trainer(built.network, built.network.initialize(0), loss=built.loss, optimizer=Adam(1e-3), n_threads=1)
+    monkeypatch.setattr(trainer, "communicator", SimpleNamespace(**{**vars(communicator.Alone()), "size": 2}))
+    with pytest.raises(InvalidInput, match="1 for a GridNetwork"):
+        list(
+            trainer._engine.recordings(
+                trainer.parameters, data[0].spikes, loss=built.loss, duration=200.0, team=trainer.communicator,
+                n_threads=1, max_spikes=10,
+            )
+        )  # fmt: skip
+
+
+def test_the_command_trains_evaluates_and_draws(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    folder = str(tmp_path / "run")
+    tiny = ["data.samples=60", "network.hidden=[8, 8]", "training.epochs=1"]
+    assert cli.main(["train", "spoken-digits-delrec", "--out", folder, "--quiet", "--set", *tiny]) == 0
+    assert "between steps" in capsys.readouterr().out
+    assert cli.main(["evaluate", folder, "--delays", "fractional", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["accuracy"] == runs.read_json(tmp_path / "run" / runs.RESULT)["accuracy_fractional"]
+    assert cli.main(["evaluate", folder, "--round-delays", "1"]) == 2
+    assert "--delays fractional" in capsys.readouterr().err
+    assert cli.main(["plot", folder, "--what", "voltage", "raster", "delays"]) == 0
+    assert cli.main(["plot", folder, "--what", "adjoint"]) == 2
+    assert "a Network: the adjoint is that of events" in capsys.readouterr().err
+
+
+def test_delays_of_events_are_not_read_in_other_ways(data):
+    preset = presets.change(presets.named("yin-yang"), ["network.hidden=[3]"])
+    network = presets.build_network(preset, SimpleNamespace(n_units=8, n_classes=2))
+    with pytest.raises(InvalidInput, match="real-valued delays"):
+        evaluate(
+            network, network.initialize(), data[0], loss=presets.build_loss(preset), delays="fractional", n_threads=1
+        )
+
+
+def test_a_network_on_a_grid_is_found_in_the_description_of_its_checkpoint():
+    made = surrogate.GridNetwork(2.0)
+    assert "dt" in made.to_dict()
