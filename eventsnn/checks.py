@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .errors import InvalidInput
+from .errors import InvalidInput, NetworkError
 from .random import stream
 
 # Parameters, by the last part of their names, that may be negative, and that may be 0; all others are positive.
@@ -29,6 +29,22 @@ def check_count(n):
     if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
         raise InvalidInput("n", None, n, "an int >= 1")
     return int(n)
+
+
+def check_new_name(name, populations):
+    """Return the name of a population to come."""
+    if not isinstance(name, str) or not name or "->" in name or "." in name:
+        raise InvalidInput("name", None, name, "a non-empty string without '->' and '.'")
+    if name in populations:
+        raise NetworkError(f"population {name!r} exists already; choose another name.")
+    return name
+
+
+def check_ends(pre, post, populations):
+    """Refuse ends of a connection that are no populations."""
+    for role, population in (("pre", pre), ("post", post)):
+        if population not in populations:
+            raise InvalidInput(role, None, population, f"one of the populations {sorted(populations)}")
 
 
 def check_names(chosen, allowed, argument):

@@ -12,7 +12,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .checks import check_arrays, check_count, check_names, check_seed, draw_structure, is_number, structure_stream
+from .checks import (
+    check_arrays,
+    check_count,
+    check_ends,
+    check_names,
+    check_new_name,
+    check_seed,
+    draw_structure,
+    is_number,
+    structure_stream,
+)
 from .errors import InvalidInput, NetworkError, ZeroDelayCycle
 from .initializers import Constant, Given, Initializer, as_initializer
 from .random import stream
@@ -105,7 +115,7 @@ class Network:
 
     def add_input(self, name, n):
         """Add ``n`` input channels, whose spikes come from a SpikeBatch."""
-        self._add(Population(self._new_name(name), "input", check_count(n)))
+        self._add(Population(check_new_name(name, self.populations), "input", check_count(n)))
 
     def add_lif(self, name, n, *, tau_mem=20.0, tau_syn=5.0, v_threshold=1.0, train=()):
         """Add ``n`` leaky integrate-and-fire neurons with exponential synapses that reset to 0.
@@ -121,7 +131,7 @@ class Network:
         self._add_neurons(name, "readout", n, {"tau_mem": tau_mem, "tau_syn": tau_syn}, train)
 
     def _add_neurons(self, name, kind, n, settings, train):
-        name, n = self._new_name(name), check_count(n)
+        name, n = check_new_name(name, self.populations), check_count(n)
         # in one order whatever the order given: engines take the settings by position
         settings = {k: as_initializer(settings[k], f"{name}.{k}") for k in NEURON_ATTRIBUTES if k in settings}
         for key, value in settings.items():
@@ -133,13 +143,6 @@ class Network:
 
     def _add(self, population):
         self.populations[population.name] = population
-
-    def _new_name(self, name):
-        if not isinstance(name, str) or not name or "->" in name or "." in name:
-            raise InvalidInput("name", None, name, "a non-empty string without '->' and '.'")
-        if name in self.populations:
-            raise NetworkError(f"population {name!r} exists already; choose another name.")
-        return name
 
     def connect(
         self, pre, post, *, weight, delay=None, delay_per="synapse", train=("weight", "delay"),
@@ -156,9 +159,7 @@ class Network:
         A drawn delay below the allowed range (0, or ``min_delay`` on a cycle) is placed at its lower end. Raises
         ZeroDelayCycle, naming the cycle, if spikes could travel around a cycle in no time.
         """
-        for role, population in (("pre", pre), ("post", post)):
-            if population not in self.populations:
-                raise InvalidInput(role, None, population, f"one of the populations {sorted(self.populations)}")
+        check_ends(pre, post, self.populations)
         source, target = self.populations[pre], self.populations[post]
         if target.kind == "input":
             raise NetworkError(f"{post!r} is an input population: it cannot receive a connection from {pre!r}.")

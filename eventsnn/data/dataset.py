@@ -9,8 +9,7 @@ import numpy as np
 from ..errors import InvalidInput
 from ..random import stream
 from ..spikes import SpikeBatch
-from .frames import Frames
-from .packed import PackedSpikes
+from .stored import StoredSpikes
 
 DATA_FOLDER = "EVENTSNN_DATA"  # the environment variable that names the folder of data files
 FRACTION_TOLERANCE = 1e-9
@@ -80,7 +79,7 @@ class Dataset:
     name: str = ""
 
     def __post_init__(self):
-        if not isinstance(self.spikes, (SpikeBatch, PackedSpikes, Frames)):
+        if not isinstance(self.spikes, (SpikeBatch, StoredSpikes)):
             raise InvalidInput(
                 "spikes", None, type(self.spikes).__name__, "a SpikeBatch", "SpikeBatch.from_lists makes one."
             )

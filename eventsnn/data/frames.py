@@ -3,12 +3,10 @@
 import numpy as np
 
 from ..errors import InvalidInput
-from ..spikes import SpikeBatch, SpikeTrain
-
-SAMPLES_AT_ONCE = 32
+from .stored import SAMPLES_AT_ONCE, StoredSpikes
 
 
-class Frames:
+class Frames(StoredSpikes):
     """What each of n channels is worth in each step, as spikes in the middle of the step, whose counts are the values.
 
     ``frames[indices]`` is the SpikeBatch of those samples, ``frames[k]`` the SpikeTrain of one; a value of 0 is no
@@ -39,31 +37,14 @@ class Frames:
         """Number of values of the samples, zeros counted: what the memory for a batch of them depends on."""
         return self.n_samples * self._values.shape[1] * self._values.shape[2]
 
-    def __len__(self):
-        return self.n_samples
-
-    def __getitem__(self, index):
-        """One sample as a SpikeTrain for an int; the chosen samples as a SpikeBatch for a slice or an index array."""
-        if isinstance(index, (int, np.integer)):
-            if not -len(self) <= index < len(self):
-                raise IndexError(f"sample {index} of {len(self)}")
-            return SpikeTrain(*self.arrays(index))
-        return SpikeBatch(*self._spikes(self._chosen[index]))
-
-    def arrays(self, index):
-        """Return ``(times, units, counts)`` of one sample."""
-        times, units, _, counts = self._spikes(self._chosen[[index]])
-        return times, units, counts
-
-    def _spikes(self, samples):
-        """(times, units, offsets, counts) of samples."""
-        values = self._values[samples]
+    def _unpacked(self, chosen):
+        values = self._values[self._chosen[chosen]]
         if self._order is not None:
             values = values[:, self._order]
         sample, step, unit = np.nonzero(values)
-        offsets = np.searchsorted(sample, np.arange(len(samples) + 1))
+        offsets = np.searchsorted(sample, np.arange(len(values) + 1))
         counts = self._scale * values[sample, step, unit].astype(np.float64)
-        return self._dt * (step + 0.5), unit.astype(np.int32), offsets, counts
+        return self._dt * (step + 0.5), unit.astype(np.int32), counts, offsets
 
     def select(self, indices):
         """Return the samples at ``indices`` (ints, a mask or a slice), in that order; the values are shared."""
@@ -74,8 +55,3 @@ class Frames:
     def merge_channels(self, factor):
         """Refuse: channels of real values are what their maker made them."""
         raise InvalidInput("merge", None, factor, "1 for real values", "Make fewer channels when the data are loaded.")
-
-    def blocks(self):
-        """Yield all samples as SpikeBatches, a few at a time."""
-        for first in range(0, max(len(self), 1), SAMPLES_AT_ONCE):
-            yield self[first : first + SAMPLES_AT_ONCE]

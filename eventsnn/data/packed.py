@@ -3,13 +3,12 @@
 import numpy as np
 
 from ..errors import InvalidInput
-from ..spikes import SpikeBatch, SpikeTrain
+from .stored import StoredSpikes
 
-SAMPLES_AT_ONCE = 32
 SPIKES_AT_ONCE = 2**20
 
 
-class PackedSpikes:
+class PackedSpikes(StoredSpikes):
     """The spikes of many samples at four bytes each, or three, unpacked to a SpikeBatch where they are used.
 
     SHD's files hold times as float16 and channels as uint16. The bits of a float16 >= 0 grow with its value, so they
@@ -47,23 +46,6 @@ class PackedSpikes:
         """Number of spikes; those that a merge makes one are counted apart."""
         return int(self.lengths.sum())
 
-    def __len__(self):
-        return self.n_samples
-
-    def __getitem__(self, index):
-        """One sample as a SpikeTrain for an int; the chosen samples as a SpikeBatch for a slice or an index array."""
-        if isinstance(index, (int, np.integer)):
-            if not -len(self) <= index < len(self):
-                raise IndexError(f"sample {index} of {len(self)}")
-            return SpikeTrain(*self.arrays(index))
-        chosen = np.arange(len(self))[index]
-        times, units, counts, offsets = self._unpacked(chosen)
-        return SpikeBatch(times, units, offsets, counts)
-
-    def arrays(self, index):
-        """Return ``(times, units, counts or None)`` of one sample."""
-        return self._unpacked([index])[:3]
-
     def _unpacked(self, chosen):
         """(times, units, counts or None, offsets) of the samples ``chosen``, one behind the other."""
         starts, lengths = self._starts[chosen], self.lengths[chosen]
@@ -98,8 +80,3 @@ class PackedSpikes:
         merged = self.select(slice(None))
         merged._units, merged._merged = units, True
         return merged
-
-    def blocks(self):
-        """Yield all samples as SpikeBatches, a few at a time."""
-        for first in range(0, max(len(self), 1), SAMPLES_AT_ONCE):
-            yield self[first : first + SAMPLES_AT_ONCE]

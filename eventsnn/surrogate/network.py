@@ -12,7 +12,17 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from ..checks import check_arrays, check_count, check_names, check_seed, draw_structure, is_number, structure_stream
+from ..checks import (
+    check_arrays,
+    check_count,
+    check_ends,
+    check_names,
+    check_new_name,
+    check_seed,
+    draw_structure,
+    is_number,
+    structure_stream,
+)
 from ..errors import InvalidInput, NetworkError
 from ..initializers import Constant, Given, Initializer, as_initializer
 from ..random import stream
@@ -170,7 +180,7 @@ class GridNetwork:
 
     def add_input(self, name, n):
         """Add ``n`` input channels: what a SpikeBatch counts in each step, whole numbers or not."""
-        self._add(GridPopulation(self._new_name(name), "input", check_count(n)))
+        self._add(GridPopulation(check_new_name(name, self.populations), "input", check_count(n)))
 
     def add_lif(
         self, name, n, *, tau_mem=20.0, tau_syn=None, v_threshold=1.0, reset="hard", detach_reset=True,
@@ -202,7 +212,7 @@ class GridNetwork:
         self._add_neurons(name, "readout", n, tau_mem, tau_syn, train, bias=bool(bias))
 
     def _add_neurons(self, name, kind, n, tau_mem, tau_syn, train, **settings):
-        name, n = self._new_name(name), check_count(n)
+        name, n = check_new_name(name, self.populations), check_count(n)
         taus = {"tau_mem": tau_mem} if tau_syn is None else {"tau_mem": tau_mem, "tau_syn": tau_syn}
         taus = {key: as_initializer(value, f"{name}.{key}") for key, value in taus.items()}
         for key, value in taus.items():
@@ -220,13 +230,6 @@ class GridNetwork:
     def _add(self, population):
         self.populations[population.name] = population
 
-    def _new_name(self, name):
-        if not isinstance(name, str) or not name or "->" in name or "." in name:
-            raise InvalidInput("name", None, name, "a non-empty string without '->' and '.'")
-        if name in self.populations:
-            raise NetworkError(f"population {name!r} exists already; choose another name.")
-        return name
-
     def connect(
         self, pre, post, *, weight, delay=None, delay_per="synapse", spread=None, count=1, dropout=0.0,
         train=("weight", "delay"), mask=None, sparsity=None, seed=0,
@@ -239,9 +242,7 @@ class GridNetwork:
         synapses from each to each, with weights and delays of their own; ``dropout``: of recurrent spikes; ``mask``
         (bool, n_pre x n_post) or ``sparsity``, the fraction of absent synapses, drawn from ``seed``.
         """
-        for role, population in (("pre", pre), ("post", post)):
-            if population not in self.populations:
-                raise InvalidInput(role, None, population, f"one of the populations {sorted(self.populations)}")
+        check_ends(pre, post, self.populations)
         source, target, order = self.populations[pre], self.populations[post], list(self.populations)
         if target.kind == "input" or source.kind == "readout" or order.index(pre) > order.index(post):
             raise NetworkError(
