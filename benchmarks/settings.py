@@ -70,4 +70,6 @@ TINY = Settings(
     memory_curve=(20.0,),
     memory_curve_samples=1,
     stream_curve=(20.0,),
+    grid_samples=4,
+    grid_hidden=8,
 )
