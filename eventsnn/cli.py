@@ -394,7 +394,7 @@ def _chosen_delays(arguments, network, parameters):
         return [parameters]
     if arguments.permute_delays < 1:
         raise InvalidInput("--permute-delays", None, arguments.permute_delays, "a number of permutations >= 1")
-    return [controls.permuted_delays(parameters, seed) for seed in range(arguments.permute_delays)]
+    return [controls.permuted_delays(network, parameters, seed) for seed in range(arguments.permute_delays)]
 
 
 def _info(arguments, argv):

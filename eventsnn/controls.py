@@ -11,7 +11,7 @@ def _delays(parameters):
     return {name: np.asarray(value) for name, value in parameters.items() if name.endswith(".delay")}
 
 
-def permuted_delays(parameters, seed):
+def permuted_delays(network, parameters, seed):
     """Return parameters in which the delays of each connection have changed places at random.
 
     Their distribution is kept, and which weight belongs to which delay is lost, learned or not: the loss of accuracy is
@@ -19,8 +19,11 @@ def permuted_delays(parameters, seed):
     """
     permuted = {}
     for number, (name, delays) in enumerate(_delays(parameters).items()):
-        order = stream(seed, "permuted-delays", sample=number).permutation(delays.size)
-        permuted[name] = delays.reshape(-1)[order].reshape(delays.shape)
+        mask = None if isinstance(network, Network) else network.present(name)
+        there = np.ones(delays.shape, bool) if mask is None else mask
+        order = stream(seed, "permuted-delays", sample=number).permutation(np.count_nonzero(there))
+        permuted[name] = delays.copy()
+        permuted[name][there] = delays[there][order]
     return {**parameters, **permuted}
 
 

@@ -10,10 +10,13 @@ from .gradients import joint_probes, value_and_grad
 from .random import stream
 from .sharding import Share
 from .simulation import simulate
+from .surrogate.binning import n_steps
 from .surrogate.network import GridNetwork
 
 # How many samples are evaluated at a time, and about how many input spikes; the results do not depend on it.
 EVALUATION_BATCH, EVALUATION_SPIKES = 128, 2**17
+# How many values of all populations and steps together are evaluated on a grid at a time.
+GRID_VALUES = 2**24
 
 
 class Outcome(NamedTuple):
@@ -143,7 +146,8 @@ class GridEngine:
             "duration": duration, "delays": "rounded" if delays is None else delays, "n_threads": n_threads,
             "probes": joint_probes((loss,), self.network, duration),
         }  # fmt: skip
-        for part in batches_of(spikes):
+        values = n_steps(duration, self.network.dt) * sum(p.n for p in self.network.populations.values())
+        for part in slices(len(spikes), GRID_VALUES // values):
             yield part, surrogate.simulate(self.network, parameters, spikes[part], **settings)
 
     def run_nothing(self, parameters, nothing, duration, n_threads):
@@ -169,8 +173,13 @@ def augmented(train, indices, options, epoch):
 
 
 def batches_of(spikes):
-    """Yield slices of samples that are evaluated at a time."""
+    """Slices of samples that are evaluated at a time."""
     per_sample = spikes.n_spikes / max(len(spikes), 1)
-    at_once = min(EVALUATION_BATCH, max(1, int(EVALUATION_SPIKES / max(per_sample, 1.0))))
-    for first in range(0, len(spikes), at_once):
-        yield slice(first, min(first + at_once, len(spikes)))
+    return slices(len(spikes), int(EVALUATION_SPIKES / max(per_sample, 1.0)))
+
+
+def slices(n_samples, most):
+    """Yield slices of at most so many samples, and of no more than EVALUATION_BATCH."""
+    at_once = min(EVALUATION_BATCH, max(1, most))
+    for first in range(0, n_samples, at_once):
+        yield slice(first, min(first + at_once, n_samples))

@@ -388,6 +388,15 @@ def _check_grid(preset):
         raise InvalidInput("network.output", None, preset.network.output, "readout, because the network is on a grid")
     if preset.network.input_synapses > 1:
         raise InvalidInput("network.input_synapses", None, preset.network.input_synapses, "1: see grid.synapses")
+    taus = ("tau_mem",) if preset.network.tau_syn is None else ("tau_mem", "tau_syn")
+    for key in preset.network.train_neurons:
+        _choice("network.train_neurons", key, taus)
+    longest = preset.grid.longest_delay
+    for role in ("input", "between", "output"):
+        delay = getattr(preset.network, f"{role}_delay")
+        pair = isinstance(delay, (list, tuple)) and len(delay) == 2 and all(isinstance(d, (int, float)) for d in delay)
+        if pair and longest is not None and delay[1] > longest:
+            raise InvalidInput(f"network.{role}_delay", None, delay, f"delays up to grid.longest_delay, {longest:g} ms")
     layers = range(1, len(preset.network.hidden) + 1)
     for index, number in enumerate(preset.grid.recurrent_layers):
         if number not in layers:

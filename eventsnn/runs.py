@@ -156,7 +156,9 @@ def count_parameters(network, parameters):
     counts = {"weights": 0, "delays": 0, "other": 0}
     kinds = {"weight": "weights", "delay": "delays"}
     for name in network.trainable:
-        counts[kinds.get(name.rpartition(".")[2], "other")] += int(np.size(parameters[name]))
+        mask = network.present(name) if isinstance(network, GridNetwork) else None
+        n = np.size(parameters[name]) if mask is None else np.count_nonzero(mask)
+        counts[kinds.get(name.rpartition(".")[2], "other")] += int(n)
     return counts
 
 

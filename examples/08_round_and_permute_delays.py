@@ -38,5 +38,5 @@ learned = trainer.parameters
 print(f"as learned: {accuracy(learned):.0f} % of {len(validation)} digits")
 for step in (1.0, 10.0, 50.0):
     print(f"rounded to {step:g} ms: {accuracy(rounded_delays(network, learned, step)):.0f} %")
-shuffled = [accuracy(permuted_delays(learned, seed)) for seed in range(5)]
+shuffled = [accuracy(permuted_delays(network, learned, seed)) for seed in range(5)]
 print(f"shuffled within each connection: {np.mean(shuffled):.0f} %")

@@ -21,8 +21,8 @@ def model():
 
 
 def test_a_permutation_keeps_each_connections_delays_and_all_weights(model):
-    _, parameters = model
-    permuted = permuted_delays(parameters, 3)
+    network, parameters = model
+    permuted = permuted_delays(network, parameters, 3)
     assert list(permuted) == list(parameters)
     for name, values in parameters.items():
         if name.endswith(".delay"):
@@ -30,15 +30,15 @@ def test_a_permutation_keeps_each_connections_delays_and_all_weights(model):
             assert np.array_equal(np.sort(permuted[name], axis=None), np.sort(values, axis=None))
         else:
             assert permuted[name] is values
-    again, other = permuted_delays(parameters, 3), permuted_delays(parameters, 4)
+    again, other = permuted_delays(network, parameters, 3), permuted_delays(network, parameters, 4)
     assert np.array_equal(again["in->hidden.delay"], permuted["in->hidden.delay"])
     assert not np.array_equal(other["in->hidden.delay"], permuted["in->hidden.delay"])
 
 
 def test_connections_are_permuted_apart_from_each_other(model):
-    _, parameters = model
+    network, _ = model
     same = {name: np.arange(8.0) + 1 for name in ("a.delay", "b.delay")}
-    permuted = permuted_delays(same, 0)
+    permuted = permuted_delays(network, same, 0)
     assert not np.array_equal(permuted["a.delay"], permuted["b.delay"])
 
 

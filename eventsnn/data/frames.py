@@ -17,6 +17,10 @@ class Frames(StoredSpikes):
     """
 
     def __init__(self, values, *, dt, scale=1.0, order=None):
+        values = np.asarray(values)
+        for name, number in (("dt", dt), ("scale", scale)):
+            if not (np.isfinite(number) and number > 0):
+                raise InvalidInput(name, None, number, "a finite number > 0")
         if values.ndim != 3 or values.dtype.kind not in "fiu":
             raise InvalidInput("values", None, (values.dtype, values.shape), "real numbers (samples, steps, channels)")
         for first in range(0, len(values), SAMPLES_AT_ONCE):
@@ -24,6 +28,8 @@ class Frames(StoredSpikes):
             if (bad := np.argwhere(~(np.isfinite(part) & (part >= 0)))).size:
                 index = (first + int(bad[0][0]), *map(int, bad[0][1:]))
                 raise InvalidInput("values", index, float(values[index]), "finite numbers >= 0")
+        if order is not None and not np.array_equal(np.sort(order), np.arange(values.shape[1])):
+            raise InvalidInput("order", None, np.shape(order), f"each of the {values.shape[1]} steps once")
         self._values, self._scale, self._dt, self._order = values, float(scale), float(dt), order
         self._chosen = np.arange(len(values))
 

@@ -1,7 +1,7 @@
 """Google Speech Commands from wav files: how loud each of 140 mel bands is in each step of 10 ms.
 
-Warden 2018, "Speech Commands: a dataset for limited-vocabulary speech recognition", CC BY 4.0. Bands as in DCLS-delays
-(Hammouamri et al. 2024), which reads the real values of a mel spectrogram.
+Warden 2018, "Speech Commands: a dataset for limited-vocabulary speech recognition", CC BY 4.0. As many bands as
+DCLS-delays has (Hammouamri et al. 2024), which reads the real values of a mel spectrogram too.
 """
 
 import hashlib

@@ -63,6 +63,22 @@ def spread(values, taps, lag, out, first, last):
 
 
 @entry
+def spread_nearest(values, weights, lags, out, first, last):
+    """out[b, t + lags[c, j, i], i] += values[b, t, j] * weights[c, j, i] for the samples first..last."""
+    n_steps = values.shape[1]
+    for b in range(first, last):
+        for t in range(n_steps):
+            for j in range(values.shape[2]):
+                value = values[b, t, j]
+                if value != 0.0:
+                    for c in range(weights.shape[0]):
+                        for i in range(weights.shape[2]):
+                            step = t + lags[c, j, i]
+                            if step < n_steps:
+                                out[b, step, i] += value * weights[c, j, i]
+
+
+@entry
 def spread_gradient(values, inputs, lag, taps, first, last):
     """Add dL/d(taps) of the presynaptic neurons first..last, of dL/d(out) in ``inputs``: spike by spike as well."""
     for start in range(0, values.shape[0], GROUP):

@@ -23,7 +23,7 @@ def to_events(network, parameters, *, tau_syn=None):
     ``tau_syn`` (ms, > 0): for populations without one, whose input a grid adds to the voltage at once. Events need
     one; the shorter it is, the closer they come. Weights are such that a spike brings the same area under the voltage.
     Where a population has a bias or batch normalisation, the input has one more channel, a clock that fires in each
-    step (``with_clock``). Names, and what is trained of weights and delays, stay; delays are not rounded.
+    step (``with_clock``). Names, and what is trained of weights and delays, stay; trained delays are not rounded.
 
     Raises InvalidInput without ``tau_syn`` where it is needed, and where tau_mem is a single step (alpha = 0).
     """
@@ -55,9 +55,12 @@ class _Bridge:
         gain, constant = self._normalisation(p)
         clock = constant * scale if self._clocked else np.zeros(p.n)
         for c in self._network.incoming(p.name):
-            rows = [clock] if c.pre == self._input.name and self._clocked else []
+            rows = []
+            if c.pre == self._input.name and self._clocked:
+                # where one delay is that of all synapses, the clock, which has none, gets a connection of its own
+                shared = c.delay is not None and c.delay_per == "connection"
+                rows, clock = ([np.zeros(p.n)], clock) if shared else ([clock], np.zeros(p.n))
             self._connect(c, gain * scale, rows)
-            clock = np.zeros(p.n) if rows else clock
         if (c := self._network.recurrence(p.name)) is not None:
             self._connect(c, scale, [])
         if np.any(clock):
@@ -92,6 +95,8 @@ class _Bridge:
         """Each of several synapses is a connection of its own; ``rows``: that of the clock, on the first of them."""
         weights = self._parameters[f"{c.name}.weight"].reshape(c.count, c.n_pre, c.n_post) * factor
         delays = None if c.delay is None else self._parameters[f"{c.name}.delay"]
+        if delays is not None and c.spread is None:
+            delays = self._network.dt * np.rint(delays / self._network.dt)  # as the grid always has them
         mask = None if c.mask is None else np.vstack([c.mask, *(np.ones((1, c.n_post), bool) for _ in rows)])
         for number, weight in enumerate(weights):
             delay = delays[number] if c.count > 1 else delays

@@ -86,10 +86,11 @@ class Spread:
     def __post_init__(self):
         if self.kind not in SPREAD_KINDS:
             raise InvalidInput("spread.kind", None, self.kind, f"one of {SPREAD_KINDS}")
-        sigma = (self.sigma, self.sigma) if is_number(self.sigma) else tuple(self.sigma)
-        object.__setattr__(self, "sigma", tuple(map(float, sigma)))
-        if len(sigma) != 2 or not all(math.isfinite(s) and s > 0 for s in self.sigma):
+        sigma = (self.sigma, self.sigma) if is_number(self.sigma) else self.sigma
+        pair = isinstance(sigma, (tuple, list)) and len(sigma) == 2
+        if not pair or not all(is_number(s) and 0 < s < math.inf for s in sigma):
             raise InvalidInput("spread.sigma", None, self.sigma, "two widths > 0 (ms): at first and at the end")
+        object.__setattr__(self, "sigma", tuple(map(float, sigma)))
         if not (is_number(self.epochs) and 0 < self.epochs < math.inf):
             raise InvalidInput("spread.epochs", None, self.epochs, "a finite number of epochs > 0")
         if self.longest is None and self.kind == "gaussian":
@@ -259,9 +260,14 @@ class GridNetwork:
             )
         if check_count(count) > 1 and (delay is None or delay_per != "synapse"):
             raise InvalidInput(f"{name}.count", None, count, "1 where synapses have no delays of their own")
+        if spread is not None and not isinstance(spread, Spread):
+            raise InvalidInput(
+                f"{name}.spread", None, spread, "a Spread, such as Spread('triangle', sigma=(10.0, 0.1))"
+            )
         indptr, indices = draw_structure(mask, sparsity, (source.n, target.n), structure_stream(seed, name))
         weight = as_initializer(weight, f"{name}.weight")
         delay = None if delay is None else as_initializer(delay, f"{name}.delay")
+        _check_given_delays(name, delay, spread)
         chosen = check_names(train, ("weight", "delay"), f"{name}.train")
         chosen = tuple(key for key in chosen if key == "weight" or spread is not None)
         self.connections[name] = GridConnection(
@@ -294,7 +300,7 @@ class GridNetwork:
                 yield f"{p.name}.running_mean", (p.n,), Constant(0.0), False, _ANY, None
                 yield f"{p.name}.running_variance", (p.n,), Constant(1.0), False, _ANY, None
         for c in self.connections.values():
-            fan_in = c.n_pre if c.mask is None else max(np.count_nonzero(c.mask) / c.n_post, 1.0)
+            fan_in = c.count * (c.n_pre if c.mask is None else max(np.count_nonzero(c.mask) / c.n_post, 1.0))
             yield f"{c.name}.weight", c.weight_shape, c.weight, "weight" in c.train, _ANY, fan_in
             if c.delay is not None:
                 longest = math.inf if c.spread is None or c.spread.longest is None else c.spread.longest
@@ -314,6 +320,14 @@ class GridNetwork:
             if c.mask is not None:
                 parameters[f"{c.name}.weight"] = np.where(c.mask, parameters[f"{c.name}.weight"], 0.0)
         return parameters
+
+    def present(self, name):
+        """Return the mask of a parameter's entries whose synapses are there, None where all are."""
+        c = self.connections.get(name.rpartition(".")[0])
+        per_synapse = c is not None and (name.endswith(".weight") or c.delay_per == "synapse")
+        if not per_synapse or c.mask is None or name.endswith(".sigma"):
+            return None
+        return np.broadcast_to(c.mask, c.weight_shape)
 
     @property
     def trainable(self):
@@ -415,6 +429,17 @@ def _connection_to_dict(c):
         "train": list(c.train),
         "mask": None if c.mask is None else c.mask.tolist(),
     }
+
+
+def _check_given_delays(name, delay, spread):
+    """Refuse delays that are given, not drawn, outside of what can be."""
+    if not isinstance(delay, (Constant, Given)):
+        return
+    values = delay.values if isinstance(delay, Given) else np.asarray(delay.value)
+    longest = math.inf if spread is None or spread.longest is None else spread.longest
+    if np.any(bad := (values < 0) | (values > longest)):
+        allowed = "delays >= 0 ms" if longest == math.inf else f"delays from 0 to the longest, {longest:g} ms"
+        raise InvalidInput(f"{name}.delay", None, float(values[bad].flat[0]), allowed)
 
 
 def _share(value, name):

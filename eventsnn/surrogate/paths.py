@@ -26,6 +26,8 @@ class _Path:
         self.connection, self.mode, self._dt = connection, mode, network.dt
         name = connection.name
         self.weight = parameters[f"{name}.weight"]
+        if connection.mask is not None:
+            self.weight = np.where(connection.mask, self.weight, 0.0)
         self.delay = self.sigma = self.width = None
         if connection.delay is not None:
             self.delay = parameters[f"{name}.delay"] / network.dt
@@ -177,6 +179,12 @@ class Own(_Path):
         """Return (input (sample, step, n_post), None)."""
         n_samples, n_steps, _ = values.shape
         out = np.zeros((n_samples, n_steps, self.connection.n_post), values.dtype)
+        if self._kind[0] == "nearest":
+            # no transform: whether a sum just reaches a threshold must not depend on the other samples
+            lags = np.clip(np.rint(self.delay.reshape(self._weights.shape)[:, :, 0]), 0, self._reach() - 1)
+            lags = lags.astype(np.int64) + self.connection.lag
+            run(kernels.spread_nearest, n_samples, self.mode, values, self._weights[:, :, 0], lags, out)
+            return out, None
         if self._by_spikes(values):
             run(kernels.spread, n_samples, self.mode, values, self.taps, self.connection.lag, out)
             return out, None

@@ -53,7 +53,7 @@ class GridRecording:
 
     def spike_totals(self):
         """Return the number of spikes of each LIF neuron in all samples, int64."""
-        return np.concatenate([counts.sum(axis=0) for counts in self.counts.values()])
+        return np.concatenate([np.zeros(0, np.int64), *(counts.sum(axis=0) for counts in self.counts.values())])
 
     def spikes(self, population, sample):
         """Return (times, units) of one sample's spikes: ms, at the beginning of their steps (inputs: as they came)."""

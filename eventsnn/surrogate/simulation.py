@@ -31,7 +31,11 @@ def value_and_grad(
     ``statistics`` are the new running means and variances. Sources and equations: docs/surrogates.md.
     """
     parameters = network.check_parameters(parameters)
-    samples = np.arange(len(spikes)) if samples is None else samples
+    samples = np.arange(len(spikes)) if samples is None else np.asarray(samples)
+    if samples.shape != (len(spikes),) or samples.dtype.kind not in "iu" or samples.min(initial=0) < 0:
+        raise InvalidInput("samples", None, samples.shape, f"{len(spikes)} places >= 0, one for each sample")
+    if len(spikes) == 0:
+        raise InvalidInput("spikes", None, "0 samples", "at least one sample")
     mode = Mode(True, "spread", seed=seed, epoch=epoch, samples=samples, n_threads=n_threads)
     losses = (loss, *regularizers)
     probes = joint_probes(losses, network, duration)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from eventsnn import Uniform
 from eventsnn.errors import InvalidInput
 from eventsnn.surrogate import engine, paths, reference
 from eventsnn.surrogate.network import GridNetwork, Triangle
@@ -160,3 +161,47 @@ def test_unknown_delays_are_refused():
     network.connect("in", "out", weight=2.0)
     with pytest.raises(InvalidInput, match="fractional"):
         engine.run(network, network.initialize(), {"in": np.zeros((1, 2, 1))}, mode(delays="exact"))
+
+
+def test_synapses_that_are_not_there_do_nothing_whatever_their_weights():
+    network = GridNetwork(1.0)
+    network.add_input("in", 2)
+    network.add_readout("out", 2)
+    network.connect("in", "out", weight=1.0, delay=1.0, mask=np.eye(2, dtype=bool))
+    parameters, counts = network.initialize(), np.ones((1, 4, 2))
+    expected = engine.run(network, parameters, {"in": counts}, mode(training=False))[0].voltages["out"]
+    parameters["in->out.weight"] = np.ones((2, 2))
+    found = engine.run(network, parameters, {"in": counts}, mode(training=False))[0].voltages["out"]
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_sum_that_just_reaches_the_threshold_fires_alone_and_among_others(dtype):
+    """Input that is dense, where spikes cost more than transforms: with rounded delays none may be made."""
+    network = GridNetwork(1.0)
+    network.add_input("in", 2)
+    network.add_lif("a", 16, tau_mem=1.001)
+    network.connect("in", "a", weight=0.5, delay=Uniform(0.0, 20.0))
+    parameters = network.initialize()
+    parameters["in->a.delay"] = np.tile(parameters["in->a.delay"][:1], (2, 1))  # both arrive together
+    values = {"in": np.ones((64, 60, 2), dtype)}
+    how = mode(training=False, delays="rounded", dtype=dtype)
+    together = engine.run(network, parameters, values, how)[0].counts["a"]
+    alone = engine.run(network, parameters, {"in": values["in"][:1]}, how)[0].counts["a"]
+    lags = np.rint(parameters["in->a.delay"][0]).astype(int)
+    np.testing.assert_array_equal(together, np.tile(60 - lags, (64, 1)))
+    np.testing.assert_array_equal(alone, together[:1])
+
+
+def test_running_statistics_move_by_a_tenth_towards_those_of_the_batch():
+    """Mean and unbiased variance, as in the published implementations."""
+    network = GridNetwork(1.0)
+    network.add_input("in", 3)
+    network.add_lif("a", 2, batch_norm=True)
+    network.connect("in", "a", weight=np.arange(6.0).reshape(3, 2))
+    counts = np.random.default_rng(0).integers(0, 3, (4, 5, 3)).astype(float)
+    recording, _ = engine.run(network, network.initialize(), {"in": counts}, mode(samples=np.arange(4)))
+    inputs = (counts @ np.arange(6.0).reshape(3, 2)).reshape(-1, 2)
+    np.testing.assert_allclose(recording.statistics["a.running_mean"], 0.1 * inputs.mean(axis=0), rtol=1e-12)
+    expected = 0.9 + 0.1 * inputs.var(axis=0, ddof=1)
+    np.testing.assert_allclose(recording.statistics["a.running_variance"], expected, rtol=1e-12)

@@ -43,6 +43,24 @@ def test_counts_add_up(spikes):
     assert bin_spikes(batch, 4, dt=0.7, duration=20.0).sum() == np.sum(counts)
 
 
+@pytest.mark.parametrize("dt", [0.1, 0.2, 0.7, 1.0, 1.1, 5.6, 10.0])
+def test_a_time_on_the_grid_is_in_its_own_step(dt):
+    steps = np.arange(3000)
+    for times in (dt * steps, np.array([float(f"{step * dt:.10g}") for step in steps])):
+        counted = bin_spikes(SpikeBatch.from_lists([(times, 0 * steps)]), 1, dt=dt, duration=3000 * dt, dtype=float)
+        np.testing.assert_array_equal(counted[0, : times.size, 0], 1.0)
+
+
+@pytest.mark.parametrize("samples", [[0], [0, 1, -1], [0.0, 1.0, 2.0]])
+def test_places_in_the_training_set_are_one_for_each_sample(samples):
+    network = small(dropout=0.5)
+    with pytest.raises(InvalidInput, match="3 places >= 0, one for each sample"):
+        surrogate.value_and_grad(
+            network, network.initialize(), BATCH, np.zeros(3, int), loss=losses.SummedSoftmax(), duration=10.0,
+            samples=samples,
+        )  # fmt: skip
+
+
 def test_units_that_the_input_lacks_are_named():
     with pytest.raises(InvalidInput, match=r"units\[2\] is 1; allowed: units below 1"):
         bin_spikes(SpikeBatch.from_lists([([0.0, 1.0, 3.9], [0, 0, 1])]), 1, dt=1.0, duration=10.0)

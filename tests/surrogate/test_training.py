@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from eventsnn import InvalidInput, cli, communicator, presets, runs, surrogate
+from eventsnn.controls import permuted_delays
 from eventsnn.data import Dataset
 from eventsnn.optimizers import Adam
 from eventsnn.spikes import SpikeBatch
@@ -101,6 +102,8 @@ def test_recurrence_in_chosen_layers(data):
         ("network.output=spikes", "network.output is 'spikes'"),
         ("network.input_synapses=2", "see grid.synapses"),
         ("optimizer.delay_schedule=cosinus", "Did you mean 'cosine'"),
+        ("network.train_neurons=['v_threshold']", "one of tau_mem"),
+        ("grid.longest_delay=30", "delays up to grid.longest_delay, 30 ms"),
     ],
 )
 def test_settings_that_a_grid_has_no_use_for(change, message):
@@ -220,6 +223,21 @@ def test_delays_of_events_are_not_read_in_other_ways(data):
         evaluate(
             network, network.initialize(), data[0], loss=presets.build_loss(preset), delays="fractional", n_threads=1
         )
+
+
+def test_sparse_networks_are_counted_and_permuted_where_there_are_synapses(data):
+    preset = grid_preset("network.input_sparsity=0.6", "network.between_sparsity=0.5")
+    network = presets.build(preset, data).network
+    parameters = network.initialize(0)
+    there = {name: network.connections[name].mask.sum() for name in ("input->hidden1", "hidden1->hidden2")}
+    counts = runs.count_parameters(network, parameters)
+    dense = 6 * 6 + 5 * 5 + 5 * 2  # recurrent, and to the output
+    assert counts["weights"] == sum(there.values()) + dense and counts["delays"] == sum(there.values()) + 6 + 5
+    mask = network.connections["input->hidden1"].mask
+    parameters["input->hidden1.delay"] = np.where(mask, 5.0, 40.0)
+    permuted = permuted_delays(network, parameters, 0)
+    np.testing.assert_array_equal(permuted["input->hidden1.delay"], parameters["input->hidden1.delay"])
+    assert not np.array_equal(permuted["hidden1->hidden2.delay"], parameters["hidden1->hidden2.delay"])
 
 
 def test_a_network_on_a_grid_is_found_in_the_description_of_its_checkpoint():
