@@ -1,6 +1,8 @@
 """The numbers of each preset, as a TOML file would hold them; "base" names the one that it starts from."""
 
-_SPOKEN_DIGITS = {
+from typing import Any
+
+_SPOKEN_DIGITS: dict[str, Any] = {
     "name": "spoken-digits",
     "description": "English spoken digits, unheard speakers: recurrent network with learned delays",
     "data": {"source": "spoken-digits", "merge": 10, "validation_groups": [3]},
@@ -38,7 +40,7 @@ _SPOKEN_DIGITS = {
     "augmentation": {"blend": 0.4, "channel_shift": 4, "time_scale": 0.15, "spike_drop": 0.5, "gain": 0.2},
 }
 
-_SPOKEN_DIGITS_QUICK = {
+_SPOKEN_DIGITS_QUICK: dict[str, Any] = {
     "base": "spoken-digits",
     "name": "spoken-digits-quick",
     "description": "the same in about a minute: 32 hidden neurons, 70 channels, 8 epochs",
@@ -48,7 +50,7 @@ _SPOKEN_DIGITS_QUICK = {
     "augmentation": {"blend": 0.0, "channel_shift": 1, "time_scale": 0.0, "gain": 0.0},
 }
 
-_YIN_YANG = {
+_YIN_YANG: dict[str, Any] = {
     "name": "yin-yang",
     "description": "points of the Yin-Yang disc as four spike times; 30 hidden neurons, first spike decides",
     "data": {"source": "yin-yang"},
@@ -66,7 +68,7 @@ _YIN_YANG = {
     "training": {"epochs": 200, "batch_size": 50, "average": 0.99, "silent_raise": 0.1},
 }
 
-_SEQUENCE = {
+_SEQUENCE: dict[str, Any] = {
     "name": "sequence",
     "description": "which of two inputs spiked first, told apart by delays alone: they start where they are wrong",
     "data": {"source": "sequence", "duration": 50.0},
@@ -83,7 +85,7 @@ _SEQUENCE = {
     "training": {"epochs": 20, "batch_size": 2},
 }
 
-_SHD = {
+_SHD: dict[str, Any] = {
     "base": "spoken-digits",
     "name": "shd",
     "description": "Spiking Heidelberg Digits, 20 classes: the files shd_train.h5 and shd_test.h5 in EVENTSNN_DATA",
@@ -101,7 +103,7 @@ _SHD = {
     "augmentation": {"channel_shift": 8},
 }
 
-_SSC = {
+_SSC: dict[str, Any] = {
     "base": "shd",
     "name": "ssc",
     "description": "Spiking Speech Commands, 35 words: ssc_train.h5, ssc_valid.h5 and ssc_test.h5 in EVENTSNN_DATA",
@@ -115,7 +117,7 @@ _SSC = {
     "network": {"hidden": [256]},
 }
 
-_BRAILLE = {
+_BRAILLE: dict[str, Any] = {
     "name": "braille",
     "description": "27 Braille letters under a robot fingertip, threshold 10: braille_th10.npz in EVENTSNN_DATA",
     # the last event comes at 1300 ms: time for most of them to arrive
@@ -153,7 +155,7 @@ _BRAILLE = {
     "augmentation": {"time_jitter": 10.0, "time_scale": 0.05},
 }
 
-_BRAILLE_ANALOG = {
+_BRAILLE_ANALOG: dict[str, Any] = {
     "base": "braille",
     "name": "braille-analog",
     "description": "the same letters from the analog sweeps, coded at a threshold: braille_analog.npz in EVENTSNN_DATA",
@@ -164,7 +166,7 @@ _BRAILLE_ANALOG = {
 _UNIFORM_KAIMING = ["kaiming", 2.0**0.5, "uniform"]
 
 # DCLS-delays (Hammouamri, Khalfaoui-Hassani & Masquelier 2024): T_d = 25 steps of 10 ms
-_SHD_DCLS = {
+_SHD_DCLS: dict[str, Any] = {
     "name": "shd-dcls",
     "description": "Spiking Heidelberg Digits by DCLS-delays: feed-forward delays on a grid of 10 ms",
     "data": {**_SHD["data"], "validation_groups": [3, 6]},
@@ -196,7 +198,7 @@ _SHD_DCLS = {
 }
 
 # DelRec (Queant et al. 2025): recurrent delays in the second layer
-_SHD_DELREC = {
+_SHD_DELREC: dict[str, Any] = {
     "base": "shd-dcls",
     "name": "shd-delrec",
     "description": "Spiking Heidelberg Digits by DelRec: recurrent delays on a grid of 10 ms",
@@ -215,7 +217,7 @@ _SHD_DELREC = {
 }
 
 # its ablation with about 10,000 parameters
-_SHD_SMALL = {
+_SHD_SMALL: dict[str, Any] = {
     "base": "shd-delrec",
     "name": "shd-delrec-small",
     "description": "the same with 42 + 42 neurons, to compare kinds of delays",
@@ -224,7 +226,7 @@ _SHD_SMALL = {
     "training": {"epochs": 30},
 }
 
-_SSC_DCLS = {
+_SSC_DCLS: dict[str, Any] = {
     "base": "shd-dcls",
     "name": "ssc-dcls",
     "description": "Spiking Speech Commands by DCLS-delays, two layers",
@@ -241,7 +243,7 @@ _SSC_DCLS = {
     "training": {"epochs": 60, "batch_size": 128},
 }
 
-_SSC_DELREC = {
+_SSC_DELREC: dict[str, Any] = {
     "base": "shd-delrec",
     "name": "ssc-delrec",
     "description": "Spiking Speech Commands by DelRec, three recurrent layers",
@@ -269,7 +271,7 @@ _SSC_DELREC = {
     "training": {"epochs": 100, "batch_size": 128},
 }
 
-_PS_MNIST = {
+_PS_MNIST: dict[str, Any] = {
     "base": "ssc-delrec",
     "name": "ps-mnist",
     "description": "permuted sequential MNIST by DelRec: pixel after pixel; the folder mnist in EVENTSNN_DATA",
@@ -294,7 +296,7 @@ _PS_MNIST = {
     "training": {"epochs": 200, "batch_size": 256},
 }
 
-_GSC_DCLS = {
+_GSC_DCLS: dict[str, Any] = {
     "base": "ssc-dcls",
     "name": "gsc-dcls",
     "description": "Google Speech Commands by DCLS-delays: 140 mel bands of wav files in a folder",
@@ -311,7 +313,7 @@ _GSC_DCLS = {
     "training": {"epochs": 100},
 }
 
-_SPOKEN_DIGITS_DCLS = {
+_SPOKEN_DIGITS_DCLS: dict[str, Any] = {
     "base": "shd-dcls",
     "name": "spoken-digits-dcls",
     "description": "the spoken digits that ship, by DCLS-delays: delays on a grid of 10 ms",
@@ -321,7 +323,7 @@ _SPOKEN_DIGITS_DCLS = {
     "training": {"epochs": 40, "batch_size": 64},
 }
 
-_SPOKEN_DIGITS_DELREC = {
+_SPOKEN_DIGITS_DELREC: dict[str, Any] = {
     "base": "shd-delrec",
     "name": "spoken-digits-delrec",
     "description": "the spoken digits that ship, by DelRec: recurrent delays on a grid of 10 ms",
