@@ -15,7 +15,8 @@ from .surrogate.network import GridNetwork
 
 # How many samples are evaluated at a time, and about how many input spikes; the results do not depend on it.
 EVALUATION_BATCH, EVALUATION_SPIKES = 128, 2**17
-# How many values of all populations and steps together are evaluated on a grid at a time.
+# How many values of all populations and steps together are evaluated on a grid at a time; where delays are not rounded,
+# the last bits depend on it.
 GRID_VALUES = 2**24
 
 

@@ -1,5 +1,7 @@
 """Connections of a GridNetwork as they act on a batch: forward, backward, and the gradients of their parameters."""
 
+from functools import cached_property
+
 import numpy as np
 
 from ..kernels import grid as kernels
@@ -166,7 +168,11 @@ class Own(_Path):
         shape = (connection.count, connection.n_pre, 1, connection.n_post)
         self._weights = self.weight.reshape(shape).astype(mode.dtype)
         self._few_spikes = None
-        self.taps = (self._weights * self._spread(())[0]).sum(axis=0)
+
+    @cached_property
+    def taps(self):
+        """Weights and spread together; with rounded delays only a way back, or around, has a use for them."""
+        return (self._weights * self._spread(())[0]).sum(axis=0)
 
     def _spread(self, wanted):
         """(h, its slopes) of each synapse and lag, (count, n_pre, lags, n_post)."""

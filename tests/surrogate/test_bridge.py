@@ -78,19 +78,20 @@ def test_voltages_below_threshold_converge_with_the_step(seed, normalised, count
 
 def test_spikes_come_where_the_grid_has_them():
     """Through delays of every kind, recurrence, masks, biases and batch normalisation; near misses are few."""
-    fired = differ = 0
+    fired, differ = {"a": 0, "b": 0}, {"a": 0, "b": 0}
     for seed in range(12):
         made = network(0.1)
         grid, events = both(made, drawn(made, seed, 0.08), data(seed))
         for population in ("a", "b"):
             counts = grid.spike_counts(population), events.spike_counts(population)
-            fired, differ = fired + counts[1].sum(), differ + np.abs(counts[0] - counts[1]).sum()
+            fired[population] += counts[1].sum()
+            differ[population] += np.abs(counts[0] - counts[1]).sum()
         times, units = events.spikes("a", 0)
         near, which = grid.spikes("a", 0)
         for unit in range(5):
             if np.count_nonzero(units == unit) == np.count_nonzero(which == unit):
                 np.testing.assert_allclose(np.sort(near[which == unit]), np.sort(times[units == unit]), atol=1.5)
-    assert fired > 150 and differ < 0.1 * fired
+    assert all(fired[name] > 15 and differ[name] <= 0.05 * fired[name] for name in fired), (fired, differ)
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from eventsnn import InvalidInput, cli, communicator, presets, runs, surrogate
+from eventsnn import InvalidInput, cli, presets, runs
 from eventsnn.controls import permuted_delays
 from eventsnn.data import Dataset
+from eventsnn.engines import engine_of
 from eventsnn.optimizers import Adam
 from eventsnn.spikes import SpikeBatch
 from eventsnn.training import Trainer, evaluate, load_model
@@ -187,17 +188,14 @@ def test_a_run_reports_both_ways_to_read_delays_and_is_found_again(data, tmp_pat
     assert runs.train(preset, data, tmp_path / "run", progress=False, n_threads=1) == result
 
 
-def test_ranks_are_refused(data, monkeypatch):
+def test_ranks_are_refused(data):
     built = presets.build(grid_preset(), data)
-    trainer = Trainer(built.network, built.network.initialize(0), loss=built.loss, optimizer=Adam(1e-3), n_threads=1)
-    monkeypatch.setattr(trainer, "communicator", SimpleNamespace(**{**vars(communicator.Alone()), "size": 2}))
+    recordings = engine_of(built.network).recordings(
+        built.network.initialize(0), data[0].spikes, loss=built.loss, duration=200.0, team=SimpleNamespace(size=2),
+        n_threads=1, max_spikes=10,
+    )  # fmt: skip
     with pytest.raises(InvalidInput, match="1 for a GridNetwork"):
-        list(
-            trainer._engine.recordings(
-                trainer.parameters, data[0].spikes, loss=built.loss, duration=200.0, team=trainer.communicator,
-                n_threads=1, max_spikes=10,
-            )
-        )  # fmt: skip
+        next(recordings)
 
 
 def test_the_command_trains_evaluates_and_draws(tmp_path, capsys):
@@ -238,8 +236,3 @@ def test_sparse_networks_are_counted_and_permuted_where_there_are_synapses(data)
     permuted = permuted_delays(network, parameters, 0)
     np.testing.assert_array_equal(permuted["input->hidden1.delay"], parameters["input->hidden1.delay"])
     assert not np.array_equal(permuted["hidden1->hidden2.delay"], parameters["hidden1->hidden2.delay"])
-
-
-def test_a_network_on_a_grid_is_found_in_the_description_of_its_checkpoint():
-    made = surrogate.GridNetwork(2.0)
-    assert "dt" in made.to_dict()
