@@ -8,10 +8,11 @@ import measuring
 import networks
 import numpy as np
 from floor import SYNAPTIC_EVENT, Floor
-from measuring import MEGABYTE, in_own_process, interleaved, seconds
+from measuring import in_own_process, interleaved, seconds
 from report import Panel, Plot, Table
 
 from eventsnn import compiled, gradients, layout, simulation, value_and_grad
+from eventsnn.memory import MEGABYTE, peak_memory
 
 NANO, MICRO, MILLI = 1e9, 1e6, 1e3
 ENTRIES = ((layout, "write_series"), (compiled, "forward_shard"), (compiled, "most_in_flight"))
@@ -170,7 +171,7 @@ def step_memory(n_hidden, n_samples, duration):
     warm = measuring.held_memory()
     measuring.forget_peak()
     _, _, recording = step(task, return_recording=True)
-    peak, events = measuring.peak_memory(), int(recording.counters.events.sum())
+    peak, events = peak_memory(), int(recording.counters.events.sum())
     return {
         "above_import": peak - imported,
         "above_warm": peak - warm,
@@ -220,7 +221,7 @@ def run_memory(n_hidden, duration, every):
             n_spikes += part.times.size
     else:
         n_spikes = simulation.simulate(task.network, task.parameters, task.batch, n_threads=1, **rest).times.size
-    return {"above_warm": measuring.peak_memory() - warm, "spikes": n_spikes}
+    return {"above_warm": peak_memory() - warm, "spikes": n_spikes}
 
 
 def memory_table(settings):

@@ -2,9 +2,11 @@
 
 import networks
 from costs import COST_COLUMNS, MEMORY_COLUMNS, cost, memory_row
-from measuring import MEGABYTE, free_memory, in_own_process
+from measuring import free_memory, in_own_process
 from networks import SECOND
 from report import Panel, Plot, Table
+
+from eventsnn.memory import MEGABYTE
 
 # What a synapse takes while it is measured: parameters, layout, gradients, the floor's rows, and sorting them.
 BYTES_PER_SYNAPSE = 250

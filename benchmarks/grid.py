@@ -18,6 +18,7 @@ from report import Table
 from settings import FULL, QUICK
 
 from eventsnn import SpikeBatch, losses, presets, surrogate
+from eventsnn.memory import MEGABYTE, peak_memory
 
 CHANNELS, STEPS, TAPS, CLASSES = 140, 105, 25, 20
 STEP, DROPOUT, SLOPE, THRESHOLD = 10.0, 0.4, 5.0, 1.0
@@ -232,11 +233,11 @@ def memory(name, samples, hidden):
     """Bytes at the peak of two steps in this process: in all, and above what the imports took."""
     if "PyTorch" in name:
         import torch  # noqa: F401
-    imported = measuring.peak_memory()
+    imported = peak_memory()
     step = ENGINES[name](Sizes(samples, hidden))
     step()
     step()
-    return {"peak": measuring.peak_memory(), "above_import": measuring.peak_memory() - imported}
+    return {"peak": peak_memory(), "above_import": peak_memory() - imported}
 
 
 def grid_table(settings):
@@ -249,7 +250,7 @@ def grid_table(settings):
     for name, timing in timings.items():
         row = {"engine": name, "seconds": timing.least, "seconds_median": timing.median}
         row["to_eventsnn"] = timing.least / timings["eventsnn"].least
-        row |= {key: value / measuring.MEGABYTE for key, value in held[name].items()}
+        row |= {key: value / MEGABYTE for key, value in held[name].items()}
         row["memory_to_eventsnn"] = held[name]["peak"] / held["eventsnn"]["peak"]
         rows.append(row)
     columns = {"engine": ("engine", ""), "seconds": ("s/step", ".3f"), "to_eventsnn": ("/eventsnn", ".2f")}

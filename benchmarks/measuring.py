@@ -4,7 +4,6 @@ import datetime
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -18,10 +17,10 @@ import numba
 import numpy as np
 
 import eventsnn
+from eventsnn.memory import peak_memory, proc_figure
 
 HERE = Path(__file__).resolve().parent
 PROCESS_SECONDS = 600
-MEGABYTE = 1e6
 
 
 class Timing(NamedTuple):
@@ -71,27 +70,9 @@ def in_own_process(module, function, *arguments, **environment):
 # ------------------------------------------------------------------------------------------------------- memory
 
 
-def _status(path, key):
-    """A figure in bytes that a file of /proc gives in kB; None where there is no such file or no such line."""
-    try:
-        lines = Path(path).read_text().splitlines()
-    except OSError:
-        return None
-    found = [line.split()[1] for line in lines if line.startswith(key + ":")]
-    return 1024 * int(found[0]) if found else None
-
-
-def peak_memory():
-    """Most bytes of memory that this process has held since its start or since ``forget_peak``."""
-    # a process inherits ru_maxrss from the one that started it, so /proc goes first
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = _status("/proc/self/status", "VmHWM")
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if peak is None else peak
-
-
 def held_memory():
     """Bytes of memory that this process holds now; where the system does not say, the most that it has held."""
-    held = _status("/proc/self/status", "VmRSS")
+    held = proc_figure("/proc/self/status", "VmRSS")
     return peak_memory() if held is None else held
 
 
@@ -105,7 +86,7 @@ def forget_peak():
 
 def free_memory():
     """Bytes that can be had without swapping; None where the system does not say."""
-    return _status("/proc/meminfo", "MemAvailable")
+    return proc_figure("/proc/meminfo", "MemAvailable")
 
 
 # ------------------------------------------------------------------------------------------------------ machine
@@ -135,7 +116,7 @@ def _caches():
 
 def machine():
     """What the figures were taken on: processor, cores, caches, memory, system."""
-    memory = _status("/proc/meminfo", "MemTotal")
+    memory = proc_figure("/proc/meminfo", "MemTotal")
     return {
         "processor": _first_line("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
         "architecture": platform.machine(),

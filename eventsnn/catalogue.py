@@ -164,6 +164,8 @@ _BRAILLE_ANALOG: dict[str, Any] = {
 }
 
 _UNIFORM_KAIMING = ["kaiming", 2.0**0.5, "uniform"]
+# within 1/sqrt(fan-in), as PyTorch's linear layers begin
+_LINEAR = ["kaiming", 3.0**-0.5, "uniform"]
 
 # DCLS-delays (Hammouamri, Khalfaoui-Hassani & Masquelier 2024): T_d = 25 steps of 10 ms
 _SHD_DCLS: dict[str, Any] = {
@@ -212,7 +214,13 @@ _SHD_DELREC: dict[str, Any] = {
         "output_delay": "none",
         "recurrent_delay": [100.0, 300.0],
     },
-    "grid": {"recurrent_layers": [2], "recurrent_dropout": 0.2, "bias": True, "recurrent_sigma": [100.0, 0.592]},
+    "grid": {
+        "detach_reset": False,
+        "recurrent_layers": [2],
+        "recurrent_dropout": 0.2,
+        "bias": _LINEAR,
+        "recurrent_sigma": [100.0, 0.592],
+    },
     "optimizer": {"delay_learning_rate": 0.5, "decoupled": True},
 }
 
@@ -221,7 +229,15 @@ _SHD_SMALL: dict[str, Any] = {
     "base": "shd-delrec",
     "name": "shd-delrec-small",
     "description": "the same with 42 + 42 neurons, to compare kinds of delays",
-    "network": {"hidden": [42, 42], "tau_mem": 20.0, "output_tau_mem": 20.0},
+    "network": {
+        "hidden": [42, 42],
+        "tau_mem": 20.0,
+        "output_tau_mem": 20.0,
+        "input_weight": _LINEAR,
+        "between_weight": _LINEAR,
+        "output_weight": _LINEAR,
+    },
+    "grid": {"detach_reset": True, "batch_norm": False, "bias": "none"},
     "optimizer": {"delay_learning_rate": 1.0, "delay_schedule": "one_cycle"},
     "training": {"epochs": 30},
 }
@@ -251,7 +267,11 @@ _SSC_DELREC: dict[str, Any] = {
     "network": {
         "hidden": [256, 256, 256],
         "tau_mem": 11.2,
-        "output_tau_mem": 11.2,
+        # a step: its voltage is its input, and the loss adds up the steps
+        "output_tau_mem": 5.6,
+        "input_weight": _LINEAR,
+        "between_weight": _LINEAR,
+        "output_weight": _LINEAR,
         "recurrent_delay": ["half_normal", 67.2],
     },
     "grid": {
@@ -260,14 +280,21 @@ _SSC_DELREC: dict[str, Any] = {
         "surrogate": "triangle",
         "surrogate_slope": 1.0,
         "batch_norm": False,
-        "dropout": 0.1,
+        "dropout": 0.0,
+        "input_dropout": 0.1,
         "recurrent_dropout": 0.3,
         "recurrent_layers": [],
         "recurrent_sigma": [56.0, 0.3315],
         "learned_width": True,
     },
     "loss": {"kind": "summed_voltage"},
-    "optimizer": {"learning_rate": 1e-3, "delay_learning_rate": 0.28, "delay_schedule": "one_cycle"},
+    "optimizer": {
+        "learning_rate": 1e-3,
+        "delay_learning_rate": 0.28,
+        "width_learning_rate": 0.05,
+        "delay_schedule": "one_cycle",
+        "decoupled": False,
+    },
     "training": {"epochs": 100, "batch_size": 128},
 }
 
@@ -288,11 +315,11 @@ _PS_MNIST: dict[str, Any] = {
     "network": {
         "hidden": [64, 212, 212],
         "tau_mem": 2.0,
-        "output_tau_mem": 2.0,
+        "output_tau_mem": 1.0,
         "recurrent_delay": ["half_normal", 12.0],
     },
     "grid": {"dt": 1.0, "recurrent_dropout": 0.2, "recurrent_sigma": [10.0, 0.0592]},
-    "optimizer": {"delay_learning_rate": 0.05, "weight_decay": 1e-2},
+    "optimizer": {"delay_learning_rate": 0.05, "weight_decay": 1e-2, "decoupled": True},
     "training": {"epochs": 200, "batch_size": 256},
 }
 

@@ -271,6 +271,7 @@ def _print_result(result):
         ("spikes", f"{result['spikes_per_neuron']:.1f} per neuron and sample"),
         ("epochs", f"{result['epochs']}{epoch}"),
         ("minutes", f"{result['minutes']:.1f}"),
+        *([] if result.get("peak_memory") is None else [("peak memory", f"{result['peak_memory']:,.0f} MB")]),
         ("command", result["command"]),
     ]
     print("\n".join(f"{label:<15}{text}" for label, text in rows), flush=True)

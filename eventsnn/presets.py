@@ -134,22 +134,25 @@ class NetworkSettings:
 class GridSettings:
     """Steps of ``dt`` ms and surrogate gradients in place of events (``dt`` "none"): DCLS-delays, DelRec, both.
 
-    Neurons: ``reset``, ``surrogate`` and ``surrogate_slope``, ``batch_norm``, ``bias``, ``dropout`` as in
+    Neurons: ``reset``, ``detach_reset``, ``surrogate`` and ``surrogate_slope``, ``batch_norm``, ``bias`` (a number, a
+    distribution as of weights, or "none"; that of the output too), ``dropout`` and ``input_dropout`` as in
     surrogate.GridNetwork.add_lif. Feed-forward delays are those of synapses, up to ``longest_delay`` ms, and in
     training spread as gaussians of width ``sigma`` [first, last] ms, which falls during the first ``sigma_epochs`` (a
     share) of the run; ``synapses`` from each neuron to each. Recurrent delays, in the layers ``recurrent_layers``
     (numbers from 1; []: in all), belong to each "neuron" (axonal) or "synapse" (``recurrent_delay_per``) and spread as
     triangles of ``recurrent_sigma`` that falls during ``recurrent_sigma_epochs``, with ``learned_width`` by a factor of
-    their own; ``recurrent_dropout``: of recurrent spikes.
+    their own; ``recurrent_dropout``: of recurrent input.
     """
 
     dt: float | None = None
     reset: str = "hard"
+    detach_reset: bool = True
     surrogate: str = "arctangent"
     surrogate_slope: float = 5.0
     batch_norm: bool = True
-    bias: bool = False
+    bias: Any = None
     dropout: float = 0.0
+    input_dropout: float = 0.0
     synapses: int = 1
     longest_delay: float | None = None
     sigma: list = field(default_factory=lambda: [120.0, 5.0])
@@ -176,10 +179,11 @@ class LossSettings:
 class OptimizerSettings:
     """``kind`` "adam" or "sgd"; rates of weights, of delays (ms per step), of trained time constants (ms per step).
 
+    ``width_learning_rate``: of the learned widths of delays on a grid (None: as of weights).
     ``output_learning_rate``: of the weights to the output (None: as the others): a mean over a long duration makes
     small logits, which larger output weights make up for.
     ``schedule``: "constant", "cosine" or "one_cycle" over all steps of the run; ``final``: where the cosine ends;
-    ``delay_schedule``: that of delays (None: the same);
+    ``delay_schedule``: that of delays and widths (None: the same);
     ``decay``: factor on the rate after each epoch; ``ease_in``: initial factor that grows by 5 % a step (None: off);
     ``max_delay`` (ms, None: no limit); ``clip_norm`` (None: off); ``weight_decay`` of the weights, ``decoupled`` or
     added to their gradient.
@@ -189,6 +193,7 @@ class OptimizerSettings:
     learning_rate: float = 1e-3
     delay_learning_rate: float = 0.2
     tau_learning_rate: float = 0.05
+    width_learning_rate: float | None = None
     output_learning_rate: float | None = None
     schedule: str = "constant"
     delay_schedule: str | None = None
@@ -569,16 +574,17 @@ def build_grid_network(preset, train: Dataset):
     network = surrogate.GridNetwork(grid.dt)
     network.add_input("input", train.n_units)
     layers = _layers(settings)
-    same = ("reset", "batch_norm", "bias", "dropout")
+    same = ("reset", "detach_reset", "batch_norm", "dropout", "input_dropout")
+    bias = _distribution("grid.bias", grid.bias, Normal)
     for name, size in zip(layers, settings.hidden, strict=True):
         own = {key: np.full(size, getattr(settings, key)) for key in settings.train_neurons}
         network.add_lif(
             name, size, **{"tau_mem": settings.tau_mem, "tau_syn": settings.tau_syn, **own},
             v_threshold=settings.v_threshold, surrogate=surrogate.surrogate_of(grid.surrogate, grid.surrogate_slope),
-            train=settings.train_neurons, **{key: getattr(grid, key) for key in same},
+            train=settings.train_neurons, bias=bias, **{key: getattr(grid, key) for key in same},
         )  # fmt: skip
     network.add_readout(
-        "output", train.n_classes, tau_mem=settings.output_tau_mem, tau_syn=settings.output_tau_syn, bias=grid.bias
+        "output", train.n_classes, tau_mem=settings.output_tau_mem, tau_syn=settings.output_tau_syn, bias=bias
     )  # fmt: skip
     for pre, post in pairwise(("input", *layers, "output")):
         role = "output" if post == "output" else "input" if pre == "input" else "between"
@@ -600,8 +606,8 @@ def build_grid_network(preset, train: Dataset):
 def _connect_on_grid(network, preset, role, ends, spread, *, count=1, **more):
     """Connect as the mode of delays asks: spread and trained, whole steps as drawn, or none."""
     settings = preset.network
-    weight = _distribution(f"{role}_weight", getattr(settings, f"{role}_weight"), Normal)
-    delay = _distribution(f"{role}_delay", getattr(settings, f"{role}_delay"), Uniform)
+    weight = _distribution(f"network.{role}_weight", getattr(settings, f"{role}_weight"), Normal)
+    delay = _distribution(f"network.{role}_delay", getattr(settings, f"{role}_delay"), Uniform)
     kind = "recurrent" if role == "recurrent" else "feed-forward"
     learned = preset.delays in ("learned", kind) and delay is not None
     if not learned and preset.delays != "fixed":
@@ -626,8 +632,8 @@ def _layers(settings):
 
 def _connect(network, preset, role, ends):
     settings = preset.network
-    delay, sharing = _distribution(f"{role}_delay", getattr(settings, f"{role}_delay"), Uniform), "synapse"
-    weight = _distribution(f"{role}_weight", getattr(settings, f"{role}_weight"), Normal)
+    delay, sharing = _distribution(f"network.{role}_delay", getattr(settings, f"{role}_delay"), Uniform), "synapse"
+    weight = _distribution(f"network.{role}_weight", getattr(settings, f"{role}_weight"), Normal)
     kind = "recurrent" if role == "recurrent" else "feed-forward"
     learned = preset.delays in ("learned", kind)
     synapses = settings.input_synapses if role == "input" else 1
@@ -662,7 +668,7 @@ def _distribution(name, value, kind):
         return kind(*value)
     words = [value] if isinstance(value, str) else value
     if isinstance(words, (list, tuple)) and words and isinstance(words[0], str):
-        return _named_distribution(f"network.{name}", *words)
+        return _named_distribution(name, *words)
     if isinstance(value, (int, float)) and name.endswith("delay"):
         # a constant one stays a scalar per synapse: Uniform draws it in the array's shape
         return Uniform(value, value)
@@ -705,10 +711,10 @@ def build_optimizer(preset, network, n_batches):
     delays = [f"{c.name}.delay" for c in network.connections.values() if "delay" in c.train]
     limited = {} if settings.max_delay is None else {name: (0.0, settings.max_delay) for name in delays}
     rates: dict = {}
-    if delays:
-        own = settings.delay_schedule
-        rate = settings.delay_learning_rate
-        rates["*.delay"] = rate if own is None else (rate, scheduled(own))
+    own = settings.delay_schedule
+    for key, rate in (("delay", settings.delay_learning_rate), ("width", settings.width_learning_rate)):
+        if rate is not None and any(name.endswith(f".{key}") for name in network.trainable):
+            rates[f"*.{key}"] = rate if own is None else (rate, scheduled(own))
     rates |= {f"*.{key}": settings.tau_learning_rate for key in preset.network.train_neurons if key != "v_threshold"}
     if settings.output_learning_rate is not None:
         rates["*->output.weight"] = settings.output_learning_rate

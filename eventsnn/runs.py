@@ -15,6 +15,7 @@ import numpy as np
 from . import __version__, checkpoints, communicator, presets
 from .engines import engine_of
 from .errors import CheckpointError, InvalidInput
+from .memory import MEGABYTE, peak_memory
 from .surrogate import GridNetwork
 from .training import Trainer, differences, load_model, wilson_interval
 
@@ -22,7 +23,8 @@ CHECKPOINT, RESULT, COMPARISON, LOCK = "checkpoint", "result.json", "comparison.
 SECONDS_PER_MINUTE = 60.0
 # of a table of summaries: intervals over seeds and over test samples
 COLUMNS = (
-    "seeds", "test accuracy (%)", "95 %, seeds", "95 %, samples", "weights", "delays", "spikes", "epochs", "minutes"
+    "seeds", "test accuracy (%)", "95 %, seeds", "95 %, samples", "weights", "delays", "spikes", "epochs", "minutes",
+    "memory (MB)",
 )  # fmt: skip
 
 
@@ -93,6 +95,8 @@ def _train(preset, data, folder, command, test, progress, settings):
     if test:  # a run that is not tested is one of many: its pictures can be drawn by `eventsnn plot`
         samples = training if validation is None else validation
         team.on_first(lambda: pictures(lambda plotting: _run_pictures(plotting, trainer, samples, folder)))
+    peak = peak_memory()
+    result["peak_memory"] = None if peak is None else peak / MEGABYTE
     # last: what is interrupted before is done again
     team.on_first(lambda: write_json(folder / RESULT, result))
     return plain(result)
@@ -265,12 +269,16 @@ def summary(results):
     "accuracy" and "sd" (None for one seed): mean and standard deviation of the test accuracy over seeds;
     "seed_interval" (None for one seed): the 95 % interval of the mean over seeds (Student's t), for these test samples;
     "interval": its 95 % Wilson interval for "n_test", the number of test samples, which all seeds share; means of
-    "validation_accuracy", "spikes_per_neuron", "epochs" and "minutes"; "parameters"; "seeds"; "command"; "preset": the
-    settings, with the first seed; "runs": the results without their settings.
+    "validation_accuracy", "spikes_per_neuron", "epochs" and "minutes", and of "accuracy_fractional" for networks on a
+    grid; "peak_memory" (MB): the most of any; "parameters"; "seeds"; "command"; "preset": the settings, with the first
+    seed; "runs": the results without their settings.
     """
     shares = np.array([result["accuracy"] for result in results])
     n_test = results[0]["n_test"]
-    means = ("validation_accuracy", "spikes_per_neuron", "epochs", "minutes")
+    means = ["validation_accuracy", "spikes_per_neuron", "epochs", "minutes"]
+    if "accuracy_fractional" in results[0]:
+        means.append("accuracy_fractional")
+    peaks = [result.get("peak_memory") for result in results]
     return {
         "accuracy": float(shares.mean()),
         "sd": float(shares.std(ddof=1)) if len(results) > 1 else None,
@@ -278,6 +286,7 @@ def summary(results):
         "interval": list(wilson_interval(float(shares.mean()) * n_test, n_test)),
         "n_test": n_test,
         **{key: _mean(results, key) for key in means},
+        "peak_memory": None if None in peaks else max(peaks),
         "parameters": results[0]["parameters"],
         "seeds": [result["seed"] for result in results],
         "command": results[0]["command"],
@@ -287,14 +296,20 @@ def summary(results):
 
 
 def cells(found):
-    """Return a summary as the texts (tuple) of its COLUMNS; other trained values stand beside the weights."""
+    """Return a summary as the texts (tuple) of its COLUMNS; other trained values stand beside the weights.
+
+    Of a network on a grid the accuracy is that with rounded delays, and that with fractional ones in brackets.
+    """
     counts = found["parameters"]
     spread = "" if found["sd"] is None else f" +- {100 * found['sd']:.1f}"
+    between = f" ({100 * found['accuracy_fractional']:.1f})" if "accuracy_fractional" in found else ""
+    memory = found.get("peak_memory")
     other = f" + {counts['other']:,}" if counts["other"] else ""
     return (
-        f"{len(found['seeds'])}", f"{100 * found['accuracy']:.1f}{spread}", _percent(found["seed_interval"]),
+        f"{len(found['seeds'])}", f"{100 * found['accuracy']:.1f}{spread}{between}", _percent(found["seed_interval"]),
         _percent(found["interval"]), f"{counts['weights']:,}{other}", f"{counts['delays']:,}",
         f"{found['spikes_per_neuron']:.1f}", f"{found['epochs']:.0f}", f"{found['minutes']:.1f}",
+        "" if memory is None else f"{memory:.0f}",
     )  # fmt: skip
 
 

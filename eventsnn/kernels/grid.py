@@ -124,8 +124,8 @@ def lif(neurons, inputs, state, potentials, spikes, first, last):
 def lif_axonal(neurons, inputs, state, potentials, spikes, taps, lags, weight, kept, arrivals, first, last):
     """As ``lif``, with recurrent weights (n, n) and delays that all synapses of a neuron share.
 
-    A spike of neuron j arrives with strength taps[j, k] * kept[b, j] after lags[j] + k steps; what arrives is left in
-    ``arrivals`` (sample, step, neuron), zero at first, and the recurrent input is added to ``inputs``.
+    A spike of neuron j arrives with strength taps[j, k] after lags[j] + k steps; what arrives is left in ``arrivals``
+    (sample, step, neuron), zero at first, and the recurrent input, times kept[b, i], is added to ``inputs``.
     """
     n_steps = inputs.shape[1]
     for b in range(first, last):
@@ -135,10 +135,10 @@ def lif_axonal(neurons, inputs, state, potentials, spikes, taps, lags, weight, k
                 value = arrivals[b, t, j]
                 if value != 0.0:
                     for i in range(row.size):
-                        row[i] += value * weight[j, i]
+                        row[i] += value * weight[j, i] * kept[b, i]
             _step(neurons, row, state[0, b], state[1, b], potentials[b, t], spikes[b, t])
             for j in range(row.size):
-                value = spikes[b, t, j] * kept[b, j]
+                value = spikes[b, t, j]
                 if value != 0.0:
                     start = t + lags[j]
                     for k in range(min(taps.shape[1], n_steps - start)):
@@ -147,14 +147,17 @@ def lif_axonal(neurons, inputs, state, potentials, spikes, taps, lags, weight, k
 
 @entry
 def lif_synaptic(neurons, inputs, state, potentials, spikes, taps, lag, kept, first, last):
-    """As ``lif``, with recurrent taps (n, lag, n) that begin after ``lag`` steps; they add to ``inputs``."""
+    """As ``lif``, with recurrent taps (n, lag, n) from ``lag`` steps on; ``inputs`` gets them times kept[b, i]."""
     for b in range(first, last):
         for t in range(inputs.shape[1]):
             _step(neurons, inputs[b, t], state[0, b], state[1, b], potentials[b, t], spikes[b, t])
             for j in range(spikes.shape[2]):
-                value = spikes[b, t, j] * kept[b, j]
+                value = spikes[b, t, j]
                 if value != 0.0:
-                    _send(value, taps[j], lag, inputs[b], t)
+                    for k in range(min(taps.shape[1], inputs.shape[1] - t - lag)):
+                        row, tap = inputs[b, t + lag + k], taps[j, k]
+                        for i in range(row.size):
+                            row[i] += value * tap[i] * kept[b, i]
 
 
 @entry
@@ -220,12 +223,12 @@ def lif_axonal_back(
             for j in range(n):
                 start, value = t + lags[j], d_spikes[b, t, j]
                 for k in range(min(taps.shape[1], n_steps - start)):
-                    value += kept[b, j] * taps[j, k] * d_arrivals[b, start + k, j]
+                    value += taps[j, k] * d_arrivals[b, start + k, j]
                 d_spikes[b, t, j] = value
             _step_back(neurons, potentials[b, t], d_spikes[b, t], adjoint[b, 0], adjoint[b, 1], d_inputs[b, t])
             row = d_arrivals[b, t]
             for i in range(n):
-                value = d_inputs[b, t, i]
+                value = d_inputs[b, t, i] * kept[b, i]
                 for j in range(n):
                     row[j] += value * columns[i, j]
 

@@ -36,7 +36,7 @@ class _Bridge:
 
     def __init__(self, network, parameters, tau_syn):
         self._network, self._parameters, self._tau_syn = network, parameters, tau_syn
-        self._clocked = any(p.bias or p.batch_norm for p in network.populations.values())
+        self._clocked = any(p.bias is not None or p.batch_norm for p in network.populations.values())
         self.events, self.found = Network(min_delay=network.dt), {}
         for p in network.populations.values():
             if p.kind == "input":
@@ -85,7 +85,7 @@ class _Bridge:
     def _normalisation(self, p):
         """(factor on the input, what is added to it in each step) of bias and batch normalisation, each (n,)."""
         of = lambda key: self._parameters[f"{p.name}.{key}"]  # noqa: E731
-        constant = of("bias") if p.bias else np.zeros(p.n)
+        constant = np.zeros(p.n) if p.bias is None else of("bias")
         if not p.batch_norm:
             return np.ones(p.n), constant
         gain = of("gain") / np.sqrt(of("running_variance") + BATCH_NORM_EPSILON)

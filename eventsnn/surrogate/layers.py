@@ -29,7 +29,7 @@ class Layer:
 
     def receive(self, connection, values):
         """Return the input that a connection brings from what was sent."""
-        way = path(self._network, connection, self._parameters, self.mode)
+        way = path(self._network, connection, self._parameters, self.mode, values.shape[1])
         found, arrived = way.forward(values)
         self._paths[connection.name] = way, values, arrived
         return found
@@ -38,8 +38,11 @@ class Layer:
         """Compute ``potentials`` and ``spikes`` from the input of all connections."""
         name, mode = self.population.name, self.mode
         self._shape = inputs.shape
-        if self.population.bias:
+        if self.population.bias is not None:
             inputs += self._parameters[f"{name}.bias"].astype(mode.dtype)
+        self._received = self._dropout(f"{name}.input", self.population.input_dropout)
+        if self._received is not None:
+            inputs *= self._received[:, None, :]
         if self.population.kind == "readout":
             self.potentials = np.empty_like(inputs)
             run(kernels.integrate, len(inputs), mode, self._decays, inputs, self.potentials)
@@ -96,7 +99,7 @@ class Layer:
         arguments = [self._neurons, inputs, state, self.potentials, self.spikes]
         kernel, recurrence = kernels.lif, self._network.recurrence(p.name)
         if recurrence is not None:
-            self._way = way = path(self._network, recurrence, self._parameters, mode)
+            self._way = way = path(self._network, recurrence, self._parameters, mode, n_steps)
             kept = self._dropout(recurrence.name, recurrence.dropout)
             self._kept_back = np.ones((n_samples, n), dtype) if kept is None else kept
             if isinstance(way, Own):
@@ -109,7 +112,7 @@ class Layer:
         run(kernel, n_samples, mode, *arguments)
 
     def _dropout(self, name, share):
-        """Factors (sample, neuron) on what is sent, 0 or 1/(1 - p); None where nothing is dropped."""
+        """Factors (sample, neuron), 0 or 1/(1 - p); None where nothing is dropped."""
         if not (self.mode.training and share):
             return None
         draws = np.stack(
@@ -149,7 +152,9 @@ class Layer:
                 d_inputs = self._normalise_back(d_inputs)
         self.potentials = self._normal = None
         self._tau_gradients(d_decays.sum(axis=0, dtype=np.float64))
-        if self.population.bias:
+        if self._received is not None:
+            d_inputs *= self._received[:, None, :]
+        if self.population.bias is not None:
             self.gradients[f"{name}.bias"] = d_inputs.sum(axis=(0, 1), dtype=np.float64)
         return d_inputs
 
@@ -165,7 +170,7 @@ class Layer:
         way = self._way
         if isinstance(way, Own):
             self._synaptic_back(tape, rest)
-            self.gradients |= way.gradients(self._fired_again() * self._kept_back[:, None, :], d_inputs)
+            self.gradients |= way.gradients(self._fired_again(), d_inputs * self._kept_back[:, None, :])
             return
         d_arrivals = np.zeros_like(d_inputs)
         columns = np.ascontiguousarray(way.kernel.T)
@@ -173,8 +178,8 @@ class Layer:
             kernels.lif_axonal_back, n_samples, self.mode, *tape, way.taps, way.lags, columns, self._kept_back, *rest,
             d_arrivals,
         )  # fmt: skip
-        self.gradients |= way.weight_gradient(self._arrivals, d_inputs)
-        self.gradients |= way.delay_gradients(self._fired_again() * self._kept_back[:, None, :], d_arrivals)
+        self.gradients |= way.weight_gradient(self._arrivals, d_inputs * self._kept_back[:, None, :])
+        self.gradients |= way.delay_gradients(self._fired_again(), d_arrivals)
 
     def _fired_again(self):
         spikes = np.empty_like(self.potentials)
@@ -189,8 +194,8 @@ class Layer:
         for t in range(n_steps - 1, -1, -1):
             n_lags = min(taps.shape[1], n_steps - t - lag)
             if n_lags > 0:
-                later = d_inputs[:, t + lag : t + lag + n_lags].reshape(n_samples, -1)
-                d_spikes[:, t] += self._kept_back * (later @ taps[:, :n_lags].reshape(n, -1).T)
+                later = d_inputs[:, t + lag : t + lag + n_lags] * self._kept_back[:, None, :]
+                d_spikes[:, t] += later.reshape(n_samples, -1) @ taps[:, :n_lags].reshape(n, -1).T
             kernels.lif_back(*tape, *rest, (t, t + 1), 0, n_samples)
 
     def _normalise_back(self, d_inputs):

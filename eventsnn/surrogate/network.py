@@ -119,8 +119,9 @@ class GridPopulation:
     detach_reset: bool = True
     surrogate: object = ArcTangent()
     batch_norm: bool = False
-    bias: bool = False
+    bias: Initializer | None = None
     dropout: float = 0.0
+    input_dropout: float = 0.0
     train: tuple = ()
 
 
@@ -185,15 +186,17 @@ class GridNetwork:
 
     def add_lif(
         self, name, n, *, tau_mem=20.0, tau_syn=None, v_threshold=1.0, reset="hard", detach_reset=True,
-        surrogate=None, batch_norm=False, bias=False, dropout=0.0, train=(),
+        surrogate=None, batch_norm=False, bias=None, dropout=0.0, input_dropout=0.0, train=(),
     ):  # fmt: skip
         """Add ``n`` leaky integrate-and-fire neurons.
 
         ``tau_mem`` (ms, >= dt), ``tau_syn`` (ms, > 0; None: no synaptic filter): numbers, arrays (n,) or Initializers;
         ``reset``: "hard" or "soft"; ``detach_reset``: gradients do not pass through the reset, as published;
         ``surrogate``: ArcTangent (default) or Triangle; ``batch_norm``: of the input but the recurrent, over samples
-        and steps, with trained gain and offset; ``bias``: a trained constant input; ``dropout``: probability that a
-        neuron sends nothing forward for the length of one sample; ``train``: "tau_mem" and "tau_syn" where trained.
+        and steps, with trained gain and offset; ``bias``: a trained constant input that starts as this number, array
+        (n,) or Initializer (None: none); ``dropout``: probability that a neuron sends nothing forward for the length of
+        one sample, ``input_dropout``: that it receives nothing from before, bias included; ``train``: "tau_mem" and
+        "tau_syn" where trained.
         """
         if reset not in RESETS:
             raise InvalidInput(f"{name}.reset", None, reset, f"one of {RESETS}")
@@ -204,16 +207,20 @@ class GridNetwork:
             raise InvalidInput(f"{name}.v_threshold", None, v_threshold, "a finite number > 0")
         self._add_neurons(
             name, "lif", n, tau_mem, tau_syn, train, v_threshold=float(v_threshold), reset=reset,
-            detach_reset=bool(detach_reset), surrogate=surrogate, batch_norm=bool(batch_norm), bias=bool(bias),
-            dropout=_share(dropout, f"{name}.dropout"),
+            detach_reset=bool(detach_reset), surrogate=surrogate, batch_norm=bool(batch_norm), bias=bias,
+            dropout=_share(dropout, f"{name}.dropout"), input_dropout=_share(input_dropout, f"{name}.input_dropout"),
         )  # fmt: skip
 
-    def add_readout(self, name, n, *, tau_mem=20.0, tau_syn=None, bias=False, train=()):
+    def add_readout(self, name, n, *, tau_mem=20.0, tau_syn=None, bias=None, train=()):
         """Add ``n`` leaky integrators without threshold, whose V = alpha V + I a loss reads; see ``add_lif``."""
-        self._add_neurons(name, "readout", n, tau_mem, tau_syn, train, bias=bool(bias))
+        self._add_neurons(name, "readout", n, tau_mem, tau_syn, train, bias=bias)
 
-    def _add_neurons(self, name, kind, n, tau_mem, tau_syn, train, **settings):
+    def _add_neurons(self, name, kind, n, tau_mem, tau_syn, train, *, bias, **settings):
         name, n = check_new_name(name, self.populations), check_count(n)
+        if isinstance(bias, (bool, np.bool_)):
+            remedy = "Pass 0.0 for a bias that starts at 0."
+            raise InvalidInput(f"{name}.bias", None, bias, "a number, an array, an Initializer or None", remedy)
+        bias = None if bias is None else as_initializer(bias, f"{name}.bias")
         taus = {"tau_mem": tau_mem} if tau_syn is None else {"tau_mem": tau_mem, "tau_syn": tau_syn}
         taus = {key: as_initializer(value, f"{name}.{key}") for key, value in taus.items()}
         for key, value in taus.items():
@@ -222,7 +229,7 @@ class GridNetwork:
                     f"{name}.{key}", None, value.smallest, f"numbers >= {self.lowest(key):g} ms (dt {self.dt:g})"
                 )
         chosen = check_names(train, tuple(taus), f"{name}.train")
-        self._add(GridPopulation(name, kind, n, taus, train=chosen, **settings))
+        self._add(GridPopulation(name, kind, n, taus, train=chosen, bias=bias, **settings))
 
     def lowest(self, key):
         """The smallest tau_mem or tau_syn (ms) that the grid can hold: alpha must not be negative."""
@@ -240,8 +247,9 @@ class GridNetwork:
         ``weight`` and ``delay`` (ms, >= 0, None: none): a number, an array or an Initializer; a recurrent spike comes
         a step later still. ``delay_per``: "synapse", "neuron" (axonal) or "connection" (one for all); ``spread``
         (Spread): how delays spread over steps in training, None for delays that are whole steps and stay; ``count``:
-        synapses from each to each, with weights and delays of their own; ``dropout``: of recurrent spikes; ``mask``
-        (bool, n_pre x n_post) or ``sparsity``, the fraction of absent synapses, drawn from ``seed``.
+        synapses from each to each, with weights and delays of their own; ``dropout``: probability that a neuron gets no
+        recurrent input for the length of one sample; ``mask`` (bool, n_pre x n_post) or ``sparsity``, the fraction of
+        absent synapses, drawn from ``seed``.
         """
         check_ends(pre, post, self.populations)
         source, target, order = self.populations[pre], self.populations[post], list(self.populations)
@@ -292,15 +300,15 @@ class GridNetwork:
                 if key in p.train or not isinstance(value, (Constant, Given)):
                     shape = () if isinstance(value, Constant) else (p.n,)
                     yield f"{p.name}.{key}", shape, value, key in p.train, (self.lowest(key), math.inf), None
-            if p.bias:
-                yield f"{p.name}.bias", (p.n,), Constant(0.0), True, _ANY, None
+            if p.bias is not None:
+                yield f"{p.name}.bias", (p.n,), p.bias, True, _ANY, sum(map(_fan_in, self.incoming(p.name))) or None
             if p.batch_norm:
                 yield f"{p.name}.gain", (p.n,), Constant(1.0), True, _ANY, None
                 yield f"{p.name}.offset", (p.n,), Constant(0.0), True, _ANY, None
                 yield f"{p.name}.running_mean", (p.n,), Constant(0.0), False, _ANY, None
                 yield f"{p.name}.running_variance", (p.n,), Constant(1.0), False, _ANY, None
         for c in self.connections.values():
-            fan_in = c.count * (c.n_pre if c.mask is None else max(np.count_nonzero(c.mask) / c.n_post, 1.0))
+            fan_in = _fan_in(c)
             yield f"{c.name}.weight", c.weight_shape, c.weight, "weight" in c.train, _ANY, fan_in
             if c.delay is not None:
                 longest = math.inf if c.spread is None or c.spread.longest is None else c.spread.longest
@@ -379,7 +387,7 @@ class GridNetwork:
         for p in description["populations"]:
             add = {"input": network.add_input, "lif": network.add_lif, "readout": network.add_readout}[p["kind"]]
             settings = {key: value for key, value in p.items() if key != "kind"}
-            for key in ("tau_mem", "tau_syn"):
+            for key in ("tau_mem", "tau_syn", "bias"):
                 if settings.get(key) is not None:
                     settings[key] = Initializer.from_dict(settings[key])
             if "surrogate" in settings:
@@ -401,14 +409,21 @@ class GridNetwork:
 _ANY = (-math.inf, math.inf)
 
 
+def _fan_in(connection):
+    """Synapses per postsynaptic neuron, in the mean."""
+    mask = connection.mask
+    present = connection.n_pre if mask is None else max(np.count_nonzero(mask) / connection.n_post, 1.0)
+    return connection.count * present
+
+
 def _population_to_dict(p):
     described = {"name": p.name, "kind": p.kind, "n": p.n}
     if p.kind == "input":
         return described
     described |= {key: value.to_dict() for key, value in p.settings.items()}
-    described |= {"bias": p.bias, "train": list(p.train)}
+    described |= {"bias": None if p.bias is None else p.bias.to_dict(), "train": list(p.train)}
     if p.kind == "lif":
-        names = ("v_threshold", "reset", "detach_reset", "batch_norm", "dropout")
+        names = ("v_threshold", "reset", "detach_reset", "batch_norm", "dropout", "input_dropout")
         kind = next(kind for kind, made in SURROGATES.items() if type(p.surrogate) is made)
         described |= {name: getattr(p, name) for name in names} | {
             "surrogate": {"kind": kind, "slope": p.surrogate.slope}

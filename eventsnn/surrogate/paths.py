@@ -1,5 +1,6 @@
 """Connections of a GridNetwork as they act on a batch: forward, backward, and the gradients of their parameters."""
 
+import math
 from functools import cached_property
 
 import numpy as np
@@ -15,17 +16,17 @@ SPIKE_COST, PRODUCT_COST, TRANSFORM_COST = 1.0, 0.35, 4.0
 SAMPLES_AT_ONCE = 64
 
 
-def path(network, connection, parameters, mode):
-    """Return the connection as a Shared or an Own path for these parameters."""
+def path(network, connection, parameters, mode, n_steps):
+    """Return the connection as a Shared or an Own path for these parameters and so many steps."""
     own = connection.delay is not None and connection.delay_per == "synapse"
-    return (Own if own else Shared)(network, connection, parameters, mode)
+    return (Own if own else Shared)(network, connection, parameters, mode, n_steps)
 
 
 class _Path:
     """What both kinds share: the delays and widths in steps, and their gradients from those of the taps."""
 
-    def __init__(self, network, connection, parameters, mode):
-        self.connection, self.mode, self._dt = connection, mode, network.dt
+    def __init__(self, network, connection, parameters, mode, n_steps):
+        self.connection, self.mode, self._dt, self._n_steps = connection, mode, network.dt, n_steps
         name = connection.name
         self.weight = parameters[f"{name}.weight"]
         if connection.mask is not None:
@@ -49,13 +50,15 @@ class _Path:
         return self.connection.spread.kind, sigma
 
     def _reach(self):
-        """Number of lags that the delays can reach, from 0 on."""
+        """Number of lags that the delays can reach, from 0 on, within the run; a gaussian's, whose sum is 1, beyond."""
         kind, sigma = self._kind
         spread = self.connection.spread
-        if spread is not None and spread.longest is not None:
-            return round(spread.longest / self._dt) + 1
+        longest = math.inf if spread is None or spread.longest is None else round(spread.longest / self._dt)
+        if kind == "gaussian":
+            return longest + 1
         further = 1.0 + np.max(sigma) if kind == "triangle" else 0.0
-        return int(np.ceil(np.max(self.delay, initial=0.0) + further)) + 1
+        last = min(np.ceil(np.max(self.delay, initial=0.0) + further), longest)
+        return int(min(last + 1, self._n_steps))
 
     @property
     def _wanted(self):
@@ -85,8 +88,8 @@ class Shared(_Path):
     ``taps`` (n_pre, lags) from ``lags`` (n_pre,) on; None where nothing is delayed.
     """
 
-    def __init__(self, network, connection, parameters, mode):
-        super().__init__(network, connection, parameters, mode)
+    def __init__(self, network, connection, parameters, mode, n_steps):
+        super().__init__(network, connection, parameters, mode, n_steps)
         self.taps, self._slopes = None, []
         self._kernel = np.ascontiguousarray(self.weight, dtype=mode.dtype)
         if self.delay is not None:
@@ -105,7 +108,7 @@ class Shared(_Path):
             start = np.maximum(0, np.floor(delay - 1.0 - sigma).astype(np.int64) + 1)
             length = int(np.ceil(2.0 * (1.0 + sigma.max())))
         if name == "nearest":
-            start, length = np.minimum(np.rint(delay), reach - 1).astype(np.int64), 1
+            start, length = np.rint(delay).astype(np.int64), 1
         lags = start[:, None] + np.arange(length)
         h, slopes = SPREADS[name](lags, delay[:, None], sigma[:, None], 1, self._wanted)
         inside = lags < reach
@@ -163,8 +166,8 @@ class Own(_Path):
     at once, for a few samples at a time, and nothing but the taps is kept for the way back.
     """
 
-    def __init__(self, network, connection, parameters, mode):
-        super().__init__(network, connection, parameters, mode)
+    def __init__(self, network, connection, parameters, mode, n_steps):
+        super().__init__(network, connection, parameters, mode, n_steps)
         shape = (connection.count, connection.n_pre, 1, connection.n_post)
         self._weights = self.weight.reshape(shape).astype(mode.dtype)
         self._few_spikes = None
@@ -187,8 +190,8 @@ class Own(_Path):
         out = np.zeros((n_samples, n_steps, self.connection.n_post), values.dtype)
         if self._kind[0] == "nearest":
             # no transform: whether a sum just reaches a threshold must not depend on the other samples
-            lags = np.clip(np.rint(self.delay.reshape(self._weights.shape)[:, :, 0]), 0, self._reach() - 1)
-            lags = lags.astype(np.int64) + self.connection.lag
+            delay = self.delay.reshape(self._weights.shape)[:, :, 0]
+            lags = np.rint(delay).astype(np.int64) + self.connection.lag
             run(kernels.spread_nearest, n_samples, self.mode, values, self._weights[:, :, 0], lags, out)
             return out, None
         if self._by_spikes(values):

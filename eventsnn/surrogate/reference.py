@@ -15,7 +15,8 @@ def simulate(network, parameters, tangents, values, mode, kept=None):
     """Return ({readout: voltages}, {readout: their change along ``tangents``}), arrays (sample, step, n).
 
     ``tangents``: {parameter: direction}, missing ones are 0; ``values``: {input: (sample, step, n)}; ``mode``: as for
-    the engine; ``kept``: {population or recurrent connection: factors (sample, n)} of dropout, missing ones are 1.
+    the engine; ``kept``: factors (sample, n) of dropout of what a population sends, {its name}, or receives,
+    {"its name.input"} and {its recurrent connection}; missing ones are 1.
     """
     kept, sent, voltages = kept or {}, {}, ({}, {})
     pairs = {name: (value, np.asarray(tangents.get(name, np.zeros_like(value)))) for name, value in parameters.items()}
@@ -24,7 +25,7 @@ def simulate(network, parameters, tangents, values, mode, kept=None):
     for p in network.populations.values():
         if p.kind == "input":
             continue
-        total, change = _received(network, p, pairs, sent, mode)
+        total, change = _received(network, p, pairs, sent, mode, kept)
         if p.kind == "readout":
             voltages[0][p.name], voltages[1][p.name] = _run(network, p, pairs, total, change, mode, kept)[:2]
             continue
@@ -36,7 +37,7 @@ def simulate(network, parameters, tangents, values, mode, kept=None):
     return voltages
 
 
-def _received(network, p, pairs, sent, mode):
+def _received(network, p, pairs, sent, mode, kept):
     shape = (*next(iter(sent.values()))[0].shape[:2], p.n)
     total, change = np.zeros(shape), np.zeros(shape)
     for c in network.incoming(p.name):
@@ -46,10 +47,11 @@ def _received(network, p, pairs, sent, mode):
             for lag in range(min(len(taps), shape[1] - t)):
                 total[:, t + lag] += values[:, t] @ taps[lag]
                 change[:, t + lag] += d_values[:, t] @ taps[lag] + values[:, t] @ d_taps[lag]
-    if p.bias:
+    if p.bias is not None:
         bias, d_bias = pairs[f"{p.name}.bias"]
         total, change = total + bias, change + d_bias
-    return total, change
+    factor = kept.get(f"{p.name}.input", np.ones((shape[0], p.n)))[:, None]
+    return total * factor, change * factor
 
 
 def _taps(network, c, pairs, mode):
@@ -150,8 +152,8 @@ def _run(network, p, pairs, total, change, mode, kept):
             v, dv = h * (1 - s), dh * (1 - s) - h * passed
         found.append((v if p.kind == "lif" else h, dv if p.kind == "lif" else dh, s, ds))
         for lag in range(min(len(taps), total.shape[1] - t - 1) if recurrence is not None else 0):
-            total[:, t + 1 + lag] += (s * factor) @ taps[lag]
-            change[:, t + 1 + lag] += (ds * factor) @ taps[lag] + (s * factor) @ d_taps[lag]
+            total[:, t + 1 + lag] += factor * (s @ taps[lag])
+            change[:, t + 1 + lag] += factor * (ds @ taps[lag] + s @ d_taps[lag])
     return tuple(np.stack(parts, axis=1) for parts in zip(*found, strict=True))
 
 

@@ -38,8 +38,7 @@ def triangle(lags, delay, sigma, axis, wanted=()):
 
 def nearest(lags, delay, sigma, axis, wanted=()):
     """Return (h, slopes of 0): all at the lag that is nearest to the delay (of two, the even one, as ``np.rint``)."""
-    whole = np.clip(np.rint(delay), np.min(lags), np.max(lags))
-    h = (lags == whole).astype(np.result_type(delay))
+    h = (lags == np.rint(delay)).astype(np.result_type(delay))
     return h, [np.zeros_like(h) for _ in wanted]
 
 

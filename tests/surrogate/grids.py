@@ -50,14 +50,17 @@ def networks(draw, detach=None):
             v_threshold=draw(st.sampled_from((0.7, 1.0))), reset=draw(st.sampled_from(("hard", "soft"))),
             detach_reset=draw(st.booleans()) if detach is None else detach,
             surrogate=draw(st.sampled_from((ArcTangent(2.0), Triangle(0.8)))), batch_norm=draw(st.booleans()),
-            bias=draw(st.booleans()), dropout=draw(st.sampled_from((0.0, 0.4))),
+            bias=draw(st.sampled_from((None, Normal(0.0, 0.2)))), dropout=draw(st.sampled_from((0.0, 0.4))),
+            input_dropout=draw(st.sampled_from((0.0, 0.3))),
             train=("tau_mem",) if tau_syn is None else ("tau_mem", "tau_syn"),
         )  # fmt: skip
         network.connect(names[-1], name, **draw(connections()))
         if draw(st.booleans()):
             network.connect(name, name, **draw(connections(recurrent=True)))
         names.append(name)
-    network.add_readout("out", 3, tau_mem=9.0, tau_syn=draw(st.sampled_from((None, 3.0))), bias=True, train="tau_mem")
+    network.add_readout(
+        "out", 3, tau_mem=9.0, tau_syn=draw(st.sampled_from((None, 3.0))), bias=Normal(0.0, 0.2), train="tau_mem"
+    )
     for pre, post in pairwise([*names, "out"]):
         if f"{pre}->{post}" not in network.connections:
             network.connect(pre, post, **draw(connections()))

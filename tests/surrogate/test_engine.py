@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from eventsnn import Uniform
 from eventsnn.errors import InvalidInput
 from eventsnn.surrogate import engine, paths, reference
-from eventsnn.surrogate.network import GridNetwork, Triangle
+from eventsnn.surrogate.network import GridNetwork, Spread, Triangle
 from tests.surrogate.grids import directions, networks, values
 
 SEEDS = st.integers(0, 10_000)
@@ -25,6 +25,8 @@ def dropped(tape):
     for name, layer in tape.items():
         if getattr(layer, "_kept", None) is not None:
             kept[name] = layer._kept
+        if layer._received is not None:
+            kept[f"{name}.input"] = layer._received
         if hasattr(layer, "_kept_back"):
             kept[f"{name}->{name}"] = layer._kept_back
     return kept
@@ -173,6 +175,28 @@ def test_synapses_that_are_not_there_do_nothing_whatever_their_weights():
     parameters["in->out.weight"] = np.ones((2, 2))
     found = engine.run(network, parameters, {"in": counts}, mode(training=False))[0].voltages["out"]
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("delays", engine.DELAYS)
+@pytest.mark.parametrize("per", ["synapse", "neuron"])
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_delays_beyond_the_run_bring_nothing_and_take_no_memory(delays, per, recurrent):
+    """Nor are they cut to what a short run can hold."""
+    network = GridNetwork(1.0)
+    network.add_input("in", 2)
+    network.add_lif("a", 3, tau_mem=1.5)
+    network.connect("in", "a", weight=2.0)
+    delayed = {"weight": 5.0, "delay": 1e9, "delay_per": per, "spread": Spread("triangle", 3.0)}
+    network.add_readout("out", 2)
+    network.connect(*(("a", "a") if recurrent else ("a", "out")), **delayed)
+    if recurrent:
+        network.connect("a", "out", weight=1.0)
+    parameters, counts = network.initialize(), {"in": np.ones((1, 4, 2))}
+    recording, tape = engine.run(network, parameters, counts, mode(training=False, delays=delays))
+    np.testing.assert_array_equal(recording.counts["a"], 4)
+    assert recurrent or not recording.voltages["out"].any()
+    gradients = engine.backward(network, parameters, tape, {"out": np.ones((1, 4, 2))})
+    assert not any(gradients[name].any() for name in gradients if name.startswith("a->a") or name.endswith("delay"))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

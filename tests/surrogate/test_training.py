@@ -43,12 +43,44 @@ def test_as_many_parameters_as_published(name, changes, published):
     assert trained(name, *changes) == published
 
 
+# steps: tau_mem/dt, longest or typical delay/dt; then rates of weights and delays (in steps), epochs, batch
+PUBLISHED = {
+    "shd-dcls": (1.005, 24.0, 5e-3, 0.1, 150, 256),
+    "ssc-dcls": (1.5, 30.0, 5e-3, 0.1, 60, 128),
+    "gsc-dcls": (1.5, 30.0, 5e-3, 0.1, 100, 128),
+    "shd-delrec": (1.05, 30.0, 5e-3, 0.05, 150, 256),
+    "shd-delrec-small": (2.0, 30.0, 5e-3, 0.1, 30, 256),
+    "ssc-delrec": (2.0, 12.0, 1e-3, 0.05, 100, 128),
+    "ps-mnist": (2.0, 12.0, 1e-3, 0.05, 200, 256),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_settings_are_the_published_ones(name):
+    preset = presets.named(name)
+    network, dt, optimizer = preset.network, preset.grid.dt, preset.optimizer
+    delay = network.recurrent_delay if network.recurrent else network.input_delay
+    found = (
+        network.tau_mem / dt, delay[-1] / dt, optimizer.learning_rate, optimizer.delay_learning_rate / dt,
+        preset.training.epochs, preset.training.batch_size,
+    )  # fmt: skip
+    assert found == pytest.approx(PUBLISHED[name])
+
+
+def test_widths_have_a_rate_of_their_own(data):
+    changes = ("grid.learned_width=true", "optimizer.width_learning_rate=0.25", "optimizer.delay_schedule=constant")
+    network, _, optimizer, _, _ = presets.build(grid_preset(*changes), data)
+    rates = optimizer.rates(network.trainable, 0)
+    assert rates["hidden1->hidden1.width"] == 0.25
+    assert rates["hidden1->hidden1.weight"] == pytest.approx(optimizer.learning_rate / 25)  # one_cycle begins low
+
+
 def grid_preset(*changes):
     small = [
         "network.hidden=[6, 5]", "grid.dropout=0.2", "grid.longest_delay=40", "network.input_delay=[0, 40]",
         "network.between_delay=[0, 40]", "network.output_delay=none", "training.epochs=3", "training.batch_size=8",
         "network.recurrent=true", "network.recurrent_weight=orthogonal", "network.recurrent_delay=[20, 40]",
-        "grid.sigma=[20, 5]", "network.tau_mem=20", "grid.bias=true",
+        "grid.sigma=[20, 5]", "network.tau_mem=20", "grid.bias=0",
     ]  # fmt: skip
     return presets.change(presets.named("spoken-digits-dcls"), [*small, *changes])
 
