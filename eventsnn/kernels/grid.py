@@ -1,7 +1,7 @@
 """Neurons on a time grid, and the spreading of their spikes over delayed taps: forward and backward, by hand.
 
 Arrays are C-contiguous, all of one float type: values, inputs and potentials (sample, step, neuron); taps (presynaptic
-neuron, lag, postsynaptic neuron), or (presynaptic neuron, lag) with weights (presynaptic, postsynaptic) where all
+neuron, lag, postsynaptic neuron), or (lag, presynaptic neuron) with weights (presynaptic, postsynaptic) where all
 synapses of a neuron share their delay. Entries take a range of samples or neurons, so that threads can share the work
 without a sum that depends on how many there are. The equations are in docs/surrogates.md.
 """
@@ -112,8 +112,8 @@ def _step(neurons, inputs, current, voltage, potentials, spikes):
 def lif(neurons, inputs, state, potentials, spikes, first, last):
     """Potentials H and spikes S of LIF neurons under ``inputs``, for the samples first..last.
 
-    ``neurons``: (alpha (n,), beta (n,), threshold, reset, detach_reset, function, slope, smooth); ``state`` (2, sample,
-    neuron) is working memory, zero at first: currents and voltages.
+    ``neurons``: (alpha (n,), beta (n,), threshold, reset, detach_reset, function, slope, smooth); ``state`` (3, sample,
+    neuron) is working memory, zero at first: currents, voltages, and recurrent input where there is any.
     """
     for b in range(first, last):
         for t in range(inputs.shape[1]):
@@ -124,25 +124,28 @@ def lif(neurons, inputs, state, potentials, spikes, first, last):
 def lif_axonal(neurons, inputs, state, potentials, spikes, taps, lags, weight, kept, arrivals, first, last):
     """As ``lif``, with recurrent weights (n, n) and delays that all synapses of a neuron share.
 
-    A spike of neuron j arrives with strength taps[j, k] after lags[j] + k steps; what arrives is left in ``arrivals``
+    A spike of neuron j arrives with strength taps[k, j] after lags[j] + k steps; what arrives is left in ``arrivals``
     (sample, step, neuron), zero at first, and the recurrent input, times kept[b, i], is added to ``inputs``.
     """
     n_steps = inputs.shape[1]
     for b in range(first, last):
         for t in range(n_steps):
-            row = inputs[b, t]
+            row, back = inputs[b, t], state[2, b]
+            back[:] = 0.0
             for j in range(row.size):
                 value = arrivals[b, t, j]
                 if value != 0.0:
                     for i in range(row.size):
-                        row[i] += value * weight[j, i] * kept[b, i]
+                        back[i] += value * weight[j, i]
+            for i in range(row.size):
+                row[i] += kept[b, i] * back[i]
             _step(neurons, row, state[0, b], state[1, b], potentials[b, t], spikes[b, t])
             for j in range(row.size):
                 value = spikes[b, t, j]
                 if value != 0.0:
                     start = t + lags[j]
-                    for k in range(min(taps.shape[1], n_steps - start)):
-                        arrivals[b, start + k, j] += value * taps[j, k]
+                    for k in range(min(taps.shape[0], n_steps - start)):
+                        arrivals[b, start + k, j] += value * taps[k, j]
 
 
 @entry
@@ -207,30 +210,37 @@ def lif_back(neurons, potentials, d_spikes, adjoint, d_inputs, steps, first, las
             _step_back(neurons, potentials[b, t], d_spikes[b, t], adjoint[b, 0], adjoint[b, 1], d_inputs[b, t])
 
 
+@inlined
+def _collect(d_sent, taps, t, d_values):
+    """Add the sum over k of taps[k, j] * d_sent[t + k, j] to d_values[j]: what a spike in step t does by arriving."""
+    for k in range(min(taps.shape[0], d_sent.shape[0] - t)):
+        row, tap = d_sent[t + k], taps[k]
+        for j in range(row.size):
+            d_values[j] += tap[j] * row[j]
+
+
 @entry
 def lif_axonal_back(
-    neurons, potentials, taps, lags, columns, kept, d_spikes, adjoint, d_inputs, d_arrivals,
-    first, last,
+    neurons, potentials, taps, lags, columns, kept, d_spikes, adjoint, d_inputs, d_row, d_sent, first, last
 ):  # fmt: skip
     """As ``lif_back`` over all steps, with what spikes do as recurrent input later; ``columns``: the weight transposed.
 
-    ``d_arrivals`` (sample, step, neuron), zero at first, becomes dL/d(arrivals); what recurrent input does is added to
-    ``d_spikes``.
+    ``d_sent`` (sample, step, neuron), zero at first, becomes dL/d(arrivals) where their spikes left: ``depart`` of it;
+    what recurrent input does is added to ``d_spikes``. ``d_row`` (sample, neuron) is working memory.
     """
-    n_steps, n = d_spikes.shape[1], d_spikes.shape[2]
     for b in range(first, last):
-        for t in range(n_steps - 1, -1, -1):
-            for j in range(n):
-                start, value = t + lags[j], d_spikes[b, t, j]
-                for k in range(min(taps.shape[1], n_steps - start)):
-                    value += taps[j, k] * d_arrivals[b, start + k, j]
-                d_spikes[b, t, j] = value
+        row = d_row[b]
+        for t in range(d_spikes.shape[1] - 1, -1, -1):
+            _collect(d_sent[b], taps, t, d_spikes[b, t])
             _step_back(neurons, potentials[b, t], d_spikes[b, t], adjoint[b, 0], adjoint[b, 1], d_inputs[b, t])
-            row = d_arrivals[b, t]
-            for i in range(n):
+            row[:] = 0.0
+            for i in range(row.size):
                 value = d_inputs[b, t, i] * kept[b, i]
-                for j in range(n):
+                for j in range(row.size):
                     row[j] += value * columns[i, j]
+            for j in range(row.size):
+                if t >= lags[j]:
+                    d_sent[b, t - lags[j], j] = row[j]
 
 
 @entry
@@ -315,7 +325,7 @@ def normalise_back(d_values, normal, mean, slope, scale, first, last):
 
 @entry
 def delay(values, taps, lags, out, first, last):
-    """out[b, t + lags[j] + k, j] += values[b, t, j] * taps[j, k] for the samples first..last."""
+    """out[b, t + lags[j] + k, j] += values[b, t, j] * taps[k, j] for the samples first..last."""
     n_steps = values.shape[1]
     for b in range(first, last):
         for t in range(n_steps):
@@ -323,31 +333,40 @@ def delay(values, taps, lags, out, first, last):
                 value = values[b, t, j]
                 if value != 0.0:
                     start = t + lags[j]
-                    for k in range(min(taps.shape[1], n_steps - start)):
-                        out[b, start + k, j] += value * taps[j, k]
+                    for k in range(min(taps.shape[0], n_steps - start)):
+                        out[b, start + k, j] += value * taps[k, j]
 
 
 @entry
-def delay_back(d_out, taps, lags, d_values, first, last):
-    """Add dL/d(values) of ``delay``."""
-    n_steps = d_out.shape[1]
+def depart(values, lags, out, first, last):
+    """out[b, t, j] = values[b, t + lags[j], j], 0 beyond the end: a row over steps, moved to where its spikes left.
+
+    Then all neurons of a step take the same lags from there, and the loops over them can be vectors.
+    """
+    n_steps = values.shape[1]
     for b in range(first, last):
         for t in range(n_steps):
-            for j in range(d_out.shape[2]):
-                start = t + lags[j]
-                for k in range(min(taps.shape[1], n_steps - start)):
-                    d_values[b, t, j] += taps[j, k] * d_out[b, start + k, j]
+            for j in range(values.shape[2]):
+                later = t + lags[j]
+                out[b, t, j] = values[b, later, j] if later < n_steps else 0.0
 
 
 @entry
-def delay_gradient(values, d_out, lags, d_taps, first, last):
-    """Add dL/d(taps) of ``delay`` for the neurons first..last."""
+def delay_back(d_sent, taps, d_values, first, last):
+    """Add dL/d(values) of ``delay``; ``d_sent``: dL/d(out) after ``depart``."""
+    for b in range(first, last):
+        for t in range(d_sent.shape[1]):
+            _collect(d_sent[b], taps, t, d_values[b, t])
+
+
+@entry
+def delay_gradient(values, d_sent, d_taps, first, last):
+    """Add dL/d(taps), (neuron, lag) here, of ``delay`` for neurons first..last; ``d_sent``: after ``depart``."""
     n_steps = values.shape[1]
     for b in range(values.shape[0]):
         for t in range(n_steps):
             for j in range(first, last):
                 value = values[b, t, j]
                 if value != 0.0:
-                    start = t + lags[j]
-                    for k in range(min(d_taps.shape[1], n_steps - start)):
-                        d_taps[j, k] += value * d_out[b, start + k, j]
+                    for k in range(min(d_taps.shape[1], n_steps - t)):
+                        d_taps[j, k] += value * d_sent[b, t + k, j]

@@ -95,7 +95,7 @@ class Layer:
             dtype(p.surrogate.slope), mode.smooth,
         )  # fmt: skip
         self.potentials, self.spikes = np.empty_like(inputs), np.empty_like(inputs)
-        state = np.zeros((2, n_samples, n), dtype)
+        state = np.zeros((3, n_samples, n), dtype)
         arguments = [self._neurons, inputs, state, self.potentials, self.spikes]
         kernel, recurrence = kernels.lif, self._network.recurrence(p.name)
         if recurrence is not None:
@@ -172,14 +172,14 @@ class Layer:
             self._synaptic_back(tape, rest)
             self.gradients |= way.gradients(self._fired_again(), d_inputs * self._kept_back[:, None, :])
             return
-        d_arrivals = np.zeros_like(d_inputs)
+        d_sent, d_row = np.zeros_like(d_inputs), np.empty((n_samples, n), self.mode.dtype)
         columns = np.ascontiguousarray(way.kernel.T)
         run(
             kernels.lif_axonal_back, n_samples, self.mode, *tape, way.taps, way.lags, columns, self._kept_back, *rest,
-            d_arrivals,
+            d_row, d_sent,
         )  # fmt: skip
         self.gradients |= way.weight_gradient(self._arrivals, d_inputs * self._kept_back[:, None, :])
-        self.gradients |= way.delay_gradients(self._fired_again(), d_arrivals)
+        self.gradients |= way.delay_gradients(self._fired_again(), d_sent)
 
     def _fired_again(self):
         spikes = np.empty_like(self.potentials)

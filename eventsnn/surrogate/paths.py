@@ -85,7 +85,7 @@ class _Path:
 class Shared(_Path):
     """All synapses of a neuron share their delay, or have none: its spikes are spread in time, then weighted.
 
-    ``taps`` (n_pre, lags) from ``lags`` (n_pre,) on; None where nothing is delayed.
+    ``taps`` (lags, n_pre) from ``lags`` (n_pre,) on; None where nothing is delayed.
     """
 
     def __init__(self, network, connection, parameters, mode, n_steps):
@@ -96,7 +96,7 @@ class Shared(_Path):
             delay = np.broadcast_to(self.delay, (connection.n_pre,))
             self._spread_taps(delay, self._kind, mode)
         elif connection.recurrent:
-            self.taps, self._start = np.ones((connection.n_pre, 1), mode.dtype), np.zeros(connection.n_pre, np.int64)
+            self.taps, self._start = np.ones((1, connection.n_pre), mode.dtype), np.zeros(connection.n_pre, np.int64)
         self.lags = None if self.taps is None else self._start + connection.lag
 
     def _spread_taps(self, delay, kind, mode):
@@ -109,8 +109,8 @@ class Shared(_Path):
             length = int(np.ceil(2.0 * (1.0 + sigma.max())))
         if name == "nearest":
             start, length = np.rint(delay).astype(np.int64), 1
-        lags = start[:, None] + np.arange(length)
-        h, slopes = SPREADS[name](lags, delay[:, None], sigma[:, None], 1, self._wanted)
+        lags = start + np.arange(length)[:, None]
+        h, slopes = SPREADS[name](lags, delay, sigma, 0, self._wanted)
         inside = lags < reach
         self.taps, self._start = np.ascontiguousarray(np.where(inside, h, 0.0), dtype=mode.dtype), start
         self._slopes = [np.where(inside, slope, 0.0) for slope in slopes]
@@ -136,10 +136,12 @@ class Shared(_Path):
         d_arrived = d_inputs @ self._kernel.T
         if self.taps is None:
             return d_arrived, gradients
-        gradients |= self.delay_gradients(values, d_arrived)
+        d_sent = np.empty_like(d_arrived)
+        run(kernels.depart, len(values), self.mode, d_arrived, self.lags, d_sent)
+        gradients |= self.delay_gradients(values, d_sent)
         if wanted:
             d_values = np.zeros_like(values)
-            run(kernels.delay_back, len(values), self.mode, d_arrived, self.taps, self.lags, d_values)
+            run(kernels.delay_back, len(values), self.mode, d_sent, self.taps, d_values)
         return d_values, gradients
 
     def weight_gradient(self, arrived, d_inputs):
@@ -147,13 +149,13 @@ class Shared(_Path):
         n_pre, n_post = self.connection.n_pre, self.connection.n_post
         return self._weight_gradient(arrived.reshape(-1, n_pre).T @ d_inputs.reshape(-1, n_post))
 
-    def delay_gradients(self, values, d_arrived):
-        """{delay, width: gradient} from the spikes and dL/d(what arrives)."""
+    def delay_gradients(self, values, d_sent):
+        """{delay, width: gradient} from the spikes and dL/d(what arrives), moved to where spikes left."""
         if not self._slopes:
             return {}
-        d_taps = np.zeros(self.taps.shape, self.mode.dtype)
-        run(kernels.delay_gradient, self.connection.n_pre, self.mode, values, d_arrived, self.lags, d_taps)
-        found = [(d_taps * slope).sum(axis=1) for slope in self._slopes]
+        d_taps = np.zeros(self.taps.T.shape, self.mode.dtype)
+        run(kernels.delay_gradient, self.connection.n_pre, self.mode, values, d_sent, d_taps)
+        found = [(d_taps.T * slope).sum(axis=0) for slope in self._slopes]
         if self.connection.delay_per == "connection":
             found = [part.sum() for part in found]
         return self._delay_gradients(found)
