@@ -400,8 +400,9 @@ def _chosen_delays(arguments, network, parameters):
 
 def _info(arguments, argv):
     from .data import hdf5
+    from .data.dataset import located
 
-    found = hdf5.describe(arguments.file, arguments.units)
+    found = hdf5.describe(located(arguments.file), arguments.units)
     if arguments.json:
         print(json.dumps(found))
         return

@@ -327,6 +327,14 @@ def test_info_as_table_and_as_json(spike_file, capsys):
     assert found["samples"] == 6 and found["n_units"] == 5 and len(found["rates"]) == 5
 
 
+def test_info_finds_files_in_the_folder_of_data(spike_file, tmp_path, monkeypatch, capsys):
+    path = Path(spike_file)
+    monkeypatch.setenv("EVENTSNN_DATA", str(path.parent))
+    monkeypatch.chdir(tmp_path / "..")
+    assert main(["info", path.name, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["path"] == str(path)
+
+
 def test_info_of_no_file_is_one_line(tmp_path, capsys):
     (tmp_path / "x.h5").write_bytes(b"nothing")
     for name in ("x.h5", "absent.h5"):
