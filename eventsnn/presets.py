@@ -40,9 +40,17 @@ from .training import TrainingOptions
 
 DELAYS = ("learned", "fixed", "none", "feed-forward", "recurrent")
 SHARED_DELAY = 1.0  # ms: what a recurrent connection has where delays are "none", or the network's min_delay if longer
-SOURCES = (
-    "spoken-digits", "yin-yang", "sequence", "files", "braille", "braille-analog", "sequential-mnist", "speech-commands"
-)  # fmt: skip
+# the settings of data that only some sources have a use for
+SOURCES = {
+    "spoken-digits": ("folder", "validation_groups"),
+    "yin-yang": (),
+    "sequence": (),
+    "files": ("train", "test", "validation", "n_units", "validation_groups"),
+    "braille": ("train", "test_fraction"),
+    "braille-analog": ("train", "test_fraction", "threshold"),
+    "sequential-mnist": ("folder", "permuted"),
+    "speech-commands": ("folder",),
+}
 LOSSES = {
     "exponential_mean_voltage": (losses.ExponentialMeanVoltage, ("tau_window",)),
     "mean_voltage": (losses.MeanVoltage, ()),
@@ -364,7 +372,8 @@ def _choice(name, value, allowed):
 def _checked(preset):
     """Refuse settings that no other part of the library would refuse by name."""
     _choice("delays", preset.delays, DELAYS)
-    _choice("data.source", preset.data.source, SOURCES)
+    _choice("data.source", preset.data.source, tuple(SOURCES))
+    _check_source(preset.data)
     _choice("network.output", preset.network.output, ("readout", "spikes"))
     _choice("loss.kind", preset.loss.kind, tuple(LOSSES))
     _choice("optimizer.kind", preset.optimizer.kind, tuple(OPTIMIZERS))
@@ -385,6 +394,17 @@ def _checked(preset):
         if value < 1:
             raise InvalidInput(name, None, value, "an int >= 1")
     return preset
+
+
+def _check_source(settings):
+    """Refuse settings of data that are not the default, and that the source would not look at."""
+    default = DataSettings()
+    for name in sorted({name for names in SOURCES.values() for name in names} - set(SOURCES[settings.source])):
+        value, left_out = getattr(settings, name), getattr(default, name)
+        if value != left_out:
+            users = " or ".join(source for source, names in SOURCES.items() if name in names)
+            allowed = f"{left_out!r}, because data.source {settings.source!r} has no use for it: it is for {users}"
+            raise InvalidInput(f"data.{name}", None, value, allowed)
 
 
 def _check_grid(preset):

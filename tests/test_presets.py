@@ -210,6 +210,20 @@ def test_groups_are_refused_where_there_are_none():
         presets.load_data(presets.change(presets.named("yin-yang"), ["data.validation_groups=[1]"]))
 
 
+@pytest.mark.parametrize(
+    ("preset", "setting", "users"),
+    [
+        ("braille", "data.threshold=3", "braille-analog"),
+        ("spoken-digits", "data.train=x.h5", "files or braille or braille-analog"),
+        ("yin-yang", "data.permuted=false", "sequential-mnist"),
+        ("shd", "data.folder=x", "spoken-digits or sequential-mnist or speech-commands"),
+    ],
+)
+def test_settings_that_a_source_would_not_look_at_are_refused(preset, setting, users):
+    with pytest.raises(InvalidInput, match=f"has no use for it: it is for {users}"):
+        presets.change(presets.named(preset), [setting])
+
+
 def test_nothing_held_out_is_nothing_validated():
     data = presets.load_data(presets.change(presets.named("yin-yang"), ["data.validation_fraction=0"]))
     assert data[1] is None and len(data[0]) == 5000 and len(data[2]) == 1000
