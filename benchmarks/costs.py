@@ -12,7 +12,7 @@ from measuring import in_own_process, interleaved, seconds
 from report import Panel, Plot, Table
 
 from eventsnn import compiled, gradients, layout, simulation, value_and_grad
-from eventsnn.memory import MEGABYTE, peak_memory
+from eventsnn.memory import MEGABYTE, forget_peak, peak_memory
 
 NANO, MICRO, MILLI = 1e9, 1e6, 1e3
 ENTRIES = ((layout, "write_series"), (compiled, "forward_shard"), (compiled, "most_in_flight"))
@@ -169,7 +169,7 @@ def step_memory(n_hidden, n_samples, duration):
     step(networks.recurrent(2, n_samples=1, duration=10.0))
     task = networks.recurrent(n_hidden, n_samples=n_samples, duration=duration)
     warm = measuring.held_memory()
-    measuring.forget_peak()
+    forget_peak()
     _, _, recording = step(task, return_recording=True)
     peak, events = peak_memory(), int(recording.counters.events.sum())
     return {
@@ -215,7 +215,7 @@ def run_memory(n_hidden, duration, every):
     rest = {"duration": duration, "probes": {}}
     simulation.simulate(task.network, task.parameters, task.batch, n_threads=1, **first)
     warm, n_spikes = measuring.held_memory(), 0
-    measuring.forget_peak()
+    forget_peak()
     if every:
         for part in simulation.stream(task.network, task.parameters, task.batch, every=every, **rest):
             n_spikes += part.times.size

@@ -76,14 +76,6 @@ def held_memory():
     return peak_memory() if held is None else held
 
 
-def forget_peak():
-    """Start the peak of memory anew, where the system can."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
-
-
 def free_memory():
     """Bytes that can be had without swapping; None where the system does not say."""
     return proc_figure("/proc/meminfo", "MemAvailable")

@@ -400,9 +400,10 @@ def _chosen_delays(arguments, network, parameters):
 
 def _info(arguments, argv):
     from .data import hdf5
-    from .data.dataset import located
+    from .data.dataset import find_file
 
-    found = hdf5.describe(located(arguments.file), arguments.units)
+    path = find_file(arguments.file, "An HDF5 file of spikes in SHD's layout is needed.")
+    found = hdf5.describe(path, arguments.units)
     if arguments.json:
         print(json.dumps(found))
         return

@@ -17,7 +17,7 @@ def proc_figure(path, key):
 
 
 def peak_memory():
-    """Most bytes of memory that this process has held since its start; None where the system does not say."""
+    """Most bytes of memory held since the start of the process or ``forget_peak``; None where the system is silent."""
     # a process inherits ru_maxrss from the one that started it, so /proc goes first
     peak = proc_figure("/proc/self/status", "VmHWM")
     if peak is not None:
@@ -28,3 +28,12 @@ def peak_memory():
         return None
     unit = 1 if sys.platform == "darwin" else 1024
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def forget_peak():
+    """Start the peak of memory anew; return False where the system cannot."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True

@@ -142,8 +142,8 @@ class NetworkSettings:
 class GridSettings:
     """Steps of ``dt`` ms and surrogate gradients in place of events (``dt`` "none"): DCLS-delays, DelRec, both.
 
-    Neurons: ``reset``, ``detach_reset``, ``surrogate`` and ``surrogate_slope``, ``batch_norm``, ``bias`` (a number, a
-    distribution as of weights, or "none"; that of the output too), ``dropout`` and ``input_dropout`` as in
+    Neurons: ``reset``, ``detach_reset``, ``surrogate`` and ``surrogate_slope``, ``batch_norm``, ``bias`` (false, a
+    number, or a distribution as of weights; that of the output too), ``dropout`` and ``input_dropout`` as in
     surrogate.GridNetwork.add_lif. Feed-forward delays are those of synapses, up to ``longest_delay`` ms, and in
     training spread as gaussians of width ``sigma`` [first, last] ms, which falls during the first ``sigma_epochs`` (a
     share) of the run; ``synapses`` from each neuron to each. Recurrent delays, in the layers ``recurrent_layers``
@@ -158,7 +158,7 @@ class GridSettings:
     surrogate: str = "arctangent"
     surrogate_slope: float = 5.0
     batch_norm: bool = True
-    bias: Any = None
+    bias: Any = False
     dropout: float = 0.0
     input_dropout: float = 0.0
     synapses: int = 1
@@ -191,7 +191,7 @@ class OptimizerSettings:
     ``output_learning_rate``: of the weights to the output (None: as the others): a mean over a long duration makes
     small logits, which larger output weights make up for.
     ``schedule``: "constant", "cosine" or "one_cycle" over all steps of the run; ``final``: where the cosine ends;
-    ``delay_schedule``: that of delays and widths (None: the same);
+    ``delay_schedule``: that of delays, and of widths with a rate of their own (None: the same);
     ``decay``: factor on the rate after each epoch; ``ease_in``: initial factor that grows by 5 % a step (None: off);
     ``max_delay`` (ms, None: no limit); ``clip_norm`` (None: off); ``weight_decay`` of the weights, ``decoupled`` or
     added to their gradient.

@@ -15,7 +15,7 @@ import numpy as np
 from . import __version__, checkpoints, communicator, presets
 from .engines import engine_of
 from .errors import CheckpointError, InvalidInput
-from .memory import MEGABYTE, peak_memory
+from .memory import MEGABYTE, forget_peak, peak_memory
 from .surrogate import GridNetwork
 from .training import Trainer, differences, load_model, wilson_interval
 
@@ -72,7 +72,7 @@ def _locked(folder):
 
 
 def _train(preset, data, folder, command, test, progress, settings):
-    team = communicator.world()
+    team, measured = communicator.world(), forget_peak()
     resume = team.on_first(lambda: checkpoints.exists(folder / CHECKPOINT))
     built = presets.build(preset, data)
     if progress:
@@ -92,11 +92,11 @@ def _train(preset, data, folder, command, test, progress, settings):
     if test and isinstance(built.network, GridNetwork):
         # its delays are rounded to steps, unless one asks for what lies between them
         result["accuracy_fractional"] = trainer.evaluate(testing, delays="fractional").accuracy
+    # that of this process, and since the run began or was last gone on with
+    result["peak_memory"] = peak_memory() / MEGABYTE if measured else None
     if test:  # a run that is not tested is one of many: its pictures can be drawn by `eventsnn plot`
         samples = training if validation is None else validation
         team.on_first(lambda: pictures(lambda plotting: _run_pictures(plotting, trainer, samples, folder)))
-    peak = peak_memory()
-    result["peak_memory"] = None if peak is None else peak / MEGABYTE
     # last: what is interrupted before is done again
     team.on_first(lambda: write_json(folder / RESULT, result))
     return plain(result)

@@ -26,8 +26,8 @@ train, test = np.arange(140), np.arange(143, len(pieces))  # windows overlap: th
 def make_network(delays):
     network = surrogate.GridNetwork(dt=1.0)
     network.add_input("in", 1)
-    network.add_lif("hidden", 60, tau_mem=Uniform(2.0, 20.0), bias=0.0)
-    network.add_readout("out", 1, tau_mem=4.0, bias=0.0)
+    network.add_lif("hidden", 60, tau_mem=Uniform(2.0, 20.0), bias=True)
+    network.add_readout("out", 1, tau_mem=4.0, bias=True)
     network.connect("in", "hidden", weight=Normal(0.0, 0.6))
     axonal = {} if delays == "no" else {"delay": Uniform(0.0, 25.0), "delay_per": "neuron"}
     if delays == "learned":

@@ -26,7 +26,8 @@ WALLS = [
     ("kernels/adjoint", "kernels/forward"), ("surrogate/reference", "kernels"), ("surrogate/reference", "kernels/grid"),
     *(("surrogate/reference", f"surrogate/{part}") for part in ("engine", "layers", "paths", "taps")),
 ]  # fmt: skip
-WRITERS = {"checkpoints", "plotting", "cli", "runs", "sweeping", "kernels/compile"}
+# memory writes to the system alone, under /proc
+WRITERS = {"checkpoints", "plotting", "cli", "runs", "sweeping", "kernels/compile", "memory"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Functions of modules that write files or change folders.
 WRITING_CALLS = {

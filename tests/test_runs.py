@@ -75,7 +75,11 @@ def test_a_summary_is_the_mean_of_its_runs():
     assert found["validation_accuracy"] == pytest.approx(0.8) and found["seeds"] == [1, 3]
     assert (found["epochs"], found["spikes_per_neuron"], found["minutes"]) == (6.0, 5.0, 4.0)
     assert all("preset" not in run for run in found["runs"]) and json.dumps(found)
-    assert found["preset"] == {"seed": 1}
+    assert found["preset"] == {"seed": 1} and found["peak_memory"] is None and "accuracy_fractional" not in found
+    grid = [{**result(k, 0.8, 0.7), "accuracy_fractional": 0.8 + k / 100, "peak_memory": 100.0 * k} for k in (1, 3)]
+    of_grid = runs.summary(grid) | {"parameters": {"weights": 5, "delays": 1, "other": 0}}
+    assert of_grid["accuracy_fractional"] == pytest.approx(0.82) and of_grid["peak_memory"] == 300.0
+    assert "80.0 +- 0.0 (82.0)" in runs.cells(of_grid) and runs.cells(of_grid)[-1] == "300"
     alone = runs.summary([result(1, 0.8, None)])
     # Student's t of one degree of freedom: 12.7062 standard errors, which is beyond 0 and 1 here
     assert found["seed_interval"] == pytest.approx([0.85 - 12.7062 * 0.05, 1.0], abs=1e-5)

@@ -32,20 +32,9 @@ def find_folder(path, origin):
     return _find(path, "folder", "folder", Path.is_dir, origin)
 
 
-def located(path):
-    """Return ``path`` as it is, or in the folder EVENTSNN_DATA if it is only there."""
-    places = _places(path)
-    return next((place for place in places if place.exists()), places[0])
-
-
-def _places(path):
-    """Where a path is looked for."""
-    path, folder = Path(path), os.environ.get(DATA_FOLDER)
-    return [path] if folder is None or path.is_absolute() else [path, Path(folder) / path]
-
-
 def _find(path, name, what, exists, origin):
-    places, folder = _places(path), os.environ.get(DATA_FOLDER)
+    path, folder = Path(path), os.environ.get(DATA_FOLDER)
+    places = [path] if folder is None or path.is_absolute() else [path, Path(folder) / path]
     found = next((place for place in places if exists(place)), None)
     if found is None:
         looked = " and ".join(str(place) for place in places)

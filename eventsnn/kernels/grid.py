@@ -108,12 +108,19 @@ def _step(neurons, inputs, current, voltage, potentials, spikes):
         voltage[i] = h - threshold * s if reset == SOFT_RESET else h * (1.0 - s)
 
 
+@inlined
+def _add_kept(kept, values, row):
+    """row += kept * values: recurrent input, after dropout."""
+    for i in range(row.size):
+        row[i] += kept[i] * values[i]
+
+
 @entry
 def lif(neurons, inputs, state, potentials, spikes, first, last):
     """Potentials H and spikes S of LIF neurons under ``inputs``, for the samples first..last.
 
-    ``neurons``: (alpha (n,), beta (n,), threshold, reset, detach_reset, function, slope, smooth); ``state`` (3, sample,
-    neuron) is working memory, zero at first: currents, voltages, and recurrent input where there is any.
+    ``neurons``: (alpha (n,), beta (n,), threshold, reset, detach_reset, function, slope, smooth); ``state`` (2, sample,
+    neuron) is working memory, zero at first: currents and voltages.
     """
     for b in range(first, last):
         for t in range(inputs.shape[1]):
@@ -121,24 +128,24 @@ def lif(neurons, inputs, state, potentials, spikes, first, last):
 
 
 @entry
-def lif_axonal(neurons, inputs, state, potentials, spikes, taps, lags, weight, kept, arrivals, first, last):
+def lif_axonal(neurons, inputs, state, potentials, spikes, taps, lags, weight, kept, back, arrivals, first, last):
     """As ``lif``, with recurrent weights (n, n) and delays that all synapses of a neuron share.
 
     A spike of neuron j arrives with strength taps[k, j] after lags[j] + k steps; what arrives is left in ``arrivals``
-    (sample, step, neuron), zero at first, and the recurrent input, times kept[b, i], is added to ``inputs``.
+    (sample, step, neuron), zero at first, and the recurrent input, times kept[b, i], is added to ``inputs``. ``back``
+    (sample, neuron) is working memory.
     """
     n_steps = inputs.shape[1]
     for b in range(first, last):
         for t in range(n_steps):
-            row, back = inputs[b, t], state[2, b]
-            back[:] = 0.0
+            row, total = inputs[b, t], back[b]
+            total[:] = 0.0
             for j in range(row.size):
                 value = arrivals[b, t, j]
                 if value != 0.0:
                     for i in range(row.size):
-                        back[i] += value * weight[j, i]
-            for i in range(row.size):
-                row[i] += kept[b, i] * back[i]
+                        total[i] += value * weight[j, i]
+            _add_kept(kept[b], total, row)
             _step(neurons, row, state[0, b], state[1, b], potentials[b, t], spikes[b, t])
             for j in range(row.size):
                 value = spikes[b, t, j]
@@ -149,18 +156,19 @@ def lif_axonal(neurons, inputs, state, potentials, spikes, taps, lags, weight, k
 
 
 @entry
-def lif_synaptic(neurons, inputs, state, potentials, spikes, taps, lag, kept, first, last):
-    """As ``lif``, with recurrent taps (n, lag, n) from ``lag`` steps on; ``inputs`` gets them times kept[b, i]."""
+def lif_synaptic(neurons, inputs, state, potentials, spikes, taps, lag, kept, arrivals, first, last):
+    """As ``lif``, with recurrent taps (n, lag, n) from ``lag`` steps on.
+
+    They add up in ``arrivals`` (sample, step, neuron), zero at first, which times kept[b, i] is added to ``inputs``.
+    """
     for b in range(first, last):
         for t in range(inputs.shape[1]):
+            _add_kept(kept[b], arrivals[b, t], inputs[b, t])
             _step(neurons, inputs[b, t], state[0, b], state[1, b], potentials[b, t], spikes[b, t])
             for j in range(spikes.shape[2]):
                 value = spikes[b, t, j]
                 if value != 0.0:
-                    for k in range(min(taps.shape[1], inputs.shape[1] - t - lag)):
-                        row, tap = inputs[b, t + lag + k], taps[j, k]
-                        for i in range(row.size):
-                            row[i] += value * tap[i] * kept[b, i]
+                    _send(value, taps[j], lag, arrivals[b], t)
 
 
 @entry
@@ -228,16 +236,22 @@ def lif_axonal_back(
     ``d_sent`` (sample, step, neuron), zero at first, becomes dL/d(arrivals) where their spikes left: ``depart`` of it;
     what recurrent input does is added to ``d_spikes``. ``d_row`` (sample, neuron) is working memory.
     """
+    least = d_spikes.shape[1]
+    for lag in lags:
+        least = min(least, lag)
     for b in range(first, last):
         row = d_row[b]
         for t in range(d_spikes.shape[1] - 1, -1, -1):
             _collect(d_sent[b], taps, t, d_spikes[b, t])
             _step_back(neurons, potentials[b, t], d_spikes[b, t], adjoint[b, 0], adjoint[b, 1], d_inputs[b, t])
+            if t < least:  # nothing that was sent has arrived yet
+                continue
             row[:] = 0.0
             for i in range(row.size):
                 value = d_inputs[b, t, i] * kept[b, i]
-                for j in range(row.size):
-                    row[j] += value * columns[i, j]
+                if value != 0.0:
+                    for j in range(row.size):
+                        row[j] += value * columns[i, j]
             for j in range(row.size):
                 if t >= lags[j]:
                     d_sent[b, t - lags[j], j] = row[j]
@@ -338,8 +352,8 @@ def delay(values, taps, lags, out, first, last):
 
 
 @entry
-def depart(values, lags, out, first, last):
-    """out[b, t, j] = values[b, t + lags[j], j], 0 beyond the end: a row over steps, moved to where its spikes left.
+def depart(values, lags, first, last):
+    """values[b, t, j] = values[b, t + lags[j], j], 0 beyond the end: what arrives, moved to where its spikes left.
 
     Then all neurons of a step take the same lags from there, and the loops over them can be vectors.
     """
@@ -348,7 +362,7 @@ def depart(values, lags, out, first, last):
         for t in range(n_steps):
             for j in range(values.shape[2]):
                 later = t + lags[j]
-                out[b, t, j] = values[b, later, j] if later < n_steps else 0.0
+                values[b, t, j] = values[b, later, j] if later < n_steps else 0.0
 
 
 @entry

@@ -40,9 +40,6 @@ class Layer:
         self._shape = inputs.shape
         if self.population.bias is not None:
             inputs += self._parameters[f"{name}.bias"].astype(mode.dtype)
-        self._received = self._dropout(f"{name}.input", self.population.input_dropout)
-        if self._received is not None:
-            inputs *= self._received[:, None, :]
         if self.population.kind == "readout":
             self.potentials = np.empty_like(inputs)
             run(kernels.integrate, len(inputs), mode, self._decays, inputs, self.potentials)
@@ -50,6 +47,9 @@ class Layer:
         self.statistics = {}
         if self.population.batch_norm:
             inputs = self._normalise(inputs)
+        self._input_kept = self._dropout(f"{name}.input", self.population.input_dropout)
+        if self._input_kept is not None:
+            inputs *= self._input_kept[:, None, :]
         self._fire(inputs)
         self._kept = self._dropout(name, self.population.dropout)
 
@@ -95,18 +95,19 @@ class Layer:
             dtype(p.surrogate.slope), mode.smooth,
         )  # fmt: skip
         self.potentials, self.spikes = np.empty_like(inputs), np.empty_like(inputs)
-        state = np.zeros((3, n_samples, n), dtype)
+        state = np.zeros((2, n_samples, n), dtype)
         arguments = [self._neurons, inputs, state, self.potentials, self.spikes]
         kernel, recurrence = kernels.lif, self._network.recurrence(p.name)
         if recurrence is not None:
             self._way = way = path(self._network, recurrence, self._parameters, mode, n_steps)
-            kept = self._dropout(recurrence.name, recurrence.dropout)
-            self._kept_back = np.ones((n_samples, n), dtype) if kept is None else kept
+            self._kept_back = self._dropout(recurrence.name, recurrence.dropout)
+            kept = np.ones((n_samples, n), dtype) if self._kept_back is None else self._kept_back
+            arrivals = np.zeros_like(inputs)
             if isinstance(way, Own):
-                kernel, more = kernels.lif_synaptic, [way.taps, recurrence.lag, self._kept_back]
+                kernel, more = kernels.lif_synaptic, [way.taps, recurrence.lag, kept, arrivals]
             else:
-                self._arrivals = np.zeros_like(inputs)
-                more = [way.taps, way.lags, way.kernel, self._kept_back, self._arrivals]
+                self._arrivals = arrivals
+                more = [way.taps, way.lags, way.kernel, kept, np.empty((n_samples, n), dtype), arrivals]
                 kernel = kernels.lif_axonal
             arguments += more
         run(kernel, n_samples, mode, *arguments)
@@ -148,12 +149,12 @@ class Layer:
             self._fire_back(d_out, d_inputs)
             if self.population.train:
                 run(kernels.decay_gradients, len(d_inputs), mode, self._neurons, self.potentials, d_inputs, d_decays)
+            if self._input_kept is not None:
+                d_inputs *= self._input_kept[:, None, :]
             if self.population.batch_norm:
                 d_inputs = self._normalise_back(d_inputs)
         self.potentials = self._normal = None
         self._tau_gradients(d_decays.sum(axis=0, dtype=np.float64))
-        if self._received is not None:
-            d_inputs *= self._received[:, None, :]
         if self.population.bias is not None:
             self.gradients[f"{name}.bias"] = d_inputs.sum(axis=(0, 1), dtype=np.float64)
         return d_inputs
@@ -169,16 +170,18 @@ class Layer:
             return
         way = self._way
         if isinstance(way, Own):
-            self._synaptic_back(tape, rest)
-            self.gradients |= way.gradients(self._fired_again(), d_inputs * self._kept_back[:, None, :])
+            d_back = self._synaptic_back(tape, rest)
+            self.gradients |= way.gradients(self._fired_again(), d_back)
             return
+        kept = np.ones((n_samples, n), self.mode.dtype) if self._kept_back is None else self._kept_back
         d_sent, d_row = np.zeros_like(d_inputs), np.empty((n_samples, n), self.mode.dtype)
         columns = np.ascontiguousarray(way.kernel.T)
         run(
-            kernels.lif_axonal_back, n_samples, self.mode, *tape, way.taps, way.lags, columns, self._kept_back, *rest,
-            d_row, d_sent,
+            kernels.lif_axonal_back, n_samples, self.mode, *tape, way.taps, way.lags, columns, kept, *rest, d_row,
+            d_sent,
         )  # fmt: skip
-        self.gradients |= way.weight_gradient(self._arrivals, d_inputs * self._kept_back[:, None, :])
+        d_back = d_inputs if self._kept_back is None else d_inputs * kept[:, None, :]
+        self.gradients |= way.weight_gradient(self._arrivals, d_back)
         self.gradients |= way.delay_gradients(self._fired_again(), d_sent)
 
     def _fired_again(self):
@@ -187,16 +190,23 @@ class Layer:
         return spikes
 
     def _synaptic_back(self, tape, rest):
-        """Step by step for all samples at once: what a spike did later is a product of the taps with dL/d(inputs)."""
+        """Step by step for all samples at once: what a spike did later is a product of the taps with dL/d(inputs).
+
+        Returns dL/d(recurrent input): that of the inputs, but for what dropout took.
+        """
         n_samples, n_steps, n = self._shape
         d_spikes, _, d_inputs = rest
-        taps, lag = self._way.taps, 1
+        taps, lag = self._way.taps, self._way.connection.lag
+        d_back = d_inputs if self._kept_back is None else np.empty_like(d_inputs)
         for t in range(n_steps - 1, -1, -1):
             n_lags = min(taps.shape[1], n_steps - t - lag)
             if n_lags > 0:
-                later = d_inputs[:, t + lag : t + lag + n_lags] * self._kept_back[:, None, :]
-                d_spikes[:, t] += later.reshape(n_samples, -1) @ taps[:, :n_lags].reshape(n, -1).T
+                later = d_back[:, t + lag : t + lag + n_lags].reshape(n_samples, -1)
+                d_spikes[:, t] += later @ taps[:, :n_lags].reshape(n, -1).T
             kernels.lif_back(*tape, *rest, (t, t + 1), 0, n_samples)
+            if self._kept_back is not None:
+                np.multiply(d_inputs[:, t], self._kept_back, out=d_back[:, t])
+        return d_back
 
     def _normalise_back(self, d_inputs):
         name, dtype = self.population.name, self.mode.dtype

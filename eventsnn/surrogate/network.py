@@ -186,17 +186,17 @@ class GridNetwork:
 
     def add_lif(
         self, name, n, *, tau_mem=20.0, tau_syn=None, v_threshold=1.0, reset="hard", detach_reset=True,
-        surrogate=None, batch_norm=False, bias=None, dropout=0.0, input_dropout=0.0, train=(),
+        surrogate=None, batch_norm=False, bias=False, dropout=0.0, input_dropout=0.0, train=(),
     ):  # fmt: skip
         """Add ``n`` leaky integrate-and-fire neurons.
 
         ``tau_mem`` (ms, >= dt), ``tau_syn`` (ms, > 0; None: no synaptic filter): numbers, arrays (n,) or Initializers;
-        ``reset``: "hard" or "soft"; ``detach_reset``: gradients do not pass through the reset, as published;
+        ``reset``: "hard" or "soft"; ``detach_reset``: gradients do not pass through the reset, as in DCLS-delays;
         ``surrogate``: ArcTangent (default) or Triangle; ``batch_norm``: of the input but the recurrent, over samples
         and steps, with trained gain and offset; ``bias``: a trained constant input that starts as this number, array
-        (n,) or Initializer (None: none); ``dropout``: probability that a neuron sends nothing forward for the length of
-        one sample, ``input_dropout``: that it receives nothing from before, bias included; ``train``: "tau_mem" and
-        "tau_syn" where trained.
+        (n,) or Initializer (True: as 0, False: none); ``dropout``: probability that a neuron sends nothing forward for
+        the length of one sample, ``input_dropout``: that it receives nothing but what is recurrent, neither bias nor
+        offset; ``train``: "tau_mem" and "tau_syn" where trained.
         """
         if reset not in RESETS:
             raise InvalidInput(f"{name}.reset", None, reset, f"one of {RESETS}")
@@ -211,16 +211,15 @@ class GridNetwork:
             dropout=_share(dropout, f"{name}.dropout"), input_dropout=_share(input_dropout, f"{name}.input_dropout"),
         )  # fmt: skip
 
-    def add_readout(self, name, n, *, tau_mem=20.0, tau_syn=None, bias=None, train=()):
+    def add_readout(self, name, n, *, tau_mem=20.0, tau_syn=None, bias=False, train=()):
         """Add ``n`` leaky integrators without threshold, whose V = alpha V + I a loss reads; see ``add_lif``."""
         self._add_neurons(name, "readout", n, tau_mem, tau_syn, train, bias=bias)
 
     def _add_neurons(self, name, kind, n, tau_mem, tau_syn, train, *, bias, **settings):
         name, n = check_new_name(name, self.populations), check_count(n)
-        if isinstance(bias, (bool, np.bool_)):
-            remedy = "Pass 0.0 for a bias that starts at 0."
-            raise InvalidInput(f"{name}.bias", None, bias, "a number, an array, an Initializer or None", remedy)
-        bias = None if bias is None else as_initializer(bias, f"{name}.bias")
+        if bias is True:
+            bias = 0.0
+        bias = None if bias is False else as_initializer(bias, f"{name}.bias")
         taus = {"tau_mem": tau_mem} if tau_syn is None else {"tau_mem": tau_mem, "tau_syn": tau_syn}
         taus = {key: as_initializer(value, f"{name}.{key}") for key, value in taus.items()}
         for key, value in taus.items():
@@ -301,7 +300,7 @@ class GridNetwork:
                     shape = () if isinstance(value, Constant) else (p.n,)
                     yield f"{p.name}.{key}", shape, value, key in p.train, (self.lowest(key), math.inf), None
             if p.bias is not None:
-                yield f"{p.name}.bias", (p.n,), p.bias, True, _ANY, sum(map(_fan_in, self.incoming(p.name))) or None
+                yield f"{p.name}.bias", (p.n,), p.bias, True, _ANY, sum(map(_fan_in, self.incoming(p.name))) or 1
             if p.batch_norm:
                 yield f"{p.name}.gain", (p.n,), Constant(1.0), True, _ANY, None
                 yield f"{p.name}.offset", (p.n,), Constant(0.0), True, _ANY, None
@@ -388,7 +387,7 @@ class GridNetwork:
             add = {"input": network.add_input, "lif": network.add_lif, "readout": network.add_readout}[p["kind"]]
             settings = {key: value for key, value in p.items() if key != "kind"}
             for key in ("tau_mem", "tau_syn", "bias"):
-                if settings.get(key) is not None:
+                if isinstance(settings.get(key), dict):
                     settings[key] = Initializer.from_dict(settings[key])
             if "surrogate" in settings:
                 settings["surrogate"] = surrogate_of(**settings["surrogate"])
@@ -421,7 +420,7 @@ def _population_to_dict(p):
     if p.kind == "input":
         return described
     described |= {key: value.to_dict() for key, value in p.settings.items()}
-    described |= {"bias": None if p.bias is None else p.bias.to_dict(), "train": list(p.train)}
+    described |= {"bias": False if p.bias is None else p.bias.to_dict(), "train": list(p.train)}
     if p.kind == "lif":
         names = ("v_threshold", "reset", "detach_reset", "batch_norm", "dropout", "input_dropout")
         kind = next(kind for kind, made in SURROGATES.items() if type(p.surrogate) is made)

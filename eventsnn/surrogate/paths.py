@@ -32,15 +32,17 @@ class _Path:
         if connection.mask is not None:
             self.weight = np.where(connection.mask, self.weight, 0.0)
         self.delay = self.sigma = self.width = None
-        if connection.delay is not None:
-            self.delay = parameters[f"{name}.delay"] / network.dt
         if connection.spread is not None:
             self.sigma = parameters[f"{name}.sigma"] / network.dt
             if connection.spread.learned:
                 self.width = 1.0 / (1.0 + np.exp(-parameters[f"{name}.width"]))
+        self._kind = self._kind_and_width()
+        if connection.delay is not None:
+            self.delay = parameters[f"{name}.delay"] / network.dt
+            if self._kind[0] == "nearest":
+                self.delay = np.minimum(np.rint(self.delay), n_steps)  # what is later does not arrive either
 
-    @property
-    def _kind(self):
+    def _kind_and_width(self):
         """(name of the spread, sigma in steps) of this mode."""
         if self.connection.spread is None or self.mode.delays == "rounded":
             return "nearest", np.float64(0.0)
@@ -56,8 +58,9 @@ class _Path:
         longest = math.inf if spread is None or spread.longest is None else round(spread.longest / self._dt)
         if kind == "gaussian":
             return longest + 1
-        further = 1.0 + np.max(sigma) if kind == "triangle" else 0.0
-        last = min(np.ceil(np.max(self.delay, initial=0.0) + further), longest)
+        last = np.ceil(np.max(self.delay, initial=0.0))
+        if self.mode.delays == "spread" and kind == "triangle":
+            last = min(np.ceil(last + 1.0 + np.max(sigma)), longest)
         return int(min(last + 1, self._n_steps))
 
     @property
@@ -105,10 +108,10 @@ class Shared(_Path):
         reach, sigma = self._reach(), np.broadcast_to(sigma, delay.shape)
         start, length = np.zeros(delay.size, np.int64), reach
         if name == "triangle":
-            start = np.maximum(0, np.floor(delay - 1.0 - sigma).astype(np.int64) + 1)
-            length = int(np.ceil(2.0 * (1.0 + sigma.max())))
+            start = np.clip(np.floor(delay - sigma), 0, self._n_steps).astype(np.int64)
+            length = min(int(np.ceil(2.0 * (1.0 + sigma.max()))), reach)
         if name == "nearest":
-            start, length = np.rint(delay).astype(np.int64), 1
+            start, length = delay.astype(np.int64), 1
         lags = start + np.arange(length)[:, None]
         h, slopes = SPREADS[name](lags, delay, sigma, 0, self._wanted)
         inside = lags < reach
@@ -133,11 +136,10 @@ class Shared(_Path):
         gradients, d_values = self.weight_gradient(arrived, d_inputs), None
         if not wanted and not self._slopes:
             return None, gradients
-        d_arrived = d_inputs @ self._kernel.T
+        d_sent = d_inputs @ self._kernel.T
         if self.taps is None:
-            return d_arrived, gradients
-        d_sent = np.empty_like(d_arrived)
-        run(kernels.depart, len(values), self.mode, d_arrived, self.lags, d_sent)
+            return d_sent, gradients
+        run(kernels.depart, len(values), self.mode, d_sent, self.lags)
         gradients |= self.delay_gradients(values, d_sent)
         if wanted:
             d_values = np.zeros_like(values)
@@ -192,8 +194,7 @@ class Own(_Path):
         out = np.zeros((n_samples, n_steps, self.connection.n_post), values.dtype)
         if self._kind[0] == "nearest":
             # no transform: whether a sum just reaches a threshold must not depend on the other samples
-            delay = self.delay.reshape(self._weights.shape)[:, :, 0]
-            lags = np.rint(delay).astype(np.int64) + self.connection.lag
+            lags = self.delay.reshape(self._weights.shape)[:, :, 0].astype(np.int64) + self.connection.lag
             run(kernels.spread_nearest, n_samples, self.mode, values, self._weights[:, :, 0], lags, out)
             return out, None
         if self._by_spikes(values):

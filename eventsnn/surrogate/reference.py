@@ -25,19 +25,21 @@ def simulate(network, parameters, tangents, values, mode, kept=None):
     for p in network.populations.values():
         if p.kind == "input":
             continue
-        total, change = _received(network, p, pairs, sent, mode, kept)
+        total, change = _received(network, p, pairs, sent, mode)
         if p.kind == "readout":
             voltages[0][p.name], voltages[1][p.name] = _run(network, p, pairs, total, change, mode, kept)[:2]
             continue
         if p.batch_norm:
             total, change = _normalised(p, pairs, total, change, mode)
+        if f"{p.name}.input" in kept:
+            total, change = (part * kept[f"{p.name}.input"][:, None] for part in (total, change))
         _, _, spikes, d_spikes = _run(network, p, pairs, total, change, mode, kept)
         factor = kept.get(p.name, np.ones(spikes[:, 0].shape))[:, None]
         sent[p.name] = spikes * factor, d_spikes * factor
     return voltages
 
 
-def _received(network, p, pairs, sent, mode, kept):
+def _received(network, p, pairs, sent, mode):
     shape = (*next(iter(sent.values()))[0].shape[:2], p.n)
     total, change = np.zeros(shape), np.zeros(shape)
     for c in network.incoming(p.name):
@@ -50,8 +52,7 @@ def _received(network, p, pairs, sent, mode, kept):
     if p.bias is not None:
         bias, d_bias = pairs[f"{p.name}.bias"]
         total, change = total + bias, change + d_bias
-    factor = kept.get(f"{p.name}.input", np.ones((shape[0], p.n)))[:, None]
-    return total * factor, change * factor
+    return total, change
 
 
 def _taps(network, c, pairs, mode):
@@ -79,6 +80,8 @@ def _taps(network, c, pairs, mode):
     n_lags = int(np.ceil(delay.max() + sigma.max())) + 3
     if c.spread.longest is not None:
         n_lags = round(c.spread.longest / network.dt) + 1
+    if kind == "fractional":
+        n_lags = int(np.ceil(delay.max())) + 1
     if kind == "gaussian":
         h = [np.exp(-0.5 * ((lag - delay) / sigma) ** 2) for lag in range(n_lags)]
         d_h = [

@@ -37,8 +37,8 @@ def triangle(lags, delay, sigma, axis, wanted=()):
 
 
 def nearest(lags, delay, sigma, axis, wanted=()):
-    """Return (h, slopes of 0): all at the lag that is nearest to the delay (of two, the even one, as ``np.rint``)."""
-    h = (lags == np.rint(delay)).astype(np.result_type(delay))
+    """Return (h, slopes of 0): all at the lag that a delay, which is a whole number, names."""
+    h = (lags == delay).astype(np.result_type(delay))
     return h, [np.zeros_like(h) for _ in wanted]
 
 

@@ -9,6 +9,7 @@ from eventsnn import Normal, Uniform
 from eventsnn.surrogate.network import ArcTangent, GridNetwork, Spread, Triangle
 
 DT = 2.0  # ms
+UNLIMITED = Spread("triangle", 1.0)
 
 
 @st.composite
@@ -30,6 +31,8 @@ def connections(draw, recurrent=False):
         arguments |= {"delay": Uniform(0.0, 10.0), "delay_per": per}
         if draw(st.booleans()):
             arguments["spread"] = draw(spreads())
+        if arguments.get("spread", UNLIMITED).longest is None:
+            arguments["delay"] = Uniform(0.0, draw(st.sampled_from((10.0, 60.0))))  # a run of 13 steps lasts 26 ms
     if recurrent:
         arguments["dropout"] = draw(st.sampled_from((0.0, 0.3)))
     elif draw(st.booleans()):
@@ -50,7 +53,7 @@ def networks(draw, detach=None):
             v_threshold=draw(st.sampled_from((0.7, 1.0))), reset=draw(st.sampled_from(("hard", "soft"))),
             detach_reset=draw(st.booleans()) if detach is None else detach,
             surrogate=draw(st.sampled_from((ArcTangent(2.0), Triangle(0.8)))), batch_norm=draw(st.booleans()),
-            bias=draw(st.sampled_from((None, Normal(0.0, 0.2)))), dropout=draw(st.sampled_from((0.0, 0.4))),
+            bias=draw(st.sampled_from((False, Normal(0.0, 0.2)))), dropout=draw(st.sampled_from((0.0, 0.4))),
             input_dropout=draw(st.sampled_from((0.0, 0.3))),
             train=("tau_mem",) if tau_syn is None else ("tau_mem", "tau_syn"),
         )  # fmt: skip

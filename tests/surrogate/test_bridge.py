@@ -24,9 +24,9 @@ def data(seed, n_samples=3):
 def network(dt, *, normalised=True, recurrent=True, count=1, tau_syn=5.0, **lif):
     made = GridNetwork(dt)
     made.add_input("in", 3)
-    made.add_lif("a", 5, tau_mem=15.0, tau_syn=tau_syn, batch_norm=normalised, bias=0.0 if normalised else None, **lif)
-    made.add_lif("b", 4, tau_mem=Uniform(9.0, 14.0), tau_syn=tau_syn, bias=0.0 if normalised else None, **lif)
-    made.add_readout("out", 2, tau_mem=12.0, tau_syn=tau_syn, bias=0.0 if normalised else None)
+    made.add_lif("a", 5, tau_mem=15.0, tau_syn=tau_syn, batch_norm=normalised, bias=normalised, **lif)
+    made.add_lif("b", 4, tau_mem=Uniform(9.0, 14.0), tau_syn=tau_syn, bias=normalised, **lif)
+    made.add_readout("out", 2, tau_mem=12.0, tau_syn=tau_syn, bias=normalised)
     made.connect("in", "a", weight=1.0, delay=Uniform(0.0, 9.0), count=count, spread=Spread("triangle", 2.0))
     made.connect("a", "b", weight=1.0, delay=Uniform(0.0, 9.0), delay_per="neuron", sparsity=0.3)
     if recurrent:

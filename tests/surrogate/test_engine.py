@@ -25,9 +25,9 @@ def dropped(tape):
     for name, layer in tape.items():
         if getattr(layer, "_kept", None) is not None:
             kept[name] = layer._kept
-        if layer._received is not None:
-            kept[f"{name}.input"] = layer._received
-        if hasattr(layer, "_kept_back"):
+        if getattr(layer, "_input_kept", None) is not None:
+            kept[f"{name}.input"] = layer._input_kept
+        if getattr(layer, "_kept_back", None) is not None:
             kept[f"{name}->{name}"] = layer._kept_back
     return kept
 
@@ -180,23 +180,93 @@ def test_synapses_that_are_not_there_do_nothing_whatever_their_weights():
 @pytest.mark.parametrize("delays", engine.DELAYS)
 @pytest.mark.parametrize("per", ["synapse", "neuron"])
 @pytest.mark.parametrize("recurrent", [False, True])
-def test_delays_beyond_the_run_bring_nothing_and_take_no_memory(delays, per, recurrent):
-    """Nor are they cut to what a short run can hold."""
+@pytest.mark.parametrize("delay", [7.0, 1e9, 1e19])
+def test_delays_beyond_the_run_bring_nothing_and_take_no_memory(delays, per, recurrent, delay):
+    """Nor are they cut to what a short run can hold, or wrap around in an integer; each sample is on its own."""
     network = GridNetwork(1.0)
     network.add_input("in", 2)
     network.add_lif("a", 3, tau_mem=1.5)
     network.connect("in", "a", weight=2.0)
-    delayed = {"weight": 5.0, "delay": 1e9, "delay_per": per, "spread": Spread("triangle", 3.0)}
+    delayed = {"weight": -50.0, "delay": delay, "delay_per": per, "spread": Spread("triangle", 1.0)}
     network.add_readout("out", 2)
     network.connect(*(("a", "a") if recurrent else ("a", "out")), **delayed)
     if recurrent:
         network.connect("a", "out", weight=1.0)
-    parameters, counts = network.initialize(), {"in": np.ones((1, 4, 2))}
+    parameters, counts = network.initialize(), {"in": np.ones((2, 4, 2))}
     recording, tape = engine.run(network, parameters, counts, mode(training=False, delays=delays))
     np.testing.assert_array_equal(recording.counts["a"], 4)
     assert recurrent or not recording.voltages["out"].any()
-    gradients = engine.backward(network, parameters, tape, {"out": np.ones((1, 4, 2))})
+    gradients = engine.backward(network, parameters, tape, {"out": np.ones((2, 4, 2))})
     assert not any(gradients[name].any() for name in gradients if name.startswith("a->a") or name.endswith("delay"))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("per", ["synapse", "neuron"])
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_a_delay_that_is_nearly_half_way_is_rounded_alike_everywhere(dtype, per, recurrent):
+    """0.35 / 0.1 is just below 3.5 in float64, and 3.5 in float32."""
+    network = GridNetwork(0.1)
+    network.add_input("in", 1)
+    network.add_lif("a", 2, tau_mem=0.11)
+    network.add_readout("out", 1, tau_mem=0.1)
+    network.connect("in", "a", weight=np.array([[1.0, 0.0]]))
+    spread = Spread("triangle", 0.1, longest=0.35)
+    delayed = {"delay": 0.35, "delay_per": per, "spread": spread}
+    if recurrent:
+        network.connect("a", "a", weight=np.array([[0.0, 1.0], [0.0, 0.0]]), **delayed)
+    network.connect(
+        "a", "out", weight=np.array([[0.0], [1.0]] if recurrent else [[1.0], [0.0]]), **({} if recurrent else delayed)
+    )
+    counts = np.zeros((1, 8, 1), dtype)
+    counts[0, 0] = 1.0
+    how = mode(training=False, delays="rounded", dtype=dtype)
+    voltages = engine.run(network, network.initialize(), {"in": counts}, how)[0].voltages["out"]
+    assert np.argmax(voltages) == 3 + recurrent and voltages.max() == pytest.approx(1.0)
+
+
+def test_interpolated_delays_arrive_whole_at_a_longest_that_is_no_step():
+    network = GridNetwork(1.0)
+    network.add_input("in", 1)
+    network.add_readout("out", 1, tau_mem=1.0)
+    network.connect("in", "out", weight=1.0, delay=10.4, spread=Spread("gaussian", 1.0, longest=10.4))
+    counts = np.zeros((1, 20, 1))
+    counts[0, 0] = 1.0
+    for delays in engine.DELAYS:
+        how = mode(training=False, delays=delays)
+        voltages = engine.run(network, network.initialize(), {"in": counts}, how)[0].voltages["out"]
+        assert voltages.sum() == pytest.approx(1.0), delays
+
+
+@pytest.mark.parametrize("which", ["dropout", "input_dropout", "recurrent"])
+def test_dropout_keeps_the_mean_and_is_for_training(which):
+    """Factors are 0 or 1/(1 - p), a share p of them 0."""
+    network, share = GridNetwork(1.0), 0.25
+    network.add_input("in", 1)
+    network.add_lif("a", 400, **({} if which == "recurrent" else {which: share}))
+    network.connect("in", "a", weight=1.0)
+    network.connect("a", "a", weight=0.01, delay=1.0, dropout=share if which == "recurrent" else 0.0)
+    parameters, counts = network.initialize(), {"in": np.ones((3, 2, 1))}
+    attribute = {"dropout": "_kept", "input_dropout": "_input_kept", "recurrent": "_kept_back"}[which]
+    kept = getattr(engine.run(network, parameters, counts, mode())[1]["a"], attribute)
+    assert set(np.unique(kept)) == {0.0, 1.0 / (1.0 - share)}
+    assert abs(np.mean(kept == 0.0) - share) < 4 * np.sqrt(share * (1 - share) / kept.size)
+    assert getattr(engine.run(network, parameters, counts, mode(training=False))[1]["a"], attribute) is None
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_a_neuron_without_input_gets_nothing_neither_bias_nor_offset(batch_norm):
+    network = GridNetwork(1.0)
+    network.add_input("in", 1)
+    network.add_lif("a", 50, bias=0.3, batch_norm=batch_norm, input_dropout=0.5)
+    network.connect("in", "a", weight=0.1)
+    parameters = network.initialize()
+    if batch_norm:
+        parameters["a.offset"] += 0.2
+    _, tape = engine.run(network, parameters, {"in": np.ones((3, 5, 1))}, mode())
+    dropped = tape["a"]._input_kept == 0.0
+    assert dropped.any() and not dropped.all()
+    assert not tape["a"].potentials.transpose(0, 2, 1)[dropped].any()
+    assert tape["a"].potentials.transpose(0, 2, 1)[~dropped].all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

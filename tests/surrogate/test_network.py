@@ -58,7 +58,7 @@ def test_synapses_that_a_mask_leaves_out_are_zero():
         (lambda n: n.add_lif("a", 2, v_threshold=0), "a.v_threshold is 0"),
         (lambda n: n.add_lif("a", 2, dropout=1.0), "a.dropout is 1.0"),
         (lambda n: n.add_lif("a", 2, input_dropout=-0.1), "a.input_dropout is -0.1"),
-        (lambda n: n.add_lif("a", 2, bias=True), "a.bias is True.*Pass 0.0"),
+        (lambda n: n.add_lif("a", 2, bias="yes"), "a.bias is 'yes'"),
         (lambda n: n.add_lif("a", 2, train=("tau_syn",)), "tau_syn"),
         (lambda n: n.add_lif("hidden", 2), "exists already"),
         (lambda n: n.add_lif("a->b", 2), "name is 'a->b'"),

@@ -43,6 +43,39 @@ def test_as_many_parameters_as_published(name, changes, published):
     assert trained(name, *changes) == published
 
 
+# initial weights to the first layer and biases, detach_reset, batch norm, dropout (sent, received, recurrent),
+# tau_mem/dt of the output, weight decay, decoupled or not
+LINEAR, HE = ["kaiming", 3.0**-0.5, "uniform"], ["kaiming", 2.0**0.5, "uniform"]
+AS_IN_THE_CODE = {
+    "shd-dcls": (HE, False, True, True, (0.4, 0.0, 0.0), 1.005, 1e-5, False),
+    "ssc-dcls": (HE, False, True, True, (0.25, 0.0, 0.0), 1.5, 1e-5, False),
+    "shd-delrec": (HE, LINEAR, False, True, (0.4, 0.0, 0.2), 1.05, 1e-5, True),
+    "shd-delrec-small": (LINEAR, False, True, False, (0.4, 0.0, 0.2), 2.0, 1e-5, True),
+    "ssc-delrec": (LINEAR, LINEAR, False, False, (0.0, 0.1, 0.3), 1.0, 1e-5, False),
+    "ps-mnist": (LINEAR, LINEAR, False, False, (0.0, 0.1, 0.2), 1.0, 1e-2, True),
+}
+
+
+@pytest.mark.parametrize("name", AS_IN_THE_CODE)
+def test_what_the_papers_do_not_say_is_as_in_the_published_code(name):
+    preset = presets.named(name)
+    network, grid, optimizer = preset.network, preset.grid, preset.optimizer
+    found = (
+        network.input_weight, grid.bias, grid.detach_reset, grid.batch_norm,
+        (grid.dropout, grid.input_dropout, grid.recurrent_dropout), network.output_tau_mem / grid.dt,
+        optimizer.weight_decay, optimizer.decoupled,
+    )  # fmt: skip
+    expected = AS_IN_THE_CODE[name]
+    assert found[:5] == expected[:5] and found[5:] == pytest.approx(expected[5:])
+
+
+def test_biases_begin_as_those_of_linear_layers(data):
+    network = presets.build_grid_network(grid_preset('grid.bias=["kaiming", 0.5773502691896258, "uniform"]'), data[0])
+    n_inputs = data[0].n_units
+    biases = np.concatenate([network.initialize(seed)["hidden1.bias"] for seed in range(50)])
+    assert 0.95 / np.sqrt(n_inputs) < np.abs(biases).max() <= 1.0 / np.sqrt(n_inputs)
+
+
 # steps: tau_mem/dt, longest or typical delay/dt; then rates of weights and delays (in steps), epochs, batch
 PUBLISHED = {
     "shd-dcls": (1.005, 24.0, 5e-3, 0.1, 150, 256),
@@ -80,7 +113,7 @@ def grid_preset(*changes):
         "network.hidden=[6, 5]", "grid.dropout=0.2", "grid.longest_delay=40", "network.input_delay=[0, 40]",
         "network.between_delay=[0, 40]", "network.output_delay=none", "training.epochs=3", "training.batch_size=8",
         "network.recurrent=true", "network.recurrent_weight=orthogonal", "network.recurrent_delay=[20, 40]",
-        "grid.sigma=[20, 5]", "network.tau_mem=20", "grid.bias=0",
+        "grid.sigma=[20, 5]", "network.tau_mem=20", "grid.bias=true",
     ]  # fmt: skip
     return presets.change(presets.named("spoken-digits-dcls"), [*small, *changes])
 
