@@ -101,6 +101,9 @@ def _mean(shares):
 
 
 def _written(headings, rows, commands):
+    """A table, without the columns in which no row says anything, and the commands below it."""
+    told = [column for column in zip(headings, *rows, strict=True) if any(column[1:])]
+    headings, *rows = zip(*told, strict=True)
     lines = [
         " | ".join(headings),
         "|".join(["---", *["---:"] * (len(headings) - 1)]),

@@ -161,6 +161,7 @@ _BRAILLE_ANALOG: dict[str, Any] = {
     "description": "the same letters from the analog sweeps, coded at a threshold: braille_analog.npz in EVENTSNN_DATA",
     # sweeps of 1900 ms
     "data": {"source": "braille-analog", "train": "braille_analog.npz", "threshold": 5.0, "duration": 2200.0},
+    "network": {"input_synapses": 8},
 }
 
 _UNIFORM_KAIMING = ["kaiming", 2.0**0.5, "uniform"]
