@@ -295,6 +295,8 @@ def load(path):
     Raises CheckpointError, with the first failure in ``field``, if that cannot be used either.
     """
     path = _resolve(path)
+    if not exists(path):
+        raise CheckpointError(path, "file", "is not there: nothing was saved under this name")
     try:
         return _read(path)
     except CheckpointError as error:

@@ -180,8 +180,11 @@ def _train(arguments, argv):
             n_threads=arguments.threads, checkpoint_every=arguments.checkpoint_every, progress=not arguments.quiet,
         )  # fmt: skip
     except KeyboardInterrupt:
+        if not _begun(folder, seeds):
+            return INTERRUPTED, "Nothing was saved yet: the same command starts anew."
         again = shlex.join(["eventsnn", *argv] if arguments.resume else ["eventsnn", *argv, "--resume"])
         return INTERRUPTED, f"To resume: {again}"
+    print(f"{'folder':<15}{folder}")
     if test and (len(modes) > 1 or len(seeds) > 1):
         _print_comparison(summaries)
 
@@ -249,11 +252,18 @@ def _with_options(preset, arguments):
     return presets.change(preset, [*changes, *arguments.changes])
 
 
+def _begun(folder, seeds):
+    """Whether there is a checkpoint of any seed's run."""
+    from . import runs
+
+    return any(checkpoints.exists(runs.seed_folder(folder, seed, seeds) / runs.CHECKPOINT) for seed in seeds)
+
+
 def _check_folder(folder, seeds, arguments):
     from . import runs
 
     if arguments.resume:
-        if not any(checkpoints.exists(runs.seed_folder(folder, seed, seeds) / runs.CHECKPOINT) for seed in seeds):
+        if not _begun(folder, seeds):
             raise UsageError(f"there is no run to resume in {folder}; leave --resume out to start one there")
     # a run that was refused before it began leaves its lock
     elif folder.exists() and (not folder.is_dir() or any(item.name != runs.LOCK for item in folder.iterdir())):
@@ -433,6 +443,7 @@ def _spread(numbers, unit):
 
 def _plot(arguments, argv):
     from . import runs
+    from .surrogate import GridNetwork
 
     path = Path(arguments.checkpoint)
     wanted = arguments.what or [picture for picture in PICTURES if picture != "adjoint"]
@@ -440,8 +451,12 @@ def _plot(arguments, argv):
     compared = runs.read_json(path / runs.COMPARISON)
     if compared is not None and not checkpoints.exists(path / runs.CHECKPOINT):
         wanted = ["comparison"]  # a folder of several seeds: each of them has its own pictures
+    if "comparison" in (arguments.what or []) and compared is None:
+        raise UsageError(f"{path} holds no {runs.COMPARISON}: there is nothing to compare in the run of one seed")
     if wanted != ["comparison"]:
         network, parameters, meta = runs.load(path)
+        if "adjoint" in wanted and isinstance(network, GridNetwork):
+            raise UsageError(f"{path} is a network on a grid: the adjoint that can be drawn is that of events")
     folder = Path(arguments.out) if arguments.out else path if path.is_dir() else path.parent
     folder.mkdir(parents=True, exist_ok=True)
     if compared is not None and "comparison" in wanted:

@@ -274,7 +274,15 @@ def _nearest(key, known):
 
 
 def _unknown(place, key, known):
-    return InvalidInput(f"{place} key", None, key, f"one of {', '.join(known)}", _nearest(key, known))
+    full = [f"{table.name}.{key}" for table in fields(Preset) if key in _keys_of(table)] if place == "preset" else []
+    remedy = f"Did you mean {' or '.join(map(repr, full))}?" if full else _nearest(key, known)
+    return InvalidInput(f"{place} key", None, key, f"one of {', '.join(known)}", remedy)
+
+
+def _keys_of(table):
+    """The keys of a field of Preset that is a table of settings; of any other, none."""
+    kind = get_type_hints(Preset)[table.name]
+    return [item.name for item in fields(kind)] if is_dataclass(kind) else []
 
 
 def _convert(place, value, kind):
@@ -380,8 +388,14 @@ def _checked(preset):
     _choice("optimizer.schedule", preset.optimizer.schedule, SCHEDULES)
     if preset.optimizer.delay_schedule is not None:
         _choice("optimizer.delay_schedule", preset.optimizer.delay_schedule, SCHEDULES)
+    _check_delays(preset.network)
     if preset.grid.dt is not None:
         _check_grid(preset)
+    else:
+        _check_left_out("grid", preset.grid, GridSettings(), "the network is not on a grid: grid.dt is none")
+    if preset.optimizer.width_learning_rate is not None and not preset.grid.learned_width:
+        allowed = "none, because no width is learned: see grid.learned_width"
+        raise InvalidInput("optimizer.width_learning_rate", None, preset.optimizer.width_learning_rate, allowed)
     for key in preset.network.train_neurons:
         _choice("network.train_neurons", key, NEURON_ATTRIBUTES)
     for index, size in enumerate(preset.network.hidden):
@@ -407,6 +421,22 @@ def _check_source(settings):
             raise InvalidInput(f"data.{name}", None, value, allowed)
 
 
+def _check_left_out(table, settings, default, reason):
+    for item in fields(settings):
+        value, left_out = getattr(settings, item.name), getattr(default, item.name)
+        if value != left_out:
+            raise InvalidInput(f"{table}.{item.name}", None, value, f"{left_out!r}, because {reason}")
+
+
+def _check_delays(settings):
+    """Refuse numbers of delays below 0: what is drawn from a range is kept above, so that nobody else would say so."""
+    for role in ("input", "between", "recurrent", "output"):
+        value = getattr(settings, f"{role}_delay")
+        numbers = value if isinstance(value, (list, tuple)) else [value]
+        if all(isinstance(d, (int, float)) and not isinstance(d, bool) for d in numbers) and min(numbers) < 0:
+            raise InvalidInput(f"network.{role}_delay", None, value, "delays >= 0 ms")
+
+
 def _check_grid(preset):
     """Refuse what a grid has no use for, and numbers of layers that are not there."""
     if preset.network.output != "readout":
@@ -417,6 +447,12 @@ def _check_grid(preset):
     for key in preset.network.train_neurons:
         _choice("network.train_neurons", key, taus)
     longest = preset.grid.longest_delay
+    learned = preset.delays in ("learned", "feed-forward")
+    roles = ("input", "between", "output") if len(preset.network.hidden) > 1 else ("input", "output")
+    delayed = [role for role in roles if getattr(preset.network, f"{role}_delay") is not None]
+    if learned and delayed and longest is None:
+        allowed = f"the longest delay (ms) that network.{delayed[0]}_delay may come to, over which it is spread"
+        raise InvalidInput("grid.longest_delay", None, None, allowed)
     for role in ("input", "between", "output"):
         delay = getattr(preset.network, f"{role}_delay")
         pair = isinstance(delay, (list, tuple)) and len(delay) == 2 and all(isinstance(d, (int, float)) for d in delay)
@@ -699,7 +735,8 @@ def _named_distribution(place, kind, *numbers):
     """The Initializer of a name and of its fields in their order."""
     known = {cls.kind: cls for cls in Initializer.__subclasses__() if cls.kind}
     if kind not in known:
-        allowed = f"a number, a pair of numbers, a matrix, none, or one of {', '.join(sorted(known))} and its numbers"
+        first = "true, false" if place == "grid.bias" else "a pair of numbers, a matrix, none"
+        allowed = f"a number, {first}, or one of {', '.join(sorted(known))} and its numbers"
         raise InvalidInput(place, None, kind, allowed, _nearest(kind, list(known)))
     names = [item.name for item in fields(known[kind])]
     if len(numbers) > len(names):

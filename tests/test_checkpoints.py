@@ -209,7 +209,7 @@ def test_both_generations_damaged_names_both_reasons(path):
 
 def test_nothing_there(path):
     assert not exists(path)
-    with pytest.raises(CheckpointError, match="No such file") as caught:
+    with pytest.raises(CheckpointError, match="nothing was saved under this name") as caught:
         load(path)
     assert caught.value.field == "file"
 

@@ -335,6 +335,32 @@ def test_info_finds_files_in_the_folder_of_data(spike_file, tmp_path, monkeypatc
     assert json.loads(capsys.readouterr().out)["path"] == str(path)
 
 
+def test_what_cannot_be_drawn_is_refused_before_anything_is(run, tmp_path, capsys):
+    alone = Path(run) / "controls" / "fixed"
+    assert main(["plot", str(alone), "--what", "comparison", "--out", str(tmp_path / "x")]) == FAILED
+    assert "nothing to compare" in capsys.readouterr().err and not (tmp_path / "x").exists()
+    assert main(["plot", str(tmp_path / "absent")]) == FAILED
+    assert "is not there" in capsys.readouterr().err
+
+
+def test_an_array_file_is_not_said_to_be_packed(tmp_path, capsys):
+    np.savez(tmp_path / "x.npz", a=[1.0])
+    assert main(["info", str(tmp_path / "x.npz")]) == FAILED
+    error = capsys.readouterr().err
+    assert "NumPy" in error and "unpack it first" not in error
+    assert main(["info", str(tmp_path)]) == FAILED
+    assert "which is no file" in capsys.readouterr().err
+
+
+def test_interrupted_before_the_first_checkpoint(tmp_path, toml, monkeypatch, capsys):
+    def interrupted(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "train_all", interrupted)
+    assert main(["train", str(toml), "--out", str(tmp_path / "run")]) == INTERRUPTED
+    assert "starts anew" in capsys.readouterr().err
+
+
 def test_info_of_no_file_is_one_line(tmp_path, capsys):
     (tmp_path / "x.h5").write_bytes(b"nothing")
     for name in ("x.h5", "absent.h5"):

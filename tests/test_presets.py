@@ -339,6 +339,13 @@ def test_unknown_words_name_the_nearest_known_one(tmp_path, text, bad, near):
         ("network.input_weight=abc", "network.input_weight"),
         ("augmentation.blend=2", "blend"),
         ("epochs", "KEY=VALUE"),
+        ("epochs=2", "Did you mean 'training.epochs'"),
+        ("network.input_delay=-5", "network.input_delay is -5; allowed: delays >= 0 ms"),
+        ("network.recurrent_delay=[-1, 5]", "network.recurrent_delay"),
+        ("grid.input_dropout=0.5", "grid.input_dropout is 0.5; allowed: 0.0, because the network is not on a grid"),
+        ("grid.bias=true", "grid.bias"),
+        ("optimizer.width_learning_rate=1", "optimizer.width_learning_rate is 1.0; allowed: none"),
+        ("grid.dt=1", "grid.longest_delay is None"),
     ],
 )
 def test_values_of_the_wrong_kind_are_refused_by_name(setting, named):

@@ -36,7 +36,9 @@ def _arrays(path, names):
     except (zipfile.BadZipFile, OSError, ValueError, EOFError, MemoryError) as error:
         if isinstance(error, (InvalidInput, UnsafeFile)):
             raise
-        raise UnsafeFile(str(path), "archive", f"cannot be read as .npz without pickle ({error})") from None
+        raise UnsafeFile(
+            str(path), "archive", f"is cut short or damaged, or holds what only pickle could read ({error})"
+        ) from None
 
 
 def _offsets(counts, total, name):

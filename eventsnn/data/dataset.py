@@ -37,7 +37,7 @@ def _find(path, name, what, exists, origin):
     places = [path] if folder is None or path.is_absolute() else [path, Path(folder) / path]
     found = next((place for place in places if exists(place)), None)
     if found is None:
-        looked = " and ".join(str(place) for place in places)
+        looked = " and ".join(f"{place}, which is no {what}" if place.exists() else str(place) for place in places)
         hint = "" if folder else f" The environment variable {DATA_FOLDER} can name the folder of the data files."
         raise InvalidInput(name, None, str(path), f"an existing {what} (looked for {looked})", origin + hint)
     return found

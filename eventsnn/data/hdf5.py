@@ -95,11 +95,16 @@ class _Bytes:
         """Refuse what is no HDF5 file, or one whose addresses are not plain 8-byte offsets from byte 0."""
         head = self.read(0, min(self.size, 64), "superblock").ljust(64, b"\0")
         if packed := next((name for name, magic in PACKED.items() if head.startswith(magic)), None):
-            raise InvalidInput(
-                "path", None, self.path, "an unpacked file", f"It is packed with {packed}: unpack it first."
-            )
+            remedy = f"It is packed with {packed}: unpack it first."
+            if str(self.path).endswith(".npz"):
+                remedy = "This one is NumPy's: eventsnn.data.load_braille reads some of them."
+            raise InvalidInput("path", None, self.path, "an HDF5 file", remedy)
         if not head.startswith(SIGNATURE):
-            raise UnsafeFile(self.path, "superblock", "is not that of an HDF5 file (or a user block precedes it)")
+            raise UnsafeFile(
+                self.path,
+                "superblock",
+                "is missing: this is no HDF5 file (or a user block precedes it), as spikes in SHD's layout are",
+            )
         version = head[8]
         places = {0: (13, 24), 1: (13, 28), 2: (9, 12), 3: (9, 12)}
         if version not in places:

@@ -69,5 +69,6 @@ def _idx(folder, name, n_dimensions):
         raise InvalidInput("path", None, str(path), f"an IDX file of bytes in {n_dimensions} dimensions")
     shape = struct.unpack(f">{n_dimensions}I", raw[4:start])
     if len(raw) - start != int(np.prod(shape, dtype=np.int64)) or 0 in shape:
-        raise InvalidInput("path", None, str(path), f"{shape} values, as it says: {len(raw) - start} are there")
+        remedy = f"{len(raw) - start} are there: it is cut short or damaged, fetch it again."
+        raise InvalidInput("path", None, str(path), f"a file with {shape} values, as its head says", remedy)
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)

@@ -219,6 +219,9 @@ class GridNetwork:
         name, n = check_new_name(name, self.populations), check_count(n)
         if bias is True:
             bias = 0.0
+        if bias is None or isinstance(bias, str):
+            allowed = "False (none), True (begins at 0), a number, an array or an Initializer"
+            raise InvalidInput(f"{name}.bias", None, bias, allowed)
         bias = None if bias is False else as_initializer(bias, f"{name}.bias")
         taus = {"tau_mem": tau_mem} if tau_syn is None else {"tau_mem": tau_mem, "tau_syn": tau_syn}
         taus = {key: as_initializer(value, f"{name}.{key}") for key, value in taus.items()}

@@ -253,6 +253,12 @@ def test_a_run_reports_both_ways_to_read_delays_and_is_found_again(data, tmp_pat
     assert runs.train(preset, data, tmp_path / "run", progress=False, n_threads=1) == result
 
 
+@pytest.mark.parametrize("bias", ["yes", "'none'"])
+def test_words_that_are_no_bias_are_refused_with_those_that_are(data, bias):
+    with pytest.raises(InvalidInput, match="bias.*[Tt]rue"):
+        presets.build(grid_preset(f"grid.bias={bias}"), data)
+
+
 def test_ranks_are_refused(data):
     built = presets.build(grid_preset(), data)
     recordings = engine_of(built.network).recordings(
@@ -276,7 +282,7 @@ def test_the_command_trains_evaluates_and_draws(tmp_path, capsys):
     assert "--delays fractional" in capsys.readouterr().err
     assert cli.main(["plot", folder, "--what", "voltage", "raster", "delays"]) == 0
     assert cli.main(["plot", folder, "--what", "adjoint"]) == 2
-    assert "a Network: the adjoint is that of events" in capsys.readouterr().err
+    assert "the adjoint that can be drawn is that of events" in capsys.readouterr().err
 
 
 def test_delays_of_events_are_not_read_in_other_ways(data):
