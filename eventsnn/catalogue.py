@@ -122,7 +122,7 @@ _BRAILLE: dict[str, Any] = {
     "description": "27 Braille letters under a robot fingertip, threshold 10: braille_th10.npz in EVENTSNN_DATA",
     # the last event comes at 1300 ms: time for most of them to arrive
     "data": {"source": "braille", "train": "braille_th10.npz", "duration": 1600.0},
-    # some forty events in 1.3 s: long memory, long delays, and from each taxel four of them to choose from
+    # some forty events in 1.3 s: long memory, long delays, and from each taxel eight of them to choose from
     "network": {
         "hidden": [512],
         "recurrent": False,
@@ -130,7 +130,7 @@ _BRAILLE: dict[str, Any] = {
         "tau_syn": 20.0,
         "output_tau_mem": 50.0,
         "output_tau_syn": 20.0,
-        "input_synapses": 4,
+        "input_synapses": 8,
         "input_weight": [0.1, 0.7],
         "output_weight": [0.0, 1.0],
         "input_delay": [0.0, 600.0],
@@ -161,7 +161,6 @@ _BRAILLE_ANALOG: dict[str, Any] = {
     "description": "the same letters from the analog sweeps, coded at a threshold: braille_analog.npz in EVENTSNN_DATA",
     # sweeps of 1900 ms
     "data": {"source": "braille-analog", "train": "braille_analog.npz", "threshold": 5.0, "duration": 2200.0},
-    "network": {"input_synapses": 8},
 }
 
 _UNIFORM_KAIMING = ["kaiming", 2.0**0.5, "uniform"]
