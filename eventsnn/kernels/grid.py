@@ -38,6 +38,27 @@ def _surrogate(u, function, slope):
     return slope * max(0.0, 1.0 - abs(u))
 
 
+# ------------------------------------------------------------------------------------------------- counting spikes
+
+
+@entry
+def count(times, units, counts, offsets, steps, out):
+    """Add the spikes of a batch to out (sample, step, unit) where they fall; ``counts``: of each, or none at all.
+
+    ``steps``: (dt, duration, rounding). A time that is a whole number of steps but for ``rounding`` is that number;
+    what is at or after the duration does not count.
+    """
+    dt, duration, rounding = steps
+    for b in range(out.shape[0]):
+        for k in range(offsets[b], offsets[b + 1]):
+            if times[k] < duration:
+                position = times[k] / dt
+                nearest = np.rint(position)
+                whole = abs(position - nearest) <= rounding * max(nearest, 1.0)
+                step = min(int(nearest if whole else math.floor(position)), out.shape[1] - 1)
+                out[b, step, units[k]] += counts[k] if counts.size else 1.0
+
+
 # ------------------------------------------------------------------------------------------------- spreading spikes
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 
 from ..errors import InvalidInput
+from ..kernels import grid as kernels
 from ..simulation import check_duration
 
-ROUNDING = 4 * np.finfo(np.float64).eps
+ROUNDING = float(4 * np.finfo(np.float64).eps)
 
 
 def n_steps(duration, dt):
@@ -14,13 +15,6 @@ def n_steps(duration, dt):
     # a duration that is a whole number of steps up to rounding has just so many
     steps = duration / dt
     return max(1, int(np.rint(steps)) if abs(steps - np.rint(steps)) < 1e-9 * steps else int(np.ceil(steps)))
-
-
-def _step_of(position):
-    """The step that a time in steps falls in; one that is whole but for the rounding of a product is whole."""
-    nearest = np.rint(position)
-    whole = np.abs(position - nearest) <= ROUNDING * np.maximum(nearest, 1.0)
-    return np.where(whole, nearest, np.floor(position)).astype(np.int64)
 
 
 def bin_spikes(batch, n_units, *, dt, duration, dtype=np.float32):
@@ -32,11 +26,14 @@ def bin_spikes(batch, n_units, *, dt, duration, dtype=np.float32):
     if batch.units.size and batch.units.max() >= n_units:
         bad = int(np.argmax(batch.units >= n_units))
         raise InvalidInput("units", bad, int(batch.units[bad]), f"units below {n_units}, the size of the input")
-    steps = n_steps(duration, dt)
-    inside = batch.times < duration
-    sample = np.repeat(np.arange(batch.n_samples), np.diff(batch.offsets))[inside]
-    step = np.minimum(_step_of(batch.times[inside] / dt), steps - 1)
-    place = (sample * steps + step) * n_units + batch.units[inside]
-    counts = None if batch.counts is None else batch.counts[inside]
-    size = batch.n_samples * steps * n_units
-    return np.bincount(place, counts, size).astype(dtype).reshape(batch.n_samples, steps, n_units)
+    shape = (batch.n_samples, n_steps(duration, dt), n_units)
+    try:
+        out = np.zeros(shape, dtype)
+    except (MemoryError, ValueError):
+        allowed = (
+            f"a time that fits into memory in steps of {dt:g} ms: {shape[1]:,} of them for {shape[0]} samples do not"
+        )
+        raise InvalidInput("duration", None, duration, allowed) from None
+    counts = np.empty(0) if batch.counts is None else np.asarray(batch.counts, np.float64)
+    kernels.count(batch.times, batch.units, counts, batch.offsets, (float(dt), float(duration), ROUNDING), out)
+    return out

@@ -172,3 +172,8 @@ def test_what_is_no_batch_is_refused(batch):
     network = small()
     with pytest.raises(InvalidInput, match="SpikeBatch"):
         surrogate.simulate(network, network.initialize(), batch, duration=10.0)
+
+
+def test_a_grid_that_no_memory_holds_is_refused_in_words():
+    with pytest.raises(InvalidInput, match="duration is .*fits into memory"):
+        bin_spikes(BATCH, 2, dt=1.0, duration=1e17)
