@@ -560,7 +560,7 @@ def _read_whole(settings):
     if settings.source == "speech-commands":
         return load_speech_commands(settings.folder, **_duration(settings))
     if settings.source == "spoken-digits":
-        train, test = load_spoken_digits(settings.folder, **_duration(settings))
+        train, test = load_spoken_digits(settings.folder, **_duration(settings), packed=True)
         return train, None, test
     if settings.source == "braille":
         data = load_braille(settings.train, **_duration(settings))

@@ -48,12 +48,13 @@ def _unpack(path):
     return lzma.decompress(packed)
 
 
-def load_spoken_digits(folder=None, duration=DURATION):
+def load_spoken_digits(folder=None, duration=DURATION, packed=False):
     """Return ``(train, test)`` Datasets of English digits: 700 channels, 10 classes, groups = speakers, times in ms.
 
     Training (900): 9 recordings of each digit from each of 10 speakers, for training and validation by speaker. Test
-    (300): 15 of each digit from speakers 4 and 5, who are not in training. ``duration`` (ms) is the T of both. Raises
-    InvalidInput when the files are absent, UnsafeFile when one is not what was shipped (checksum).
+    (300): 15 of each digit from speakers 4 and 5, who are not in training. ``duration`` (ms) is the T of both;
+    ``packed``: hold the spikes as PackedSpikes, in a third of the memory, exactly. Raises InvalidInput when the files
+    are absent, UnsafeFile when one is not what was shipped (checksum).
     """
     place = find_spoken_digits(folder)
     # unpacking releases Python's lock, so the two files take as long as the larger one
@@ -62,5 +63,5 @@ def load_spoken_digits(folder=None, duration=DURATION):
     for name, image in zip(CHECKSUMS, images, strict=True):
         name = name.removesuffix(".h5.xz")
         with SpikeFile(name, N_UNITS, N_CLASSES, image=image) as file:
-            datasets.append(file.dataset(duration=duration, name=name))
+            datasets.append(file.dataset(duration=duration, name=name, packed=packed))
     return tuple(datasets)

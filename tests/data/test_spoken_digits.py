@@ -153,3 +153,13 @@ def test_a_cut_of_a_small_source_reads_back(script, tmp_path):
     source, cut = read(tmp_path / "source.h5", 700), read(tmp_path / "cut.h5", 700)
     assert cut.n_classes == 10 and (np.bincount(cut.labels) == 30).all()
     assert np.array_equal(cut.spikes.times, source.select(source.labels < 10).spikes.times)
+
+
+def test_packed_spikes_are_the_same_spikes():
+    for whole, packed in zip(load_spoken_digits(), load_spoken_digits(packed=True), strict=True):
+        some = slice(0, len(whole), 37)
+        for a, b in zip(whole.spikes[some], packed.spikes[some], strict=True):
+            np.testing.assert_array_equal(a.times, b.times)
+            np.testing.assert_array_equal(a.units, b.units)
+        np.testing.assert_array_equal(whole.labels, packed.labels)
+        np.testing.assert_array_equal(whole.groups, packed.groups)
