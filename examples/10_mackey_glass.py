@@ -43,7 +43,7 @@ print(f"saying that nothing will change: {unchanged / variance:.2f} of the varia
 for delays in ("no", "fixed random", "learned"):
     network, generator = make_network(delays), np.random.default_rng(0)
     parameters = network.initialize(0)
-    optimizer = Adam(1e-2, learning_rates={"*.delay": 0.1} if delays == "learned" else {})
+    optimizer = Adam(3e-3, learning_rates={"*.delay": 0.1} if delays == "learned" else {})
     state = optimizer.initialize(parameters, names=network.trainable)
     for step in range(4 * EPOCHS):
         parameters, batch = network.at(parameters, step // 4), generator.choice(train, 40, replace=False)

@@ -23,6 +23,9 @@ def tiny():
     return presets.change(presets.named("yin-yang"), TINY)
 
 
+DIGITS = ("--set", "data.source=spoken-digits")
+
+
 def sweep(*arguments):
     return main(["sweep", "yin-yang", "--set", *TINY, "--threads", "1", "--quiet", *map(str, arguments)])
 
@@ -230,8 +233,8 @@ def test_data_that_are_missing_are_an_error_and_no_trial(tmp_path, capsys):
         (["--vary", RATES, "optimizer.learning_rate=1..2"], "each setting once"),
         (["--vary", RATES, "--set", "delays=learnt"], "Did you mean 'learned'?"),
         (["--vary", "training.seed=1,2"], "--seeds"),
-        (["--vary", "data.validation_groups=[0],[1]"], "one sweep for each value"),
-        (["--vary", "data={validation_groups=[0]},{validation_groups=[1]}"], "one sweep for each value"),
+        (["--vary", "data.validation_groups=[0],[1]", *DIGITS], "one sweep for each value"),
+        (["--vary", "data={validation_groups=[0]},{validation_groups=[1]}", *DIGITS], "one sweep for each value"),
     ],
 )
 def test_a_sweep_that_makes_no_sense_is_refused_before_it_begins(arguments, word, tmp_path, capsys):

@@ -499,7 +499,7 @@ def test_a_checkpoint_is_not_written_over(saved):
 
 
 def test_resume_needs_something_to_resume(tmp_path):
-    with pytest.raises(CheckpointError, match="cannot be read"):
+    with pytest.raises(CheckpointError, match="nothing was saved under this name"):
         make_trainer(checkpoint=tmp_path / "none").fit(TRAIN, epochs=1, resume=True)
     with pytest.raises(InvalidInput, match="resume"):
         make_trainer().fit(TRAIN, epochs=1, resume=True)
