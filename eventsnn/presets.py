@@ -392,10 +392,11 @@ def _checked(preset):
     if preset.grid.dt is not None:
         _check_grid(preset)
     else:
-        _check_left_out("grid", preset.grid, GridSettings(), "the network is not on a grid: grid.dt is none")
-    if preset.optimizer.width_learning_rate is not None and not preset.grid.learned_width:
-        allowed = "none, because no width is learned: see grid.learned_width"
-        raise InvalidInput("optimizer.width_learning_rate", None, preset.optimizer.width_learning_rate, allowed)
+        for item in fields(GridSettings):
+            _check_unused("grid", preset.grid, item.name, "the network is not on a grid: grid.dt is none")
+    if not preset.grid.learned_width:
+        reason = "no width is learned: see grid.learned_width"
+        _check_unused("optimizer", preset.optimizer, "width_learning_rate", reason)
     for key in preset.network.train_neurons:
         _choice("network.train_neurons", key, NEURON_ATTRIBUTES)
     for index, size in enumerate(preset.network.hidden):
@@ -410,22 +411,19 @@ def _checked(preset):
     return preset
 
 
+def _check_unused(table, settings, name, reason):
+    """Refuse a setting that nothing would look at, unless it has its default."""
+    value, default = getattr(settings, name), getattr(type(settings)(), name)
+    if value != default:
+        raise InvalidInput(f"{table}.{name}", None, value, f"{default!r}, because {reason}")
+
+
 def _check_source(settings):
-    """Refuse settings of data that are not the default, and that the source would not look at."""
-    default = DataSettings()
+    """Refuse settings of data that are for other sources."""
     for name in sorted({name for names in SOURCES.values() for name in names} - set(SOURCES[settings.source])):
-        value, left_out = getattr(settings, name), getattr(default, name)
-        if value != left_out:
-            users = " or ".join(source for source, names in SOURCES.items() if name in names)
-            allowed = f"{left_out!r}, because data.source {settings.source!r} has no use for it: it is for {users}"
-            raise InvalidInput(f"data.{name}", None, value, allowed)
-
-
-def _check_left_out(table, settings, default, reason):
-    for item in fields(settings):
-        value, left_out = getattr(settings, item.name), getattr(default, item.name)
-        if value != left_out:
-            raise InvalidInput(f"{table}.{item.name}", None, value, f"{left_out!r}, because {reason}")
+        users = " or ".join(source for source, names in SOURCES.items() if name in names)
+        reason = f"data.source {settings.source!r} has no use for it: it is for {users}"
+        _check_unused("data", settings, name, reason)
 
 
 def _check_delays(settings):

@@ -344,7 +344,7 @@ def test_unknown_words_name_the_nearest_known_one(tmp_path, text, bad, near):
         ("network.recurrent_delay=[-1, 5]", "network.recurrent_delay"),
         ("grid.input_dropout=0.5", "grid.input_dropout is 0.5; allowed: 0.0, because the network is not on a grid"),
         ("grid.bias=true", "grid.bias"),
-        ("optimizer.width_learning_rate=1", "optimizer.width_learning_rate is 1.0; allowed: none"),
+        ("optimizer.width_learning_rate=1", "optimizer.width_learning_rate is 1.0; allowed: None, because no width"),
         ("grid.dt=1", "grid.longest_delay is None"),
     ],
 )
