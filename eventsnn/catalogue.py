@@ -310,7 +310,7 @@ _PS_MNIST: dict[str, Any] = {
         "test": "none",
         "n_units": "none",
         "merge": 1,
-        "duration": 784.0,
+        "duration": "none",
     },
     "network": {
         "hidden": [64, 212, 212],

@@ -48,7 +48,7 @@ SOURCES = {
     "files": ("train", "test", "validation", "n_units", "validation_groups"),
     "braille": ("train", "test_fraction"),
     "braille-analog": ("train", "test_fraction", "threshold"),
-    "sequential-mnist": ("folder", "permuted"),
+    "sequential-mnist": ("folder", "permuted", "pool"),
     "speech-commands": ("folder",),
 }
 LOSSES = {
@@ -72,8 +72,8 @@ class DataSettings:
     and ``test``, and ``validation`` where there is one, are spike files in SHD's layout with ``n_units`` channels;
     "braille" and "braille-analog": ``train`` is the .npz file, of which ``test_fraction`` of each class are the test
     set, and ``threshold`` codes the analog sweeps as events; "sequential-mnist": ``folder`` is where its IDX files are,
-    and ``permuted`` deals the pixels; "speech-commands": ``folder`` holds one folder of wav files per word. Files and
-    folders are looked for in the folder EVENTSNN_DATA too.
+    ``permuted`` deals the pixels and ``pool`` (2, 4, 7) makes squares of that side one pixel; "speech-commands":
+    ``folder`` holds one folder of wav files per word. Files and folders are looked for in the folder EVENTSNN_DATA too.
     ``merge``: neighbouring channels made one; ``duration`` (ms, None: the source's own; needed for "files");
     ``validation_groups``: groups (speakers) held out of training, else ``validation_fraction`` of each class is (a
     ``validation`` file, "yin-yang" and "sequence" have a set of their own in its place); 0: nothing is, and the last
@@ -90,6 +90,7 @@ class DataSettings:
     test_fraction: float = 0.2
     n_units: int | None = None
     permuted: bool = True
+    pool: int = 1
     merge: int = 1
     duration: float | None = None
     validation_groups: list = field(default_factory=list)
@@ -554,7 +555,7 @@ def _read_whole(settings):
     if settings.source == "sequence":
         return (sequence_detection(**_duration(settings)),) * 3
     if settings.source == "sequential-mnist":
-        return load_sequential_mnist(settings.folder, settings.permuted)
+        return load_sequential_mnist(settings.folder, settings.permuted, settings.pool)
     if settings.source == "speech-commands":
         return load_speech_commands(settings.folder, **_duration(settings))
     if settings.source == "spoken-digits":

@@ -14,7 +14,8 @@ from ..errors import InvalidInput
 from .dataset import Dataset, find_folder
 from .frames import Frames
 
-N_PIXELS, N_TRAIN, WHITE = 784, 50_000, 255
+SIDE, N_TRAIN, WHITE = 28, 50_000, 255
+POOLS = (1, 2, 4, 7)
 PERMUTATION_SEED = 20251
 ORIGIN = (
     "MNIST's four IDX files (train-images-idx3-ubyte and so on, each with or without .gz) are at "
@@ -22,35 +23,43 @@ ORIGIN = (
 )
 
 
-def permutation():
-    """Return the order of pixels of permuted sequential MNIST, (784,) int64: the same for everybody who uses this."""
+def permutation(n_pixels=SIDE**2):
+    """Return the order of pixels of permuted sequential MNIST, (n_pixels,) int64: the same for all who use it."""
     # by sorting drawn numbers: the generator's own shuffle may change with its version, PCG64's raw output does not
-    return np.argsort(np.random.PCG64(PERMUTATION_SEED).random_raw(N_PIXELS), kind="stable")
+    return np.argsort(np.random.PCG64(PERMUTATION_SEED).random_raw(n_pixels), kind="stable")
 
 
-def load_sequential_mnist(folder, permuted=True):
+def load_sequential_mnist(folder, permuted=True, pool=1):
     """Return (train, validation, test) Datasets of one channel: pixel k is a spike at k + 0.5 ms that counts 0 to 1.
 
     50,000, 10,000 (the last of the training file) and 10,000 samples of 784 ms. ``folder`` holds the four IDX files,
-    packed or not, and is looked for in EVENTSNN_DATA too. Raises InvalidInput for absent and damaged files.
+    packed or not, and is looked for in EVENTSNN_DATA too. ``pool``: 2, 4 or 7 makes squares with sides of so many
+    pixels one, their mean, before they are permuted: shorter sequences, of 196, 49 or 16 ms. Raises InvalidInput for
+    absent and damaged files.
     """
-    order = permutation() if permuted else None
+    if pool not in POOLS:
+        raise InvalidInput("pool", None, pool, f"one of {', '.join(map(str, POOLS))}")
     folder = find_folder(folder, ORIGIN)
-    train = _read(folder, "train", order)
-    test = _read(folder, "t10k", order)
+    train, test = (_read(folder, part, permuted, int(pool)) for part in ("train", "t10k"))
     if len(train) <= N_TRAIN:
         raise InvalidInput("folder", None, str(folder), f"more than {N_TRAIN:,} training images: {len(train):,} found")
     return train.select(slice(0, N_TRAIN)), train.select(slice(N_TRAIN, None)), test
 
 
-def _read(folder, part, order):
+def _read(folder, part, permuted, pool):
     images = _idx(folder, f"{part}-images-idx3-ubyte", 3)
     labels = _idx(folder, f"{part}-labels-idx1-ubyte", 1)
-    if len(images) != len(labels) or images[0].size != N_PIXELS:
-        found = f"{len(images)} images of {images[0].size} pixels, {len(labels)} labels"
-        raise InvalidInput(f"{part} files", None, found, f"as many labels as images, each of {N_PIXELS} pixels")
-    frames = Frames(images.reshape(len(images), N_PIXELS, 1), dt=1.0, scale=1.0 / WHITE, order=order)
-    return Dataset(frames, labels.astype(np.int64), 1, 10, float(N_PIXELS), name=f"sequential MNIST, {part}")
+    if len(images) != len(labels) or images.shape[1:] != (SIDE, SIDE):
+        found = f"{len(images)} images of {images.shape[1:]} pixels, {len(labels)} labels"
+        raise InvalidInput(f"{part} files", None, found, f"as many labels as images, each of {SIDE} x {SIDE} pixels")
+    if pool > 1:
+        squares = images.reshape(len(images), SIDE // pool, pool, SIDE // pool, pool)
+        images = squares.sum(axis=(2, 4), dtype=np.uint16)
+    pixels = images.reshape(len(images), -1, 1)
+    n_pixels = pixels.shape[1]
+    order = permutation(n_pixels) if permuted else None
+    frames = Frames(pixels, dt=1.0, scale=1.0 / (WHITE * pool**2), order=order)
+    return Dataset(frames, labels.astype(np.int64), 1, 10, float(n_pixels), name=f"sequential MNIST, {part}")
 
 
 def _idx(folder, name, n_dimensions):

@@ -85,6 +85,32 @@ def test_pixels_come_one_by_one_in_the_order_of_chance(folder):
     assert pixels.max() <= 1.0
 
 
+@pytest.mark.parametrize("pool", [2, 7])
+def test_pooled_pixels_are_means_of_squares(folder, pool):
+    (train, *_), (whole, *_) = (load_sequential_mnist(folder, permuted=False, pool=p) for p in (pool, 1))
+    side = 28 // pool
+    assert train.duration == side**2
+    pooled = bin_spikes(train.spikes[:], 1, dt=1.0, duration=train.duration).reshape(-1, side, side)
+    images = bin_spikes(whole.spikes[:], 1, dt=1.0, duration=784.0).reshape(-1, 28, 28)
+    for row, column in ((0, 0), (1, side - 1)):
+        square = np.s_[:, pool * row : pool * (row + 1), pool * column : pool * (column + 1)]
+        np.testing.assert_allclose(pooled[:, row, column], images[square].mean(axis=(1, 2)), rtol=1e-6)
+    dealt, _, _ = load_sequential_mnist(folder, pool=pool)
+    shuffled = bin_spikes(dealt.spikes[:1], 1, dt=1.0, duration=dealt.duration)[0, :, 0]
+    np.testing.assert_array_equal(pooled[0].ravel()[mnist.permutation(side**2)], shuffled)
+
+
+def test_squares_that_do_not_fill_the_picture_are_refused(folder):
+    with pytest.raises(InvalidInput, match="pool is 3; allowed: one of 1, 2, 4, 7"):
+        load_sequential_mnist(folder, pool=3)
+
+
+def test_pictures_of_another_shape_are_refused(folder):
+    write_idx(folder / "t10k-images-idx3-ubyte", np.zeros((3, 14, 56)))
+    with pytest.raises(InvalidInput, match="each of 28 x 28 pixels"):
+        load_sequential_mnist(folder)
+
+
 def test_the_permutation_is_the_same_for_everybody():
     order = mnist.permutation()
     assert sorted(order) == list(range(784))
