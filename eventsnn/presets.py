@@ -382,9 +382,10 @@ def _checked(preset):
     """Refuse settings that no other part of the library would refuse by name."""
     _choice("delays", preset.delays, DELAYS)
     _choice("data.source", preset.data.source, tuple(SOURCES))
-    _check_source(preset.data)
+    _check_kind("data", preset.data, "source", SOURCES)
     _choice("network.output", preset.network.output, ("readout", "spikes"))
     _choice("loss.kind", preset.loss.kind, tuple(LOSSES))
+    _check_kind("loss", preset.loss, "kind", {kind: names for kind, (_, names) in LOSSES.items()})
     _choice("optimizer.kind", preset.optimizer.kind, tuple(OPTIMIZERS))
     _choice("optimizer.schedule", preset.optimizer.schedule, SCHEDULES)
     if preset.optimizer.delay_schedule is not None:
@@ -419,12 +420,12 @@ def _check_unused(table, settings, name, reason):
         raise InvalidInput(f"{table}.{name}", None, value, f"{default!r}, because {reason}")
 
 
-def _check_source(settings):
-    """Refuse settings of data that are for other sources."""
-    for name in sorted({name for names in SOURCES.values() for name in names} - set(SOURCES[settings.source])):
-        users = " or ".join(source for source, names in SOURCES.items() if name in names)
-        reason = f"data.source {settings.source!r} has no use for it: it is for {users}"
-        _check_unused("data", settings, name, reason)
+def _check_kind(table, settings, key, uses):
+    """Refuse settings that are for other values of ``key`` than its own; ``uses``: {value: names of settings}."""
+    kind = getattr(settings, key)
+    for name in sorted({name for names in uses.values() for name in names} - set(uses[kind])):
+        users = " or ".join(user for user, names in uses.items() if name in names)
+        _check_unused(table, settings, name, f"{table}.{key} {kind!r} has no use for it: it is for {users}")
 
 
 def _check_delays(settings):

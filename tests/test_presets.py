@@ -155,7 +155,7 @@ def test_yin_yang_learns_something_in_one_epoch():
 
 def test_layers_and_options_reach_what_is_built():
     changes = [
-        "network.hidden=[6, 5]", "network.recurrent=true", "loss.kind=first_spike", "loss.tau=2.0",
+        "network.hidden=[6, 5]", "network.recurrent=true", "loss.kind=first_spike", "loss.tau=2.0", "loss.delta=1",
         "optimizer.kind=sgd", "optimizer.max_delay=20", "optimizer.schedule=one_cycle", "optimizer.ease_in=0.1",
         "training.spike_strength=0.1", "training.silent_raise=0.01",
         "training.average=0.9", "augmentation.time_jitter=1", "optimizer.clip_norm=3.0",
@@ -217,9 +217,11 @@ def test_groups_are_refused_where_there_are_none():
         ("spoken-digits", "data.train=x.h5", "files or braille or braille-analog"),
         ("yin-yang", "data.permuted=false", "sequential-mnist"),
         ("shd", "data.folder=x", "spoken-digits or sequential-mnist or speech-commands"),
+        ("spoken-digits", "loss.tau=3", "first_spike"),
+        ("yin-yang", "loss.kind=first_spike", "relative_first_spike"),
     ],
 )
-def test_settings_that_a_source_would_not_look_at_are_refused(preset, setting, users):
+def test_settings_that_a_source_or_a_loss_would_not_look_at_are_refused(preset, setting, users):
     with pytest.raises(InvalidInput, match=f"has no use for it: it is for {users}"):
         presets.change(presets.named(preset), [setting])
 
