@@ -285,6 +285,9 @@ _SSC_DELREC: dict[str, Any] = {
         "recurrent_dropout": 0.3,
         "recurrent_layers": [],
         "recurrent_sigma": [56.0, 0.3315],
+        # should delays between layers be switched on: the 31 steps of the published code
+        "longest_delay": 168.0,
+        "sigma": [86.8, 2.8],
         "learned_width": True,
     },
     "loss": {"kind": "summed_voltage"},
@@ -318,7 +321,13 @@ _PS_MNIST: dict[str, Any] = {
         "output_tau_mem": 1.0,
         "recurrent_delay": ["half_normal", 12.0],
     },
-    "grid": {"dt": 1.0, "recurrent_dropout": 0.2, "recurrent_sigma": [10.0, 0.0592]},
+    "grid": {
+        "dt": 1.0,
+        "recurrent_dropout": 0.2,
+        "recurrent_sigma": [10.0, 0.0592],
+        "longest_delay": 30.0,
+        "sigma": [15.5, 0.5],
+    },
     "optimizer": {"delay_learning_rate": 0.05, "weight_decay": 1e-2, "decoupled": True},
     "training": {"epochs": 200, "batch_size": 256},
 }
@@ -348,6 +357,7 @@ _SPOKEN_DIGITS_DCLS: dict[str, Any] = {
     "network": {"hidden": [64, 64]},
     "grid": {"dropout": 0.2},
     "training": {"epochs": 40, "batch_size": 64},
+    "augmentation": _SPOKEN_DIGITS["augmentation"],
 }
 
 _SPOKEN_DIGITS_DELREC: dict[str, Any] = {
@@ -358,6 +368,7 @@ _SPOKEN_DIGITS_DELREC: dict[str, Any] = {
     "network": {"hidden": [64, 64]},
     "grid": {"dropout": 0.2},
     "training": {"epochs": 40, "batch_size": 64},
+    "augmentation": _SPOKEN_DIGITS["augmentation"],
 }
 
 PRESETS = {

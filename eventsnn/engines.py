@@ -125,6 +125,10 @@ class GridEngine:
         for name, value in (("neuron_drop", options.neuron_drop), ("silent_raise", options.silent_raise)):
             if value:
                 raise InvalidInput(name, None, value, "nothing of the kind for a GridNetwork, which has dropout=")
+        normalised = [p.name for p in self.network.populations.values() if p.kind == "lif" and p.batch_norm]
+        if options.average is not None and normalised:
+            allowed = f"None with batch normalisation ({normalised[0]}), whose statistics belong to other weights"
+            raise InvalidInput("average", None, options.average, allowed)
 
     def at_epoch(self, parameters, epoch):
         """Return the parameters with the widths of the spread delays as they are in an epoch (from 0)."""

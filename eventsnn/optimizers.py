@@ -144,7 +144,7 @@ class OneCycle(Schedule):
 
     Starts at peak / ``start_div`` and ends, at step total_steps - 1 and after, at peak / (start_div * ``final_div``):
     the steps and defaults of torch.optim.lr_scheduler.OneCycleLR (Smith & Topin 2018), whose max_lr is peak times the
-    learning rate.
+    learning rate; Adam's beta1 stays as it is, which torch lets fall and rise unless cycle_momentum is False.
     """
 
     total_steps: int

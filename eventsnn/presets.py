@@ -432,9 +432,17 @@ def _check_delays(settings):
     """Refuse numbers of delays below 0: what is drawn from a range is kept above, so that nobody else would say so."""
     for role in ("input", "between", "recurrent", "output"):
         value = getattr(settings, f"{role}_delay")
-        numbers = value if isinstance(value, (list, tuple)) else [value]
-        if all(isinstance(d, (int, float)) and not isinstance(d, bool) for d in numbers) and min(numbers) < 0:
+        if min(_numbers(value), default=0.0) < 0:
             raise InvalidInput(f"network.{role}_delay", None, value, "delays >= 0 ms")
+
+
+def _numbers(delay):
+    """The numbers of a setting of delays, whatever its nesting; none of a distribution that is named."""
+    if isinstance(delay, (int, float)) and not isinstance(delay, bool):
+        return [delay]
+    if isinstance(delay, (list, tuple)) and not any(isinstance(item, str) for item in delay):
+        return [number for item in delay for number in _numbers(item)]
+    return []
 
 
 def _check_grid(preset):
@@ -447,6 +455,8 @@ def _check_grid(preset):
     for key in preset.network.train_neurons:
         _choice("network.train_neurons", key, taus)
     longest = preset.grid.longest_delay
+    if longest is not None and not longest > 0:
+        raise InvalidInput("grid.longest_delay", None, longest, "a time > 0 ms, or none")
     learned = preset.delays in ("learned", "feed-forward")
     roles = ("input", "between", "output") if len(preset.network.hidden) > 1 else ("input", "output")
     delayed = [role for role in roles if getattr(preset.network, f"{role}_delay") is not None]
@@ -455,9 +465,12 @@ def _check_grid(preset):
         raise InvalidInput("grid.longest_delay", None, None, allowed)
     for role in ("input", "between", "output"):
         delay = getattr(preset.network, f"{role}_delay")
-        pair = isinstance(delay, (list, tuple)) and len(delay) == 2 and all(isinstance(d, (int, float)) for d in delay)
-        if pair and longest is not None and delay[1] > longest:
+        if longest is not None and max(_numbers(delay), default=0.0) > longest:
             raise InvalidInput(f"network.{role}_delay", None, delay, f"delays up to grid.longest_delay, {longest:g} ms")
+    reason = "a network on a grid has no use for it"
+    _check_unused("network", preset.network, "min_delay", reason)
+    for name in ("max_spikes", "shards"):
+        _check_unused("training", preset.training, name, reason)
     layers = range(1, len(preset.network.hidden) + 1)
     for index, number in enumerate(preset.grid.recurrent_layers):
         if number not in layers:

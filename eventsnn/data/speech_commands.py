@@ -10,6 +10,7 @@ import struct
 
 import numpy as np
 
+from ..checks import is_number
 from ..errors import InvalidInput
 from .dataset import Dataset, find_folder
 from .frames import Frames
@@ -34,32 +35,36 @@ def load_speech_commands(folder, duration=1000.0):
     classes in alphabetical order. The sets are those of validation_list.txt and testing_list.txt, or without them of
     the published rule by speaker, and groups (speakers) are numbered by name. A value is how far the band is above
     80 dB below the recording's loudest, as a share of 80 dB. Recordings are cut or filled up with silence to
-    ``duration`` (ms). Raises InvalidInput for absent folders and for files that are not such recordings.
+    ``duration`` (a multiple of 10 ms). Raises InvalidInput for absent folders, for one list without the other, and for
+    files that are not such recordings.
     """
-    folder = find_folder(folder, ORIGIN)
+    dt = 1000.0 * STEP / RATE
+    if not (is_number(duration) and 0 < duration < np.inf and duration % dt == 0):
+        raise InvalidInput("duration", None, duration, f"a multiple of {dt:g} ms above 0")
+    n_steps, folder = round(duration / dt), find_folder(folder, ORIGIN)
     words = sorted(item.name for item in folder.iterdir() if item.is_dir() and item.name != NOISE)
     files = [(path, label) for label, word in enumerate(words) for path in sorted((folder / word).glob("*.wav"))]
     if not files:
         raise InvalidInput("folder", None, str(folder), "folders of wav files, one for each word", ORIGIN)
-    n_steps = round(duration * RATE / 1000.0 / STEP)
+    parts = _parts(folder, [path for path, _ in files])
     bands, values = mel_bands(), np.empty((len(files), n_steps, N_BANDS), np.uint8)
     for row, (path, _) in enumerate(files):
         values[row] = np.rint(LEVELS * loudness(read_wav(path), bands, n_steps))
-    frames, labels = (
-        Frames(values, dt=1000.0 * STEP / RATE, scale=1.0 / LEVELS),
-        np.array([label for _, label in files]),
-    )
+    frames, labels = Frames(values, dt=dt, scale=1.0 / LEVELS), np.array([label for _, label in files])
     speakers = np.unique([speaker_of(path.name) for path, _ in files], return_inverse=True)[1]
-    parts = _parts(folder, [path for path, _ in files])
     whole = Dataset(frames, labels, N_BANDS, len(words), float(duration), speakers, f"Speech Commands in {folder}")
     return tuple(whole.select(np.flatnonzero(parts == part)) for part in ("train", "validation", "test"))
 
 
 def _parts(folder, paths):
     """Which set each file belongs to, (n,) of text."""
-    listed = {}
+    listed, present = {}, [name for name in LISTS.values() if (folder / name).is_file()]
+    if len(present) == 1:
+        allowed = f"{' and '.join(LISTS.values())}, or neither"
+        remedy = "What is in neither is for training, so that without one of them its files would be trained on."
+        raise InvalidInput("folder", None, f"{folder}: {present[0]} alone", allowed, remedy)
     for part, name in LISTS.items():
-        if (folder / name).is_file():
+        if present:
             listed |= {line.strip(): part for line in (folder / name).read_text(encoding="utf-8").splitlines()}
     if listed:
         return np.array([listed.get(f"{path.parent.name}/{path.name}", "train") for path in paths])

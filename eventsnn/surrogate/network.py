@@ -325,7 +325,11 @@ class GridNetwork:
         parameters = {}
         for name, shape, initializer, _, (low, high), fan_in in self._entries():
             values = initializer.draw(stream(check_seed(seed), name), shape, fan_in)
-            parameters[name] = np.asarray(np.clip(values, low, high))
+            if np.max(values, initial=-math.inf) > high:
+                # cutting it off would pile delays up at the longest, and leave the same network without a spread others
+                remedy = "Draw shorter ones, or spread them over more with Spread(longest=...)."
+                raise InvalidInput(name, None, float(np.max(values)), f"draws <= {high:g} ms", remedy)
+            parameters[name] = np.asarray(np.maximum(values, low))
         for c in self.connections.values():
             if c.mask is not None:
                 parameters[f"{c.name}.weight"] = np.where(c.mask, parameters[f"{c.name}.weight"], 0.0)

@@ -129,14 +129,14 @@ class Shared(_Path):
         if self.taps is not None:
             arrived = np.zeros_like(values)
             run(kernels.delay, len(values), self.mode, values, self.taps, self.lags, arrived)
-        return arrived @ self._kernel, arrived
+        return self._product(arrived, self._kernel), arrived
 
     def backward(self, values, arrived, d_inputs, wanted):
         """Return (dL/d(values) or None if not wanted, {parameter: gradient})."""
         gradients, d_values = self.weight_gradient(arrived, d_inputs), None
         if not wanted and not self._slopes:
             return None, gradients
-        d_sent = d_inputs @ self._kernel.T
+        d_sent = self._product(d_inputs, self._kernel.T)
         if self.taps is None:
             return d_sent, gradients
         run(kernels.depart, len(values), self.mode, d_sent, self.lags)
@@ -145,6 +145,12 @@ class Shared(_Path):
             d_values = np.zeros_like(values)
             run(kernels.delay_back, len(values), self.mode, d_sent, self.taps, d_values)
         return d_values, gradients
+
+    def _product(self, values, matrix):
+        """``values`` (sample, step, n) times a matrix: in one product, but in evaluation, where samples stay alone."""
+        if not self.mode.training:
+            return values @ matrix
+        return (values.reshape(-1, values.shape[2]) @ matrix).reshape(*values.shape[:2], -1)
 
     def weight_gradient(self, arrived, d_inputs):
         """{weight: gradient} from what arrived and dL/d(inputs)."""

@@ -12,13 +12,14 @@ EPSILON = 1e-5  # of batch normalisation
 
 
 def simulate(network, parameters, tangents, values, mode, kept=None):
-    """Return ({readout: voltages}, {readout: their change along ``tangents``}), arrays (sample, step, n).
+    """Return ({readout: voltages}, {readout: their change along ``tangents``}, margin), arrays (sample, step, n).
 
     ``tangents``: {parameter: direction}, missing ones are 0; ``values``: {input: (sample, step, n)}; ``mode``: as for
     the engine; ``kept``: factors (sample, n) of dropout of what a population sends, {its name}, or receives,
-    {"its name.input"} and {its recurrent connection}; missing ones are 1.
+    {"its name.input"} and {its recurrent connection}; missing ones are 1. ``margin``: how near the threshold any
+    neuron came, on either side.
     """
-    kept, sent, voltages = kept or {}, {}, ({}, {})
+    kept, sent, voltages, margin = kept or {}, {}, ({}, {}), np.inf
     pairs = {name: (value, np.asarray(tangents.get(name, np.zeros_like(value)))) for name, value in parameters.items()}
     for name, array in values.items():
         sent[name] = (array, np.zeros_like(array))
@@ -33,10 +34,11 @@ def simulate(network, parameters, tangents, values, mode, kept=None):
             total, change = _normalised(p, pairs, total, change, mode)
         if f"{p.name}.input" in kept:
             total, change = (part * kept[f"{p.name}.input"][:, None] for part in (total, change))
-        _, _, spikes, d_spikes = _run(network, p, pairs, total, change, mode, kept)
+        _, _, spikes, d_spikes, away = _run(network, p, pairs, total, change, mode, kept)
+        margin = min(margin, np.abs(away).min())
         factor = kept.get(p.name, np.ones(spikes[:, 0].shape))[:, None]
         sent[p.name] = spikes * factor, d_spikes * factor
-    return voltages
+    return *voltages, margin
 
 
 def _received(network, p, pairs, sent, mode):
@@ -133,7 +135,7 @@ def _decay(network, p, pairs, key):
 
 
 def _run(network, p, pairs, total, change, mode, kept):
-    """(voltages, tangent, spikes, tangent), each (sample, step, n)."""
+    """(voltages, tangent, spikes, tangent, distance to the threshold), each (sample, step, n)."""
     (alpha, d_alpha), (beta, d_beta) = (_decay(network, p, pairs, key) for key in ("tau_mem", "tau_syn"))
     total, change, found = total.copy(), change.copy(), []
     recurrence = network.recurrence(p.name)
@@ -153,7 +155,7 @@ def _run(network, p, pairs, total, change, mode, kept):
             v, dv = h - p.v_threshold * s, dh - p.v_threshold * passed
         else:
             v, dv = h * (1 - s), dh * (1 - s) - h * passed
-        found.append((v if p.kind == "lif" else h, dv if p.kind == "lif" else dh, s, ds))
+        found.append((h, dh, s, ds, h) if p.kind == "readout" else (v, dv, s, ds, h - p.v_threshold))
         for lag in range(min(len(taps), total.shape[1] - t - 1) if recurrence is not None else 0):
             total[:, t + 1 + lag] += factor * (s @ taps[lag])
             change[:, t + 1 + lag] += factor * (ds @ taps[lag] + s @ d_taps[lag])

@@ -170,6 +170,18 @@ def test_a_tone_is_loudest_in_its_band_and_silence_is_nothing(words):
     assert values[30].max() > 0.95 and values[75:].max() == 0.0
 
 
+def test_one_list_without_the_other_would_put_its_files_into_training(words):
+    (words / "validation_list.txt").write_text("yes/00000003_nohash_0.wav\n")
+    with pytest.raises(InvalidInput, match="validation_list.txt alone'; allowed: .* or neither"):
+        load_speech_commands(words)
+
+
+@pytest.mark.parametrize("duration", [4, 0, -10, np.nan, np.inf, 1005, None])
+def test_durations_that_are_no_whole_number_of_steps_are_refused(words, duration):
+    with pytest.raises(InvalidInput, match="duration is .*; allowed: a multiple of 10 ms above 0"):
+        load_speech_commands(words, duration)
+
+
 def test_every_band_hears_something():
     assert (speech_commands.mel_bands().sum(axis=0) > 0).all()
 
@@ -183,8 +195,9 @@ def test_all_of_a_speaker_is_in_one_set(words):
 
 def test_the_lists_that_come_with_the_data_decide(words):
     (words / "testing_list.txt").write_text("no/00000003_nohash_0.wav\nyes/00000004_nohash_0.wav\n")
+    (words / "validation_list.txt").write_text("yes/00000003_nohash_0.wav\n")
     train, validation, test = load_speech_commands(words)
-    assert (len(train), len(validation), len(test)) == (22, 0, 2) and list(test.labels) == [0, 1]
+    assert (len(train), len(validation), len(test)) == (21, 1, 2) and list(test.labels) == [0, 1]
 
 
 def test_the_rule_puts_speakers_where_the_published_lists_have_them():

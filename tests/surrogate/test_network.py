@@ -31,14 +31,21 @@ def test_sigma_of_an_epoch_is_a_parameter_that_a_checkpoint_holds():
 
 def test_delays_keep_below_the_longest_and_none_without_a_spread_is_trained():
     made = network()
-    made.connect("in", "hidden", weight=1.0, delay=Uniform(0, 50), spread=Spread("gaussian", 2.0, longest=20.0))
+    made.connect("in", "hidden", weight=1.0, delay=Uniform(0, 20), spread=Spread("gaussian", 2.0, longest=20.0))
     made.connect("hidden", "out", weight=1.0, delay=Uniform(0, 50))
     parameters = made.initialize()
-    assert parameters["in->hidden.delay"].max() == 20.0 and parameters["hidden->out.delay"].max() > 20.0
+    assert parameters["hidden->out.delay"].max() > 20.0
     assert made.bounds()["in->hidden.delay"] == (0.0, 20.0) and "hidden->out.delay" not in made.trainable
     parameters["in->hidden.delay"][1, 2] = 20.5
     with pytest.raises(InvalidInput, match=r"in->hidden.delay\[\(1, 2\)\] is 20.5.*from 0 to 20"):
         made.check_parameters(parameters)
+
+
+def test_delays_that_are_drawn_beyond_the_longest_are_not_cut_off_silently():
+    made = network()
+    made.connect("in", "hidden", weight=1.0, delay=Uniform(0, 50), spread=Spread("gaussian", 2.0, longest=20.0))
+    with pytest.raises(InvalidInput, match=r"in->hidden.delay is 4\d.*; allowed: draws <= 20 ms. Draw shorter ones"):
+        made.initialize()
 
 
 def test_synapses_that_a_mask_leaves_out_are_zero():

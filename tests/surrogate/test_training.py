@@ -57,7 +57,7 @@ AS_IN_THE_CODE = {
 
 
 @pytest.mark.parametrize("name", AS_IN_THE_CODE)
-def test_what_the_papers_do_not_say_is_as_in_the_published_code(name):
+def test_what_was_read_in_the_published_code_is_in_the_presets(name):
     preset = presets.named(name)
     network, grid, optimizer = preset.network, preset.grid, preset.optimizer
     found = (
@@ -170,6 +170,12 @@ def test_recurrence_in_chosen_layers(data):
         ("optimizer.delay_schedule=cosinus", "Did you mean 'cosine'"),
         ("network.train_neurons=['v_threshold']", "one of tau_mem"),
         ("grid.longest_delay=30", "delays up to grid.longest_delay, 30 ms"),
+        ("network.input_delay=500", "delays up to grid.longest_delay"),
+        ("network.input_delay=[[0.0, 500.0], [1.0, 2.0]]", "delays up to grid.longest_delay"),
+        ("grid.longest_delay=-5", "grid.longest_delay is -5.0; allowed: a time > 0 ms, or none"),
+        ("network.min_delay=7", "network.min_delay is 7.0; allowed: 1.0, because a network on a grid"),
+        ("training.shards=3", "training.shards is 3"),
+        ("training.max_spikes=5", "training.max_spikes is 5"),
     ],
 )
 def test_settings_that_a_grid_has_no_use_for(change, message):
@@ -183,6 +189,8 @@ def test_settings_that_a_grid_has_no_use_for(change, message):
         ("network.input_weight=kaimin", "Did you mean 'kaiming'"),
         ("network.input_weight=['normal', 1, 2, 3]", "at most its mean, sd"),
         ("training.neuron_drop=0.1", "which has dropout="),
+        ("training.average=0.9", "average is 0.9; allowed: None with batch normalisation"),
+        ('network.input_delay=["half_normal",500]', r"input->hidden1.delay is \d+.*; allowed: draws <= "),
         ("grid.surrogate=step", "surrogate is 'step'"),
     ],
 )
