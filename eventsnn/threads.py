@@ -3,6 +3,7 @@
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 from .errors import InvalidInput
 
@@ -41,3 +42,15 @@ def map_in_order(function, items, n_threads):
         finally:
             for future in pending:
                 future.cancel()
+
+
+def one_blas_thread():
+    """Return a context in which each product of NumPy stays on the thread that asks for it."""
+    return _libraries().limit(limits=1, user_api="blas")
+
+
+@cache
+def _libraries():
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -5,7 +5,7 @@ import numpy as np
 from ..kernels import grid as kernels
 from ..random import stream
 from .network import ArcTangent
-from .parts import run
+from .parts import product, run
 from .paths import Own, path
 
 BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM = 1e-5, 0.1
@@ -202,7 +202,7 @@ class Layer:
             n_lags = min(taps.shape[1], n_steps - t - lag)
             if n_lags > 0:
                 later = d_back[:, t + lag : t + lag + n_lags].reshape(n_samples, -1)
-                d_spikes[:, t] += later @ taps[:, :n_lags].reshape(n, -1).T
+                d_spikes[:, t] += product(later, taps[:, :n_lags].reshape(n, -1).T, self.mode)
             kernels.lif_back(*tape, *rest, (t, t + 1), 0, n_samples)
             if self._kept_back is not None:
                 np.multiply(d_inputs[:, t], self._kept_back, out=d_back[:, t])

@@ -1,4 +1,6 @@
-"""Kernels on threads, each on a range of samples or neurons of its own: no sum depends on how many there are."""
+"""Kernels and products on threads, each on a part of its own: no sum depends on how many threads there are."""
+
+import numpy as np
 
 from ..sharding import shards
 from ..threads import map_in_order, resolve_n_threads
@@ -8,6 +10,25 @@ N_PARTS = 16
 
 def run(kernel, n, mode, *arguments):
     """Call ``kernel(*arguments, first, last)`` for ranges that make up 0..n."""
-    parts = shards(n, N_PARTS)
-    for _ in map_in_order(lambda part: kernel(*arguments, *part), parts, resolve_n_threads(mode.n_threads)):
+    for _ in _in_order(lambda part: kernel(*arguments, *part), n, mode):
         pass
+
+
+def product(left, right, mode):
+    """Return ``left @ right`` of matrices, or of stacks of them; ``right`` is a stack only where ``left`` is one."""
+    out = np.empty((*left.shape[:-1], right.shape[-1]), np.result_type(left, right))
+
+    def some(first, last):
+        np.matmul(left[first:last], right[first:last] if right.ndim == 3 else right, out=out[first:last])
+
+    run(some, len(left), mode)
+    return out
+
+
+def product_of_rows(left, right, mode):
+    """Return ``left.T @ right`` of two matrices with many rows, which are the same samples and steps."""
+    return sum(_in_order(lambda part: left[slice(*part)].T @ right[slice(*part)], len(left), mode))
+
+
+def _in_order(function, n, mode):
+    return map_in_order(function, shards(n, N_PARTS), resolve_n_threads(mode.n_threads))

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..kernels import grid as kernels
 from ..threads import resolve_n_threads
-from .parts import run
+from .parts import product, product_of_rows, run
 from .taps import SPREADS
 
 # What one spike costs for each tap, and one entry of a product or of a transform, in one unit: measured once, and fixed
@@ -149,13 +149,14 @@ class Shared(_Path):
     def _product(self, values, matrix):
         """``values`` (sample, step, n) times a matrix: in one product, but in evaluation, where samples stay alone."""
         if not self.mode.training:
-            return values @ matrix
-        return (values.reshape(-1, values.shape[2]) @ matrix).reshape(*values.shape[:2], -1)
+            return product(values, matrix, self.mode)
+        return product(values.reshape(-1, values.shape[2]), matrix, self.mode).reshape(*values.shape[:2], -1)
 
     def weight_gradient(self, arrived, d_inputs):
         """{weight: gradient} from what arrived and dL/d(inputs)."""
         n_pre, n_post = self.connection.n_pre, self.connection.n_post
-        return self._weight_gradient(arrived.reshape(-1, n_pre).T @ d_inputs.reshape(-1, n_post))
+        flat = arrived.reshape(-1, n_pre), d_inputs.reshape(-1, n_post)
+        return self._weight_gradient(product_of_rows(*flat, self.mode))
 
     def delay_gradients(self, values, d_sent):
         """{delay, width: gradient} from the spikes and dL/d(what arrives), moved to where spikes left."""
@@ -208,7 +209,7 @@ class Own(_Path):
             return out, None
         taps = self._transform(self.taps)
         for part in _few(n_samples):
-            out[part] = self._back(np.matmul(self._transform(values[part]), taps), 0, n_steps)
+            out[part] = self._back(product(self._transform(values[part]), taps, self.mode), 0, n_steps)
         return out, None
 
     def backward(self, values, arrived, d_inputs, wanted):
@@ -221,11 +222,11 @@ class Own(_Path):
         by_spikes = self._by_spikes(values)
         d_taps = self._d_taps_by_spikes(values, d_inputs) if by_spikes else None
         if d_values is not None or not by_spikes:
-            product = self._products(values, d_inputs, d_values, by_spikes)
-            if product is not None:
+            by_taps = self._products(values, d_inputs, d_values, by_spikes)
+            if by_taps is not None:
                 lag = self.connection.lag
-                d_taps = self._back(product, lag, lag + self.taps.shape[1])
-                del product
+                d_taps = self._back(by_taps, lag, lag + self.taps.shape[1])
+                del by_taps
         return self._parameter_gradients(d_taps)
 
     def _parameter_gradients(self, d_taps):
@@ -245,15 +246,15 @@ class Own(_Path):
 
     def _products(self, values, d_inputs, d_values, by_spikes):
         """The transform of dL/d(taps), None if spikes have given them already; fills ``d_values`` if there is one."""
-        product, taps = None, None if d_values is None else _conjugate(self._transform(self.taps))
+        total, taps = None, None if d_values is None else _conjugate(self._transform(self.taps))
         for part in _few(len(values)):
             pull = self._transform(d_inputs[part])
             if d_values is not None:
-                d_values[part] = self._back(np.matmul(pull, taps), 0, values.shape[1])
+                d_values[part] = self._back(product(pull, taps, self.mode), 0, values.shape[1])
             if not by_spikes:
-                found = np.matmul(_conjugate(self._transform(values[part])), pull)
-                product = found if product is None else np.add(product, found, out=product)
-        return product
+                found = product(_conjugate(self._transform(values[part])), pull, self.mode)
+                total = found if total is None else np.add(total, found, out=total)
+        return total
 
     def _by_spikes(self, values):
         """True where the work for each spike is less than that of transforms; settles how long those are, once."""

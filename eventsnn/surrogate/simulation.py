@@ -5,6 +5,7 @@ import numpy as np
 from ..errors import InvalidInput
 from ..gradients import evaluate, joint_probes
 from ..spikes import SpikeBatch
+from ..threads import one_blas_thread
 from .binning import bin_spikes
 from .engine import Mode, backward, run
 
@@ -17,7 +18,8 @@ def simulate(network, parameters, spikes, *, duration, delays="rounded", probes=
     """
     parameters = network.check_parameters(parameters)
     mode = Mode(delays=delays, n_threads=n_threads)
-    return _run(network, parameters, spikes, duration, mode, probes)[0]
+    with one_blas_thread():
+        return _run(network, parameters, spikes, duration, mode, probes)[0]
 
 
 def value_and_grad(
@@ -39,9 +41,10 @@ def value_and_grad(
     mode = Mode(True, "spread", seed=seed, epoch=epoch, samples=samples, n_threads=n_threads)
     losses = (loss, *regularizers)
     probes = joint_probes(losses, network, duration)
-    recording, tape = _run(network, parameters, spikes, duration, mode, probes)
-    value, cotangents = evaluate(losses, recording, labels)
-    gradients = backward(network, parameters, tape, *recording.by_step(cotangents))
+    with one_blas_thread():
+        recording, tape = _run(network, parameters, spikes, duration, mode, probes)
+        value, cotangents = evaluate(losses, recording, labels)
+        gradients = backward(network, parameters, tape, *recording.by_step(cotangents))
     return (value, gradients, recording) if return_recording else (value, gradients)
 
 
