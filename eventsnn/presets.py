@@ -240,9 +240,10 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Preset:
-    """One experiment. ``delays``: "learned", "fixed" (as drawn) or "none" (a recurrent connection then has 1 ms).
+    """One experiment. ``delays``: "learned", "fixed" (as drawn), "none", or one kind alone.
 
-    "feed-forward" and "recurrent": those delays are learned, and the other connections have none.
+    "feed-forward" and "recurrent": those delays are learned, and the other connections have none. A recurrent
+    connection without delays has 1 ms, on a grid one step.
     """
 
     name: str = "custom"
