@@ -65,6 +65,10 @@ class EventEngine:
         """Return the parameters as an epoch (from 0) begins: nothing here follows the epochs."""
         return parameters
 
+    def after_epoch(self, parameters):
+        """Return the parameters as an epoch leaves them: as they are."""
+        return parameters
+
     def gradient(self, parameters, train, labels, indices, when, *, loss, options, duration, team, n_threads):
         """Return the Step of the samples ``indices`` of a training set; ``when``: (epoch, batch), from 0."""
         share = Share(len(indices), team, options.shards)
@@ -133,6 +137,10 @@ class GridEngine:
     def at_epoch(self, parameters, epoch):
         """Return the parameters with the widths of the spread delays as they are in an epoch (from 0)."""
         return self.network.at(parameters, epoch)
+
+    def after_epoch(self, parameters):
+        """Return the parameters as an epoch leaves them: some delays rounded, where their spread asks for it."""
+        return self.network.after_epoch(parameters)
 
     def gradient(self, parameters, train, labels, indices, when, *, loss, options, duration, team, n_threads):
         """Return the Step of the samples ``indices`` of a training set; ``when``: (epoch, batch), from 0."""

@@ -150,7 +150,8 @@ class GridSettings:
     share) of the run; ``synapses`` from each neuron to each. Recurrent delays, in the layers ``recurrent_layers``
     (numbers from 1; []: in all), belong to each "neuron" (axonal) or "synapse" (``recurrent_delay_per``) and spread as
     triangles of ``recurrent_sigma`` that falls during ``recurrent_sigma_epochs``, with ``learned_width`` by a factor of
-    their own; ``recurrent_dropout``: of recurrent input.
+    their own; ``recurrent_dropout``: of recurrent input. ``round_delays``: after each epoch the delays are rounded to
+    steps, from which the next goes on.
     """
 
     dt: float | None = None
@@ -172,6 +173,7 @@ class GridSettings:
     recurrent_sigma_epochs: float = 1.0
     recurrent_dropout: float = 0.0
     learned_width: bool = False
+    round_delays: bool = False
 
 
 @dataclass(frozen=True)
@@ -685,11 +687,11 @@ def _connect_on_grid(network, preset, role, ends, spread, *, count=1, **more):
     if delay is None:
         # synapses that differ in nothing but their weights are one
         count, more = 1, {key: value for key, value in more.items() if key != "delay_per"}
-    epochs = spread["epochs"] * preset.training.epochs
+    spread = {**spread, "epochs": spread["epochs"] * preset.training.epochs, "rounds": preset.grid.round_delays}
     train = ("weight",) if settings.train_weights else ()
     network.connect(
         *ends, weight=weight, delay=delay, count=count, sparsity=getattr(settings, f"{role}_sparsity") or None,
-        spread=surrogate.Spread(**{**spread, "epochs": epochs}) if learned else None, seed=preset.data.seed,
+        spread=surrogate.Spread(**spread) if learned else None, seed=preset.data.seed,
         train=(*train, "delay") if learned else train, **more,
     )  # fmt: skip
 

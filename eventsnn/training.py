@@ -638,7 +638,7 @@ class Trainer:
         return average
 
     def _finish_epoch(self, validation, epochs, progress):
-        """Raise silent neurons, validate, compare with the best, and begin the next epoch: one assignment again."""
+        """Raise silent neurons, round delays, validate, compare with the best, begin the next epoch: one assignment."""
         started, state = time.perf_counter(), self._state
         parameters = state.parameters
         silent = state.running.spikes and not any(counts.any() for counts in state.running.spikes.values())
@@ -646,7 +646,7 @@ class Trainer:
             self._warn("no LIF neuron has fired in this epoch: raise the weights, or use silent_raise", 3)
         for rule in self.options.silent_raise:
             parameters = rule(self.network, parameters, state.running.spikes[rule.population])
-        state = replace(state, parameters=parameters)
+        state = replace(state, parameters=self._engine.after_epoch(parameters))
         result = None if validation is None else self.evaluate(validation, state.evaluated)
         record = self._record(state, result, started)
         state = replace(

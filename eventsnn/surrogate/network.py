@@ -74,7 +74,8 @@ class Spread:
     ``kind``: "gaussian" or "triangle" (eventsnn.surrogate.taps). ``longest`` (ms): delays are kept at or below it, and
     a gaussian spreads over all lags up to it; None, for a triangle, sets no limit: its buffer grows with the delays.
     ``sigma`` (ms, > 0): at first and at last; between, it falls exponentially over ``epochs`` epochs.
-    ``learned``: each delay has a width p of its own, 2 sigmoid(p) sigma.
+    ``learned``: each delay has a width p of its own, 2 sigmoid(p) sigma. ``rounds``: after each epoch the delays
+    themselves are rounded to steps, from which the next epoch goes on (as in the DelRec code).
     """
 
     kind: str
@@ -82,6 +83,7 @@ class Spread:
     epochs: float = 1.0
     longest: float | None = None
     learned: bool = False
+    rounds: bool = False
 
     def __post_init__(self):
         if self.kind not in SPREAD_KINDS:
@@ -366,6 +368,11 @@ class GridNetwork:
         """Return the parameters with each sigma as it is in an epoch, counted from 0."""
         spread = {c.name: c.spread for c in self.connections.values() if c.spread is not None}
         return {**parameters, **{f"{name}.sigma": np.asarray(item.width(epoch)) for name, item in spread.items()}}
+
+    def after_epoch(self, parameters):
+        """Return the parameters with those delays rounded to steps whose spread asks for it."""
+        names = [f"{c.name}.delay" for c in self.connections.values() if c.spread is not None and c.spread.rounds]
+        return {**parameters, **{name: self.dt * np.rint(parameters[name] / self.dt) for name in names}}
 
     def value_of(self, population, attribute, parameters):
         """Return tau_mem or tau_syn (ms), or v_threshold, of every neuron of a population, shape (n,)."""

@@ -86,3 +86,18 @@ def test_synapses_that_a_mask_leaves_out_are_zero():
 def test_what_cannot_be_is_refused_in_words(add, message):
     with pytest.raises((InvalidInput, NetworkError), match=message):
         add(network())
+
+
+def test_delays_are_rounded_after_an_epoch_where_that_is_asked_for():
+    made = network()
+    made.connect("in", "hidden", weight=1.0, delay=Uniform(0, 20), spread=Spread("triangle", 2.0, rounds=True))
+    made.connect("hidden", "hidden", weight=1.0, delay=Uniform(0, 20), spread=Spread("triangle", 2.0))
+    made.connect("hidden", "out", weight=1.0)
+    before = made.initialize()
+    after = made.after_epoch(before)
+    steps = after["in->hidden.delay"] / made.dt
+    assert (
+        np.all(steps == np.rint(steps)) and np.abs(after["in->hidden.delay"] - before["in->hidden.delay"]).max() <= 1.0
+    )
+    assert all(after[name] is before[name] for name in before if name != "in->hidden.delay")
+    assert GridNetwork.from_dict(made.to_dict()).connections["in->hidden"].spread.rounds

@@ -235,6 +235,19 @@ def test_an_interrupted_run_ends_with_the_same_bits(data, tmp_path):
     assert result.loss == whole.evaluate(data[2]).loss
 
 
+def test_delays_that_are_rounded_after_each_epoch_tell_the_same_rounded_and_between_steps(data):
+    built = presets.build(grid_preset("grid.round_delays=true"), data)
+    trainer = Trainer(
+        built.network, built.network.initialize(0), loss=built.loss, optimizer=built.optimizer, options=built.options,
+        progress=False, n_threads=1,
+    )  # fmt: skip
+    trainer.fit(*data[:2], epochs=2)
+    delays = trainer.parameters["input->hidden1.delay"] / built.network.dt
+    np.testing.assert_array_equal(delays, np.rint(delays))
+    rounded, between = (trainer.evaluate(data[1], delays=how) for how in ("rounded", "fractional"))
+    assert rounded.accuracy == between.accuracy and rounded.loss == pytest.approx(between.loss, rel=1e-5)
+
+
 def test_sigma_and_running_statistics_are_kept_with_the_parameters_they_belong_to(data, tmp_path):
     trainer = fit((data[0], None), tmp_path)
     network, parameters = trainer.network, trainer.parameters
