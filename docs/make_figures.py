@@ -96,7 +96,7 @@ def draw_small():
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
     by_size, by_rate = figure.subplots(1, 2, sharey=True)
-    sizes, rates = ("recurrent", "20", "12"), ("recurrent", "rate-1e-4", "rate-1e-3")
+    sizes = ("recurrent", "20", "12")
     _draw_modes(by_size, sizes, lambda found: found["parameters"]["weights"] + found["parameters"]["delays"])
     _draw_modes(by_rate, rates, lambda found: found["spikes_per_neuron"])
     by_size.set(xscale="log", xlabel="trained weights and delays", ylabel="test accuracy (%)")
