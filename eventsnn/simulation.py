@@ -4,6 +4,7 @@ import numpy as np
 
 from . import compiled, reference
 from .errors import InvalidInput
+from .network import Network
 from .spikes import Probe, Run, SpikeBatch
 from .threads import resolve_n_threads
 
@@ -80,6 +81,9 @@ def forward(network, parameters, batch, duration, engine, n_threads, max_spikes,
 
 def _checked(network, parameters, batch, duration, n_threads, max_spikes, probes):
     """(parameters, {input population: SpikeBatch}, Run) after all checks."""
+    if not isinstance(network, Network):
+        remedy = "surrogate.simulate and surrogate.value_and_grad run a GridNetwork, Trainer both."
+        raise InvalidInput("network", None, type(network).__name__, "a Network", remedy)
     parameters = network.check_parameters(parameters)
     inputs = check_batch(network, batch)
     readouts = [p.name for p in network.populations.values() if p.kind == "readout"]

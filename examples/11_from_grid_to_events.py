@@ -8,7 +8,7 @@ from eventsnn import Adam, Normal, Trainer, Uniform, data, losses, surrogate
 
 train, validation, _ = data.load_yin_yang(seed=0, sizes=(1000, 300, 300))
 grid = surrogate.GridNetwork(dt=0.5)
-grid.add_input("in", 5)
+grid.add_input("in", train.n_units)
 grid.add_lif("hidden", 40, tau_mem=10.0, tau_syn=5.0, reset="soft")
 grid.add_readout("out", 3, tau_mem=10.0, tau_syn=5.0)
 spread = surrogate.Spread("gaussian", sigma=(3.0, 0.25), epochs=5, longest=12.0)
@@ -21,7 +21,7 @@ trainer.fit(train, epochs=10)
 print(f"on the grid:            {100 * trainer.evaluate(validation).accuracy:.0f} % correct")
 
 events, parameters = surrogate.to_events(grid, trainer.parameters)
-trainer = Trainer(events, parameters, optimizer=Adam(2e-2, learning_rates={"*.delay": 0.05}), **settings)
+trainer = Trainer(events, parameters, optimizer=Adam(1e-2, learning_rates={"*.delay": 0.05}), **settings)
 print(f"the same in events:     {100 * trainer.evaluate(validation).accuracy:.0f} % correct")
-trainer.fit(train, epochs=3)
+trainer.fit(train, epochs=5)
 print(f"trained further, exact: {100 * trainer.evaluate(validation).accuracy:.0f} % correct")

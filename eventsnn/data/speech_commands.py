@@ -7,6 +7,7 @@ DCLS-delays has (Hammouamri et al. 2024), which reads the real values of a mel s
 import hashlib
 import re
 import struct
+import warnings
 
 import numpy as np
 
@@ -65,10 +66,20 @@ def _parts(folder, paths):
         raise InvalidInput("folder", None, f"{folder}: {present[0]} alone", allowed, remedy)
     for part, name in LISTS.items():
         if present:
-            listed |= {line.strip(): part for line in (folder / name).read_text(encoding="utf-8").splitlines()}
-    if listed:
+            listed |= dict.fromkeys(_lines(folder / name), part)
+    if present:
         return np.array([listed.get(f"{path.parent.name}/{path.name}", "train") for path in paths])
     return np.array([part_of(speaker_of(path.name)) for path in paths])
+
+
+def _lines(path):
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise InvalidInput("path", None, str(path), f"a list of files as UTF-8 text: {error}") from None
+    if not any(lines):
+        raise InvalidInput("path", None, str(path), "a list of files, one on each line: it is empty")
+    return lines
 
 
 def speaker_of(name):
@@ -90,12 +101,17 @@ def read_wav(path):
     from scipy.io import wavfile
 
     try:
-        rate, sound = wavfile.read(path)
-    except (ValueError, OSError, EOFError, struct.error) as error:
-        raise InvalidInput("path", None, str(path), f"a wav file: {error}") from None
+        with warnings.catch_warnings():
+            # a file that is cut short is a warning there, and would be a shorter word here
+            warnings.filterwarnings("error", message="Reached EOF", category=wavfile.WavFileWarning)
+            rate, sound = wavfile.read(path)
+    except (ValueError, OSError, EOFError, struct.error, wavfile.WavFileWarning) as error:
+        raise InvalidInput("path", None, str(path), f"a whole wav file: {error}", "Fetch it again.") from None
     if rate != RATE or sound.ndim != 1 or sound.dtype != np.int16:
         found = f"{rate} Hz, shape {sound.shape}, {sound.dtype}"
         raise InvalidInput("path", None, f"{path}: {found}", f"{RATE} Hz, one channel, 16 bits")
+    if sound.size == 0:
+        raise InvalidInput("path", None, str(path), "a wav file with at least one sample")
     return sound / 32768.0
 
 

@@ -15,6 +15,7 @@ from ..network import Network
 from ..spikes import SpikeBatch
 from .binning import n_steps
 from .layers import BATCH_NORM_EPSILON
+from .network import GridNetwork
 
 
 def to_events(network, parameters, *, tau_syn=None):
@@ -129,9 +130,18 @@ class _Bridge:
         self.found[f"{name}.weight"] = clock
 
 
-def with_clock(dataset, dt):
-    """Return a Dataset with one more channel, which fires at 0, dt, 2 dt, ... ms before the duration in each sample."""
-    ticks = dt * np.arange(n_steps(dataset.duration, dt))
+def with_clock(dataset, network):
+    """Return a Dataset with one more channel, which fires in each step of a GridNetwork: at 0, dt, 2 dt, ... ms.
+
+    Raises InvalidInput unless the data have as many channels as the network's input, after which the clock comes.
+    """
+    if not isinstance(network, GridNetwork):
+        raise InvalidInput("network", None, type(network).__name__, "the GridNetwork that to_events was given")
+    for p in network.populations.values():
+        if p.kind == "input" and p.n != dataset.n_units:
+            remedy = f"add_input({p.name!r}, {dataset.n_units}) makes a network for these data."
+            raise InvalidInput("dataset.n_units", None, dataset.n_units, f"{p.n}, as input {p.name!r} has", remedy)
+    ticks = network.dt * np.arange(n_steps(dataset.duration, network.dt))
     trains = []
     for sample in range(len(dataset)):
         times, units, counts = dataset.spikes.arrays(sample)

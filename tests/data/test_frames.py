@@ -200,6 +200,22 @@ def test_the_lists_that_come_with_the_data_decide(words):
     assert (len(train), len(validation), len(test)) == (21, 1, 2) and list(test.labels) == [0, 1]
 
 
+@pytest.mark.parametrize(("text", "message"), [(b"\xff\xfe", "as UTF-8 text"), (b"\n", "it is empty")])
+def test_lists_that_cannot_be_read_are_named(words, text, message):
+    (words / "testing_list.txt").write_text("no/00000003_nohash_0.wav\n")
+    (words / "validation_list.txt").write_bytes(text)
+    with pytest.raises(InvalidInput, match=f"validation_list.txt.*{message}"):
+        load_speech_commands(words)
+
+
+@pytest.mark.parametrize("kept", [0, 20, 44, 101])
+def test_recordings_that_are_cut_short_are_named(words, kept):
+    path = words / "no" / "00000002_nohash_0.wav"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(InvalidInput, match="00000002_nohash_0.wav"):
+        load_speech_commands(words)
+
+
 def test_the_rule_puts_speakers_where_the_published_lists_have_them():
     listed = {"validation": ("026290a7", "060cd039", "099d52ad"), "test": ("0c40e715", "0ea0e2f4", "bb05582b")}
     for part, speakers in listed.items():
@@ -211,7 +227,7 @@ def test_recordings_of_another_kind_are_named(words):
     with pytest.raises(InvalidInput, match="ffffffff_nohash_0.wav: 8000 Hz.*16000 Hz, one channel"):
         load_speech_commands(words)
     (words / "no" / "ffffffff_nohash_0.wav").write_bytes(b"RIFF")
-    with pytest.raises(InvalidInput, match="a wav file"):
+    with pytest.raises(InvalidInput, match="a whole wav file"):
         load_speech_commands(words)
     with pytest.raises(InvalidInput, match="speech_commands_v0.02"):
         load_speech_commands(words / "no")

@@ -55,7 +55,7 @@ def both(made, parameters, dataset):
     """(GridRecording, Recording) of one data set in the grid and in the events that it stands for."""
     grid = surrogate.simulate(made, parameters, dataset.spikes, duration=DURATION, delays="fractional")
     events, found = to_events(made, parameters)
-    clocked = with_clock(dataset, made.dt) if events.populations["in"].n == 4 else dataset
+    clocked = with_clock(dataset, made) if events.populations["in"].n == 4 else dataset
     return grid, simulate(
         events, found, clocked.spikes, duration=DURATION, probes=MaxVoltage().probes(events, DURATION)
     )
@@ -100,7 +100,7 @@ def test_the_exact_engine_trains_further_what_it_gets(count):
     events, found = to_events(made, drawn(made, 3, 0.3))
     assert {"in->a.weight", "in->a.delay", "in->b (clock).weight"} <= set(events.trainable)
     assert "a->b.delay" not in events.trainable  # it was not spread, and so not trained on the grid
-    clocked = with_clock(data(0, n_samples=8), made.dt)
+    clocked = with_clock(data(0, n_samples=8), made)
     trainer = Trainer(events, found, loss=MaxVoltage(), optimizer=Adam(1e-2), batch_size=4)
     before = trainer.evaluate(clocked).loss
     trainer.fit(clocked, epochs=3)
@@ -125,3 +125,23 @@ def test_what_cannot_be_carried_over_is_said():
     single.connect("in", "out", weight=1.0)
     with pytest.raises(InvalidInput, match="no voltage lasts"):
         to_events(single, single.initialize(0), tau_syn=2.0)
+
+
+def test_a_clock_beside_too_few_channels_is_refused():
+    made = GridNetwork(2.0)
+    made.add_input("in", 5)
+    made.add_readout("out", 2, tau_mem=10.0)
+    made.connect("in", "out", weight=1.0)
+    with pytest.raises(InvalidInput, match=r"dataset.n_units is \d+; allowed: 5, as input 'in' has. add_input"):
+        with_clock(data(0), made)
+    with pytest.raises(InvalidInput, match="network is 'float'; allowed: the GridNetwork"):
+        with_clock(data(0), 2.0)
+
+
+def test_engines_of_events_say_who_runs_a_grid():
+    made = GridNetwork(2.0)
+    made.add_input("in", 3)
+    made.add_readout("out", 2, tau_mem=10.0)
+    made.connect("in", "out", weight=1.0)
+    with pytest.raises(InvalidInput, match="network is 'GridNetwork'; allowed: a Network. surrogate.simulate"):
+        simulate(made, made.initialize(), data(0).spikes, duration=DURATION)
