@@ -1,5 +1,6 @@
 """Make the figures of the documentation from real runs: python docs/make_figures.py (a few seconds)."""
 
+import json
 import runpy
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from eventsnn.plotting import BLUE, GREY, ORANGE, voltages
 
 FIGURES = Path(__file__).parent / "figures"
 EXAMPLES = Path(__file__).parents[1] / "examples"
+RESULTS = Path(__file__).parent / "results"
 TIMES = np.arange(0.0, 48.0, 8.0)  # ms; six inputs fire in this order, or in the opposite one
 STEPS = 80
 
@@ -89,6 +91,29 @@ def draw_pattern():
     figure.savefig(FIGURES / "pattern_generator.png", dpi=110, metadata={"Software": None})
 
 
+def draw_small():
+    """Learned and random recurrent delays of the small DelRec networks, against the number of parameters."""
+    figure = Figure(figsize=(4.6, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    count = lambda found: found["parameters"]["weights"] + found["parameters"]["delays"]  # noqa: E731
+    _draw_modes(axis, ("recurrent", "20", "12"), count)
+    axis.set(xscale="log", xlabel="trained weights and delays", ylabel="test accuracy (%)")
+    axis.legend(frameon=False, loc="lower right")
+    figure.savefig(FIGURES / "small_networks.png", dpi=110, metadata={"Software": None})
+
+
+def _draw_modes(axis, names, place):
+    """Mean and standard deviation over seeds of the results shd-small-NAME, at ``place`` of each."""
+    results = [json.loads((RESULTS / f"shd-small-{name}.json").read_text(encoding="utf-8")) for name in names]
+    for mode, colour in (("learned", BLUE), ("fixed", ORANGE)):
+        found = [result[mode] for result in results]
+        means, spreads = (100 * np.array([item[key] for item in found]) for key in ("accuracy", "sd"))
+        style = {"color": colour, "marker": "o", "markersize": 4, "capsize": 3, "label": mode}
+        axis.errorbar([place(item) for item in found], means, spreads, **style)
+
+
 if __name__ == "__main__":
     draw_delays()
     draw_pattern()
+    draw_small()
