@@ -92,14 +92,16 @@ def draw_pattern():
 
 
 def draw_small():
-    """Learned and random recurrent delays of the small DelRec networks, against the number of parameters."""
-    figure = Figure(figsize=(4.6, 3.2), layout="constrained")
+    """Learned and random recurrent delays of the small DelRec networks, against parameters and against spikes."""
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
-    axis = figure.subplots()
-    count = lambda found: found["parameters"]["weights"] + found["parameters"]["delays"]  # noqa: E731
-    _draw_modes(axis, ("recurrent", "20", "12"), count)
-    axis.set(xscale="log", xlabel="trained weights and delays", ylabel="test accuracy (%)")
-    axis.legend(frameon=False, loc="lower right")
+    by_size, by_rate = figure.subplots(1, 2, sharey=True)
+    sizes, rates = ("recurrent", "20", "12"), ("recurrent", "rate-1e-4", "rate-1e-3")
+    _draw_modes(by_size, sizes, lambda found: found["parameters"]["weights"] + found["parameters"]["delays"])
+    _draw_modes(by_rate, rates, lambda found: found["spikes_per_neuron"])
+    by_size.set(xscale="log", xlabel="trained weights and delays", ylabel="test accuracy (%)")
+    by_rate.set(xlabel="spikes per neuron and recording")
+    by_size.legend(frameon=False, loc="lower right")
     figure.savefig(FIGURES / "small_networks.png", dpi=110, metadata={"Software": None})
 
 
