@@ -59,17 +59,15 @@ def load_speech_commands(folder, duration=1000.0):
 
 def _parts(folder, paths):
     """Which set each file belongs to, (n,) of text."""
-    listed, present = {}, [name for name in LISTS.values() if (folder / name).is_file()]
+    present = [name for name in LISTS.values() if (folder / name).is_file()]
+    if not present:
+        return np.array([part_of(speaker_of(path.name)) for path in paths])
     if len(present) == 1:
         allowed = f"{' and '.join(LISTS.values())}, or neither"
         remedy = "What is in neither is for training, so that without one of them its files would be trained on."
         raise InvalidInput("folder", None, f"{folder}: {present[0]} alone", allowed, remedy)
-    for part, name in LISTS.items():
-        if present:
-            listed |= dict.fromkeys(_lines(folder / name), part)
-    if present:
-        return np.array([listed.get(f"{path.parent.name}/{path.name}", "train") for path in paths])
-    return np.array([part_of(speaker_of(path.name)) for path in paths])
+    listed = {line: part for part, name in LISTS.items() for line in _lines(folder / name)}
+    return np.array([listed.get(f"{path.parent.name}/{path.name}", "train") for path in paths])
 
 
 def _lines(path):
