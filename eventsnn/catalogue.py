@@ -335,7 +335,7 @@ _PS_MNIST: dict[str, Any] = {
 _GSC_DCLS: dict[str, Any] = {
     "base": "ssc-dcls",
     "name": "gsc-dcls",
-    "description": "Google Speech Commands by DCLS-delays: 140 mel bands of wav files in a folder",
+    "description": "Google Speech Commands by DCLS-delays: 140 mel bands; the folder speech_commands in EVENTSNN_DATA",
     "data": {
         "source": "speech-commands",
         "folder": "speech_commands",

@@ -130,7 +130,7 @@ def _add_sweep(commands):
     command = _command(commands, "sweep", _sweep, text)
     command.add_argument("preset", help="name of a preset, or a TOML file")
     text = "KEY=A,B,C: choices; KEY=LOW..HIGH or KEY=log:LOW..HIGH: a range (needs --trials)"
-    command.add_argument("--vary", nargs="+", action="extend", default=[], metavar="KEY=VALUES", help=text)
+    command.add_argument("--vary", nargs="+", action="extend", required=True, metavar="KEY=VALUES", help=text)
     text = "how many settings to try, proposed from what was found so far (default: every combination of the choices)"
     command.add_argument("--trials", type=int, metavar="N", help=text)
     command.add_argument("--seeds", type=int, nargs="+", metavar="N", help="train each setting with these seeds")
@@ -167,6 +167,7 @@ def _train(arguments, argv):
         command = _as_it_was(arguments)
     folder = Path(arguments.out or Path("runs") / preset.name)
     preset = _with_options(preset, arguments)
+    presets.check_used(preset, [text.partition("=")[0].strip() for text in arguments.changes])
     seeds = list(dict.fromkeys(arguments.seeds or [preset.training.seed]))
     communicator.world().on_first(lambda: _check_folder(folder, seeds, arguments))
     modes = [preset.delays]
@@ -368,11 +369,14 @@ def _evaluate(arguments, argv):
 
     network, parameters, meta = runs.load(arguments.checkpoint)
     preset = runs.preset_of(meta, arguments.checkpoint)
+    if arguments.delays is not None and preset.grid.dt is None:
+        allowed = "nothing, because this network is not on a grid: its delays are real numbers"
+        raise InvalidInput("--delays", None, arguments.delays, allowed, "Leave --delays out.")
     if arguments.data is None:
         data = _split(preset, arguments.split)
     else:
-        n_inputs = next(p.n for p in network.populations.values() if p.kind == "input")
-        data = hdf5.read(arguments.data, n_inputs * preset.data.merge, duration=meta["duration"])
+        n_inputs, n_classes = network.populations["input"].n, network.populations["output"].n
+        data = hdf5.read(arguments.data, n_inputs * preset.data.merge, n_classes, meta["duration"])
         data = data if preset.data.merge == 1 else data.merge_channels(preset.data.merge)
     settings = {
         "loss": presets.build_loss(preset), "duration": meta["duration"], "n_threads": arguments.threads,

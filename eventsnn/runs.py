@@ -47,9 +47,12 @@ def train(preset, data, folder, *, command="", test=True, progress=True, **setti
         if progress:
             print(f"{folder}: this run is finished.", file=sys.stderr)
         return done
+    measured = forget_peak()
+    # what is refused is refused before a folder is made
+    trainer = _trainer(preset, data, folder, command, progress=progress, **settings)
     team.on_first(lambda: held.append(_locked(folder)))
     try:
-        return _train(preset, data, folder, command, test, progress, settings)
+        return _train(preset, data, folder, trainer, test, measured)
     finally:
         for lock in held:
             lock.release()
@@ -71,25 +74,29 @@ def _locked(folder):
     return lock
 
 
-def _train(preset, data, folder, command, test, progress, settings):
-    team, measured = communicator.world(), forget_peak()
-    resume = team.on_first(lambda: checkpoints.exists(folder / CHECKPOINT))
+def _trainer(preset, data, folder, command, **settings):
+    """The Trainer of a run, which has written nothing yet."""
     built = presets.build(preset, data)
-    if progress:
-        print(f"{preset.name}, delays {preset.delays}, seed {preset.training.seed} -> {folder}", file=sys.stderr)
-    trainer = Trainer(
-        built.network, built.network.initialize(preset.training.seed), loss=built.loss, optimizer=built.optimizer,
-        options=built.options, checkpoint=folder / CHECKPOINT, progress=progress,
+    return Trainer(
+        built.network, presets.initialize(preset, built.network), loss=built.loss, optimizer=built.optimizer,
+        options=built.options, checkpoint=folder / CHECKPOINT,
         notes={"preset": preset.to_dict(), "command": command}, **settings,
     )  # fmt: skip
+
+
+def _train(preset, data, folder, trainer, test, measured):
+    team = communicator.world()
+    resume = team.on_first(lambda: checkpoints.exists(folder / CHECKPOINT))
+    if trainer.progress:
+        print(f"{preset.name}, delays {preset.delays}, seed {preset.training.seed} -> {folder}", file=sys.stderr)
     training, validation, testing = data
     try:
         trainer.fit(training, validation, epochs=preset.training.epochs, resume=resume)
     except CheckpointError:
         team.on_first(lambda: _name_other_settings(preset, folder / CHECKPOINT))
         raise
-    result = _result(preset, trainer, trainer.evaluate(testing) if test else None, command)
-    if test and isinstance(built.network, GridNetwork):
+    result = _result(preset, trainer, trainer.evaluate(testing) if test else None)
+    if test and isinstance(trainer.network, GridNetwork):
         # its delays are rounded to steps, unless one asks for what lies between them
         result["accuracy_fractional"] = trainer.evaluate(testing, delays="fractional").accuracy
     # that of this process, and since the run began or was last gone on with
@@ -166,7 +173,7 @@ def count_parameters(network, parameters):
     return counts
 
 
-def _result(preset, trainer, test, command):
+def _result(preset, trainer, test):
     history, best = trainer.history, trainer.history.best_epoch
     chosen = None if not len(history) else history.records[-1 if best is None else best - 1]
     tested = {"accuracy": None, "interval": None, "n_test": None, "test_loss": None}
@@ -185,7 +192,7 @@ def _result(preset, trainer, test, command):
         "parameters": count_parameters(trainer.network, trainer.parameters),
         "minutes": float(history.column("seconds").sum() / SECONDS_PER_MINUTE),
         "seed": preset.training.seed,
-        "command": command,
+        "command": trainer.notes["command"],
         "version": __version__,
         "preset": preset.to_dict(),
     }
@@ -228,10 +235,12 @@ def train_all(preset, data, folder, *, modes, seeds, report, **settings):
     before are in the summary too. ``report`` is called with each result as it comes. Settings: as for ``train``.
     """
     folder, runs = Path(folder), {mode: [] for mode in modes}
+    for mode in modes:
+        presets.with_mode(preset, mode)  # what cannot be is refused before the first is trained
 
     def place_of(seed, mode):
         place = seed_folder(folder, seed, seeds)
-        chosen = replace(preset, delays=mode, training=replace(preset.training, seed=seed))
+        chosen = replace(presets.with_mode(preset, mode), training=replace(preset.training, seed=seed))
         return chosen, place if mode == preset.delays else place / "controls" / mode
 
     def earlier(mode):

@@ -310,7 +310,8 @@ def load_model(path):
     kind = GridNetwork if "dt" in meta["network"] else Network
     network = kind.from_dict(meta["network"])
     parameters = state.evaluated if state.best is None else state.best
-    return network, network.check_parameters(parameters), {**meta, "initial": state.initial}
+    initial = network.check_parameters(state.initial)  # in the network's order, not in that of the file
+    return network, network.check_parameters(parameters), {**meta, "initial": initial}
 
 
 def load_history(path):
@@ -492,7 +493,9 @@ class Trainer:
             where = f"interrupted in epoch {self._state.epoch + 1} after step {self._state.step}"
             kept = "nothing is saved on disk; another fit of this Trainer continues"
             if self.checkpoint is not None:
-                kept = f"saved in {self.checkpoint}; fit(..., resume=True) continues there"
+                kept = f"saved in {self.checkpoint}"
+                if "command" not in self.notes:  # else who runs the command says how it goes on
+                    kept += "; fit(..., resume=True) continues there"
             print(f"{where}: {kept}.", file=sys.stderr)
             raise
         return self.history

@@ -136,7 +136,7 @@ def test_ctrl_c_of_the_real_command(tmp_path, toml):
     child.send_signal(signal.SIGINT)
     _, errors = child.communicate(timeout=20)
     assert child.returncode == INTERRUPTED, errors
-    assert "Traceback" not in errors and "To resume:" in errors
+    assert "Traceback" not in errors and "To resume:" in errors and "fit(" not in errors
     assert checkpoints.load(folder / "checkpoint")[1]["state"]["step"] > 3
 
 
@@ -318,6 +318,24 @@ def test_evaluate_on_a_file(run, spike_file, capsys):
     assert found["n"] == 6 and found["accuracy"] == pytest.approx(1 / 3)  # six equal samples, two of each class
 
 
+def test_a_file_of_other_classes_is_named(run, tmp_path, write_spike_file, capsys):
+    path = write_spike_file(tmp_path / "other.h5", [([0.002], [0])] * 2, np.array([0, 7]))
+    assert main(["evaluate", str(run), "--data", path]) == FAILED
+    assert f"{path}: labels[1] is 7; allowed: labels below the number of classes (3)" in capsys.readouterr().err
+
+
+def test_delays_of_a_grid_are_not_for_a_network_of_events(run, capsys):
+    assert main(["evaluate", str(run), "--delays", "rounded"]) == FAILED
+    assert "not on a grid: its delays are real numbers. Leave --delays out." in capsys.readouterr().err
+
+
+def test_what_is_refused_leaves_no_folder(toml, tmp_path, capsys):
+    for change in ("network.input_sparsity=2", "network.input_delay=[0, 500]"):
+        assert train(toml, "--set", change, "--out", tmp_path / "refused") == FAILED
+        assert change.partition("=")[0] in capsys.readouterr().err
+        assert not (tmp_path / "refused").exists()
+
+
 def test_info_as_table_and_as_json(spike_file, capsys):
     assert main(["info", spike_file]) == 0
     out = capsys.readouterr().out
@@ -401,6 +419,9 @@ def test_presets_are_listed_and_printed(capsys):
         (["plot", "absent"], "checkpoint"),
         (["presets", "x"], "spoken-digits"),
         (["train", "yin-yang", "--seed", "1", "--seeds", "2"], "not allowed with"),
+        (["train", "yin-yang", "--set", "network.between_weight=1"], "because the network has no second hidden layer"),
+        (["train", "yin-yang", "--controls", "recurrent"], "delays is 'recurrent'; allowed: learned, fixed or none"),
+        (["sweep", "yin-yang"], "required: --vary"),
         (["fly"], "invalid choice"),
         ([], "COMMAND"),
     ],

@@ -3,7 +3,7 @@
 import json
 import os
 import tomllib
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -155,7 +155,8 @@ def test_yin_yang_learns_something_in_one_epoch():
 
 def test_layers_and_options_reach_what_is_built():
     changes = [
-        "network.hidden=[6, 5]", "network.recurrent=true", "loss.kind=first_spike", "loss.tau=2.0", "loss.delta=1",
+        "network.hidden=[6, 5]", "network.recurrent=true", "network.between_delay=[0,15]",
+        "network.recurrent_delay=[1,9]", "loss.kind=first_spike", "loss.tau=2.0", "loss.delta=1",
         "optimizer.kind=sgd", "optimizer.max_delay=20", "optimizer.schedule=one_cycle", "optimizer.ease_in=0.1",
         "training.spike_strength=0.1", "training.silent_raise=0.01",
         "training.average=0.9", "augmentation.time_jitter=1", "optimizer.clip_norm=3.0",
@@ -192,10 +193,12 @@ def test_an_input_has_several_synapses_on_a_neuron():
 @pytest.mark.parametrize("mode, delayed", [("fixed", 4), ("feed-forward", 4), ("none", 1), ("recurrent", 1)])
 def test_several_synapses_without_delays_are_one_with_the_sum_of_their_weights(mode, delayed):
     changes = ["network.input_synapses=4", "network.input_weight=[0.5,1.5]", "network.hidden=[4000,3]"]
+    changes += ["network.between_delay=[0,15]", "network.recurrent_delay=[1,9]", "network.recurrent=true"]
     preset = presets.change(presets.named("yin-yang"), [*TINY, *changes, f"delays={mode}"])
     network = presets.build(preset).network
     inputs = [c.name for c in network.connections.values() if c.pre == "input"]
-    assert len(inputs) == delayed and [c.post for c in network.connections.values()][delayed:] == ["hidden2", "output"]
+    ends = [c.post for c in network.connections.values() if c.pre != c.post]
+    assert len(inputs) == delayed and ends[delayed:] == ["hidden2", "output"]
     parameters = network.initialize(0)
     total = sum(parameters[f"{name}.weight"] for name in inputs)
     assert total.mean() == pytest.approx(2.0, abs=0.1) and total.std() == pytest.approx(3.0, rel=0.05)
@@ -352,7 +355,117 @@ def test_unknown_words_name_the_nearest_known_one(tmp_path, text, bad, near):
 )
 def test_values_of_the_wrong_kind_are_refused_by_name(setting, named):
     with pytest.raises(InvalidInput, match=named):
-        presets.build(presets.change(presets.named("sequence"), ["network.hidden=[2]", setting]))
+        short = ["network.hidden=[2]", "network.input_delay=[0, 9]", "network.recurrent_delay=[1, 9]"]
+        presets.build(presets.change(presets.named("sequence"), [*short, setting]))
+
+
+EVENTS = [
+    "network.hidden=[3, 4]", "network.input_delay=[0, 30]", "network.between_delay=[0, 30]", "loss.kind=mean_voltage",
+    "network.recurrent=true", "network.recurrent_delay=[1, 30]", "network.output=readout", "optimizer.final=0.1",
+    "loss.delta=1.0", "training.silent_raise=0",
+]  # fmt: skip
+GRID = ["grid.dt=5", "grid.longest_delay=40", "grid.sigma=[10, 2]", "grid.recurrent_sigma=[10, 2]"]
+# refused in the name of another setting, and rightly: what it says now does not fit this one
+TOGETHER = {"network.hidden": "network.hidden", "grid.dt": "grid.", "network.output": "loss.kind",
+            "data.duration": "network.input_delay"}  # fmt: skip
+
+
+def all_settings():
+    preset = presets.Preset()
+    tables = [item.name for item in fields(preset) if is_dataclass(getattr(preset, item.name))]
+    return [f"{table}.{item.name}" for table in tables for item in fields(getattr(preset, table))]
+
+
+@pytest.mark.parametrize("value", ["-5", "0", "-0.5", "1.5", "nan", "inf", "'x'", "[]", "[1.0]", "['x']", "true"])
+@pytest.mark.parametrize("grid", [[], GRID], ids=["events", "grid"])
+def test_whatever_is_refused_is_refused_in_the_words_of_its_setting(grid, value):
+    base = presets.change(presets.named("yin-yang"), [*EVENTS, *grid, "data.samples=60", "training.average=none"])
+    data = presets.load_data(base)
+    refused = []
+    for key in all_settings():
+        try:
+            preset = presets.change(base, [f"{key}={value}"])
+            built = presets.build(preset, presets.load_data(preset) if key.startswith("data.") else data)
+            Trainer(
+                built.network, presets.initialize(preset, built.network), loss=built.loss, optimizer=built.optimizer,
+                options=built.options, progress=False, n_threads=1,
+            )  # fmt: skip
+        except InvalidInput as error:
+            refused.append(key)
+            assert key in str(error) or error.array.startswith(TOGETHER.get(key, key)), error
+    assert len(refused) > 20
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "readable"),
+    [
+        ("shd-dcls", "first_spike", "summed_softmax"),
+        ("spoken-digits", "summed_softmax", "max_voltage"),
+        ("spoken-digits", "first_spike", "mean_voltage"),
+        ("yin-yang", "mean_voltage", "first_spike, relative_first_spike"),
+    ],
+)
+def test_a_loss_that_cannot_read_the_output_is_refused_with_those_that_can(name, kind, readable):
+    changes = [f"loss.kind={kind}", "loss.delta=1.0"]
+    with pytest.raises(InvalidInput, match=f"loss.kind is '{kind}'; allowed: one of .*{readable}"):
+        presets.change(presets.named(name), changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            ["optimizer.max_delay=50"],
+            r"network.input_delay is \[0.0, 200.0\]; allowed: delays up to optimizer.max_delay",
+        ),
+        (["network.recurrent=false", "delays=recurrent"], "delays is 'recurrent'; allowed: learned, fixed or none"),
+        (["data.validation_fraction=1"], "data.validation_fraction is 1.0"),
+        (["training.silent_raise=-1"], "training.silent_raise is -1.0"),
+        (["data.source=sequential-mnist", "data.pool=3"], "data.pool is 3; allowed: one of 1, 2, 4, 7"),
+    ],
+)
+def test_settings_that_contradict_each_other(changes, message):
+    if changes[0].startswith("data.source"):
+        changes = ["data.validation_groups=[]", *changes]
+    with pytest.raises(InvalidInput, match=message):
+        presets.change(presets.named("spoken-digits"), changes)
+
+
+def test_drawn_delays_beyond_a_limit_are_refused_and_not_cut_off():
+    short = ['network.input_delay=["half_normal", 9]', "optimizer.max_delay=12", "network.output_delay=none"]
+    preset = presets.change(presets.named("yin-yang"), [*TINY, *short])
+    with pytest.raises(InvalidInput, match=r"network.input_delay is \d+\.\d+; allowed: draws <= 12 ms.*max_delay"):
+        presets.initialize(preset, presets.build(preset).network)
+    preset = presets.change(preset, ["optimizer.max_delay=500"])
+    drawn = presets.initialize(preset, presets.build(preset).network)["input->hidden.delay"]
+    np.testing.assert_array_equal(drawn, presets.build(preset).network.initialize(0)["input->hidden.delay"])
+
+
+def test_delays_as_long_as_the_data_are_refused():
+    with pytest.raises(InvalidInput, match=r"network.input_delay is \[0, 40\]; allowed: delays below the 40 ms"):
+        presets.build(presets.change(presets.named("yin-yang"), [*TINY, "network.input_delay=[0, 40]"]))
+    presets.build(presets.change(presets.named("yin-yang"), [*TINY, "network.input_delay=[0, 39.9]"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "idle"),
+    [
+        ("shd-dcls", ["grid.recurrent_sigma=[3.0, 1.0]"], "grid.recurrent_sigma"),
+        ("shd-dcls", ["grid.learned_width=true"], "grid.learned_width"),
+        ("shd-delrec", ["grid.synapses=2"], "grid.synapses"),
+        ("shd-delrec-small", ["network.recurrent=false", "network.recurrent_delay=[0, 9]"], "network.recurrent_delay"),
+        ("spoken-digits", ["network.between_weight=1.0"], "network.between_weight"),
+        ("spoken-digits", ["data.validation_fraction=0.2"], "data.validation_fraction"),
+        ("yin-yang", ["training.spike_target=3"], "training.spike_target"),
+        ("braille", ["optimizer.schedule=constant", "optimizer.final=0.5"], "optimizer.final"),
+    ],
+)
+def test_what_is_asked_for_and_idle_is_said(name, changes, idle):
+    preset = presets.change(presets.named(name), changes)
+    with pytest.raises(InvalidInput, match=f"{idle} is .*no such setting here, because"):
+        presets.check_used(preset, [text.partition("=")[0] for text in changes])
+    # as it stands in the preset it may stay: one setting switches recurrence off
+    presets.check_used(preset, [text.partition("=")[0] for text in changes[:-1]])
 
 
 def test_unreadable_toml_is_refused(tmp_path):

@@ -219,8 +219,11 @@ def test_settings_that_break_a_run_are_a_row_and_not_the_end(tmp_path, capsys, k
 
 def test_data_that_are_missing_are_an_error_and_no_trial(tmp_path, capsys):
     folder = tmp_path / "s"
-    missing = ["--set", "data.source=braille", "data.train=absent.npz", "network.output=readout"]
-    assert main(["sweep", "yin-yang", *missing, "--out", str(folder), "--quiet"]) == FAILED
+    missing = ["--set", "data.source=braille", "data.train=absent.npz"]
+    assert (
+        main(["sweep", "yin-yang", *missing, "--vary", "training.batch_size=1,2", "--out", str(folder), "--quiet"])
+        == FAILED
+    )
     assert "absent.npz" in capsys.readouterr().err
 
 

@@ -33,6 +33,8 @@ def find_folder(path, origin):
 
 
 def _find(path, name, what, exists, origin):
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidInput(name, None, path, f"the path of a {what}", origin)
     path, folder = Path(path), os.environ.get(DATA_FOLDER)
     places = [path] if folder is None or path.is_absolute() else [path, Path(folder) / path]
     found = next((place for place in places if exists(place)), None)

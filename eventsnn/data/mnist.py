@@ -37,7 +37,7 @@ def load_sequential_mnist(folder, permuted=True, pool=1):
     pixels one, their mean, before they are permuted: shorter sequences, of 196, 49 or 16 ms. Raises InvalidInput for
     absent and damaged files.
     """
-    if pool not in POOLS:
+    if isinstance(pool, bool) or pool not in POOLS:
         raise InvalidInput("pool", None, pool, f"one of {', '.join(map(str, POOLS))}")
     folder = find_folder(folder, ORIGIN)
     train, test = (_read(folder, part, permuted, int(pool)) for part in ("train", "t10k"))

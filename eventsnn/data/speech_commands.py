@@ -46,7 +46,9 @@ def load_speech_commands(folder, duration=1000.0):
     words = sorted(item.name for item in folder.iterdir() if item.is_dir() and item.name != NOISE)
     files = [(path, label) for label, word in enumerate(words) for path in sorted((folder / word).glob("*.wav"))]
     if not files:
-        raise InvalidInput("folder", None, str(folder), "folders of wav files, one for each word", ORIGIN)
+        deeper = [f"Did you mean {item}?" for item in sorted(folder.iterdir()) if any(item.glob("*/*.wav"))]
+        remedy = next(iter(deeper), ORIGIN)
+        raise InvalidInput("folder", None, str(folder), "folders of wav files, one for each word", remedy)
     parts = _parts(folder, [path for path, _ in files])
     bands, values = mel_bands(), np.empty((len(files), n_steps, N_BANDS), np.uint8)
     for row, (path, _) in enumerate(files):

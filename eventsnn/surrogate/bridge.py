@@ -140,6 +140,8 @@ def with_clock(dataset, network):
     for p in network.populations.values():
         if p.kind == "input" and p.n != dataset.n_units:
             remedy = f"add_input({p.name!r}, {dataset.n_units}) makes a network for these data."
+            if dataset.n_units == p.n + 1:
+                remedy = "Perhaps they have their clock already: it is added once."
             raise InvalidInput("dataset.n_units", None, dataset.n_units, f"{p.n}, as input {p.name!r} has", remedy)
     ticks = network.dt * np.arange(n_steps(dataset.duration, network.dt))
     trains = []

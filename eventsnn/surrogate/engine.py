@@ -73,8 +73,8 @@ def backward(network, parameters, tape, d_voltages, d_spikes=None):
         if population.kind == "input":
             continue
         layer = tape.pop(population.name)
-        d_out = (d_voltages if population.kind == "readout" else d_sent).pop(population.name, None)
-        d_inputs = layer.back(d_out, (d_spikes or {}).get(population.name))
+        later = d_voltages if population.kind == "readout" else d_sent
+        d_inputs = layer.back(later.pop(population.name, None), (d_spikes or {}).get(population.name))
         for connection in network.incoming(population.name):
             wanted = network.populations[connection.pre].kind != "input"
             d_values = layer.send_back(connection, d_inputs, wanted)

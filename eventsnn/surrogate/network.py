@@ -90,8 +90,9 @@ class Spread:
             raise InvalidInput("spread.kind", None, self.kind, f"one of {SPREAD_KINDS}")
         sigma = (self.sigma, self.sigma) if is_number(self.sigma) else self.sigma
         pair = isinstance(sigma, (tuple, list)) and len(sigma) == 2
-        if not pair or not all(is_number(s) and 0 < s < math.inf for s in sigma):
-            raise InvalidInput("spread.sigma", None, self.sigma, "two widths > 0 (ms): at first and at the end")
+        if not pair or not all(is_number(s) and 0 < s < math.inf for s in sigma) or sigma[0] < sigma[1]:
+            allowed = "two widths > 0 (ms), at first and at the end, the second not above the first"
+            raise InvalidInput("spread.sigma", None, self.sigma, allowed)
         object.__setattr__(self, "sigma", tuple(map(float, sigma)))
         if not (is_number(self.epochs) and 0 < self.epochs < math.inf):
             raise InvalidInput("spread.epochs", None, self.epochs, "a finite number of epochs > 0")
@@ -329,7 +330,9 @@ class GridNetwork:
             values = initializer.draw(stream(check_seed(seed), name), shape, fan_in)
             if np.max(values, initial=-math.inf) > high:
                 # cutting it off would pile delays up at the longest, and leave the same network without a spread others
-                remedy = "Draw shorter ones, or spread them over more with Spread(longest=...)."
+                remedy = (
+                    "Draw shorter ones, or spread them over more: Spread(longest=...), of a preset grid.longest_delay."
+                )
                 raise InvalidInput(name, None, float(np.max(values)), f"draws <= {high:g} ms", remedy)
             parameters[name] = np.asarray(np.maximum(values, low))
         for c in self.connections.values():

@@ -13,7 +13,7 @@ from .taps import SPREADS
 # What one spike costs for each tap, and one entry of a product or of a transform, in one unit: measured once, and fixed
 # so that the same batch takes the same way on every machine.
 SPIKE_COST, PRODUCT_COST, TRANSFORM_COST = 1.0, 0.35, 4.0
-SAMPLES_AT_ONCE = 64
+AT_ONCE = 64  # samples forward, presynaptic neurons back
 
 
 def path(network, connection, parameters, mode, n_steps):
@@ -219,14 +219,13 @@ class Own(_Path):
 
     def gradients(self, values, d_inputs, d_values=None):
         """{parameter: gradient} from the spikes and dL/d(inputs); fills ``d_values``, dL/d(spikes), if it is given."""
-        by_spikes = self._by_spikes(values)
-        d_taps = self._d_taps_by_spikes(values, d_inputs) if by_spikes else None
-        if d_values is not None or not by_spikes:
-            by_taps = self._products(values, d_inputs, d_values, by_spikes)
-            if by_taps is not None:
-                lag = self.connection.lag
-                d_taps = self._back(by_taps, lag, lag + self.taps.shape[1])
-                del by_taps
+        if not self._by_spikes(values):
+            d_taps = np.empty_like(self.taps)
+            self._back_by_transforms(values, d_inputs, d_values, d_taps)
+        else:
+            d_taps = self._d_taps_by_spikes(values, d_inputs)
+            if d_values is not None:
+                self._back_by_transforms(values, d_inputs, d_values, None)
         return self._parameter_gradients(d_taps)
 
     def _parameter_gradients(self, d_taps):
@@ -244,17 +243,16 @@ class Own(_Path):
         )  # fmt: skip
         return d_taps
 
-    def _products(self, values, d_inputs, d_values, by_spikes):
-        """The transform of dL/d(taps), None if spikes have given them already; fills ``d_values`` if there is one."""
-        total, taps = None, None if d_values is None else _conjugate(self._transform(self.taps))
-        for part in _few(len(values)):
-            pull = self._transform(d_inputs[part])
+    def _back_by_transforms(self, values, d_inputs, d_values, d_taps):
+        """Fill dL/d(values) and dL/d(taps), whichever is not None, for a few presynaptic neurons at a time."""
+        pull = self._transform(d_inputs)
+        for part in _few(self.connection.n_pre):
             if d_values is not None:
-                d_values[part] = self._back(product(pull, taps, self.mode), 0, values.shape[1])
-            if not by_spikes:
-                found = product(_conjugate(self._transform(values[part])), pull, self.mode)
-                total = found if total is None else np.add(total, found, out=total)
-        return total
+                taps = _conjugate(self._transform(self.taps[part]))
+                d_values[:, :, part] = self._back(product(pull, taps, self.mode), 0, values.shape[1])
+            if d_taps is not None:
+                found = product(_conjugate(self._transform(values[:, :, part])), pull, self.mode)
+                d_taps[part] = self._back(found, self.connection.lag, d_taps.shape[1])
 
     def _by_spikes(self, values):
         """True where the work for each spike is less than that of transforms; settles how long those are, once."""
@@ -275,17 +273,17 @@ class Own(_Path):
 
         return rfft(array, self._n, axis=1, workers=resolve_n_threads(self.mode.n_threads)).swapaxes(0, 1)
 
-    def _back(self, product, first, last):
-        """The times first..last of a transformed (frequency, row, column) as (row, time, column)."""
+    def _back(self, product, first, n):
+        """The ``n`` times from ``first`` on of a transformed (frequency, row, column) as (row, time, column)."""
         from scipy.fft import irfft
 
         found = irfft(product.swapaxes(0, 1), self._n, axis=1, workers=resolve_n_threads(self.mode.n_threads))
-        return np.ascontiguousarray(found[:, first:last])
+        return found[:, first : first + n]
 
 
-def _few(n_samples):
-    """Slices of samples whose transforms are in memory at one time."""
-    return [slice(first, first + SAMPLES_AT_ONCE) for first in range(0, n_samples, SAMPLES_AT_ONCE)]
+def _few(n):
+    """Slices of samples, or neurons, whose transforms are in memory at one time."""
+    return [slice(first, first + AT_ONCE) for first in range(0, n, AT_ONCE)]
 
 
 def _conjugate(transformed):

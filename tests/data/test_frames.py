@@ -103,6 +103,8 @@ def test_pooled_pixels_are_means_of_squares(folder, pool):
 def test_squares_that_do_not_fill_the_picture_are_refused(folder):
     with pytest.raises(InvalidInput, match="pool is 3; allowed: one of 1, 2, 4, 7"):
         load_sequential_mnist(folder, pool=3)
+    with pytest.raises(InvalidInput, match="pool is True"):
+        load_sequential_mnist(folder, pool=True)
 
 
 def test_pictures_of_another_shape_are_refused(folder):
@@ -174,6 +176,15 @@ def test_one_list_without_the_other_would_put_its_files_into_training(words):
     (words / "validation_list.txt").write_text("yes/00000003_nohash_0.wav\n")
     with pytest.raises(InvalidInput, match="validation_list.txt alone'; allowed: .* or neither"):
         load_speech_commands(words)
+
+
+def test_what_is_no_folder_of_words_is_refused(words, tmp_path_factory):
+    with pytest.raises(InvalidInput, match="folder is None; allowed: the path of a folder"):
+        load_speech_commands(None)
+    above = tmp_path_factory.mktemp("above")
+    words.rename(above / "speech_commands")
+    with pytest.raises(InvalidInput, match=r"one for each word. Did you mean .*speech_commands\?"):
+        load_speech_commands(above)
 
 
 @pytest.mark.parametrize("duration", [4, 0, -10, np.nan, np.inf, 1005, None])

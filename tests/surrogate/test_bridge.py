@@ -134,6 +134,10 @@ def test_a_clock_beside_too_few_channels_is_refused():
     made.connect("in", "out", weight=1.0)
     with pytest.raises(InvalidInput, match=r"dataset.n_units is \d+; allowed: 5, as input 'in' has. add_input"):
         with_clock(data(0), made)
+    made = GridNetwork(2.0)
+    made.add_input("in", 3)
+    with pytest.raises(InvalidInput, match="dataset.n_units is 4; allowed: 3.* Perhaps they have their clock already"):
+        with_clock(with_clock(data(0), made), made)
     with pytest.raises(InvalidInput, match="network is 'float'; allowed: the GridNetwork"):
         with_clock(data(0), 2.0)
 

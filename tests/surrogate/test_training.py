@@ -188,17 +188,29 @@ def test_settings_that_a_grid_has_no_use_for(change, message):
     [
         ("network.input_weight=kaimin", "Did you mean 'kaiming'"),
         ("network.input_weight=['normal', 1, 2, 3]", "at most its mean, sd"),
-        ("training.neuron_drop=0.1", "which has dropout="),
-        ("training.average=0.9", "average is 0.9; allowed: None with batch normalisation"),
-        ('network.input_delay=["half_normal",500]', r"input->hidden1.delay is \d+.*; allowed: draws <= "),
-        ("grid.surrogate=step", "surrogate is 'step'"),
+        ("training.neuron_drop=0.1", "training.neuron_drop is 0.1; allowed: 0.0, because a network on a grid"),
+        ("training.average=0.9", "training.average is 0.9; allowed: none with grid.batch_norm"),
+        ('network.input_delay=["half_normal",500]', r"network.input_delay is \d+.*; allowed: draws <= .*grid.longest"),
+        ("grid.surrogate=step", "grid.surrogate is 'step'"),
+        ("grid.sigma=[1.0,2.0]", "grid.sigma is .*the second not above the first"),
+        ("grid.recurrent_delay_per=axon", "grid.recurrent_delay_per is 'axon'; allowed: one of synapse, neuron"),
+        ("grid.synapses=0", "grid.synapses is 0; allowed: a number >= 1"),
     ],
 )
 def test_settings_that_nothing_can_be_built_of(data, change, message):
-    built = lambda: presets.build(grid_preset(change), data)  # noqa: E731
     with pytest.raises(InvalidInput, match=message):
-        Trainer(built().network, built().network.initialize(), loss=built().loss, optimizer=Adam(1.0),
-                options=built().options)  # fmt: skip
+        preset = grid_preset(change)
+        presets.initialize(preset, presets.build(preset, data).network)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [({"neuron_drop": 0.1}, "which has dropout="), ({"average": 0.9}, "average is 0.9; allowed: None with batch norm")],
+)
+def test_options_that_a_grid_has_no_use_for(data, option, message):
+    built = presets.build(grid_preset(), data)
+    with pytest.raises(InvalidInput, match=message):
+        Trainer(built.network, built.network.initialize(), loss=built.loss, optimizer=Adam(1.0), **option)
 
 
 def fit(data, folder, stop_at=None):
@@ -229,7 +241,8 @@ def test_an_interrupted_run_ends_with_the_same_bits(data, tmp_path):
     whole, stopped = fit(data, tmp_path / "whole"), fit(data, tmp_path / "stopped", stop_at=4)
     for name, array in whole.parameters.items():
         np.testing.assert_array_equal(stopped.parameters[name], array, err_msg=name)
-    network, parameters, _ = load_model(tmp_path / "stopped" / "checkpoint")
+    network, parameters, meta = load_model(tmp_path / "stopped" / "checkpoint")
+    assert list(meta["initial"]) == list(parameters) == list(network.initialize())  # pictures follow the order
     assert network.fingerprint() == whole.network.fingerprint()
     result = evaluate(network, parameters, data[2], loss=whole.loss, duration=whole.duration, n_threads=1)
     assert result.loss == whole.evaluate(data[2]).loss
