@@ -167,12 +167,12 @@ def _train(arguments, argv):
         command = _as_it_was(arguments)
     folder = Path(arguments.out or Path("runs") / preset.name)
     preset = _with_options(preset, arguments)
-    presets.check_used(preset, [text.partition("=")[0].strip() for text in arguments.changes])
     seeds = list(dict.fromkeys(arguments.seeds or [preset.training.seed]))
     communicator.world().on_first(lambda: _check_folder(folder, seeds, arguments))
     modes = [preset.delays]
     if arguments.controls is not None:
         modes = list(dict.fromkeys([*modes, *(arguments.controls or presets.control_modes(preset))]))
+    presets.check_used([presets.with_mode(preset, mode) for mode in modes], map(_key_of, arguments.changes))
     test = not arguments.no_test
     data = presets.load_data(preset, test)
     try:
@@ -251,6 +251,11 @@ def _with_options(preset, arguments):
     given = {"training.epochs": arguments.epochs, "training.seed": arguments.seed, "delays": arguments.delays}
     changes = [f"{key}={value}" for key, value in given.items() if value is not None]
     return presets.change(preset, [*changes, *arguments.changes])
+
+
+def _key_of(assignment):
+    """The key of a text "KEY=VALUE"."""
+    return assignment.partition("=")[0].strip()
 
 
 def _begun(folder, seeds):
@@ -339,7 +344,10 @@ def _sweep(arguments, argv):
     runs.pictures(lambda plotting: sweep.picture())
     if (changes := sweep.best()) is None:
         return FAILED, f"no trial of {folder} has come to its end"
-    chosen = [arguments.preset, *(["--set", *arguments.changes, *changes] if [*arguments.changes, *changes] else [])]
+    # what makes no difference in the best of them would be refused by train
+    idle = presets.idle([presets.change(preset, changes)])
+    changes = [text for text in (*arguments.changes, *changes) if _key_of(text) not in idle]
+    chosen = [arguments.preset, *(["--set", *changes] if changes else [])]
     print(f"\nbest on validation: {shlex.join(['eventsnn', 'train', *chosen])}")
 
 

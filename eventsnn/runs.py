@@ -113,7 +113,7 @@ def _name_other_settings(preset, path):
     """Refuse a checkpoint of other settings in their words; the Trainer names what was made of them."""
     try:
         described = checkpoints.load(path)[1]["notes"]["preset"]
-        before = presets.from_dict(described).to_dict()
+        before = presets.stored(described).to_dict()
     except (CheckpointError, InvalidInput, KeyError):
         return
     changes = [item for item in differences(before, preset.to_dict()) if item[0] not in ("name", "description")]
@@ -139,7 +139,7 @@ def same_settings(described, preset):
     The text that a preset is described with settles nothing.
     """
     try:
-        before = presets.from_dict(described)
+        before = presets.stored(described)
     except InvalidInput:  # it had a setting that is known no more
         return False
     return replace(before, description="") == replace(preset, description="")
@@ -352,4 +352,4 @@ def preset_of(meta, place):
     if "preset" not in meta["notes"]:
         allowed = "a checkpoint of `eventsnn train`, which says what data and loss it is for"
         raise InvalidInput("checkpoint", None, str(place), allowed)
-    return presets.from_dict(meta["notes"]["preset"])
+    return presets.stored(meta["notes"]["preset"])

@@ -5,6 +5,7 @@ open at once. Each of them takes the next settings, trains them with all seeds a
 accuracy. The test set stays closed: settings that were chosen on it would make its accuracy worthless.
 """
 
+import contextlib
 import itertools
 import re
 import sys
@@ -135,7 +136,7 @@ class Sweep:
                 allowed = "settings, of which every seed is tried"
                 raise InvalidInput("--vary", None, axis.key, allowed, "Name the seeds with --seeds.")
             for value in axis.examples:
-                _check_judge(axis.key, preset, presets.change(preset, [f"{axis.key}={value}"]))
+                _check_judge(axis.key, preset, self._example(axis, value))
             if trials is None and not axis.choices:
                 allowed = "a number of trials, because a range has no end of values"
                 raise InvalidInput("--trials", None, None, allowed, "Pass --trials N, or give choices.")
@@ -143,6 +144,18 @@ class Sweep:
             raise InvalidInput("--trials", None, trials, "an int >= 1")
         self.prune = prune
         self._data = None, None
+
+    def _example(self, axis, value):
+        """The preset with one value of an axis, and with what others need to be if it is refused alone."""
+        alone = [f"{axis.key}={value}"]
+        try:
+            return presets.change(self.preset, alone)
+        except InvalidInput as error:
+            others = [[f"{other.key}={item}" for item in other.examples] for other in self.axes if other is not axis]
+            for chosen in itertools.product(*others):
+                with contextlib.suppress(InvalidInput):
+                    return presets.change(self.preset, [*alone, *chosen])
+            raise error
 
     # -- the study
 
@@ -253,13 +266,13 @@ class Sweep:
     def _train(self, study, trial, **settings):
         optuna = _optuna()
         values = {axis.key: axis.suggest(trial) for axis in self.axes}
-        preset = presets.change(self.preset, [f"{key}={value}" for key, value in values.items()])
         folder = self.folder / _folder_name(trial)
         if settings["progress"]:
-            said = ", ".join(f"{key}={value}" for key, value in values.items()) or preset.name
+            said = ", ".join(f"{key}={value}" for key, value in values.items()) or self.preset.name
             print(f"trial {trial.number}: {said}", file=sys.stderr)
         results = []
         try:
+            preset = _changed(self.preset, values)
             data = self._load(preset)
             for seed in self.seeds:
                 chosen = replace(preset, training=replace(preset.training, seed=seed))
@@ -361,6 +374,14 @@ def _put_back(study, trial):
         settings = trial.user_attrs.get("settings", trial.params)
         study.enqueue_trial(settings, user_attrs={"folder": folder, "settings": settings})
     study.tell(trial.number, state=states.FAIL, skip_if_finished=True)
+
+
+def _changed(preset, values):
+    """The preset of a trial; values that contradict each other are a result of a sweep too."""
+    try:
+        return presets.change(preset, [f"{key}={value}" for key, value in values.items()])
+    except InvalidInput as error:
+        raise BrokenRun(str(error)) from error
 
 
 def _trained(preset, data, folder, **settings):

@@ -494,7 +494,7 @@ class Trainer:
             kept = "nothing is saved on disk; another fit of this Trainer continues"
             if self.checkpoint is not None:
                 kept = f"saved in {self.checkpoint}"
-                if "command" not in self.notes:  # else who runs the command says how it goes on
+                if not self.notes.get("command"):  # else who runs the command says how it goes on
                     kept += "; fit(..., resume=True) continues there"
             print(f"{where}: {kept}.", file=sys.stderr)
             raise

@@ -442,9 +442,9 @@ def test_drawn_delays_beyond_a_limit_are_refused_and_not_cut_off():
 
 
 def test_delays_as_long_as_the_data_are_refused():
-    with pytest.raises(InvalidInput, match=r"network.input_delay is \[0, 40\]; allowed: delays below the 40 ms"):
-        presets.build(presets.change(presets.named("yin-yang"), [*TINY, "network.input_delay=[0, 40]"]))
-    presets.build(presets.change(presets.named("yin-yang"), [*TINY, "network.input_delay=[0, 39.9]"]))
+    for delay in ("[0, 41]", "40", "[40, 40]"):
+        with pytest.raises(InvalidInput, match=r"network.input_delay is .*; allowed: delays below the 40 ms"):
+            presets.build(presets.change(presets.named("yin-yang"), [*TINY, f"network.input_delay={delay}"]))
 
 
 @pytest.mark.parametrize(
@@ -458,14 +458,42 @@ def test_delays_as_long_as_the_data_are_refused():
         ("spoken-digits", ["data.validation_fraction=0.2"], "data.validation_fraction"),
         ("yin-yang", ["training.spike_target=3"], "training.spike_target"),
         ("braille", ["optimizer.schedule=constant", "optimizer.final=0.5"], "optimizer.final"),
+        ("yin-yang", ["data.validation_fraction=0.3"], "data.validation_fraction"),
+        ("yin-yang", ["delays=none", "optimizer.delay_learning_rate=7"], "optimizer.delay_learning_rate"),
+        ("yin-yang", ["optimizer.tau_learning_rate=3"], "optimizer.tau_learning_rate"),
+        ("yin-yang", ["delays=none", "network.input_delay=[0, 50]"], "network.input_delay"),
+        ("shd-dcls", ["delays=none", "grid.sigma=[9, 1]"], "grid.sigma"),
+        ("shd-dcls", ["network.hidden=[]", "grid.dropout=0.3"], "grid.dropout"),
     ],
 )
 def test_what_is_asked_for_and_idle_is_said(name, changes, idle):
     preset = presets.change(presets.named(name), changes)
-    with pytest.raises(InvalidInput, match=f"{idle} is .*no such setting here, because"):
-        presets.check_used(preset, [text.partition("=")[0] for text in changes])
+    with pytest.raises(InvalidInput, match=f"{idle} is .*; allowed: nothing, because"):
+        presets.check_used([preset], [text.partition("=")[0] for text in changes])
     # as it stands in the preset it may stay: one setting switches recurrence off
-    presets.check_used(preset, [text.partition("=")[0] for text in changes[:-1]])
+    presets.check_used([preset], [text.partition("=")[0] for text in changes[:-1]])
+
+
+def test_what_a_control_looks_at_is_not_idle():
+    preset = presets.change(presets.named("yin-yang"), ["delays=none", "network.input_delay=[0, 5]"])
+    presets.check_used([preset, presets.with_mode(preset, "learned")], ["network.input_delay"])
+    with pytest.raises(InvalidInput, match="network.input_delay"):
+        presets.check_used([preset], ["network.input_delay"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["delays=fixed", "optimizer.max_delay=5"],
+        ["delays=none", "network.input_delay=[0, 50]"],
+        ["network.input_delay=[0, 40]"],
+        ["delays=fixed", "grid.dt=1", "network.output=readout", "loss.kind=mean_voltage", "loss.delta=1.0",
+         "training.silent_raise=0", "training.average=none"],
+    ],
+)  # fmt: skip
+def test_limits_are_for_delays_that_are_there_and_trained(changes):
+    built = presets.build(presets.change(presets.named("yin-yang"), [*TINY, *changes]))
+    assert built.network.connections
 
 
 def test_unreadable_toml_is_refused(tmp_path):

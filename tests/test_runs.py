@@ -52,6 +52,39 @@ def test_another_preset_is_not_finished_by_this_result(tiny, tmp_path):
     assert runs.finished(preset, tmp_path) is None and runs.finished(preset, tmp_path / "nothing") is None
 
 
+def test_a_mode_that_cannot_be_is_refused_before_the_first_is_trained(tiny, tmp_path):
+    preset, data = tiny
+    reported = []
+    with pytest.raises(InvalidInput, match="delays is 'recurrent'"):
+        runs.train_all(preset, data, tmp_path / "r", modes=["learned", "recurrent"], seeds=[0], report=reported.append)
+    assert not reported and not (tmp_path / "r").exists()
+
+
+def test_controls_that_cannot_be_are_not_looked_for(tiny, tmp_path):
+    # fixed delays on a grid need no longest delay, learned ones do
+    changes = [
+        "grid.dt=1",
+        "loss.kind=mean_voltage",
+        "loss.delta=1.0",
+        "network.output=readout",
+        "training.average=none",
+    ]
+    preset = presets.change(tiny[0], ["delays=fixed", "training.silent_raise=0", *changes])
+    assert presets.control_modes(preset) == ["none"]
+    found = runs.train_all(
+        preset, tiny[1], tmp_path / "r", modes=["fixed"], seeds=[0, 1], report=lambda result: None, progress=False
+    )
+    assert list(found) == ["fixed"] and (tmp_path / "r" / "comparison.json").exists()
+
+
+def test_what_would_be_refused_today_is_read_from_a_finished_run(tiny):
+    described = presets.change(tiny[0], []).to_dict()
+    described["optimizer"]["max_delay"] = 2.0  # below its delays, which were cut off without a word
+    with pytest.raises(InvalidInput, match="optimizer.max_delay"):
+        presets.from_dict(described)
+    assert runs.preset_of({"notes": {"preset": described}}, "a run").optimizer.max_delay == 2.0
+
+
 def test_a_folder_in_which_another_process_trains_is_left_alone(tiny, tmp_path):
     preset, data = tiny
     with FileLock(str(tmp_path / runs.LOCK)):

@@ -1,6 +1,7 @@
 """Sweeps: every setting is tried once, by however many processes, judged on validation alone, and never lost."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -215,6 +216,25 @@ def test_settings_that_break_a_run_are_a_row_and_not_the_end(tmp_path, capsys, k
         assert sweep(*arguments) == 0
         out = capsys.readouterr().out
         assert "failed: " in out and f"training.{key}={good}" in out.splitlines()[-1]
+
+
+def test_values_that_contradict_each_other_are_a_row_and_not_the_end(tmp_path, capsys):
+    # neither does alone: 5 ms is below the delays as they are, and 20 ms is what they are then
+    axes = ("optimizer.max_delay=5,20", "network.input_delay=[0, 4],[0, 20]")
+    arguments = ("--vary", *axes, "--set", *TINY, "network.output_delay=[0, 3]", "--out", tmp_path / "s")
+    for _ in range(2):
+        assert sweep(*arguments) == 0
+        out = capsys.readouterr().out
+        assert out.count("failed: network.input_delay is [0, 20]; allowed: delays up to") == 1
+    assert len(finished(tmp_path / "s")) == 3
+
+
+def test_the_printed_command_is_one_that_train_takes(tmp_path, capsys):
+    assert sweep("--vary", "training.spike_target=3,5", RATES, "--out", tmp_path / "s") == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert "optimizer.learning_rate" in line and "spike_target" not in line  # which has no strength
+    arguments = shlex.split(line.removeprefix("best on validation: eventsnn "))
+    assert main([*arguments, "--out", str(tmp_path / "run"), "--quiet", "--threads", "1"]) == 0
 
 
 def test_data_that_are_missing_are_an_error_and_no_trial(tmp_path, capsys):

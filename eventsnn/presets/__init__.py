@@ -16,8 +16,8 @@ from .building import (
     initialize,
     with_mode,
 )
-from .checking import check_used
-from .reading import change, from_dict, load, named, names
+from .checking import check_used, idle
+from .reading import change, from_dict, load, named, names, stored
 from .settings import (
     DELAYS,
     DataSettings,
@@ -50,10 +50,12 @@ __all__ = [
     "check_used",
     "control_modes",
     "from_dict",
+    "idle",
     "initialize",
     "load",
     "load_data",
     "named",
     "names",
+    "stored",
     "with_mode",
 ]

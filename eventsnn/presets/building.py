@@ -25,7 +25,15 @@ SHARED_DELAY = 1.0  # ms: what a recurrent connection has where delays are "none
 def control_modes(preset):
     """Return the modes of delays that a Preset can be compared with: four where both kinds of delays are, else two."""
     modes = DELAYS if preset.delayed("feed-forward") and preset.delayed("recurrent") else DELAYS[:3]
-    return [mode for mode in modes if mode != preset.delays]
+    return [mode for mode in modes if mode != preset.delays and _can_be(preset, mode)]
+
+
+def _can_be(preset, mode):
+    try:
+        with_mode(preset, mode)
+    except InvalidInput:  # fixed delays need no longest_delay, learned ones do
+        return False
+    return True
 
 
 def with_mode(preset, delays):
@@ -61,10 +69,10 @@ def initialize(preset, network):
 
     Raises InvalidInput for drawn delays beyond what the settings allow, instead of cutting them off.
     """
-    names = _names_of_neurons(_layers(preset.network))
+    settings = _names_of_neurons(_layers(preset.network))
     for c in network.connections.values():
-        names |= _names_of_synapses(c.name, preset.role_of(c.pre, c.post))
-    with said_as(names):
+        settings |= _names_of_synapses(c.name, preset.role_of(c.pre, c.post))
+    with said_as(settings):
         parameters = network.initialize(preset.training.seed)
     longest = preset.optimizer.max_delay
     for c in network.connections.values():

@@ -16,6 +16,7 @@ LEAST = {
     "training.epochs": 1, "training.batch_size": 1, "training.shards": 1, "training.seed": 0,
     "training.spike_strength": 0, "training.silent_raise": 0,
 }  # fmt: skip
+WITH_VALIDATION = ("yin-yang", "sequence", "sequential-mnist", "speech-commands")
 ON_GRID = "a network on a grid has no use for it"
 
 
@@ -38,16 +39,24 @@ def checked(preset):
     return preset
 
 
-def check_used(preset, keys):
-    """Refuse settings (``keys``, such as "network.recurrent_delay") that were asked for and that nothing looks at.
+def check_used(presets, keys):
+    """Refuse settings (``keys``, such as "network.recurrent_delay") that were asked for and are idle.
 
-    A preset may hold them all the same: one setting switches recurrence off, whatever is said of it.
+    ``presets``: one for each mode of delays that is to be trained. A preset may hold idle settings all the same: one
+    switches recurrence off, whatever is said of it.
     """
+    found = idle(presets)
     for key in keys:
-        table, _, name = key.partition(".")
-        if (reason := _idle(preset).get(key)) is not None:
-            value = getattr(getattr(preset, table), name)
-            raise InvalidInput(key, None, value, f"no such setting here, because {reason}", "Leave it out.")
+        if key in found:
+            table, _, name = key.partition(".")
+            value = getattr(getattr(presets[0], table), name)
+            raise InvalidInput(key, None, value, f"nothing, because {found[key]}", "Leave it out.")
+
+
+def idle(presets):
+    """Return {setting: why} of the settings that nothing looks at in any of these presets."""
+    found = [_idle(preset) for preset in presets]
+    return {key: reason for key, reason in found[0].items() if all(key in other for other in found[1:])}
 
 
 def choice(name, value, allowed):
@@ -64,36 +73,67 @@ def nearest(key, known):
 
 def check_reach(preset, duration):
     """Refuse delays as long as the data: what is sent arrives after their end, and no gradient could tell."""
-    for role in preset.roles:
+    _check_longest(preset, preset.kept_delays, duration, f"delays below the {duration:g} ms of the data", reached=False)
+
+
+def _check_longest(preset, roles, longest, allowed, *, reached=True):
+    """Refuse numbers of delays above a limit, or at it unless it may be ``reached``: the high of a range always may."""
+    for role in roles:
         delay = getattr(preset.network, f"{role}_delay")
-        if max(_numbers(delay), default=0.0) >= duration:
-            raise InvalidInput(f"network.{role}_delay", None, delay, f"delays below the {duration:g} ms of the data")
+        largest = max(_numbers(delay), default=0.0)
+        drawn = isinstance(delay, (list, tuple)) and _is_range(delay)
+        if largest > longest or (largest == longest and not (reached or drawn)):
+            raise InvalidInput(f"network.{role}_delay", None, delay, allowed)
+
+
+def _is_range(delay):
+    """True of the [low, high] that delays are drawn between."""
+    return len(delay) == 2 and all(isinstance(item, (int, float)) for item in delay) and delay[0] < delay[1]
 
 
 def _idle(preset):
     """{setting: why nothing looks at it} of the settings that others make idle."""
-    optimizer, found = preset.optimizer, {}
-    roles = {"input": "hidden layers", "between": "second hidden layer", "recurrent": "recurrence"}
-    for role, what in roles.items():
+    found = {}
+
+    def add(table, keys, reason):
+        found.update({f"{table}.{key}": reason for key in keys})
+
+    optimizer, none_trained = preset.optimizer, f"no delays are trained: delays is {preset.delays!r}"
+    for role, what in (("input", "hidden layers"), ("between", "second hidden layer"), ("recurrent", "recurrence")):
         if role not in preset.roles:
-            keys = (f"{role}_weight", f"{role}_delay", f"{role}_sparsity")
-            found |= {f"network.{key}": f"the network has no {what}" for key in keys}
+            keys = (f"{role}_{key}" for key in ("weight", "delay", "sparsity"))
+            add("network", keys, f"the network has no {what}")
+        elif role not in preset.kept_delays and preset.delays != "learned":
+            add("network", [f"{role}_delay"], f"delays is {preset.delays!r}")
     if "recurrent" not in preset.roles:
-        found |= {f"grid.recurrent_{key}": "the network has no recurrence" for key in ("layers", "dropout")}
+        add("grid", ("recurrent_layers", "recurrent_dropout"), "the network has no recurrence")
     if not preset.delayed("recurrent"):
-        keys = ("recurrent_delay_per", "recurrent_sigma", "recurrent_sigma_epochs", "learned_width")
-        found |= {f"grid.{key}": "the network has no recurrent delays" for key in keys}
+        add("grid", ("recurrent_delay_per",), "the network has no recurrent delays")
+    if "recurrent" not in preset.trained_delays:
+        keys = ("recurrent_sigma", "recurrent_sigma_epochs", "learned_width")
+        add("grid", keys, "no recurrent delays are trained")
     if not preset.delayed("feed-forward"):
-        keys = ("sigma", "sigma_epochs", "synapses", "longest_delay")
-        found |= {f"grid.{key}": "no feed-forward connection has delays" for key in keys}
+        add("grid", ("synapses",), "no feed-forward connection has delays")
+    if not set(preset.trained_delays) - {"recurrent"}:
+        add("grid", ("sigma", "sigma_epochs", "longest_delay"), "no feed-forward delays are trained")
+    if not preset.trained_delays:
+        add("grid", ("round_delays",), none_trained)
+        add("optimizer", ("delay_learning_rate", "delay_schedule", "max_delay"), none_trained)
+    if not preset.network.hidden:
+        keys = ("reset", "detach_reset", "surrogate", "surrogate_slope", "batch_norm", "dropout", "input_dropout")
+        add("grid", keys, "the network has no hidden layers")
+    if not {"tau_mem", "tau_syn"} & set(preset.network.train_neurons):
+        add("optimizer", ("tau_learning_rate",), "network.train_neurons has no time constants")
     if "cosine" not in (optimizer.schedule, optimizer.delay_schedule):
-        found["optimizer.final"] = "no schedule is a cosine"
+        add("optimizer", ("final",), "no schedule is a cosine")
     if optimizer.weight_decay == 0:
-        found["optimizer.decoupled"] = "optimizer.weight_decay is 0"
+        add("optimizer", ("decoupled",), "optimizer.weight_decay is 0")
     if preset.training.spike_strength == 0:
-        found |= {f"training.spike_{key}": "training.spike_strength is 0" for key in ("target", "only_above")}
+        add("training", ("spike_target", "spike_only_above"), "training.spike_strength is 0")
     if preset.data.validation_groups:
-        found["data.validation_fraction"] = "data.validation_groups say what is held out"
+        add("data", ("validation_fraction",), "data.validation_groups say what is held out")
+    elif preset.data.validation_fraction > 0 and (preset.data.source in WITH_VALIDATION or preset.data.validation):
+        add("data", ("validation_fraction",), "these data have a validation set of their own; 0 does without it")
     return found
 
 
@@ -192,14 +232,12 @@ def _check_spread(preset):
             Spread(kind, getattr(grid, f"{role}sigma"), getattr(grid, f"{role}sigma_epochs"), 1.0)
     if longest is not None and not 0 < longest < math.inf:
         raise InvalidInput("grid.longest_delay", None, longest, "a time > 0 ms, or none")
-    delayed = preset.delayed("feed-forward")
-    if preset.delays in ("learned", "feed-forward") and delayed and longest is None:
-        allowed = f"the longest delay (ms) that network.{delayed[0]}_delay may come to, over which it is spread"
+    spread = [role for role in preset.trained_delays if role != "recurrent"]
+    if longest is not None:
+        _check_longest(preset, spread, longest, f"delays up to grid.longest_delay, {longest:g} ms")
+    elif spread:
+        allowed = f"the longest delay (ms) that network.{spread[0]}_delay may come to, over which it is spread"
         raise InvalidInput("grid.longest_delay", None, None, allowed)
-    for role in delayed:
-        delay = getattr(preset.network, f"{role}_delay")
-        if longest is not None and max(_numbers(delay), default=0.0) > longest:
-            raise InvalidInput(f"network.{role}_delay", None, delay, f"delays up to grid.longest_delay, {longest:g} ms")
 
 
 def _check_loss(preset):
@@ -228,8 +266,5 @@ def _check_optimizer(preset):
         return
     if not longest > 0:
         raise InvalidInput("optimizer.max_delay", None, longest, "a time > 0 ms, or none")
-    for role in preset.roles:
-        delay = getattr(preset.network, f"{role}_delay")
-        if max(_numbers(delay), default=0.0) > longest:
-            allowed = f"delays up to optimizer.max_delay, {longest:g} ms, which the first step would cut off"
-            raise InvalidInput(f"network.{role}_delay", None, delay, allowed)
+    allowed = f"delays up to optimizer.max_delay, {longest:g} ms, which the first step would cut off"
+    _check_longest(preset, preset.trained_delays, longest, allowed)

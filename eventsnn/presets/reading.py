@@ -75,6 +75,11 @@ def from_dict(description):
     return checked(_updated(preset, changes, "preset"))
 
 
+def stored(description):
+    """Return the Preset of a finished run's ``to_dict``: what would be refused today is read all the same."""
+    return _updated(Preset(), description, "preset")
+
+
 def named(name):
     """Return the preset of that name; raises InvalidInput naming the nearest one."""
     if name not in PRESETS:

@@ -246,7 +246,18 @@ class Preset:
         forward = ["input", "between"][: min(n_layers, 2)] + ["output"]
         return [*forward, "recurrent"] if self.network.recurrent and n_layers else forward
 
-    def delayed(self, kind):
-        """Return the roles of a kind, "feed-forward" or "recurrent", whose connections have delays of their own."""
+    def delayed(self, *kinds):
+        """Return the roles of these kinds, "feed-forward" and "recurrent", that have delays unless the mode says no."""
         with_delays = [role for role in self.roles if getattr(self.network, f"{role}_delay") is not None]
-        return [role for role in with_delays if (role == "recurrent") == (kind == "recurrent")]
+        return [role for role in with_delays if ("recurrent" if role == "recurrent" else "feed-forward") in kinds]
+
+    @property
+    def kept_delays(self):
+        """The roles whose delays are there in this mode."""
+        kinds = {"none": (), "feed-forward": ("feed-forward",), "recurrent": ("recurrent",)}
+        return self.delayed(*kinds.get(self.delays, ("feed-forward", "recurrent")))
+
+    @property
+    def trained_delays(self):
+        """The roles whose delays are trained in this mode."""
+        return [] if self.delays == "fixed" else self.kept_delays

@@ -331,7 +331,7 @@ class GridNetwork:
             if np.max(values, initial=-math.inf) > high:
                 # cutting it off would pile delays up at the longest, and leave the same network without a spread others
                 remedy = (
-                    "Draw shorter ones, or spread them over more: Spread(longest=...), of a preset grid.longest_delay."
+                    "Draw shorter ones, or raise the longest: Spread(longest=...), or grid.longest_delay of a preset."
                 )
                 raise InvalidInput(name, None, float(np.max(values)), f"draws <= {high:g} ms", remedy)
             parameters[name] = np.asarray(np.maximum(values, low))

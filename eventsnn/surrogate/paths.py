@@ -13,7 +13,7 @@ from .taps import SPREADS
 # What one spike costs for each tap, and one entry of a product or of a transform, in one unit: measured once, and fixed
 # so that the same batch takes the same way on every machine.
 SPIKE_COST, PRODUCT_COST, TRANSFORM_COST = 1.0, 0.35, 4.0
-AT_ONCE = 64  # samples forward, presynaptic neurons back
+AT_ONCE = 64  # samples, or presynaptic neurons
 
 
 def path(network, connection, parameters, mode, n_steps):
@@ -220,7 +220,7 @@ class Own(_Path):
     def gradients(self, values, d_inputs, d_values=None):
         """{parameter: gradient} from the spikes and dL/d(inputs); fills ``d_values``, dL/d(spikes), if it is given."""
         if not self._by_spikes(values):
-            d_taps = np.empty_like(self.taps)
+            d_taps = np.zeros_like(self.taps)
             self._back_by_transforms(values, d_inputs, d_values, d_taps)
         else:
             d_taps = self._d_taps_by_spikes(values, d_inputs)
@@ -244,15 +244,20 @@ class Own(_Path):
         return d_taps
 
     def _back_by_transforms(self, values, d_inputs, d_values, d_taps):
-        """Fill dL/d(values) and dL/d(taps), whichever is not None, for a few presynaptic neurons at a time."""
-        pull = self._transform(d_inputs)
-        for part in _few(self.connection.n_pre):
-            if d_values is not None:
-                taps = _conjugate(self._transform(self.taps[part]))
-                d_values[:, :, part] = self._back(product(pull, taps, self.mode), 0, values.shape[1])
-            if d_taps is not None:
-                found = product(_conjugate(self._transform(values[:, :, part])), pull, self.mode)
-                d_taps[part] = self._back(found, self.connection.lag, d_taps.shape[1])
+        """Fill dL/d(values), and add dL/d(taps), whichever is not None, for a few presynaptic neurons at a time.
+
+        As many samples at a time as there are such neurons: what is held is no more than the transform of the taps.
+        """
+        n_pre = self.connection.n_pre
+        for some in _few(len(values), max(n_pre, AT_ONCE)):
+            pull = self._transform(d_inputs[some])
+            for part in _few(n_pre):
+                if d_values is not None:
+                    taps = _conjugate(self._transform(self.taps[part]))
+                    d_values[some, :, part] = self._back(product(pull, taps, self.mode), 0, values.shape[1])
+                if d_taps is not None:
+                    found = product(_conjugate(self._transform(values[some, :, part])), pull, self.mode)
+                    d_taps[part] += self._back(found, self.connection.lag, d_taps.shape[1])
 
     def _by_spikes(self, values):
         """True where the work for each spike is less than that of transforms; settles how long those are, once."""
@@ -281,9 +286,10 @@ class Own(_Path):
         return found[:, first : first + n]
 
 
-def _few(n):
-    """Slices of samples, or neurons, whose transforms are in memory at one time."""
-    return [slice(first, first + AT_ONCE) for first in range(0, n, AT_ONCE)]
+def _few(n, at_once=None):
+    """Slices of samples, or neurons, whose transforms are in memory at one time; None: AT_ONCE."""
+    step = AT_ONCE if at_once is None else at_once
+    return [slice(first, first + step) for first in range(0, n, step)]
 
 
 def _conjugate(transformed):

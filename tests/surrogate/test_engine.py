@@ -46,6 +46,7 @@ def test_the_twin_agrees(network, seed, smooth, training, delays, cost):
     how = mode(smooth=smooth, training=training, delays=delays, seed=seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "SPIKE_COST", cost)
+        patch.setattr(paths, "AT_ONCE", 2)  # so that there are several parts
         recording, tape = engine.run(network, parameters, inputs, how)
         kept, pull = dropped(tape), np.random.default_rng(seed).normal(size=recording.voltages["out"].shape)
         gradients = engine.backward(network, parameters, tape, {"out": pull})
@@ -95,11 +96,12 @@ def has_corners(network):
 
 @given(networks(), SEEDS)
 def test_transforms_give_what_spikes_give(network, seed):
-    parameters, inputs, how = network.initialize(seed), values(seed), mode(delays="spread", smooth=True)
-    found = []
+    parameters, inputs = network.initialize(seed), values(seed, n_samples=11)
+    how, found = mode(delays="spread", smooth=True, samples=np.arange(11)), []
     for cost in COSTS:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(paths, "SPIKE_COST", cost)
+            patch.setattr(paths, "AT_ONCE", 2)  # so that there are several parts, of samples on the way back too
             recording, tape = engine.run(network, parameters, inputs, how)
             pull = {"out": np.random.default_rng(seed).normal(size=recording.voltages["out"].shape)}
             found.append((recording.voltages["out"], engine.backward(network, parameters, tape, pull)))
