@@ -17,10 +17,16 @@ import numpy as np
 
 from . import __version__, checkpoints, communicator
 from .errors import EventsnnError, InvalidInput
+from .naming import said_as
 
 # presets.DELAYS, which would take the import of all the rest
 MODES = ("learned", "fixed", "none", "feed-forward", "recurrent")
 FAILED, INTERRUPTED = 2, communicator.INTERRUPTED
+# what arguments are called that options were given for
+OPTIONS = {
+    "n_threads": "--threads", "checkpoint_every": "--checkpoint-every", "neurons": "--neurons",
+    "population": "--population", "step": "--round-delays",
+}  # fmt: skip
 PICTURES = ("raster", "voltage", "adjoint", "delays", "curve", "comparison")
 
 
@@ -40,7 +46,7 @@ def _outcome(argv):
     """(exit code, what to say on stderr) of a command line."""
     try:
         arguments = _parser().parse_args(argv)
-        with _warnings_in_one_line():
+        with _warnings_in_one_line(), said_as(OPTIONS):
             return arguments.run(arguments, argv) or (0, "")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else FAILED, ""
@@ -167,10 +173,14 @@ def _train(arguments, argv):
         command = _as_it_was(arguments)
     folder = Path(arguments.out or Path("runs") / preset.name)
     preset = _with_options(preset, arguments)
-    seeds = list(dict.fromkeys(arguments.seeds or [preset.training.seed]))
+    seeds = arguments.seeds or [preset.training.seed]
+    if len(set(seeds)) < len(seeds):
+        raise UsageError(f"--seeds {' '.join(map(str, seeds))}: each seed once, the same one makes the same run")
     communicator.world().on_first(lambda: _check_folder(folder, seeds, arguments))
     modes = [preset.delays]
     if arguments.controls is not None:
+        if arguments.controls == modes:
+            raise UsageError(f"--controls {modes[0]}: that is the run itself; name other modes, or none for all")
         modes = list(dict.fromkeys([*modes, *(arguments.controls or presets.control_modes(preset))]))
     presets.check_used([presets.with_mode(preset, mode) for mode in modes], map(_key_of, arguments.changes))
     test = not arguments.no_test
@@ -250,6 +260,8 @@ def _with_options(preset, arguments):
 
     given = {"training.epochs": arguments.epochs, "training.seed": arguments.seed, "delays": arguments.delays}
     changes = [f"{key}={value}" for key, value in given.items() if value is not None]
+    if twice := {_key_of(text) for text in changes} & {_key_of(text) for text in arguments.changes}:
+        raise UsageError(f"{min(twice)} is set twice, by --set and by the option of its own: leave one of them out")
     return presets.change(preset, [*changes, *arguments.changes])
 
 
@@ -330,6 +342,8 @@ def _sweep(arguments, argv):
 
     if communicator.world().size > 1:
         raise UsageError("a sweep is shared by processes that know nothing of each other: start the command twice")
+    if twice := {_key_of(text) for text in arguments.changes} & {_key_of(text) for text in arguments.vary}:
+        raise UsageError(f"{min(twice)} is set twice, by --set and by --vary: leave one of them out")
     preset = presets.change(presets.load(arguments.preset), arguments.changes)
     folder = Path(arguments.out or Path("sweeps") / preset.name)
     sweep = sweeping.Sweep(
@@ -373,7 +387,7 @@ def _split_to_show(preset):
 def _evaluate(arguments, argv):
     from . import presets, runs
     from .data import hdf5
-    from .training import evaluate
+    from .training import evaluate, warn_of_late_spikes
 
     network, parameters, meta = runs.load(arguments.checkpoint)
     preset = runs.preset_of(meta, arguments.checkpoint)
@@ -385,6 +399,7 @@ def _evaluate(arguments, argv):
     else:
         n_inputs, n_classes = network.populations["input"].n, network.populations["output"].n
         data = hdf5.read(arguments.data, n_inputs * preset.data.merge, n_classes, meta["duration"])
+        warn_of_late_spikes(data, meta["duration"], data.name)
         data = data if preset.data.merge == 1 else data.merge_channels(preset.data.merge)
     settings = {
         "loss": presets.build_loss(preset), "duration": meta["duration"], "n_threads": arguments.threads,
@@ -470,16 +485,30 @@ def _plot(arguments, argv):
         if "adjoint" in wanted and isinstance(network, GridNetwork):
             raise UsageError(f"{path} is a network on a grid: the adjoint that can be drawn is that of events")
     folder = Path(arguments.out) if arguments.out else path if path.is_dir() else path.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    if compared is not None and "comparison" in wanted:
-        from . import plotting
+    with _filled(folder):
+        if compared is not None and "comparison" in wanted:
+            from . import plotting
 
-        written.append(plotting.comparison(compared, folder / "comparison.png"))
-    if "delays" in wanted or "curve" in wanted:
-        written += _plot_training(meta, parameters, wanted, folder)
-    if {"raster", "voltage", "adjoint"} & set(wanted):
-        written += _plot_sample(arguments, (network, parameters, meta), wanted, folder)
+            written.append(plotting.comparison(compared, folder / "comparison.png"))
+        if "delays" in wanted or "curve" in wanted:
+            written += _plot_training(meta, parameters, wanted, folder)
+        if {"raster", "voltage", "adjoint"} & set(wanted):
+            written += _plot_sample(arguments, (network, parameters, meta), wanted, folder)
+    if not written:
+        raise UsageError(f"there is nothing to draw of {' or '.join(wanted)} in {path}")
     print("\n".join(map(str, written)))
+
+
+@contextlib.contextmanager
+def _filled(folder):
+    """A folder to write to, which is not left behind empty."""
+    fresh = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        if fresh and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _plot_training(meta, parameters, wanted, folder):

@@ -344,6 +344,9 @@ def _mean(results, key):
 def load(place):
     """Return (network, parameters, meta) of a checkpoint file or run folder; see ``training.load_model``."""
     path = Path(place)
+    if path.is_dir() and not checkpoints.exists(path / CHECKPOINT) and (seeds := sorted(path.glob("seed-*"))):
+        remedy = f"Name one of {', '.join(str(seed) for seed in seeds)}."
+        raise InvalidInput("run", None, str(path), "the folder of a single run", remedy)
     return load_model(path / CHECKPOINT if path.is_dir() else path)
 
 

@@ -25,6 +25,7 @@ JUDGES = (
     "source", "folder", "train", "test", "validation", "test_fraction", "validation_groups", "validation_fraction",
     "seed",
 )  # fmt: skip
+MOST_COMBINATIONS = 1000  # that are looked at before a sweep begins
 FEW = 10  # trials before the sampler proposes from what was found, and runs before pruning begins
 
 
@@ -140,6 +141,7 @@ class Sweep:
             if trials is None and not axis.choices:
                 allowed = "a number of trials, because a range has no end of values"
                 raise InvalidInput("--trials", None, None, allowed, "Pass --trials N, or give choices.")
+        self._refuse_idle()
         if trials is not None and trials < 1:
             raise InvalidInput("--trials", None, trials, "an int >= 1")
         self.prune = prune
@@ -152,15 +154,27 @@ class Sweep:
             return presets.change(self.preset, alone)
         except InvalidInput as error:
             others = [[f"{other.key}={item}" for item in other.examples] for other in self.axes if other is not axis]
-            for chosen in itertools.product(*others):
+            for chosen in itertools.islice(itertools.product(*others), MOST_COMBINATIONS):
                 with contextlib.suppress(InvalidInput):
                     return presets.change(self.preset, [*alone, *chosen])
             raise error
+
+    def _refuse_idle(self):
+        """Refuse an axis that no combination of (examples of) the others has a use for: all its trials are one."""
+        combinations = [[f"{axis.key}={value}" for value in axis.examples] for axis in self.axes]
+        found = []
+        for chosen in itertools.islice(itertools.product(*combinations), MOST_COMBINATIONS):
+            with contextlib.suppress(InvalidInput):
+                found.append(presets.change(self.preset, chosen))
+        for axis in self.axes:
+            if found and (reason := presets.idle(found).get(axis.key)) is not None:
+                raise InvalidInput("--vary", None, axis.key, "settings that make a difference", f"{reason}.")
 
     # -- the study
 
     def open(self):
         """Open the study, or begin it; return it (optuna.Study)."""
+        _optuna()  # without it no folder is made
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock():
             study = self._study()

@@ -505,6 +505,8 @@ class Trainer:
         for name, data in (("train", train), ("validation", validation)):
             if not (isinstance(data, Dataset) or (name == "validation" and data is None)):
                 raise InvalidInput(name, None, type(data).__name__, "a Dataset", NOT_A_DATASET)
+            if data is not None:
+                _check_channels(self.network, data, name)
         if len(train) == 0:
             raise InvalidInput("train", None, 0, "at least one sample")
         self._check_ranks()
@@ -558,22 +560,8 @@ class Trainer:
     def _run_nothing(self, train):
         nothing = train.spikes[np.zeros(0, int)]
         self._engine.run_nothing(self._state.parameters, nothing, self._duration, self.n_threads)
-        late, total, last = 0, 0, 0.0
-        for block in train.spikes.blocks():
-            late += int(np.count_nonzero(block.times >= self._duration))
-            total += block.times.size
-            last = max(last, float(block.times.max(initial=0.0)))
-        asked = " Are the times in ms?"
-        if late > 0:
-            share = f"{late} of {total} input spikes of train"
-            text = f"{share} are at or after {self._duration:g} ms, the duration, and do not act."
-            self._warn(text + (asked if late > SMALL_SHARE * total else ""), 4)
-        if 0 < last < SMALL_SHARE * self._duration:
-            self._warn(f"the last input spike of train is at {last:g} of {self._duration:g} ms.{asked}", 4)
-
-    def _warn(self, text, level):
         if self.communicator.rank == 0:
-            warnings.warn(text, stacklevel=level + 1)
+            warn_of_late_spikes(train, self._duration, "train")
 
     def _resume(self, run):
         if self.checkpoint is None:
@@ -646,7 +634,7 @@ class Trainer:
         parameters = state.parameters
         silent = state.running.spikes and not any(counts.any() for counts in state.running.spikes.values())
         if silent and not self.options.silent_raise:
-            self._warn("no LIF neuron has fired in this epoch: raise the weights, or use silent_raise", 3)
+            warnings.warn("no LIF neuron has fired in this epoch: raise the weights, or use silent_raise", stacklevel=4)
         for rule in self.options.silent_raise:
             parameters = rule(self.network, parameters, state.running.spikes[rule.population])
         state = replace(state, parameters=self._engine.after_epoch(parameters))
@@ -722,6 +710,7 @@ def evaluate(
         raise InvalidInput("dataset", None, type(dataset).__name__, "a Dataset", NOT_A_DATASET)
     if len(dataset) == 0:
         raise InvalidInput("dataset", None, 0, "at least one sample")
+    _check_channels(network, dataset, "dataset")
     duration = dataset.duration if duration is None else duration
     values, predictions, spikes = [], [], {}
     engine, team = engine_of(network), communicator.world()
@@ -738,6 +727,34 @@ def evaluate(
     n, correct = len(dataset), _correct(predictions, dataset.labels)
     mean = float(np.concatenate(values).mean())
     return Evaluation(mean, correct / n, n, wilson_interval(correct, n), _per_neuron(spikes, n), predictions)
+
+
+def _check_channels(network, dataset, name):
+    """Refuse data of fewer channels than a network has: its last ones would be silent without a word."""
+    inputs = [p for p in network.populations.values() if p.kind == "input"]
+    if len(inputs) == 1 and dataset.n_units != inputs[0].n:
+        remedy = ""
+        if dataset.n_units + 1 == inputs[0].n and isinstance(network, Network):
+            remedy = "A network of surrogate.to_events may need its clock: surrogate.with_clock adds it to the data."
+        allowed = f"{inputs[0].n}, the channels of input {inputs[0].name!r}"
+        raise InvalidInput(f"{name}.n_units", None, dataset.n_units, allowed, remedy)
+
+
+def warn_of_late_spikes(dataset, duration, name):
+    """Warn where spikes of a Dataset come after the duration (ms), or all of them early: times may be in seconds."""
+    late, total, last = 0, 0, 0.0
+    for block in dataset.spikes.blocks():
+        late += int(np.count_nonzero(block.times >= duration))
+        total += block.times.size
+        last = max(last, float(block.times.max(initial=0.0)))
+    asked = " Are the times in ms?"
+    if late > 0:
+        text = (
+            f"{late} of {total} input spikes of {name} are at or after {duration:g} ms, the duration, and do not act."
+        )
+        warnings.warn(text + (asked if late > SMALL_SHARE * total else ""), stacklevel=5)
+    if 0 < last < SMALL_SHARE * duration:
+        warnings.warn(f"the last input spike of {name} is at {last:g} of {duration:g} ms.{asked}", stacklevel=5)
 
 
 def _joint_bounds(first, second):

@@ -336,6 +336,26 @@ def test_what_is_refused_leaves_no_folder(toml, tmp_path, capsys):
         assert not (tmp_path / "refused").exists()
 
 
+def test_times_in_another_unit_are_asked_about(run, tmp_path, write_spike_file, capsys):
+    path = write_spike_file(tmp_path / "ms.h5", [([2.0, 3.0], [0, 1])] * 2, np.array([0, 1]))  # in s: 2000 ms
+    assert main(["evaluate", str(run), "--data", path]) == 0
+    assert "4 of 4 input spikes of " in (err := capsys.readouterr().err) and "Are the times in ms?" in err
+
+
+def test_a_folder_of_seeds_is_not_one_run(toml, tmp_path, capsys):
+    assert train(toml, "--seeds", "1", "2", "--out", tmp_path / "a") == 0
+    assert main(["evaluate", str(tmp_path / "a")]) == FAILED
+    assert "Name one of " in (err := capsys.readouterr().err) and "seed-1, " in err
+
+
+def test_nothing_drawn_is_said_and_leaves_no_folder(run, tmp_path, capsys):
+    none = run / "controls" / "none"
+    assert main(["plot", str(none), "--what", "delays", "--out", str(tmp_path / "y")]) == FAILED
+    assert "nothing to draw of delays" in capsys.readouterr().err
+    assert main(["plot", str(run), "--what", "voltage", "--neurons", "99", "--out", str(tmp_path / "y")]) == FAILED
+    assert "--neurons[0] is 99" in capsys.readouterr().err and not (tmp_path / "y").exists()
+
+
 def test_info_as_table_and_as_json(spike_file, capsys):
     assert main(["info", spike_file]) == 0
     out = capsys.readouterr().out
@@ -422,6 +442,10 @@ def test_presets_are_listed_and_printed(capsys):
         (["train", "yin-yang", "--set", "network.between_weight=1"], "because the network has no second hidden layer"),
         (["train", "yin-yang", "--controls", "recurrent"], "delays is 'recurrent'; allowed: learned, fixed or none"),
         (["sweep", "yin-yang"], "required: --vary"),
+        (["train", "yin-yang", "--epochs", "1", "--set", "training.epochs=3"], "training.epochs is set twice"),
+        (["train", "yin-yang", "--seeds", "0", "0"], "each seed once"),
+        (["train", "yin-yang", "--controls", "learned"], "that is the run itself"),
+        (["train", "yin-yang", "--threads", "0"], "--threads is 0"),
         (["fly"], "invalid choice"),
         ([], "COMMAND"),
     ],

@@ -289,7 +289,8 @@ def test_the_preset_of_spoken_words_reads_its_three_files(tmp_path, monkeypatch,
 def test_one_file_of_spoken_words_is_split_by_speaker(tmp_path, write_spike_file):
     path = write_spike_file(tmp_path / "words.h5", spoken_words(60, 0), np.arange(60) % 30, np.arange(60) // 6)
     changes = [f"data.train={path}", f"data.test={path}", "data.validation=none", "data.validation_groups=[2, 7]"]
-    train, validation, _ = presets.load_data(presets.change(presets.named("ssc"), changes))
+    with pytest.warns(UserWarning, match="data.test is the file of data.train, and so tells nothing"):
+        train, validation, _ = presets.load_data(presets.change(presets.named("ssc"), changes))
     assert set(validation.groups.tolist()) == {2, 7} and not {2, 7} & set(train.groups.tolist())
     assert (len(train), len(validation)) == (48, 12)
 
@@ -421,6 +422,7 @@ def test_a_loss_that_cannot_read_the_output_is_refused_with_those_that_can(name,
         (["network.recurrent=false", "delays=recurrent"], "delays is 'recurrent'; allowed: learned, fixed or none"),
         (["data.validation_fraction=1"], "data.validation_fraction is 1.0"),
         (["training.silent_raise=-1"], "training.silent_raise is -1.0"),
+        (["name=../x"], "name is '../x'; allowed: a name that a folder can have"),
         (["data.source=sequential-mnist", "data.pool=3"], "data.pool is 3; allowed: one of 1, 2, 4, 7"),
     ],
 )
@@ -464,6 +466,7 @@ def test_delays_as_long_as_the_data_are_refused():
         ("yin-yang", ["delays=none", "network.input_delay=[0, 50]"], "network.input_delay"),
         ("shd-dcls", ["delays=none", "grid.sigma=[9, 1]"], "grid.sigma"),
         ("shd-dcls", ["network.hidden=[]", "grid.dropout=0.3"], "grid.dropout"),
+        ("yin-yang", ["augmentation.blend_keep=0.2"], "augmentation.blend_keep"),
     ],
 )
 def test_what_is_asked_for_and_idle_is_said(name, changes, idle):
@@ -479,6 +482,11 @@ def test_what_a_control_looks_at_is_not_idle():
     presets.check_used([preset, presets.with_mode(preset, "learned")], ["network.input_delay"])
     with pytest.raises(InvalidInput, match="network.input_delay"):
         presets.check_used([preset], ["network.input_delay"])
+
+
+def test_too_few_samples_are_said_to_be():
+    with pytest.raises(InvalidInput, match="data.samples is 1; allowed: enough that"):
+        presets.load_data(presets.change(presets.named("yin-yang"), ["data.samples=1"]))
 
 
 @pytest.mark.parametrize(

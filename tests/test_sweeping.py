@@ -229,10 +229,12 @@ def test_values_that_contradict_each_other_are_a_row_and_not_the_end(tmp_path, c
     assert len(finished(tmp_path / "s")) == 3
 
 
-def test_the_printed_command_is_one_that_train_takes(tmp_path, capsys):
-    assert sweep("--vary", "training.spike_target=3,5", RATES, "--out", tmp_path / "s") == 0
+def test_the_printed_command_is_one_that_train_takes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Sweep, "best", lambda self: ["training.spike_strength=0", "training.spike_target=3"])
+    axes = ("training.spike_strength=0,1", "training.spike_target=3,5")
+    assert sweep("--vary", *axes, "--out", tmp_path / "s") == 0
     line = capsys.readouterr().out.splitlines()[-1]
-    assert "optimizer.learning_rate" in line and "spike_target" not in line  # which has no strength
+    assert "training.spike_strength=0" in line and "spike_target" not in line
     arguments = shlex.split(line.removeprefix("best on validation: eventsnn "))
     assert main([*arguments, "--out", str(tmp_path / "run"), "--quiet", "--threads", "1"]) == 0
 
@@ -251,6 +253,8 @@ def test_data_that_are_missing_are_an_error_and_no_trial(tmp_path, capsys):
     ("arguments", "word"),
     [
         (["--vary", "optimizer.rate=1,2"], "learning_rate"),
+        (["--vary", "training.spike_target=3,5"], "make a difference. training.spike_strength is 0."),
+        (["--vary", RATES, "--set", "optimizer.learning_rate=1"], "optimizer.learning_rate is set twice"),
         (["--vary", "training.batch_size=1..9"], "--trials"),
         (["--vary", RATES, "--trials", "0"], "--trials"),
         (["--vary", RATES, "optimizer.learning_rate=1..2"], "each setting once"),

@@ -23,6 +23,8 @@ ORIGIN = "The recordings are published with https://doi.org/10.3389/fnins.2022.9
 def _arrays(path, names):
     """Return the named arrays of an .npz file, without pickle and within MAX_BYTES."""
     path = find_file(path, ORIGIN)
+    if not zipfile.is_zipfile(path) and path.suffix != ".npz":
+        raise InvalidInput("path", None, str(path), "an .npz file of arrays, as the recordings are published")
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())

@@ -29,7 +29,7 @@ def find_file(path, origin):
 
 def find_folder(path, origin):
     """Return a folder as ``find_file`` does a file."""
-    return _find(path, "folder", "folder", Path.is_dir, origin)
+    return _find(path, "folder", "folder", Path.is_dir, origin).absolute()
 
 
 def _find(path, name, what, exists, origin):

@@ -11,11 +11,11 @@ from .. import losses, surrogate
 from ..data import Augmentation, Dataset
 from ..errors import InvalidInput
 from ..initializers import Initializer, Normal, Uniform
+from ..naming import in_table, said_as
 from ..network import Network
 from ..optimizers import ConstantRate, Cosine, EaseIn, Exponential, OneCycle
 from ..training import TrainingOptions
 from .checking import check_reach, checked, nearest
-from .naming import in_table, said_as
 from .settings import DELAYS, LOSSES, OPTIMIZERS
 from .sources import load_data
 

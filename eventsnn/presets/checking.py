@@ -3,12 +3,13 @@
 import difflib
 import math
 from dataclasses import fields
+from pathlib import Path
 
 from ..data.mnist import POOLS
 from ..errors import InvalidInput
+from ..naming import said_as
 from ..network import NEURON_ATTRIBUTES
 from ..surrogate.network import DELAY_SHARING, RESETS, SURROGATES, Spread
-from .naming import said_as
 from .settings import DELAYS, LOSSES, OPTIMIZERS, SCHEDULES, SOURCES, GridSettings
 
 LEAST = {
@@ -22,6 +23,8 @@ ON_GRID = "a network on a grid has no use for it"
 
 def checked(preset):
     """Return the preset; raises InvalidInput for what it cannot be made with."""
+    if Path(preset.name).name != preset.name or preset.name in ("", ".", ".."):
+        raise InvalidInput("name", None, preset.name, "a name that a folder can have: a run lies in runs/NAME")
     _check_data(preset.data)
     _check_network(preset)
     if preset.grid.dt is not None:
@@ -130,6 +133,8 @@ def _idle(preset):
         add("optimizer", ("decoupled",), "optimizer.weight_decay is 0")
     if preset.training.spike_strength == 0:
         add("training", ("spike_target", "spike_only_above"), "training.spike_strength is 0")
+    if preset.augmentation.blend == 0:
+        add("augmentation", ("blend_keep",), "augmentation.blend is 0")
     if preset.data.validation_groups:
         add("data", ("validation_fraction",), "data.validation_groups say what is held out")
     elif preset.data.validation_fraction > 0 and (preset.data.source in WITH_VALIDATION or preset.data.validation):
@@ -228,8 +233,11 @@ def _check_spread(preset):
     """Refuse widths that cannot be, used or not, and delays longer than what they spread over."""
     grid, longest = preset.grid, preset.grid.longest_delay
     for kind, role in (("gaussian", ""), ("triangle", "recurrent_")):
-        with said_as({"spread.sigma": f"grid.{role}sigma", "spread.epochs": f"grid.{role}sigma_epochs"}):
-            Spread(kind, getattr(grid, f"{role}sigma"), getattr(grid, f"{role}sigma_epochs"), 1.0)
+        with said_as({"spread.sigma": f"grid.{role}sigma"}):
+            Spread(kind, getattr(grid, f"{role}sigma"), longest=1.0)
+        share = getattr(grid, f"{role}sigma_epochs")
+        if not 0 < share <= 1:
+            raise InvalidInput(f"grid.{role}sigma_epochs", None, share, "a share of the epochs, 0 < share <= 1")
     if longest is not None and not 0 < longest < math.inf:
         raise InvalidInput("grid.longest_delay", None, longest, "a time > 0 ms, or none")
     spread = [role for role in preset.trained_delays if role != "recurrent"]

@@ -8,8 +8,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from ..catalogue import PRESETS
 from ..errors import InvalidInput
+from ..naming import in_table, said_as
 from .checking import checked, nearest
-from .naming import in_table, said_as
 from .settings import Preset
 
 

@@ -1,5 +1,7 @@
 """The data of a preset: training, validation and test."""
 
+import warnings
+
 from ..data import (
     hdf5,
     load_braille,
@@ -13,7 +15,7 @@ from ..data import (
 from ..data.dataset import find_file
 from ..data.shd import ORIGIN
 from ..errors import InvalidInput
-from .naming import in_table, said_as
+from ..naming import in_table, said_as
 
 # what readers and splits call the settings
 _NAMES = {
@@ -47,6 +49,9 @@ def load_data(preset, test=True):
     if settings.samples is not None and settings.samples < len(train):
         share = settings.samples / len(train)
         train, _ = train.split((share, 1 - share), settings.seed)
+        if len(train) == 0:
+            allowed = "enough that a share of each class is a whole sample"
+            raise InvalidInput("data.samples", None, settings.samples, allowed)
     return (train, *sets[1:])
 
 
@@ -100,14 +105,18 @@ def _read_whole(settings):
 
 
 def _read_files(settings, test):
-    sets, n_classes = [], None
+    sets, n_classes, opened = [], None, {}
     for name in ("train", "validation", "test"):
         path = getattr(settings, name)
         if path is None or (name == "test" and not test):
             sets.append(None)
             continue
         with said_as({"path": f"data.{name}"}):
-            data = hdf5.read(find_file(path, ORIGIN), settings.n_units, n_classes, settings.duration, packed=True)
+            path = find_file(path, ORIGIN)
+            if (before := opened.setdefault(path.resolve(), name)) != name:
+                text = f"data.{name} is the file of data.{before}, and so tells nothing of samples that are new."
+                warnings.warn(text, stacklevel=2)
+            data = hdf5.read(path, settings.n_units, n_classes, settings.duration, packed=True)
         if len(data) == 0:
             raise InvalidInput(f"data.{name}", None, path, "a file with at least one sample")
         n_classes, data = data.n_classes, _merged(data, settings.merge)

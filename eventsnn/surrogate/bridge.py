@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..checks import is_number
+from ..data import Dataset
 from ..errors import InvalidInput
 from ..network import Network
 from ..spikes import SpikeBatch
@@ -28,6 +29,8 @@ def to_events(network, parameters, *, tau_syn=None):
 
     Raises InvalidInput without ``tau_syn`` where it is needed, and where tau_mem is a single step (alpha = 0).
     """
+    if not isinstance(network, GridNetwork):
+        raise InvalidInput("network", None, type(network).__name__, "a GridNetwork")
     bridge = _Bridge(network, network.check_parameters(parameters), tau_syn)
     return bridge.events, bridge.events.check_parameters(bridge.found)
 
@@ -137,6 +140,8 @@ def with_clock(dataset, network):
     """
     if not isinstance(network, GridNetwork):
         raise InvalidInput("network", None, type(network).__name__, "the GridNetwork that to_events was given")
+    if not isinstance(dataset, Dataset):
+        raise InvalidInput("dataset", None, type(dataset).__name__, "a Dataset, which says how long its samples are")
     for p in network.populations.values():
         if p.kind == "input" and p.n != dataset.n_units:
             remedy = f"add_input({p.name!r}, {dataset.n_units}) makes a network for these data."

@@ -94,6 +94,8 @@ class Spread:
             allowed = "two widths > 0 (ms), at first and at the end, the second not above the first"
             raise InvalidInput("spread.sigma", None, self.sigma, allowed)
         object.__setattr__(self, "sigma", tuple(map(float, sigma)))
+        for key, value in (("learned", self.learned), ("rounds", self.rounds)):
+            _check_flag(f"spread.{key}", value)
         if not (is_number(self.epochs) and 0 < self.epochs < math.inf):
             raise InvalidInput("spread.epochs", None, self.epochs, "a finite number of epochs > 0")
         if self.longest is None and self.kind == "gaussian":
@@ -107,6 +109,11 @@ class Spread:
         """Return sigma (ms) in an epoch, counted from 0."""
         first, last = self.sigma
         return first * (last / first) ** min(epoch / self.epochs, 1.0)
+
+
+def _check_flag(name, value):
+    if not isinstance(value, (bool, np.bool_)):
+        raise InvalidInput(name, None, value, "True or False")
 
 
 @dataclass(frozen=True)
@@ -206,6 +213,8 @@ class GridNetwork:
         surrogate = ArcTangent() if surrogate is None else surrogate
         if type(surrogate) not in SURROGATES.values():
             raise InvalidInput(f"{name}.surrogate", None, surrogate, "ArcTangent(slope) or Triangle(slope)")
+        for key, value in (("detach_reset", detach_reset), ("batch_norm", batch_norm)):
+            _check_flag(f"{name}.{key}", value)
         if not (is_number(v_threshold) and 0 < v_threshold < math.inf):
             raise InvalidInput(f"{name}.v_threshold", None, v_threshold, "a finite number > 0")
         self._add_neurons(
@@ -229,6 +238,8 @@ class GridNetwork:
         taus = {"tau_mem": tau_mem} if tau_syn is None else {"tau_mem": tau_mem, "tau_syn": tau_syn}
         taus = {key: as_initializer(value, f"{name}.{key}") for key, value in taus.items()}
         for key, value in taus.items():
+            if isinstance(value, Given):
+                value.draw(None, (n,))  # which refuses other shapes
             if isinstance(value, (Constant, Given)) and not value.smallest >= self.lowest(key):
                 raise InvalidInput(
                     f"{name}.{key}", None, value.smallest, f"numbers >= {self.lowest(key):g} ms (dt {self.dt:g})"
@@ -282,7 +293,13 @@ class GridNetwork:
         delay = None if delay is None else as_initializer(delay, f"{name}.delay")
         _check_given_delays(name, delay, spread)
         chosen = check_names(train, ("weight", "delay"), f"{name}.train")
+        if chosen == ("delay",) and spread is None:
+            remedy = "Pass delay= and spread=, such as Spread('triangle', sigma=(10.0, 0.1))."
+            raise InvalidInput(f"{name}.train", None, train, "delays that spread", remedy)
         chosen = tuple(key for key in chosen if key == "weight" or spread is not None)
+        if dropout and pre != post:
+            remedy = "add_lif(dropout=...) silences what a population sends."
+            raise InvalidInput(f"{name}.dropout", None, dropout, "0 but for a recurrent connection", remedy)
         self.connections[name] = GridConnection(
             name, pre, post, source.n, target.n, weight, delay, delay_per, spread, check_count(count),
             _share(dropout, f"{name}.dropout"), chosen, _as_mask(indptr, indices, (source.n, target.n)),
@@ -334,6 +351,9 @@ class GridNetwork:
                     "Draw shorter ones, or raise the longest: Spread(longest=...), or grid.longest_delay of a preset."
                 )
                 raise InvalidInput(name, None, float(np.max(values)), f"draws <= {high:g} ms", remedy)
+            if name.endswith((".tau_mem", ".tau_syn")) and np.min(values, initial=math.inf) < low:
+                # moved up, many neurons would have the same, and of a single step no memory
+                raise InvalidInput(name, None, float(np.min(values)), f"draws >= {low:g} ms (dt {self.dt:g})")
             parameters[name] = np.asarray(np.maximum(values, low))
         for c in self.connections.values():
             if c.mask is not None:

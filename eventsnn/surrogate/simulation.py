@@ -8,6 +8,7 @@ from ..spikes import SpikeBatch
 from ..threads import one_blas_thread
 from .binning import bin_spikes
 from .engine import Mode, backward, run
+from .network import GridNetwork
 
 
 def simulate(network, parameters, spikes, *, duration, delays="rounded", probes=None, n_threads=None):
@@ -16,6 +17,7 @@ def simulate(network, parameters, spikes, *, duration, delays="rounded", probes=
     ``spikes`` (SpikeBatch), counted in the steps of ``network.dt``; ``duration`` in ms; ``delays``: "rounded" to
     steps, "fractional" (linear interpolation between two steps) or "spread", as training has them.
     """
+    _check_on_grid(network)
     parameters = network.check_parameters(parameters)
     mode = Mode(delays=delays, n_threads=n_threads)
     with one_blas_thread():
@@ -32,6 +34,7 @@ def value_and_grad(
     (the batch's places in the training set; None: 0, 1, ...). The recording comes with ``return_recording``; its
     ``statistics`` are the new running means and variances. Sources and equations: docs/surrogates.md.
     """
+    _check_on_grid(network)
     parameters = network.check_parameters(parameters)
     samples = np.arange(len(spikes)) if samples is None else np.asarray(samples)
     if samples.shape != (len(spikes),) or samples.dtype.kind not in "iu" or samples.min(initial=0) < 0:
@@ -46,6 +49,12 @@ def value_and_grad(
         value, cotangents = evaluate(losses, recording, labels)
         gradients = backward(network, parameters, tape, *recording.by_step(cotangents))
     return (value, gradients, recording) if return_recording else (value, gradients)
+
+
+def _check_on_grid(network):
+    if not isinstance(network, GridNetwork):
+        remedy = "eventsnn.simulate and eventsnn.value_and_grad run a Network."
+        raise InvalidInput("network", None, type(network).__name__, "a GridNetwork", remedy)
 
 
 def _run(network, parameters, spikes, duration, mode, probes):

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventsnn import InvalidInput, SpikeBatch, Trainer, Uniform, simulate, surrogate
+from eventsnn import InvalidInput, Network, SpikeBatch, Trainer, Uniform, simulate, surrogate
 from eventsnn.data import Dataset
-from eventsnn.losses import MaxVoltage
+from eventsnn.losses import MaxVoltage, MeanVoltage
 from eventsnn.optimizers import Adam
 from eventsnn.surrogate import GridNetwork, Spread, to_events, with_clock
 
@@ -138,8 +138,27 @@ def test_a_clock_beside_too_few_channels_is_refused():
     made.add_input("in", 3)
     with pytest.raises(InvalidInput, match="dataset.n_units is 4; allowed: 3.* Perhaps they have their clock already"):
         with_clock(with_clock(data(0), made), made)
+    with pytest.raises(InvalidInput, match="dataset is 'SpikeBatch'; allowed: a Dataset"):
+        with_clock(data(0).spikes, made)
+    with pytest.raises(InvalidInput, match="network is 'Network'; allowed: a GridNetwork"):
+        to_events(Network(), {})
     with pytest.raises(InvalidInput, match="network is 'float'; allowed: the GridNetwork"):
         with_clock(data(0), 2.0)
+
+
+def test_a_converted_network_does_not_run_without_its_clock():
+    made = network(1.0)
+    parameters = made.initialize(0)
+    events, parameters = to_events(made, parameters)
+    trainer = Trainer(events, parameters, loss=MeanVoltage(), optimizer=Adam(1e-3), progress=False)
+    for run in (trainer.evaluate, lambda dataset: trainer.fit(dataset, epochs=1)):
+        with pytest.raises(
+            InvalidInput, match=r"n_units is 3; allowed: 4, the channels of input 'in'.*with_clock adds"
+        ):
+            run(data(0))
+    assert trainer.evaluate(with_clock(data(0), made)).n == 3
+    with pytest.raises(InvalidInput, match="validation.n_units is 3; allowed: 4"):
+        trainer.fit(with_clock(data(0), made), data(1), epochs=1)
 
 
 def test_engines_of_events_say_who_runs_a_grid():

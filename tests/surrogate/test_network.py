@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eventsnn import InvalidInput, NetworkError, Uniform
+from eventsnn import InvalidInput, Network, NetworkError, Uniform, surrogate
 from eventsnn.surrogate import ArcTangent, GridNetwork, Spread, Triangle
 
 
@@ -64,6 +64,10 @@ def test_synapses_that_a_mask_leaves_out_are_zero():
         (lambda n: n.add_lif("a", 2, surrogate="arctangent"), "a.surrogate"),
         (lambda n: n.add_lif("a", 2, v_threshold=0), "a.v_threshold is 0"),
         (lambda n: n.add_lif("a", 2, dropout=1.0), "a.dropout is 1.0"),
+        (lambda n: n.add_lif("a", 2, batch_norm="no"), "a.batch_norm is 'no'; allowed: True or False"),
+        (lambda n: n.add_lif("a", 2, detach_reset=2), "a.detach_reset is 2"),
+        (lambda n: n.add_lif("a", 2, tau_mem=[9.0, 9.0, 9.0]), r"tau_mem.shape is \(3,\); allowed: \(2,\)"),
+        (lambda n: Spread("triangle", 3.0, learned="yes"), "spread.learned is 'yes'"),
         (lambda n: n.add_lif("a", 2, input_dropout=-0.1), "a.input_dropout is -0.1"),
         (lambda n: n.add_lif("a", 2, bias="yes"), "a.bias is 'yes'"),
         (lambda n: n.add_lif("a", 2, train=("tau_syn",)), "tau_syn"),
@@ -75,6 +79,23 @@ def test_synapses_that_a_mask_leaves_out_are_zero():
         (lambda n: n.connect("in", "hidden", weight=1.0, spread=Spread("triangle", 1.0)), "None without delays"),
         (lambda n: n.connect("in", "hidden", weight=1.0, count=2), "in->hidden.count is 2"),
         (lambda n: n.connect("in", "hidden", weight=1.0, delay=1.0, delay_per="layer"), "delay_per is 'layer'"),
+        (
+            lambda n: n.connect("in", "hidden", weight=1.0, train="delay"),
+            "in->hidden.train is 'delay'.* Pass delay= and",
+        ),
+        (
+            lambda n: n.connect("in", "hidden", weight=1.0, dropout=0.5),
+            "dropout is 0.5; allowed: 0 but for a recurrent",
+        ),
+        (lambda n: Spread("triangle", (1.0, 2.0)), "the second not above the first"),
+        (
+            lambda n: n.add_lif("a", 9, tau_mem=Uniform(0.1, 9)) or n.initialize(),
+            "a.tau_mem is .*; allowed: draws >= 2",
+        ),
+        (
+            lambda n: surrogate.simulate(Network(), {}, None, duration=1.0),
+            "network is 'Network'; allowed: a GridNetwork",
+        ),
         (lambda n: Spread("gaussian", 1.0), "the longest delay"),
         (lambda n: Spread("square", 1.0), "spread.kind is 'square'"),
         (lambda n: Spread("triangle", (1.0, 0.0)), "two widths > 0"),

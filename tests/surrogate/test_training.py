@@ -192,6 +192,7 @@ def test_settings_that_a_grid_has_no_use_for(change, message):
         ("training.average=0.9", "training.average is 0.9; allowed: none with grid.batch_norm"),
         ('network.input_delay=["half_normal",500]', r"network.input_delay is \d+.*; allowed: draws <= .*grid.longest"),
         ("grid.surrogate=step", "grid.surrogate is 'step'"),
+        ("grid.sigma_epochs=5", "grid.sigma_epochs is 5.0; allowed: a share of the epochs, 0 < share <= 1"),
         ("grid.sigma=[1.0,2.0]", "grid.sigma is .*the second not above the first"),
         ("grid.recurrent_delay_per=axon", "grid.recurrent_delay_per is 'axon'; allowed: one of synapse, neuron"),
         ("grid.synapses=0", "grid.synapses is 0; allowed: a number >= 1"),

@@ -1,8 +1,8 @@
-"""Refusals in the words of settings: what an argument is called elsewhere means nothing to who wrote a preset."""
+"""Refusals in the words of settings and options: what an argument is called means nothing to who wrote those."""
 
 import contextlib
 
-from ..errors import InvalidInput
+from .errors import InvalidInput
 
 
 @contextlib.contextmanager
