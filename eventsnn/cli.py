@@ -11,6 +11,7 @@ import os
 import shlex
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -210,7 +211,7 @@ def _chosen_preset(arguments):
         raise UsageError(
             "name a preset (`eventsnn presets` lists them) or a TOML file, or give --resume and --out FOLDER"
         )
-    return presets.from_dict(_first_notes(arguments)["preset"])
+    return presets.stored(_first_notes(arguments)["preset"])
 
 
 def _as_it_was(arguments):
@@ -262,7 +263,8 @@ def _with_options(preset, arguments):
     changes = [f"{key}={value}" for key, value in given.items() if value is not None]
     if twice := {_key_of(text) for text in changes} & {_key_of(text) for text in arguments.changes}:
         raise UsageError(f"{min(twice)} is set twice, by --set and by the option of its own: leave one of them out")
-    return presets.change(preset, [*changes, *arguments.changes])
+    changes += arguments.changes
+    return presets.change(preset, changes) if changes else preset  # a run that goes on is not judged anew
 
 
 def _key_of(assignment):
@@ -359,7 +361,7 @@ def _sweep(arguments, argv):
     if (changes := sweep.best()) is None:
         return FAILED, f"no trial of {folder} has come to its end"
     # what makes no difference in the best of them would be refused by train
-    idle = presets.idle([presets.change(preset, changes)])
+    idle = presets.idle([replace(presets.change(preset, changes), delays="learned")])
     changes = [text for text in (*arguments.changes, *changes) if _key_of(text) not in idle]
     chosen = [arguments.preset, *(["--set", *changes] if changes else [])]
     print(f"\nbest on validation: {shlex.join(['eventsnn', 'train', *chosen])}")

@@ -77,8 +77,12 @@ def _locked(folder):
 def _trainer(preset, data, folder, command, **settings):
     """The Trainer of a run, which has written nothing yet."""
     built = presets.build(preset, data)
+    if communicator.world().on_first(lambda: checkpoints.exists(folder / CHECKPOINT)):
+        parameters = built.network.initialize(preset.training.seed)  # those of the checkpoint come in their place
+    else:
+        parameters = presets.initialize(preset, built.network)
     return Trainer(
-        built.network, presets.initialize(preset, built.network), loss=built.loss, optimizer=built.optimizer,
+        built.network, parameters, loss=built.loss, optimizer=built.optimizer,
         options=built.options, checkpoint=folder / CHECKPOINT,
         notes={"preset": preset.to_dict(), "command": command}, **settings,
     )  # fmt: skip

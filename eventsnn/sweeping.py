@@ -7,6 +7,7 @@ accuracy. The test set stays closed: settings that were chosen on it would make 
 
 import contextlib
 import itertools
+import math
 import re
 import sys
 from dataclasses import replace
@@ -154,7 +155,9 @@ class Sweep:
             return presets.change(self.preset, alone)
         except InvalidInput as error:
             others = [[f"{other.key}={item}" for item in other.examples] for other in self.axes if other is not axis]
-            for chosen in itertools.islice(itertools.product(*others), MOST_COMBINATIONS):
+            if math.prod(map(len, others)) > MOST_COMBINATIONS:
+                return self.preset  # the trials will tell
+            for chosen in itertools.product(*others):
                 with contextlib.suppress(InvalidInput):
                     return presets.change(self.preset, [*alone, *chosen])
             raise error
@@ -163,7 +166,9 @@ class Sweep:
         """Refuse an axis that no combination of (examples of) the others has a use for: all its trials are one."""
         combinations = [[f"{axis.key}={value}" for value in axis.examples] for axis in self.axes]
         found = []
-        for chosen in itertools.islice(itertools.product(*combinations), MOST_COMBINATIONS):
+        if math.prod(map(len, combinations)) > MOST_COMBINATIONS:
+            return  # some of them do not tell what the others would look at
+        for chosen in itertools.product(*combinations):
             with contextlib.suppress(InvalidInput):
                 found.append(presets.change(self.preset, chosen))
         for axis in self.axes:
@@ -287,7 +292,7 @@ class Sweep:
         results = []
         try:
             preset = _changed(self.preset, values)
-            data = self._load(preset)
+            data = self._data_of(preset)
             for seed in self.seeds:
                 chosen = replace(preset, training=replace(preset.training, seed=seed))
                 pruned = _pruner(trial) if self.prune and not results else ()
@@ -307,6 +312,15 @@ class Sweep:
             kept = ("validation_accuracy", "spikes_per_neuron", "minutes", "epochs", "best_epoch", "parameters")
             trial.set_user_attr("runs", [{key: result[key] for key in kept} for result in results])
             study.tell(trial, float(np.mean(accuracies)))
+
+    def _data_of(self, preset):
+        """What ``_load`` returns; where the trials vary the data, those that cannot be had are a result too."""
+        if not any(axis.key.startswith("data.") for axis in self.axes):
+            return self._load(preset)
+        try:
+            return self._load(preset)
+        except InvalidInput as error:
+            raise BrokenRun(str(error)) from error
 
     def _load(self, preset):
         """(train, validation, None) of a preset; read again only where the trial varies the data."""

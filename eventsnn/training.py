@@ -633,8 +633,8 @@ class Trainer:
         started, state = time.perf_counter(), self._state
         parameters = state.parameters
         silent = state.running.spikes and not any(counts.any() for counts in state.running.spikes.values())
-        if silent and not self.options.silent_raise:
-            warnings.warn("no LIF neuron has fired in this epoch: raise the weights, or use silent_raise", stacklevel=4)
+        if silent and not self.options.silent_raise and self.communicator.rank == 0:
+            warnings.warn("no LIF neuron has fired in this epoch: raise the weights, or use silent_raise", stacklevel=3)
         for rule in self.options.silent_raise:
             parameters = rule(self.network, parameters, state.running.spikes[rule.population])
         state = replace(state, parameters=self._engine.after_epoch(parameters))
@@ -730,10 +730,12 @@ def evaluate(
 
 
 def _check_channels(network, dataset, name):
-    """Refuse data of fewer channels than a network has: its last ones would be silent without a word."""
+    """Refuse data that have not as many channels as the network: its last ones would be silent without a word."""
     inputs = [p for p in network.populations.values() if p.kind == "input"]
     if len(inputs) == 1 and dataset.n_units != inputs[0].n:
         remedy = ""
+        if dataset.n_units < inputs[0].n:
+            remedy = f"dataclasses.replace(dataset, n_units={inputs[0].n}) says that the others are silent."
         if dataset.n_units + 1 == inputs[0].n and isinstance(network, Network):
             remedy = "A network of surrogate.to_events may need its clock: surrogate.with_clock adds it to the data."
         allowed = f"{inputs[0].n}, the channels of input {inputs[0].name!r}"

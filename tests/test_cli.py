@@ -329,8 +329,24 @@ def test_delays_of_a_grid_are_not_for_a_network_of_events(run, capsys):
     assert "not on a grid: its delays are real numbers. Leave --delays out." in capsys.readouterr().err
 
 
+def test_a_run_goes_on_as_it_was_whatever_is_refused_today(toml, tmp_path, capsys, monkeypatch):
+    def interrupted(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        for place in ("reading", "building"):
+            patch.setattr(f"eventsnn.presets.{place}.checked", lambda preset: preset)
+        patch.setattr("eventsnn.presets.initialize", lambda preset, network: network.initialize())
+        patch.setattr("eventsnn.training.Trainer.evaluate", interrupted)
+        assert train(toml, "--set", "optimizer.max_delay=2", "--out", tmp_path / "a") == INTERRUPTED
+    assert train(toml, "--set", "optimizer.max_delay=2", "--out", tmp_path / "b") == FAILED
+    assert "optimizer.max_delay" in capsys.readouterr().err
+    assert train("--resume", "--out", tmp_path / "a") == 0
+    assert main(["evaluate", str(tmp_path / "a"), "--threads", "1"]) == 0
+
+
 def test_what_is_refused_leaves_no_folder(toml, tmp_path, capsys):
-    for change in ("network.input_sparsity=2", "network.input_delay=[0, 500]"):
+    for change in ("network.input_sparsity=2", "network.input_delay=[400, 500]", "network.input_delay=['uniform', 3]"):
         assert train(toml, "--set", change, "--out", tmp_path / "refused") == FAILED
         assert change.partition("=")[0] in capsys.readouterr().err
         assert not (tmp_path / "refused").exists()

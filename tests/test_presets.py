@@ -1,8 +1,10 @@
 """Presets: what they build, how they are changed, and that a key that is not known is refused with the nearest one."""
 
+import contextlib
 import json
 import os
 import tomllib
+import warnings
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
@@ -289,8 +291,9 @@ def test_the_preset_of_spoken_words_reads_its_three_files(tmp_path, monkeypatch,
 def test_one_file_of_spoken_words_is_split_by_speaker(tmp_path, write_spike_file):
     path = write_spike_file(tmp_path / "words.h5", spoken_words(60, 0), np.arange(60) % 30, np.arange(60) // 6)
     changes = [f"data.train={path}", f"data.test={path}", "data.validation=none", "data.validation_groups=[2, 7]"]
-    with pytest.warns(UserWarning, match="data.test is the file of data.train, and so tells nothing"):
+    with pytest.warns(UserWarning, match="data.test is the file of data.train, and so tells nothing") as caught:
         train, validation, _ = presets.load_data(presets.change(presets.named("ssc"), changes))
+    assert caught[0].filename == __file__
     assert set(validation.groups.tolist()) == {2, 7} and not {2, 7} & set(train.groups.tolist())
     assert (len(train), len(validation)) == (48, 12)
 
@@ -444,7 +447,7 @@ def test_drawn_delays_beyond_a_limit_are_refused_and_not_cut_off():
 
 
 def test_delays_as_long_as_the_data_are_refused():
-    for delay in ("[0, 41]", "40", "[40, 40]"):
+    for delay in ("[40, 50]", "40", "[40, 40]"):
         with pytest.raises(InvalidInput, match=r"network.input_delay is .*; allowed: delays below the 40 ms"):
             presets.build(presets.change(presets.named("yin-yang"), [*TINY, f"network.input_delay={delay}"]))
 
@@ -461,10 +464,7 @@ def test_delays_as_long_as_the_data_are_refused():
         ("yin-yang", ["training.spike_target=3"], "training.spike_target"),
         ("braille", ["optimizer.schedule=constant", "optimizer.final=0.5"], "optimizer.final"),
         ("yin-yang", ["data.validation_fraction=0.3"], "data.validation_fraction"),
-        ("yin-yang", ["delays=none", "optimizer.delay_learning_rate=7"], "optimizer.delay_learning_rate"),
         ("yin-yang", ["optimizer.tau_learning_rate=3"], "optimizer.tau_learning_rate"),
-        ("yin-yang", ["delays=none", "network.input_delay=[0, 50]"], "network.input_delay"),
-        ("shd-dcls", ["delays=none", "grid.sigma=[9, 1]"], "grid.sigma"),
         ("shd-dcls", ["network.hidden=[]", "grid.dropout=0.3"], "grid.dropout"),
         ("yin-yang", ["augmentation.blend_keep=0.2"], "augmentation.blend_keep"),
     ],
@@ -477,11 +477,45 @@ def test_what_is_asked_for_and_idle_is_said(name, changes, idle):
     presets.check_used([preset], [text.partition("=")[0] for text in changes[:-1]])
 
 
-def test_what_a_control_looks_at_is_not_idle():
-    preset = presets.change(presets.named("yin-yang"), ["delays=none", "network.input_delay=[0, 5]"])
-    presets.check_used([preset, presets.with_mode(preset, "learned")], ["network.input_delay"])
-    with pytest.raises(InvalidInput, match="network.input_delay"):
-        presets.check_used([preset], ["network.input_delay"])
+@pytest.mark.parametrize(
+    ("name", "changes", "idle"),
+    [
+        ("yin-yang", ["delays=none", "optimizer.delay_learning_rate=7"], "optimizer.delay_learning_rate"),
+        ("yin-yang", ["delays=none", "network.input_delay=[0, 50]"], "network.input_delay"),
+        ("yin-yang", ["delays=none", "network.output_delay=[0, 5]"], "network.output_delay"),
+        ("shd-dcls", ["delays=none", "grid.sigma=[9, 1]"], "grid.sigma"),
+    ],
+)
+def test_what_another_mode_would_look_at_is_warned_of(name, changes, idle):
+    preset = presets.change(presets.named(name), changes)
+    with pytest.warns(UserWarning, match=f"{idle} makes no difference, because"):
+        presets.check_used([preset], [idle])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        presets.check_used([preset, presets.with_mode(preset, "learned")], [idle])
+
+
+@pytest.mark.parametrize("mode", presets.DELAYS)
+@pytest.mark.parametrize("grid", [[], GRID], ids=["events", "grid"])
+def test_what_is_idle_changes_nothing_that_is_built(grid, mode):
+    base = presets.change(presets.named("yin-yang"), [*EVENTS, *grid, *TINY, "training.average=none", f"delays={mode}"])
+    data = presets.load_data(base)
+
+    def built(*changes):
+        found = presets.build(presets.change(base, changes), data)
+        parameters = presets.initialize(base, found.network)
+        rates = found.optimizer.rates(found.network.trainable, 3)
+        return found.network.to_dict(), {name: array.tolist() for name, array in parameters.items()}, rates
+
+    values = {"delay": ["none", "[2, 3]"], "weight": ["0.5"], "sparsity": ["0.5"], "sigma": ["[9, 1]"], "rate": ["0.5"]}
+    compared = set()
+    for key in presets.idle([base]):
+        for value in values.get(key.rpartition("_")[2].rpartition(".")[2], []):
+            with contextlib.suppress(InvalidInput):
+                assert built(f"{key}={value}") == built(), key
+                compared.add(key)
+    assert "optimizer.tau_learning_rate" in compared
+    assert mode in ("learned", "fixed", "feed-forward") or "network.input_delay" in compared
 
 
 def test_too_few_samples_are_said_to_be():
@@ -495,6 +529,10 @@ def test_too_few_samples_are_said_to_be():
         ["delays=fixed", "optimizer.max_delay=5"],
         ["delays=none", "network.input_delay=[0, 50]"],
         ["network.input_delay=[0, 40]"],
+        ["network.input_delay=[0, 400]"],
+        ["network.input_delay=45", "grid.dt=1", "grid.longest_delay=60", "network.output_delay=none",
+         "network.output=readout", "loss.kind=mean_voltage", "loss.delta=1.0", "training.silent_raise=0",
+         "training.average=none"],
         ["delays=fixed", "grid.dt=1", "network.output=readout", "loss.kind=mean_voltage", "loss.delta=1.0",
          "training.silent_raise=0", "training.average=none"],
     ],

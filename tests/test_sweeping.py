@@ -229,6 +229,24 @@ def test_values_that_contradict_each_other_are_a_row_and_not_the_end(tmp_path, c
     assert len(finished(tmp_path / "s")) == 3
 
 
+def test_too_few_samples_are_a_row_and_not_the_end(tmp_path, capsys):
+    for _ in range(2):
+        assert main([
+            "sweep", "yin-yang", "--set", *TINY[1:], "--vary", "data.samples=1,60", "--out", str(tmp_path / "s"),
+            "--threads", "1", "--quiet",
+        ]) == 0  # fmt: skip
+        assert "failed: data.samples is 1" in capsys.readouterr().out
+    assert len(finished(tmp_path / "s")) == 1
+
+
+def test_many_axes_are_not_judged_by_some_of_their_combinations(tmp_path, tiny, monkeypatch):
+    axes = ["training.spike_strength=0,1", "training.spike_target=3..5", RATES]
+    Sweep(tiny, axes, tmp_path, seeds=[0], trials=1)
+    monkeypatch.setattr(sweeping, "MOST_COMBINATIONS", 3)
+    Sweep(tiny, axes, tmp_path, seeds=[0], trials=1)
+    Sweep(tiny, axes[1:], tmp_path, seeds=[0], trials=1)
+
+
 def test_the_printed_command_is_one_that_train_takes(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Sweep, "best", lambda self: ["training.spike_strength=0", "training.spike_target=3"])
     axes = ("training.spike_strength=0,1", "training.spike_target=3,5")

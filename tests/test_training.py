@@ -581,8 +581,9 @@ def test_callbacks_see_steps_and_epochs():
 
 
 def test_spikes_after_the_duration_are_pointed_out_and_nothing_is_written_when_the_duration_is_absurd(tmp_path):
-    with pytest.warns(UserWarning, match="do not act. Are the times in ms"):
+    with pytest.warns(UserWarning, match="do not act. Are the times in ms") as caught:
         make_trainer(replace(OPTIONS, duration=TRAIN.duration / 4)).fit(TRAIN, epochs=0)
+    assert caught[0].filename == __file__
     with pytest.raises(EventsnnError, match="too many windows"):
         make_trainer(replace(OPTIONS, duration=1e25), checkpoint=tmp_path / "checkpoint").fit(TRAIN, epochs=1)
     assert list(tmp_path.iterdir()) == []
@@ -592,8 +593,9 @@ def test_a_network_that_never_fires_is_pointed_out():
     network = make_network()
     parameters = {name: 0 * value for name, value in network.initialize(0).items()}
     trainer = Trainer(network, parameters | delays_of(network), loss=MeanVoltage(), optimizer=Adam(), progress=False)
-    with pytest.warns(UserWarning, match="no LIF neuron has fired"):
+    with pytest.warns(UserWarning, match="no LIF neuron has fired") as caught:
         trainer.fit(TRAIN, epochs=1)
+    assert caught[0].filename == __file__
 
 
 def delays_of(network):

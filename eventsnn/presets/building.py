@@ -38,7 +38,7 @@ def _can_be(preset, mode):
 
 def with_mode(preset, delays):
     """Return the Preset in another mode of delays; raises InvalidInput where its network cannot be in that mode."""
-    return checked(replace(preset, delays=delays))
+    return preset if delays == preset.delays else checked(replace(preset, delays=delays))
 
 
 class Built(NamedTuple):
@@ -253,7 +253,8 @@ def _named_distribution(place, kind, *numbers):
     names = [item.name for item in fields(known[kind])]
     if len(numbers) > len(names):
         raise InvalidInput(place, None, [kind, *numbers], f"{kind} and at most its {', '.join(names)}")
-    return Initializer.from_dict({"kind": kind, **dict(zip(names, numbers, strict=False))})
+    with said_as({f"initializer {kind}": place}):
+        return Initializer.from_dict({"kind": kind, **dict(zip(names, numbers, strict=False))})
 
 
 @said_as(in_table("loss", "tau_window", "tau", "delta"))

@@ -2,7 +2,8 @@
 
 import difflib
 import math
-from dataclasses import fields
+import warnings
+from dataclasses import fields, replace
 from pathlib import Path
 
 from ..data.mnist import POOLS
@@ -10,14 +11,13 @@ from ..errors import InvalidInput
 from ..naming import said_as
 from ..network import NEURON_ATTRIBUTES
 from ..surrogate.network import DELAY_SHARING, RESETS, SURROGATES, Spread
-from .settings import DELAYS, LOSSES, OPTIMIZERS, SCHEDULES, SOURCES, GridSettings
+from .settings import DELAYS, LOSSES, OPTIMIZERS, SCHEDULES, SOURCES, WITH_VALIDATION, GridSettings
 
 LEAST = {
     "data.merge": 1, "data.samples": 1, "data.seed": 0, "network.input_synapses": 1, "grid.synapses": 1,
     "training.epochs": 1, "training.batch_size": 1, "training.shards": 1, "training.seed": 0,
     "training.spike_strength": 0, "training.silent_raise": 0,
 }  # fmt: skip
-WITH_VALIDATION = ("yin-yang", "sequence", "sequential-mnist", "speech-commands")
 ON_GRID = "a network on a grid has no use for it"
 
 
@@ -45,15 +45,18 @@ def checked(preset):
 def check_used(presets, keys):
     """Refuse settings (``keys``, such as "network.recurrent_delay") that were asked for and are idle.
 
-    ``presets``: one for each mode of delays that is to be trained. A preset may hold idle settings all the same: one
-    switches recurrence off, whatever is said of it.
+    ``presets``: one for each mode of delays that is to be trained. What none of these looks at, but another mode would,
+    is warned of: one of several modes may be trained alone. A preset may hold idle settings all the same: one switches
+    recurrence off, whatever is said of it.
     """
-    found = idle(presets)
+    never, now = idle([replace(preset, delays="learned") for preset in presets]), idle(presets)
     for key in keys:
-        if key in found:
-            table, _, name = key.partition(".")
+        table, _, name = key.partition(".")
+        if key in never:
             value = getattr(getattr(presets[0], table), name)
-            raise InvalidInput(key, None, value, f"nothing, because {found[key]}", "Leave it out.")
+            raise InvalidInput(key, None, value, f"nothing, because {never[key]}", "Leave it out.")
+        if key in now:
+            warnings.warn(f"{key} makes no difference, because {now[key]}", stacklevel=2)
 
 
 def idle(presets):
@@ -75,23 +78,23 @@ def nearest(key, known):
 
 
 def check_reach(preset, duration):
-    """Refuse delays as long as the data: what is sent arrives after their end, and no gradient could tell."""
-    _check_longest(preset, preset.kept_delays, duration, f"delays below the {duration:g} ms of the data", reached=False)
+    """Refuse delays that are all as long as the data: what is sent arrives after their end.
+
+    But for those that are spread over steps in training, which may find their way back.
+    """
+    spread = preset.trained_delays if preset.grid.dt is not None else ()
+    for role in (role for role in preset.kept_delays if role not in spread):
+        delay = getattr(preset.network, f"{role}_delay")
+        if min(_numbers(delay), default=0.0) >= duration:
+            raise InvalidInput(f"network.{role}_delay", None, delay, f"delays below the {duration:g} ms of the data")
 
 
-def _check_longest(preset, roles, longest, allowed, *, reached=True):
-    """Refuse numbers of delays above a limit, or at it unless it may be ``reached``: the high of a range always may."""
+def _check_longest(preset, roles, longest, allowed):
+    """Refuse numbers of delays above a limit."""
     for role in roles:
         delay = getattr(preset.network, f"{role}_delay")
-        largest = max(_numbers(delay), default=0.0)
-        drawn = isinstance(delay, (list, tuple)) and _is_range(delay)
-        if largest > longest or (largest == longest and not (reached or drawn)):
+        if max(_numbers(delay), default=0.0) > longest:
             raise InvalidInput(f"network.{role}_delay", None, delay, allowed)
-
-
-def _is_range(delay):
-    """True of the [low, high] that delays are drawn between."""
-    return len(delay) == 2 and all(isinstance(item, (int, float)) for item in delay) and delay[0] < delay[1]
 
 
 def _idle(preset):
@@ -106,15 +109,17 @@ def _idle(preset):
         if role not in preset.roles:
             keys = (f"{role}_{key}" for key in ("weight", "delay", "sparsity"))
             add("network", keys, f"the network has no {what}")
-        elif role not in preset.kept_delays and preset.delays != "learned":
+    for role in preset.delayed("feed-forward", "recurrent"):
+        if role not in preset.kept_delays:
             add("network", [f"{role}_delay"], f"delays is {preset.delays!r}")
     if "recurrent" not in preset.roles:
         add("grid", ("recurrent_layers", "recurrent_dropout"), "the network has no recurrence")
     if not preset.delayed("recurrent"):
         add("grid", ("recurrent_delay_per",), "the network has no recurrent delays")
     if "recurrent" not in preset.trained_delays:
-        keys = ("recurrent_sigma", "recurrent_sigma_epochs", "learned_width")
-        add("grid", keys, "no recurrent delays are trained")
+        reason = "no recurrent delays are trained"
+        add("grid", ("recurrent_sigma", "recurrent_sigma_epochs", "learned_width"), reason)
+        add("optimizer", ("width_learning_rate",), reason)
     if not preset.delayed("feed-forward"):
         add("grid", ("synapses",), "no feed-forward connection has delays")
     if not set(preset.trained_delays) - {"recurrent"}:
@@ -234,7 +239,10 @@ def _check_spread(preset):
     grid, longest = preset.grid, preset.grid.longest_delay
     for kind, role in (("gaussian", ""), ("triangle", "recurrent_")):
         with said_as({"spread.sigma": f"grid.{role}sigma"}):
-            Spread(kind, getattr(grid, f"{role}sigma"), longest=1.0)
+            first, last = Spread(kind, getattr(grid, f"{role}sigma"), longest=1.0).sigma
+        if first < last:
+            allowed = "two widths, the second not above the first"
+            raise InvalidInput(f"grid.{role}sigma", None, getattr(grid, f"{role}sigma"), allowed)
         share = getattr(grid, f"{role}sigma_epochs")
         if not 0 < share <= 1:
             raise InvalidInput(f"grid.{role}sigma_epochs", None, share, "a share of the epochs, 0 < share <= 1")

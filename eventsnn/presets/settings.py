@@ -20,6 +20,8 @@ SOURCES = {
     "sequential-mnist": ("folder", "permuted", "pool"),
     "speech-commands": ("folder",),
 }
+# those that bring a validation set of their own
+WITH_VALIDATION = ("yin-yang", "sequence", "sequential-mnist", "speech-commands")
 # their settings, and what they read: a "readout" or "spikes" of the output, or the voltages of a "grid" step by step
 LOSSES = {
     "exponential_mean_voltage": (losses.ExponentialMeanVoltage, ("tau_window",), "readout"),

@@ -115,7 +115,7 @@ def _read_files(settings, test):
             path = find_file(path, ORIGIN)
             if (before := opened.setdefault(path.resolve(), name)) != name:
                 text = f"data.{name} is the file of data.{before}, and so tells nothing of samples that are new."
-                warnings.warn(text, stacklevel=2)
+                warnings.warn(text, stacklevel=5)  # who called load_data
             data = hdf5.read(path, settings.n_units, n_classes, settings.duration, packed=True)
         if len(data) == 0:
             raise InvalidInput(f"data.{name}", None, path, "a file with at least one sample")

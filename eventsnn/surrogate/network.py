@@ -90,9 +90,8 @@ class Spread:
             raise InvalidInput("spread.kind", None, self.kind, f"one of {SPREAD_KINDS}")
         sigma = (self.sigma, self.sigma) if is_number(self.sigma) else self.sigma
         pair = isinstance(sigma, (tuple, list)) and len(sigma) == 2
-        if not pair or not all(is_number(s) and 0 < s < math.inf for s in sigma) or sigma[0] < sigma[1]:
-            allowed = "two widths > 0 (ms), at first and at the end, the second not above the first"
-            raise InvalidInput("spread.sigma", None, self.sigma, allowed)
+        if not pair or not all(is_number(s) and 0 < s < math.inf for s in sigma):
+            raise InvalidInput("spread.sigma", None, self.sigma, "two widths > 0 (ms): at first and at the end")
         object.__setattr__(self, "sigma", tuple(map(float, sigma)))
         for key, value in (("learned", self.learned), ("rounds", self.rounds)):
             _check_flag(f"spread.{key}", value)
@@ -433,8 +432,10 @@ class GridNetwork:
             delay = None if c["delay"] is None else Initializer.from_dict(c["delay"])
             spread = None if c["spread"] is None else Spread(**c["spread"])
             mask = None if c["mask"] is None else np.array(c["mask"], bool)
-            weight = Initializer.from_dict(c["weight"])
-            network.connect(**{**c, "weight": weight, "delay": delay, "spread": spread, "mask": mask})
+            made = {"weight": Initializer.from_dict(c["weight"]), "delay": delay, "spread": spread, "mask": mask}
+            if c["pre"] != c["post"]:
+                made["dropout"] = 0.0  # which once could be given, and did nothing
+            network.connect(**{**c, **made})
         return network
 
     def fingerprint(self):

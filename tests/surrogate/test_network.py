@@ -87,7 +87,6 @@ def test_synapses_that_a_mask_leaves_out_are_zero():
             lambda n: n.connect("in", "hidden", weight=1.0, dropout=0.5),
             "dropout is 0.5; allowed: 0 but for a recurrent",
         ),
-        (lambda n: Spread("triangle", (1.0, 2.0)), "the second not above the first"),
         (
             lambda n: n.add_lif("a", 9, tau_mem=Uniform(0.1, 9)) or n.initialize(),
             "a.tau_mem is .*; allowed: draws >= 2",
@@ -107,6 +106,14 @@ def test_synapses_that_a_mask_leaves_out_are_zero():
 def test_what_cannot_be_is_refused_in_words(add, message):
     with pytest.raises((InvalidInput, NetworkError), match=message):
         add(network())
+
+
+def test_a_network_of_before_dropout_was_refused_is_read():
+    made = network()
+    made.connect("in", "hidden", weight=1.0)
+    described = made.to_dict()
+    described["connections"][0]["dropout"] = 0.5
+    assert GridNetwork.from_dict(described).fingerprint() == made.fingerprint()
 
 
 def test_delays_are_rounded_after_an_epoch_where_that_is_asked_for():
