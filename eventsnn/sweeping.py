@@ -156,7 +156,7 @@ class Sweep:
         except InvalidInput as error:
             others = [[f"{other.key}={item}" for item in other.examples] for other in self.axes if other is not axis]
             if math.prod(map(len, others)) > MOST_COMBINATIONS:
-                return self.preset  # the trials will tell
+                return presets.altered(self.preset, alone)  # the trials will tell
             for chosen in itertools.product(*others):
                 with contextlib.suppress(InvalidInput):
                     return presets.change(self.preset, [*alone, *chosen])
@@ -314,13 +314,13 @@ class Sweep:
             study.tell(trial, float(np.mean(accuracies)))
 
     def _data_of(self, preset):
-        """What ``_load`` returns; where the trials vary the data, those that cannot be had are a result too."""
-        if not any(axis.key.startswith("data.") for axis in self.axes):
-            return self._load(preset)
+        """What ``_load`` returns; where a setting that is varied is refused, that is a result too."""
         try:
             return self._load(preset)
         except InvalidInput as error:
-            raise BrokenRun(str(error)) from error
+            if error.array in [axis.key for axis in self.axes]:
+                raise BrokenRun(str(error)) from error
+            raise
 
     def _load(self, preset):
         """(train, validation, None) of a preset; read again only where the trial varies the data."""

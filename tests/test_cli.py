@@ -338,11 +338,13 @@ def test_a_run_goes_on_as_it_was_whatever_is_refused_today(toml, tmp_path, capsy
             patch.setattr(f"eventsnn.presets.{place}.checked", lambda preset: preset)
         patch.setattr("eventsnn.presets.initialize", lambda preset, network: network.initialize())
         patch.setattr("eventsnn.training.Trainer.evaluate", interrupted)
-        assert train(toml, "--set", "optimizer.max_delay=2", "--out", tmp_path / "a") == INTERRUPTED
+        again = ("--controls", "none", "--out", tmp_path / "a")
+        assert train(toml, "--set", "optimizer.max_delay=2", *again) == INTERRUPTED
     assert train(toml, "--set", "optimizer.max_delay=2", "--out", tmp_path / "b") == FAILED
     assert "optimizer.max_delay" in capsys.readouterr().err
     assert train("--resume", "--out", tmp_path / "a") == 0
     assert main(["evaluate", str(tmp_path / "a"), "--threads", "1"]) == 0
+    assert list(json.loads((tmp_path / "a" / "comparison.json").read_text())) == ["learned", "none"]
 
 
 def test_what_is_refused_leaves_no_folder(toml, tmp_path, capsys):

@@ -245,6 +245,21 @@ def test_many_axes_are_not_judged_by_some_of_their_combinations(tmp_path, tiny, 
     monkeypatch.setattr(sweeping, "MOST_COMBINATIONS", 3)
     Sweep(tiny, axes, tmp_path, seeds=[0], trials=1)
     Sweep(tiny, axes[1:], tmp_path, seeds=[0], trials=1)
+    for wrong, message in (("network.hiden=1,2", "Did you mean 'hidden'"), ("data.source=shd,yin-yang", "data.source")):
+        with pytest.raises(InvalidInput, match=message):
+            Sweep(tiny, [*axes, wrong], tmp_path, seeds=[0], trials=1)
+
+
+def test_data_that_are_missing_can_be_had_later(tmp_path, monkeypatch, capsys):
+    def absent(preset, test):
+        raise InvalidInput("data.train", None, "x.h5", "an existing file")
+
+    arguments = ("--vary", "data.merge=1,2", "--out", tmp_path / "s")
+    with monkeypatch.context() as patch:
+        patch.setattr(presets, "load_data", absent)
+        assert sweep(*arguments) == FAILED
+        assert "an existing file" in capsys.readouterr().err
+    assert sweep(*arguments) == 0 and len(finished(tmp_path / "s")) == 2
 
 
 def test_the_printed_command_is_one_that_train_takes(tmp_path, capsys, monkeypatch):

@@ -17,7 +17,7 @@ from .building import (
     with_mode,
 )
 from .checking import check_used, idle
-from .reading import change, from_dict, load, named, names, stored
+from .reading import altered, change, from_dict, load, named, names, stored
 from .settings import (
     DELAYS,
     DataSettings,
@@ -40,6 +40,7 @@ __all__ = [
     "OptimizerSettings",
     "Preset",
     "TrainingSettings",
+    "altered",
     "build",
     "build_grid_network",
     "build_loss",

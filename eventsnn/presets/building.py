@@ -1,7 +1,7 @@
 """A preset made: its network, loss, optimiser and options of training."""
 
 import math
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -37,8 +37,16 @@ def _can_be(preset, mode):
 
 
 def with_mode(preset, delays):
-    """Return the Preset in another mode of delays; raises InvalidInput where its network cannot be in that mode."""
-    return preset if delays == preset.delays else checked(replace(preset, delays=delays))
+    """Return the Preset in another mode of delays; raises InvalidInput where its network cannot be in that mode.
+
+    One that would itself be refused today is that of a run of before, and not judged anew.
+    """
+    changed = replace(preset, delays=delays)
+    try:
+        checked(preset)
+    except InvalidInput:
+        return changed
+    return checked(changed)
 
 
 class Built(NamedTuple):
@@ -253,8 +261,9 @@ def _named_distribution(place, kind, *numbers):
     names = [item.name for item in fields(known[kind])]
     if len(numbers) > len(names):
         raise InvalidInput(place, None, [kind, *numbers], f"{kind} and at most its {', '.join(names)}")
-    with said_as({f"initializer {kind}": place}):
-        return Initializer.from_dict({"kind": kind, **dict(zip(names, numbers, strict=False))})
+    if len(numbers) < sum(item.default is MISSING for item in fields(known[kind])):
+        raise InvalidInput(place, None, [kind, *numbers], f"{kind} and its {', '.join(names)}")
+    return Initializer.from_dict({"kind": kind, **dict(zip(names, numbers, strict=False))})
 
 
 @said_as(in_table("loss", "tau_window", "tau", "delta"))

@@ -104,6 +104,11 @@ def change(preset, assignments):
 
     Values are read as TOML (numbers, true, [1, 2]); anything else is text.
     """
+    return checked(altered(preset, assignments))
+
+
+def altered(preset, assignments):
+    """Return what ``change`` does, refusing unknown keys and wrong types, but nothing that other settings can mend."""
     for text in assignments:
         key, equals, value = text.partition("=")
         if not equals:
@@ -113,7 +118,7 @@ def change(preset, assignments):
         for table in reversed(tables):
             change = {table: change}
         preset = _updated(preset, change, "preset")
-    return checked(preset)
+    return preset
 
 
 def _value(text):

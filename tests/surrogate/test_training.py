@@ -188,6 +188,7 @@ def test_settings_that_a_grid_has_no_use_for(change, message):
     [
         ("network.input_weight=kaimin", "Did you mean 'kaiming'"),
         ("network.input_weight=['normal', 1, 2, 3]", "at most its mean, sd"),
+        ("network.input_delay=['uniform', 3]", r"input_delay is \['uniform', 3\]; allowed: uniform and its low, high"),
         ("training.neuron_drop=0.1", "training.neuron_drop is 0.1; allowed: 0.0, because a network on a grid"),
         ("training.average=0.9", "training.average is 0.9; allowed: none with grid.batch_norm"),
         ('network.input_delay=["half_normal",500]', r"network.input_delay is \d+.*; allowed: draws <= .*grid.longest"),
