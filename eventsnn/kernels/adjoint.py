@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .compile import entry, inlined, kernel
-from .membrane import clean, double_psp, flow, mode_growth, polynomial, psp, responses
+from .membrane import double_psp, leap_on, mode_growth, polynomial, psp, responses, step_on
 from .queue import (
     LIVE,
     NOTHING,
@@ -41,8 +41,13 @@ NO_SPIKE = -1
 LAMBDA_V, LAMBDA_I = range(2)
 # Rows of the tails: running integrals against e^{-x/tau_mem}, psp and e^{-x/tau_syn} (docs/mathematics.md, section 5).
 RESET_TAIL, PSP_TAIL, CURRENT_TAIL = range(3)
-# Rows of Adjoint.steps: the backward flow over one whole window, and the loss's pull on each readout.
-DECAY_V, DECAY_I, V_TO_I, DRIVE = range(4)
+# Rows of Adjoint.lost: what rounding took from lambda_V and lambda_I, and from the three tails after them
+# (membrane.step_on).
+LOST_V, LOST_I, LOST_TAILS = range(3)
+# Rows of Adjoint.steps: the loss's pull on each readout; the backward flow over one whole window: e^{-h/tau} - 1, and
+# what lambda_V adds to lambda_I; what lambda_V and lambda_I add to the tails, as far as there are any.
+DRIVE, FALL_V, FALL_I, V_TO_I, V_TO_RESET, V_TO_PSP, I_TO_PSP, V_TO_CURRENT, I_TO_CURRENT = range(9)
+N_STEPS = 9
 # A synapse whose target jumps in the window in which a spike arrives there; as in queue.EVENT.
 LATE = np.dtype(
     [(name, np.float64) for name in ("time", "by_mem", "by_syn")] + [(name, np.int64) for name in ("synapse", "spike")]
@@ -62,7 +67,8 @@ class Adjoint(NamedTuple):
     first: np.ndarray  # (stretch * n_state,) the earliest jump inside the window so far, or NO_SPIKE
     tails: np.ndarray  # (3, stretch * n_state)
     entries: np.ndarray  # (2, stretch * n_pops) the first jump of each window and population; the one after the last
-    steps: np.ndarray  # (4, n_state)
+    steps: np.ndarray  # (N_STEPS, n_state)
+    lost: np.ndarray  # (2, n_state), with tails (5, n_state)
     jump_states: np.ndarray  # (2, n_jumps) just before each jump of the sample
     jump_ends: np.ndarray  # (2, n_jumps) for the last jump of a neuron in a window: at the window's end
     jump_modes: np.ndarray  # (2, n_jumps) those of modal populations as modes, at the end of the stretch
@@ -85,7 +91,8 @@ def make_adjoint(n_state, n_pops, stretch, n_buckets, n_jumps, n_spikes, n_event
         first=np.zeros(stretch * n_state, np.int64),
         tails=np.zeros((3, stretch * n_state if with_tails else 0)),
         entries=np.zeros((2, stretch * n_pops), np.int64),
-        steps=np.zeros((4, n_state)),
+        steps=np.zeros((N_STEPS, n_state)),
+        lost=np.zeros((LOST_TAILS + 3 * with_tails, n_state)),
         jump_states=np.zeros((2, n_jumps)),
         jump_ends=np.zeros((2, n_jumps)),
         jump_modes=np.zeros((2, n_jumps)),
@@ -102,11 +109,19 @@ def make_adjoint(n_state, n_pops, stretch, n_buckets, n_jumps, n_spikes, n_event
 
 
 @kernel
-def _set_step(net, steps, length):
+def _set_step(net, steps, length, with_tails):
+    """The constants of the backward flow of every neuron over a window of ``length`` ms."""
     for j in range(net.neurons.size):
-        steps[DECAY_V, j] = math.exp(-length / net.neurons[j].tau_mem)
-        response, steps[DECAY_I, j] = flow(0.0, 1.0, length, net.neurons[j].tau_mem, net.neurons[j].tau_syn)
-        steps[V_TO_I, j] = response * (net.neurons[j].tau_mem / net.neurons[j].tau_syn)
+        tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
+        ratio, response = tau_mem / tau_syn, psp(length, tau_mem, tau_syn)
+        steps[FALL_V, j], steps[FALL_I, j] = math.expm1(-length / tau_mem), math.expm1(-length / tau_syn)
+        steps[V_TO_I, j] = response * ratio
+        if with_tails:
+            steps[V_TO_RESET, j] = length * math.exp(-length / tau_mem)
+            steps[V_TO_PSP, j] = double_psp(length, tau_mem, tau_syn) / tau_mem
+            steps[I_TO_PSP, j] = tau_syn * response
+            steps[V_TO_CURRENT, j] = ratio * (double_psp(length, tau_syn, tau_mem) / tau_mem)
+            steps[I_TO_CURRENT, j] = length * math.exp(-length / tau_syn)
 
 
 @inlined
@@ -503,6 +518,23 @@ def _admit(net, adjoint, jumps, pop, local, time, count, spike):
 
 
 @inlined
+def _step_tails(adjoint, old, new, n):
+    """Carry the tails of n neurons over a window, from their place ``old`` to ``new``."""
+    steps, lost, tails = adjoint.steps, adjoint.lost[LOST_TAILS:], adjoint.tails
+    for j in range(n):
+        v, i = adjoint.states[LAMBDA_V, old + j], adjoint.states[LAMBDA_I, old + j]
+        reset, psp_tail, current = tails[RESET_TAIL, old + j], tails[PSP_TAIL, old + j], tails[CURRENT_TAIL, old + j]
+        fall_v, fall_i = steps[FALL_V, j], steps[FALL_I, j]
+        grows = (
+            reset * fall_v + v * steps[V_TO_RESET, j],
+            psp_tail * fall_v + (v * steps[V_TO_PSP, j] + i * steps[I_TO_PSP, j]),
+            current * fall_i + (v * steps[V_TO_CURRENT, j] + i * steps[I_TO_CURRENT, j]),
+        )
+        for row in range(3):
+            tails[row, new + j], lost[row, j] = step_on(tails[row, old + j], grows[row], lost[row, j])
+
+
+@inlined
 def _start_window(net, adjoint, jumps, window, entries):
     """Carry the adjoint from the end of ``window`` to the end of the window before it.
 
@@ -512,19 +544,18 @@ def _start_window(net, adjoint, jumps, window, entries):
     old, new, n = _place_of(net, window), _place_of(net, window - 1), net.neurons.size
     lambda_v, lambda_i = adjoint.states[LAMBDA_V, old : old + n], adjoint.states[LAMBDA_I, old : old + n]
     new_v, new_i = adjoint.states[LAMBDA_V, new : new + n], adjoint.states[LAMBDA_I, new : new + n]
-    steps, with_tails = adjoint.steps, adjoint.tails.shape[1] > 0
+    steps, lost, with_tails = adjoint.steps, adjoint.lost, adjoint.tails.shape[1] > 0
     if end - begin != net.h:
-        _set_step(net, steps, end - begin)
-    for j in range(n if with_tails else 0):
-        tails = _tails_back(net, j, (lambda_v[j], lambda_i[j]), adjoint.tails[:, old + j], end - begin)
-        for row in range(3):
-            adjoint.tails[row, new + j] = tails[row]
+        _set_step(net, steps, end - begin, with_tails)
+    # in this order, as both windows may lie in one place
+    if with_tails:
+        _step_tails(adjoint, old, new, n)
     for j in range(n):
-        # in this order, as both windows may lie in one place
-        new_i[j] = clean(lambda_i[j] * steps[DECAY_I, j] + lambda_v[j] * steps[V_TO_I, j])
-        new_v[j] = clean(lambda_v[j] * steps[DECAY_V, j])
+        v, i = lambda_v[j], lambda_i[j]
+        new_i[j], lost[LOST_I, j] = step_on(i, i * steps[FALL_I, j] + v * steps[V_TO_I, j], lost[LOST_I, j])
+        new_v[j], lost[LOST_V, j] = step_on(v, v * steps[FALL_V, j], lost[LOST_V, j])
     if end - begin != net.h:
-        _set_step(net, steps, net.h)
+        _set_step(net, steps, net.h, with_tails)
     for e in range(entries[0], entries[1]):
         j = jumps[e].neuron
         if adjoint.first[old + j] != e:
@@ -535,6 +566,7 @@ def _start_window(net, adjoint, jumps, window, entries):
             for row in range(3):
                 adjoint.tails[row, new + j] = tails[row]
         new_v[j], new_i[j] = _flow_back(net, j, state[0], state[1], x)
+        lost[:, j] = 0.0
     adjoint.first[new : new + n] = NO_SPIKE
 
 
@@ -542,22 +574,20 @@ def _start_window(net, adjoint, jumps, window, entries):
 def _leap_back(net, adjoint, window, previous):
     """Carry the adjoint of every neuron across a silence, from the end of ``window`` to that of ``previous``."""
     x, old, new = (window - previous) * net.h, _place_of(net, window), _place_of(net, previous)
-    lambda_v, lambda_i, tails = adjoint.states[LAMBDA_V], adjoint.states[LAMBDA_I], adjoint.tails
+    states, tails, lost = adjoint.states, adjoint.tails, adjoint.lost
     for j in range(net.neurons.size):
         tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
-        decay_v, decay_i = math.exp(-x / tau_mem), math.exp(-x / tau_syn)
         response, ratio = psp(x, tau_mem, tau_syn), tau_mem / tau_syn
-        v, i = lambda_v[old + j], lambda_i[old + j]
+        v, i = states[LAMBDA_V, old + j], states[LAMBDA_I, old + j]
         if tails.shape[1] > 0:
-            tails[0, new + j] = (tails[0, old + j] + v * x) * decay_v
-            tails[1, new + j] = (
-                tails[1, old + j] * decay_v + tau_syn * i * response + v * double_psp(x, tau_mem, tau_syn) / tau_mem
-            )
-            tails[2, new + j] = (tails[2, old + j] + i * x) * decay_i + v * ratio * (
-                double_psp(x, tau_syn, tau_mem) / tau_mem
-            )
-        lambda_i[new + j] = clean(i * decay_i + v * response * ratio)
-        lambda_v[new + j] = clean(v * decay_v)
+            decay_v, decay_i = math.exp(-x / tau_mem), math.exp(-x / tau_syn)
+            to_psp, to_current = double_psp(x, tau_mem, tau_syn) / tau_mem, double_psp(x, tau_syn, tau_mem) / tau_mem
+            grows = (v * x * decay_v, tau_syn * i * response + v * to_psp, i * x * decay_i + v * ratio * to_current)
+            for row in range(3):
+                tau, at = tau_syn if row == CURRENT_TAIL else tau_mem, LOST_TAILS + row
+                tails[row, new + j], lost[at, j] = leap_on(tails[row, old + j], grows[row], x, tau, lost[at, j])
+        states[LAMBDA_I, new + j], lost[LOST_I, j] = leap_on(i, v * response * ratio, x, tau_syn, lost[LOST_I, j])
+        states[LAMBDA_V, new + j], lost[LOST_V, j] = leap_on(v, 0.0, x, tau_mem, lost[LOST_V, j])
         adjoint.first[new + j] = NO_SPIKE
 
 
@@ -601,6 +631,7 @@ def _jump(net, adjoint, jumps, e, window, gradients):
 def _begin_sample(net, adjoint, n_jumps, n_spikes):
     """lambda = 0 at the end of the simulation: the homogeneous part cancels the loss's particular solution."""
     clear(adjoint.queue)
+    adjoint.lost[:] = 0.0
     adjoint.pulls[:n_spikes] = 0.0
     adjoint.home[:n_jumps] = NOTHING
     place = _place_of(net, net.n_windows - 1)
@@ -713,7 +744,7 @@ def backward_shard(net, spikes, samples, jumps, drive, adjoint, gradients):
     ``samples``: (first, last); ``drive`` (n_samples, n_state): dL/dz of each readout's weighted voltage integral;
     ``gradients``: a Gradients whose arrays are added to.
     """
-    _set_step(net, adjoint.steps, net.h)
+    _set_step(net, adjoint.steps, net.h, adjoint.tails.shape[1] > 0)
     for sample in range(samples[0], samples[1]):
         for j in range(net.neurons.size):
             # tau_mem lambda' = -lambda - g e^{-rate t} has the particular solution -g/(1 + rate tau_mem) e^{-rate t}

@@ -15,7 +15,7 @@ import numpy as np
 
 from .compile import entry, inlined, kernel
 from .crossing import FIRES, GRAZES, GRAZING, crossing
-from .membrane import NEGLIGIBLE, advance, clean, flow, mode_growth, peak_time, responses
+from .membrane import NEGLIGIBLE, advance, clean, flow, leap_on, mode_growth, peak_time, psp, responses, step_on
 from .queue import (
     LIVE,
     NOTHING,
@@ -57,10 +57,11 @@ from .state import (
 OK, TOO_MANY_SPIKES, QUEUE_FULL, ARRIVALS_FULL, TAPE_FULL = (int(status) for status in Status)
 # The bound is an upper bound in real numbers; this factor covers its rounding.
 BOUND_SAFETY = 1.0 - 1e-9
-# Rows of Workspace.values: V, I; the effect of arrivals on them at the window's end, and that of excitatory ones alone
-# on V; constants of the flow over a window; what V must not reach unseen.
-V, I, DV, DI, UP, DECAY_V, DECAY_I, PSP, CLIMB, LIMIT = range(10)
-N_VALUES = 10
+# Rows of Workspace.values: V, I; what rounding took from them, to be given back (membrane.step_on); the effect of
+# arrivals on them at the window's end, and that of excitatory ones alone on V; constants of the flow over a window,
+# e^{-h/tau} - 1 and psp; what V must not reach unseen.
+V, I, LOST_V, LOST_I, DV, DI, UP, FALL_V, FALL_I, PSP, LIMIT = range(11)
+N_VALUES = 11
 # The rounding of the modes, relative to what is added up (docs/engine.md).
 MODE_SAFETY = 1e-11
 # Rows of Workspace.row_factors: what a unit weight adds to V and I; and the rows that are added together.
@@ -87,7 +88,7 @@ class Workspace(NamedTuple):
     no more than the sums, and those that might fire find their arrivals in the list.
     """
 
-    values: np.ndarray  # (10, n_state and a block to spare)
+    values: np.ndarray  # (N_VALUES, n_state and a block to spare)
     suspects: np.ndarray  # (n_state,)
     found: np.ndarray  # (capacity,) the arrivals of one suspect after the other
     found_until: np.ndarray  # (n_state,) where those of each suspect end
@@ -131,9 +132,8 @@ def set_window(net, work, length):
     values = work.values
     for j in range(net.neurons.size):
         tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
-        values[DECAY_V, j] = math.exp(-length / tau_mem)
-        values[PSP, j], values[DECAY_I, j] = flow(0.0, 1.0, length, tau_mem, tau_syn)
-        values[CLIMB, j] = -math.expm1(-length / tau_mem)
+        values[FALL_V, j], values[FALL_I, j] = math.expm1(-length / tau_mem), math.expm1(-length / tau_syn)
+        values[PSP, j], _ = flow(0.0, 1.0, length, tau_mem, tau_syn)
 
 
 @inlined
@@ -383,8 +383,8 @@ def screen(net, work, pop, maximum):
             values[LIMIT, j] = maximum[j]
     for block in range(start, stop, BLOCK):
         left = advance_calm(
-            values[V], values[I], values[DV], values[DI], values[UP], values[DECAY_V], values[DECAY_I], values[PSP],
-            values[CLIMB], values[LIMIT], net.pops[pop].slack, NEGLIGIBLE, block, stop - block,
+            values[V], values[I], values[LOST_V], values[LOST_I], values[DV], values[DI], values[UP], values[FALL_V],
+            values[FALL_I], values[PSP], values[LIMIT], net.pops[pop].slack, NEGLIGIBLE, block, stop - block,
         )  # fmt: skip
         while left != 0:
             work.suspects[n_suspects] = block + trailing_zeros(left)
@@ -488,11 +488,27 @@ def gather(net, queue, work, number, window, end):
 
 
 @inlined
+def settle(work, j):
+    """Take a suspect to the end of its window as if it fired no spike: as `simd.advance_calm` takes the others."""
+    values = work.values
+    v, i = values[V, j], values[I, j]
+    step_v = v * values[FALL_V, j] + (i * values[PSP, j] + values[DV, j])
+    step_i = i * values[FALL_I, j] + values[DI, j]
+    values[V, j], values[LOST_V, j] = step_on(v, step_v, values[LOST_V, j])
+    values[I, j], values[LOST_I, j] = step_on(i, step_i, values[LOST_I, j])
+    values[DV, j] = values[DI, j] = 0.0
+
+
+@inlined
 def walk_lif(net, work, j, n, span, end):
-    """Take neuron j through its n sorted arrivals of a window, recording spikes; returns (status, grazing contacts)."""
+    """Take neuron j through its n sorted arrivals of a window, recording spikes; returns (status, grazing contacts).
+
+    The walk finds the spikes. What V and I are at the end of the window only follows from it where V was reset: so
+    their errors do not grow with the number of windows walked.
+    """
     left, weight = work.sorted[LEFT], work.sorted[WEIGHT]
     neuron = (net.neurons[j].tau_mem, net.neurons[j].tau_syn, net.neurons[j].threshold)
-    v, i, x, grazed, m = work.values[V, j], work.values[I, j], span, 0, n - 1
+    v, i, x, grazed, m, before = work.values[V, j], work.values[I, j], span, 0, n - 1, work.size[N_SPIKES]
     while True:
         until = left[m] if m >= 0 else 0.0
         v_end, i_end = advance(net, j, v, i, x - until)
@@ -518,7 +534,9 @@ def walk_lif(net, work, j, n, span, end):
         while m >= 0 and left[m] == until:
             i += weight[m]
             m -= 1
-    work.values[V, j], work.values[I, j] = clean(v), clean(i)
+    settle(work, j)
+    if work.size[N_SPIKES] > before:
+        work.values[V, j], work.values[LOST_V, j] = clean(v), 0.0
     return OK, grazed
 
 
@@ -549,7 +567,7 @@ def walk_maximum(net, work, j, n, span, end, outputs):
             outputs[SHARE, j] = (i_end - v) / (i_end - i) if i < v < i_end else 1.0
         if until == 0.0:
             break
-    work.values[V, j], work.values[I, j] = clean(v), clean(i)
+    settle(work, j)
 
 
 @inlined
@@ -586,15 +604,17 @@ def is_quiet(net, work):
 @kernel
 def leap(net, work, outputs, begin, end):
     """Cross a silence from ``begin`` to ``end`` in one step."""
+    values = work.values
     for j in range(net.neurons.size):
-        v, i, tau_mem, tau_syn = work.values[V, j], work.values[I, j], net.neurons[j].tau_mem, net.neurons[j].tau_syn
+        v, i, tau_mem, tau_syn = values[V, j], values[I, j], net.neurons[j].tau_mem, net.neurons[j].tau_syn
         if net.pops[net.neurons[j].pop].kind == READOUT_MAXIMUM and i > v:
             t = min(peak_time(v, i, tau_mem, tau_syn), end - begin)
             v_peak, _ = flow(v, i, t, tau_mem, tau_syn)
             if v_peak > outputs[MAXIMUM, j]:
                 outputs[MAXIMUM, j], outputs[MAXIMUM_TIME, j], outputs[SHARE, j] = v_peak, begin + t, 1.0
-        v, i = flow(v, i, end - begin, tau_mem, tau_syn)
-        work.values[V, j], work.values[I, j] = clean(v), clean(i)
+        added = i * psp(end - begin, tau_mem, tau_syn)
+        values[V, j], values[LOST_V, j] = leap_on(v, added, end - begin, tau_mem, values[LOST_V, j])
+        values[I, j], values[LOST_I, j] = leap_on(i, 0.0, end - begin, tau_syn, values[LOST_I, j])
 
 
 @inlined
@@ -659,7 +679,7 @@ def begin_sample(net, queue, work, first_input):
     """Put every neuron to rest and empty the queue."""
     clear(queue)
     for j in range(net.neurons.size):
-        for row in (V, I, DV, DI, UP):
+        for row in (V, I, LOST_V, LOST_I, DV, DI, UP):
             work.values[row, j] = 0.0
         work.values[LIMIT, j] = net.neurons[j].threshold * BOUND_SAFETY
     work.size[N_ARRIVALS] = 0

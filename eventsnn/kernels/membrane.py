@@ -161,3 +161,26 @@ def mode_growth(net, pop, window):
 def clean(x):
     """x, or zero in place of a number too small to matter."""
     return x if abs(x) > NEGLIGIBLE else 0.0
+
+
+@inlined
+def step_on(x, step, lost):
+    """(x + step + lost, what rounding took from it): a state carried from window to window (Kahan's summation).
+
+    A window that is short beside the time constant changes the state by little, so the rounding of ``step`` does not
+    count, and that of the sum is given back in the next window. A product with e^{-h/tau} would be wrong by a rounding
+    for each window. ``lost``: what the last step returned.
+    """
+    step += lost
+    total = x + step
+    if abs(total) <= NEGLIGIBLE:
+        return 0.0, 0.0
+    return total, step - (total - x)
+
+
+@inlined
+def leap_on(x, added, span, tau, lost):
+    """As `step_on`, over a silence of ``span`` ms in which x decays with ``tau`` and ``added`` is added."""
+    if span < tau:
+        return step_on(x, x * math.expm1(-span / tau) + added, lost)
+    return clean(x * math.exp(-span / tau) + added), 0.0

@@ -25,6 +25,9 @@ EVENT = np.dtype(
 # Places in Queue.use: head of the list of free events, first event never used, events in flight.
 FREE, FRESH, LIVE = range(3)
 NOTHING = -1
+# The modes of an event are products of one factor for each stretch; in every so many stretches they are computed anew,
+# so that roundings do not add up along a row.
+STRETCHES_A_PRODUCT = 32
 
 
 class Queue(NamedTuple):
@@ -130,10 +133,11 @@ def move_modes(net, event, stretch, to):
     pop = net.conns[event.conn].target
     if not net.pops[pop].modal:
         return
-    if to - stretch == 1:
+    afresh = to & (STRETCHES_A_PRODUCT - 1) == 0
+    if to - stretch == 1 and not afresh:
         event.by_mem *= net.pops[pop].decay_mem
         event.by_syn *= net.pops[pop].decay_syn
-    elif stretch - to == 1:
+    elif stretch - to == 1 and not afresh:
         event.by_mem *= net.pops[pop].growth_mem
         event.by_syn *= net.pops[pop].growth_syn
     else:

@@ -254,43 +254,51 @@ def trailing_zeros(_, bits):
 
 
 @intrinsic
-def advance_calm(_, v, i, dv, di, up, decay_v, decay_i, psp, climb, limit, slack, negligible, at, most):
+def advance_calm(_, v, i, lost_v, lost_i, dv, di, up, fall_v, fall_i, psp, limit, slack, negligible, at, most):
     """Take up to ``most`` of a block of neurons from ``at`` on through a window, those whose V stays below ``limit``.
 
-    See forward.screen. Clears ``dv``, ``di`` and ``up``; returns a bit for each neuron that was left alone, as V might
-    reach the limit.
+    See forward.screen, and membrane.step_on for the sums. Clears ``up``, and of the neurons taken ``dv`` and ``di``;
+    returns a bit for each neuron that was left alone, as V might reach the limit.
     """
 
     def generate(context, builder, signature, arguments):
-        slack, negligible, at, most = arguments[10:]
-        addresses = [_address(context, builder, signature.args[k], arguments[k], at) for k in range(10)]
-        v, i, dv, di, up, decay_v, decay_i, psp, climb, limit = (_load(builder, a, _REALS) for a in addresses)
+        slack, negligible, at, most = arguments[11:]
+        addresses = [_address(context, builder, signature.args[k], arguments[k], at) for k in range(11)]
+        v, i, lost_v, lost_i, dv, di, up, fall_v, fall_i, psp, limit = (_load(builder, a, _REALS) for a in addresses)
         nothing = ir.Constant(_REALS, [0.0] * BLOCK)
         slack, negligible = (_spread(builder, value, _REALS) for value in (slack, negligible))
         larger = lambda a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b)  # noqa: E731
 
-        def clean(x):
-            size = larger(x, builder.fsub(nothing, x))
-            return builder.select(builder.fcmp_ordered(">", size, negligible), x, nothing)
-
-        falls, later_i = builder.fmul(v, decay_v), builder.fmul(i, decay_i)
+        falls, later_i = _multiply_add(builder, v, fall_v, v), _multiply_add(builder, i, fall_i, i)
         later_v = _multiply_add(builder, i, psp, falls)
-        driven = _multiply_add(builder, larger(i, nothing), climb, falls)
+        driven = builder.fsub(falls, builder.fmul(larger(i, nothing), fall_v, flags=("contract",)), flags=("contract",))
         driven = _multiply_add(builder, up, slack, driven)
         rising = builder.and_(builder.fcmp_ordered(">=", later_i, later_v), builder.fcmp_ordered(">", i, nothing))
         highest = larger(v, builder.select(rising, builder.fadd(later_v, up), driven))
         within = builder.icmp_signed("<", _LANE_NUMBERS, _lane_count(builder, most))
         calm = builder.and_(builder.fcmp_ordered("<=", highest, limit), within)
-        end_v, end_i = clean(builder.fadd(later_v, dv)), clean(builder.fadd(later_i, di))
-        for address, new, old in ((addresses[0], end_v, v), (addresses[1], end_i, i)):
-            _store(builder, builder.select(calm, new, old), address, _REALS)
-        for address, old in zip(addresses[2:5], (dv, di, up), strict=True):
-            _store(builder, builder.select(within, nothing, old), address, _REALS)
+
+        def step_on(x, step, lost):
+            step = builder.fadd(step, lost)
+            total = builder.fadd(x, step)
+            left_out = builder.fsub(step, builder.fsub(total, x))
+            size = larger(total, builder.fsub(nothing, total))
+            counts = builder.fcmp_ordered(">", size, negligible)
+            return [builder.select(counts, value, nothing) for value in (total, left_out)]
+
+        step_v = _multiply_add(builder, v, fall_v, _multiply_add(builder, i, psp, dv))
+        end_v, left_of_v = step_on(v, step_v, lost_v)
+        end_i, left_of_i = step_on(i, _multiply_add(builder, i, fall_i, di), lost_i)
+        ends, old = (end_v, end_i, left_of_v, left_of_i, nothing, nothing), (v, i, lost_v, lost_i, dv, di)
+        for address, new, before in zip(addresses[:6], ends, old, strict=True):
+            _store(builder, builder.select(calm, new, before), address, _REALS)
+        _store(builder, builder.select(within, nothing, up), addresses[6], _REALS)
         left = builder.and_(builder.not_(calm), within)
         return builder.zext(builder.bitcast(left, ir.IntType(BLOCK)), _WORD)
 
     index, real = types.intp, types.float64
-    return index(v, i, dv, di, up, decay_v, decay_i, psp, climb, limit, real, real, index, index), generate
+    arrays = (v, i, lost_v, lost_i, dv, di, up, fall_v, fall_i, psp, limit)
+    return index(*arrays, real, real, index, index), generate
 
 
 @intrinsic
