@@ -164,16 +164,28 @@ def _jump_after(net, adjoint, jumps, j, time, window):
 
     An arrival at the instant of a spike acted before the spike, so it belongs to the state before the jump.
     """
-    e, before = adjoint.first[_place_of(net, window) + j], NO_SPIKE
+    e = adjoint.first[_place_of(net, window) + j]
     if e == NO_SPIKE:
         return NO_SPIKE, NO_SPIKE
     end = window_end(net, window)
-    while e < jumps.size and jumps[e].neuron == j and jumps[e].time < end:
-        if jumps[e].time >= time:
-            return e, before
-        before = e
-        e += 1
-    return NO_SPIKE, before
+    # strides that double, then halve: of a neuron that jumps many times in the window not all are looked at
+    stride, before = 1, e - 1
+    while _is_before(jumps, before + stride, j, time, end):
+        before += stride
+        stride *= 2
+    while stride > 1:
+        stride >>= 1
+        if _is_before(jumps, before + stride, j, time, end):
+            before += stride
+    after, before = before + 1, before if before >= e else NO_SPIKE
+    there = after < jumps.size and jumps[after].neuron == j and jumps[after].time < end
+    return after if there else NO_SPIKE, before
+
+
+@inlined
+def _is_before(jumps, e, j, time, end):
+    """True where entry e, at or after the first one of neuron j in a window, is one of its jumps before ``time``."""
+    return e < jumps.size and jumps[e].neuron == j and jumps[e].time < min(time, end)
 
 
 @inlined

@@ -67,8 +67,10 @@ MODE_SAFETY = 1e-11
 # Rows of Workspace.row_factors: what a unit weight adds to V and I; and the rows that are added together.
 TO_V, TO_I = range(2)
 MOST_ROWS = 64
-# Rows of Workspace.sorted, the arrivals of one neuron, the latest first: time left to the window's end, and weight.
-LEFT, WEIGHT = range(2)
+# Rows of Workspace.sorted, the arrivals of one neuron, the latest first: time left to the window's end, and weight; and
+# room to merge sorted runs in. So many arrivals are sorted by insertion: few are sorted fastest so.
+LEFT, WEIGHT, SPARE_LEFT, SPARE_WEIGHT = range(4)
+RUN = 32
 # Places in Workspace.size: suspects, spikes on the tape, spikes that the sample may reach; arrivals of the stretch at
 # hand, and blocks of them. Then where a sample goes on: the next window (0: from the start), the stretch at hand, the
 # next input spike.
@@ -100,7 +102,7 @@ class Workspace(NamedTuple):
     place: np.ndarray  # (BLOCK,)
     row_first: np.ndarray  # (MOST_ROWS,) the first synapses of dense rows at hand
     row_factors: np.ndarray  # (2, MOST_ROWS)
-    sorted: np.ndarray  # (2, capacity)
+    sorted: np.ndarray  # (4, capacity)
     size: np.ndarray  # (8,)
     tape: np.ndarray  # SPIKE
 
@@ -120,7 +122,7 @@ def make_workspace(n_state, n_pops, stretch, capacity):
         place=np.zeros(BLOCK, np.uint32),
         row_first=np.zeros(MOST_ROWS, np.int64),
         row_factors=np.zeros((2, MOST_ROWS)),
-        sorted=np.zeros((2, capacity)),
+        sorted=np.zeros((4, capacity)),
         size=np.zeros(8, np.int64),
         tape=np.zeros(capacity, SPIKE),
     )
@@ -395,19 +397,47 @@ def screen(net, work, pop, maximum):
 
 @inlined
 def insert(work, n, left, weight):
-    """Insert an arrival among the n sorted ones, behind those of the same time; returns False for no room.
+    """Insert an arrival, number n, into the sorted run at hand, behind those of the same time; False for no room.
 
     The latest comes first: what was handed over in order of time is met from its end, and needs no sorting then.
     """
     rows = work.sorted
     if n == rows.shape[1]:
         return False
-    p = n
-    while p > 0 and rows[LEFT, p - 1] > left:
+    p, first = n, n & -RUN
+    while p > first and rows[LEFT, p - 1] > left:
         rows[LEFT, p], rows[WEIGHT, p] = rows[LEFT, p - 1], rows[WEIGHT, p - 1]
         p -= 1
     rows[LEFT, p], rows[WEIGHT, p] = left, weight
     return True
+
+
+@kernel
+def merge(rows, first, middle, stop):
+    """Merge two sorted runs of arrivals that lie side by side; of the same time, those of the first stay first."""
+    if rows[LEFT, middle - 1] <= rows[LEFT, middle]:
+        return
+    for p in range(first, middle):
+        rows[SPARE_LEFT, p], rows[SPARE_WEIGHT, p] = rows[LEFT, p], rows[WEIGHT, p]
+    a, b, p = first, middle, first
+    while a < middle:
+        if b < stop and rows[LEFT, b] < rows[SPARE_LEFT, a]:
+            rows[LEFT, p], rows[WEIGHT, p] = rows[LEFT, b], rows[WEIGHT, b]
+            b += 1
+        else:
+            rows[LEFT, p], rows[WEIGHT, p] = rows[SPARE_LEFT, a], rows[SPARE_WEIGHT, a]
+            a += 1
+        p += 1
+
+
+@kernel
+def merge_runs(rows, n):
+    """Merge the sorted runs of n arrivals into one; takes n log n steps, and n / RUN if they are in order."""
+    length = RUN
+    while length < n:
+        for first in range(0, n - length, 2 * length):
+            merge(rows, first, first + length, min(first + 2 * length, n))
+        length *= 2
 
 
 @inlined
@@ -484,6 +514,8 @@ def gather(net, queue, work, number, window, end):
                 return -1
             n += 1
         item = event.next
+    if n > RUN:
+        merge_runs(work.sorted, n)
     return n
 
 

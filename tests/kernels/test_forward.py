@@ -1,0 +1,88 @@
+"""Arrivals of one neuron in one window: any number in any order is sorted, in n log n steps, and stays stable."""
+
+import numba
+import numpy as np
+import pytest
+
+from eventsnn import EventStorm, Network, Normal, SpikeBatch, Uniform, losses, simulate
+from eventsnn.kernels.forward import LEFT, RUN, WEIGHT, insert, make_workspace, merge_runs
+from eventsnn.testing import compare_engines
+
+
+@numba.njit
+def sort(work, left, weight):
+    """Insert all arrivals as the walk does; returns False for no room."""
+    for n in range(left.size):
+        if not insert(work, n, left[n], weight[n]):
+            return False
+    merge_runs(work.sorted, left.size)
+    return True
+
+
+def sorted_arrivals(left, capacity=None):
+    """(left, weight) as sorted by the kernel; the weights are the numbers of the arrivals."""
+    work = make_workspace(1, 1, 1, capacity or max(4, left.size))
+    assert sort(work, left, np.arange(float(left.size)))
+    return work.sorted[LEFT, : left.size], work.sorted[WEIGHT, : left.size]
+
+
+@pytest.mark.parametrize("n", (0, 1, 2, RUN - 1, RUN, RUN + 1, 2 * RUN, 2 * RUN + 1, 3 * RUN, 5 * RUN + 7, 1000))
+@pytest.mark.parametrize("order", ("random", "ascending", "descending", "ties", "all equal"))
+def test_arrivals_are_sorted_and_equal_ones_stay_in_order(n, order):
+    rng = np.random.default_rng(n)
+    left = {
+        "random": rng.random(n),
+        "ascending": np.arange(float(n)),
+        "descending": np.arange(float(n))[::-1],
+        "ties": rng.integers(0, 7, n).astype(float),
+        "all equal": np.ones(n),
+    }[order]
+    expected = np.argsort(left, kind="stable")
+    mine, weight = sorted_arrivals(left)
+    np.testing.assert_array_equal(weight, expected)
+    np.testing.assert_array_equal(mine, left[expected])
+
+
+def test_a_full_buffer_is_told():
+    work = make_workspace(1, 1, 1, 8)
+    assert not sort(work, np.arange(9.0), np.ones(9))
+
+
+def test_two_million_arrivals_in_the_worst_order_do_not_hang():
+    # by insertion alone this would be 2e12 moves: half an hour
+    left = np.arange(2e6)[::-1]
+    mine, _ = sorted_arrivals(left)
+    np.testing.assert_array_equal(mine, left[::-1])
+
+
+def test_a_burst_within_one_window_in_both_engines():
+    network = Network()
+    network.add_input("in", 20)
+    network.add_lif("burst", 3, tau_mem=20.0, tau_syn=5.0)
+    network.add_lif("out", 2, tau_mem=20.0, tau_syn=5.0)
+    network.connect("in", "burst", weight=Normal(3.0, 3.0), delay=Uniform(0.0, 0.9))
+    network.connect("burst", "out", weight=Normal(0.3, 0.2), delay=Uniform(0.0, 2.0))
+    rng = np.random.default_rng(0)
+    batch = SpikeBatch.from_lists([(rng.uniform(0.0, 1.0, 200), rng.integers(0, 20, 200))])
+    parameters = network.initialize(0)
+    recording = simulate(network, parameters, batch, duration=16.0)
+    start, stop = recording.slices["burst"]
+    bursts = np.histogram(recording.times[(recording.neurons >= start) & (recording.neurons < stop)], np.arange(17))[0]
+    assert bursts.max() > 60  # some thirty a neuron and ms, out of 200 arrivals
+    loss, labels = losses.FirstSpike(), np.array([0])
+    assert (
+        compare_engines(network, parameters, batch, labels, loss=loss, duration=16.0).n_spikes == recording.times.size
+    )
+
+
+def test_a_storm_ends_at_its_budget_whatever_its_arrivals():
+    network = Network()
+    network.add_input("in", 1)
+    network.add_lif("hidden", 100)
+    network.connect("in", "hidden", weight=3.0, delay=1.0)
+    network.connect("hidden", "hidden", weight=1.0, delay=1.0)
+    batch = SpikeBatch.from_lists([([1.0, 1.5, 2.0, 2.5], [0, 0, 0, 0])])
+    # sorting by insertion, this takes minutes
+    with pytest.raises(EventStorm) as caught:
+        simulate(network, network.initialize(0), batch, duration=1000.0, max_spikes=160_000)
+    assert caught.value.count == 160_000
