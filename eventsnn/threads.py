@@ -33,7 +33,7 @@ def resolve_n_threads(n_threads=None, n_cores=None):
 
 
 class Stop:
-    """What tells the kernels of one call to end before they are done: they look at ``flag``, uint8 (1,), now and then."""
+    """What tells the kernels of one call to end before they are done: they look at ``flag``, uint8 (1,)."""
 
     def __init__(self, flags):
         self._flags, self.flag = flags, flags[:1]

@@ -56,7 +56,7 @@ def _lane_count(builder, n):
 
 @intrinsic
 def is_set(_, flag):
-    """True when the first byte of ``flag`` is not 0: read anew each time, as another thread or a signal may write it."""
+    """True when the first byte of ``flag`` is not 0; read anew each time: another thread or a signal may write it."""
 
     def generate(context, builder, signature, arguments):
         address = context.make_array(signature.args[0])(context, builder, arguments[0]).data

@@ -11,7 +11,10 @@ import numpy as np
 
 
 class Status(IntEnum):
-    """How a kernel ended: kernels never raise and never allocate, they say which buffer is too small, or that they were told to end."""
+    """How a kernel ended: kernels never raise and never allocate, they say which buffer is too small.
+
+    INTERRUPTED: they were told to end before they were done.
+    """
 
     OK = 0
     TOO_MANY_SPIKES = 1
