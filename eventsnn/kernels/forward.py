@@ -474,7 +474,7 @@ def gather(net, queue, work, number, window, end):
     j, n = work.suspects[number], 0
     for k in range(work.found_until[number - 1] if number > 0 else 0, work.found_until[number]):
         time, charge = arrival_of(net, work, work.found[k])
-        if is_set(work.stop) or not insert(work, n, end - time, charge):
+        if not insert(work, n, end - time, charge):
             return -1
         n += 1
     item = work.cells[FIRST_ROW, (window & (net.stretch - 1)) * net.n_pops + net.neurons[j].pop]
@@ -482,7 +482,7 @@ def gather(net, queue, work, number, window, end):
         event = queue.events[item]
         s = synapse_to(net, event, j)
         if s >= 0:
-            if is_set(work.stop) or not insert(work, n, end - event.time, net.weight[s] * event.count):
+            if not insert(work, n, end - event.time, net.weight[s] * event.count):
                 return -1
             n += 1
         item = event.next
@@ -609,7 +609,7 @@ def walk_suspects(net, queue, work, pop, window, span, end, outputs):
         return ARRIVALS_FULL, grazed
     for number in range(work.size[N_SUSPECTS]):
         j = work.suspects[number]
-        n = gather(net, queue, work, number, window, end)
+        n = -1 if is_set(work.stop) else gather(net, queue, work, number, window, end)
         if n < 0:
             return ARRIVALS_FULL, grazed
         if kind == LIF:
