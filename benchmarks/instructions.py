@@ -95,7 +95,7 @@ def _worker(cache, before=()):
     """The finished process of ``work``, started by the command ``before``."""
     command = [*before, sys.executable, str(Path(__file__).resolve()), "--work"]
     paths = [str(HERE.parent), os.environ.get("PYTHONPATH", "")]
-    own = {"COUNTNN_CACHE": str(cache), "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    own = {"EVENTSNN_CACHE": str(cache), "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     environment = os.environ | ENVIRONMENT | own
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS)
     if result.returncode != 0:

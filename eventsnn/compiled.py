@@ -27,7 +27,7 @@ from .kernels.state import (
 from .layout import Layout
 from .sharding import N_SHARDS, Share, shards
 from .spikes import Counters, Readout, Recording, SpikeBatch
-from .threads import map_in_order
+from .threads import in_order, stopped_by_signals
 
 # Fewer input spikes than this are not worth a call of their own.
 SPIKES_WORTH_A_CALL = 256
@@ -47,22 +47,26 @@ def forward(network, parameters, inputs, run):
     # costs more than it does
     worth = max(1, spikes.events.size // SPIKES_WORTH_A_CALL) if run.n_threads == 1 else N_SHARDS
     ranges = shards(n_samples, min(N_SHARDS, worth))
-    shard_tapes = map_in_order(lambda r: _run_shard(layout, spikes, r, (readings, counters)), ranges, run.n_threads)
-    tapes, offsets = [np.zeros(0, SPIKE)], np.zeros(n_samples + 1, np.int64)
-    for (first, last), (tape, ends) in zip(ranges, shard_tapes, strict=True):
-        offsets[first + 1 : last + 1] = offsets[first] + ends
-        tapes.append(tape)
-    tape = np.concatenate(tapes)
     outputs, span = (readings, counters), (0.0, run.duration)
+
+    def run_shard(samples, stop):
+        return _run_shard(layout, spikes, samples, outputs, stop)
+
+    tapes, offsets = [np.zeros(0, SPIKE)], np.zeros(n_samples + 1, np.int64)
+    with in_order(run_shard, ranges, run.n_threads) as shard_tapes:
+        for (first, last), (tape, ends) in zip(ranges, shard_tapes, strict=True):
+            offsets[first + 1 : last + 1] = offsets[first] + ends
+            tapes.append(tape)
+    tape = np.concatenate(tapes)
     recording = _recording(layout, inputs, (tape, offsets), outputs, run.probes, span)
     return recording, (layout, spikes)
 
 
-def _run_shard(layout, spikes, samples, outputs):
+def _run_shard(layout, spikes, samples, outputs, stop):
     """Simulate one shard, enlarging buffers as often as it takes; returns (tape, spikes after each sample)."""
     net, run = layout.net, layout.run
     key, buffers = _take_buffers(layout)
-    first, last = samples
+    buffers, (first, last) = _looking_at(stop, buffers), samples
     ends, sample = np.zeros(spikes.offsets.size, np.int64), first
     while sample < last:
         chosen = (sample, last, run.max_spikes, net.n_windows)
@@ -73,7 +77,7 @@ def _run_shard(layout, spikes, samples, outputs):
         if status != Status.OK:
             for output in outputs:
                 output[sample] = 0
-            buffers = _enlarged(buffers, status)
+            buffers = _fit_to_go_on(buffers, status, stop)
     tape = buffers[1].tape[: buffers[1].size[N_SPIKES]].copy()
     give("forward", key, buffers)
     return tape, ends[first:last]
@@ -93,9 +97,23 @@ def _take_buffers(layout):
     return key, (queue, work)
 
 
-def _enlarged(workspace, status):
-    """The workspace with twice the room in the buffer that was full, and all that it held."""
-    queue, work = workspace
+def _looking_at(stop, buffers):
+    """The buffers for a kernel that ends when ``stop`` says so."""
+    queue, work = buffers
+    return queue, work._replace(stop=stop.flag)
+
+
+def _fit_to_go_on(buffers, status, stop):
+    """The buffers for a sample that a kernel has left undone."""
+    if status != Status.INTERRUPTED:
+        return _enlarged(buffers, status)
+    stop.look_further()
+    return _looking_at(stop, buffers)
+
+
+def _enlarged(buffers, status):
+    """The buffers with twice the room in the one that was full, and all that they held."""
+    queue, work = buffers
     if status == Status.QUEUE_FULL:
         return queue._replace(events=_doubled(queue.events)), work
     if status == Status.ARRIVALS_FULL:
@@ -127,7 +145,9 @@ def _parts(layout, spikes, inputs, every):
         counters = np.zeros((1, 5), np.int64)
         if not finished:
             until = min(math.ceil(end * net.per_ms), net.n_windows)
-            buffers = _run_part(layout, spikes, until, buffers, (readings, counters), (ends, start))
+            with stopped_by_signals() as stop:
+                buffers = _looking_at(stop, buffers)
+                buffers = _run_part(layout, spikes, until, buffers, (readings, counters), (ends, start), stop)
             # a leap over the rest may end the run in an earlier part than the last
             finished, after_end = buffers[1].size[WINDOW] == 0, after_end + counters[0, AFTER_END]
         counters[0, AFTER_END] = after_end if part == n_parts - 1 else 0
@@ -149,7 +169,7 @@ def _n_parts(duration, every):
     return math.ceil(duration / every * (1.0 - 4.0 * np.finfo(float).eps))
 
 
-def _run_part(layout, spikes, until, buffers, outputs, place):
+def _run_part(layout, spikes, until, buffers, outputs, place, stop):
     """Take a sample on to a window; returns the buffers, in larger ones if they were full.
 
     ``place``: (array for the number of spikes, start of the part in ms).
@@ -164,7 +184,7 @@ def _run_part(layout, spikes, until, buffers, outputs, place):
             return buffers
         if status == Status.TOO_MANY_SPIKES:
             raise _storm(layout, 0, buffers[1].tape[before : buffers[1].size[N_SPIKES]], start)
-        buffers = _enlarged(buffers, status)
+        buffers = _fit_to_go_on(buffers, status, stop)
         arrays = [array for array, _ in _in_use(buffers)]
         for array, old in zip([*arrays, *outputs], [*saved[0], *saved[1]], strict=True):
             array[: len(old)] = old
@@ -244,20 +264,24 @@ def backward(network, recording, tape, cotangents, names, with_input_times=False
     key = (net.first_shared, net.weight.size, net.row_delay.size, net.neurons.size)
     adjoint_key = _adjoint_key(net, spikes, jumps, any(name.endswith((".tau_mem", ".tau_syn")) for name in names))
 
-    def accumulate(samples):
+    def accumulate(samples, stop):
         gradients = take("gradients", key, layout.empty_gradients)
         for array in gradients[:-1]:
             array[:] = 0.0
-        adjoint = take("adjoint", adjoint_key, lambda: make_adjoint(*adjoint_key))
-        backward_shard(net, spikes, samples, jumps, drive, adjoint, gradients._replace(input_times=input_times))
+        adjoint = take("adjoint", adjoint_key, lambda: make_adjoint(*adjoint_key))._replace(stop=stop.flag)
+        mine = gradients._replace(input_times=input_times)
+        status = backward_shard(net, spikes, samples, jumps, drive, adjoint, mine)
+        if status == Status.INTERRUPTED:  # neither buffers nor sums are of use any more
+            stop.look_further()
+            return accumulate(samples, stop)
         give("adjoint", adjoint_key, adjoint)
         return gradients
 
     share = Share(recording.n_samples) if share is None else share
-    parts = map_in_order(accumulate, share.ranges, run.n_threads)
-    sums = share.add(
-        parts, lambda: take("gradients", key, layout.empty_gradients), lambda part: give("gradients", key, part)
-    )
+    with in_order(accumulate, share.ranges, run.n_threads) as parts:
+        sums = share.add(
+            parts, lambda: take("gradients", key, layout.empty_gradients), lambda part: give("gradients", key, part)
+        )
     named = layout.name_gradients(sums, names)
     give("gradients", key, sums)
     return named, layout.split_inputs(input_times, recording.inputs) if with_input_times else None

@@ -1,9 +1,16 @@
 """The only module that starts threads: ordered, bounded, with results that do not depend on how many there are."""
 
+import mmap
 import os
+import signal
+import tempfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import repeat
+
+import numpy as np
 
 from .errors import InvalidInput
 
@@ -25,23 +32,109 @@ def resolve_n_threads(n_threads=None, n_cores=None):
     return n_threads
 
 
-def map_in_order(function, items, n_threads):
-    """Yield ``function(item)`` in the order of the items, with at most ``n_threads`` running and as many waiting."""
+class Stop:
+    """What tells the kernels of one call to end before they are done: they look at ``flag``, uint8 (1,)."""
+
+    def __init__(self, flags):
+        self._flags, self.flag = flags, flags[:1]
+
+    def set(self):
+        """Tell every kernel of the call to end."""
+        self._flags[0] = 1
+
+    def look_further(self):
+        """Let work start again, because a signal has ended a kernel and its handler raised nothing.
+
+        It takes as many signals again as have come so far to end it once more: so one that comes every few
+        milliseconds does not keep the work from its end, and who presses Ctrl-C again and again is heard. Raises
+        Stopped on a thread whose results nobody waits for any more.
+        """
+        if self._flags.size == 1:
+            raise Stopped
+        place = 2 * np.count_nonzero(self._flags)
+        self.flag = self._flags[place : place + 1] if place < self._flags.size else np.zeros(1, np.uint8)
+
+
+class Stopped(Exception):
+    """Ends the work of a thread; nobody gets to see it."""
+
+
+@contextmanager
+def in_order(function, items, n_threads):
+    """Give an iterator over ``function(item, stop)`` in the order of the items, a few of them at a time on threads.
+
+    At most ``n_threads`` are running and as many waiting; ``stop``: the Stop that the kernels of an item look at. When
+    the block ends, all has ended: what was not asked for is stopped. An interrupt in the meantime is raised from the
+    block, where one that falls into a generator's finaliser would be printed and forgotten.
+    """
     if n_threads == 1 or len(items) <= 1:
-        yield from map(function, items)
+        with stopped_by_signals() as stop:
+            yield map(function, items, repeat(stop))
         return
-    with ThreadPoolExecutor(n_threads, thread_name_prefix="eventsnn") as pool:
-        pending = deque()
-        try:
-            for item in items:
-                if len(pending) >= 2 * n_threads:
-                    yield pending.popleft().result()
-                pending.append(pool.submit(function, item))
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+    stop = Stop(np.zeros(1, np.uint8))
+    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="eventsnn", initializer=_ended.clear)
+    try:
+        yield _results(pool, function, items, stop, 2 * n_threads)
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+        _ended.append(pool)
+
+
+# Pools that have ended, until a thread of the next one lets go of them. Python code of the standard library runs when
+# they are freed; on the main thread a signal may fall into it, and what its handler raises there is forgotten.
+_ended: deque = deque()
+
+
+def _results(pool, function, items, stop, most):
+    pending = deque()
+    for item in items:
+        if len(pending) == most:
+            yield pending.popleft().result()
+        pending.append(pool.submit(function, item, stop))
+    while pending:
+        yield pending.popleft().result()
+
+
+@contextmanager
+def stopped_by_signals():
+    """Give a Stop for kernels on this very thread: on the main thread, a signal sets it.
+
+    A handler in Python has to wait for the kernel's end; the number of the signal, which Python writes to a file at
+    once, need not, and that file is memory that the kernel reads. So looking costs no thread and no call.
+    """
+    file, flags = _signal_file()
+    try:
+        before = signal.set_wakeup_fd(file)
+    except ValueError:  # not the main thread, the only one that handles signals
+        yield Stop(np.zeros(2, np.uint8))
+        return
+    try:
+        if flags[0]:
+            os.lseek(file, 0, os.SEEK_SET)
+            flags[:] = 0
+        yield Stop(flags)
+    finally:
+        signal.set_wakeup_fd(before)
+        if flags[0] and before not in (-1, file):
+            with suppress(OSError):  # an event loop that wants to be woken
+                os.write(before, flags[flags > 0].tobytes())
+
+
+@cache
+def _signal_file():
+    """(file, its first bytes as an array): what `signal.set_wakeup_fd` has Python write signals to."""
+    if hasattr(os, "memfd_create"):
+        file = os.memfd_create("eventsnn-signals")
+    else:
+        file = os.dup(tempfile.TemporaryFile().fileno())
+    os.ftruncate(file, mmap.PAGESIZE)
+    os.set_blocking(file, False)
+    return file, np.frombuffer(mmap.mmap(file, mmap.PAGESIZE), np.uint8)
+
+
+if hasattr(os, "register_at_fork"):  # a child's signals are its own
+    os.register_at_fork(after_in_child=_signal_file.cache_clear)
 
 
 def one_blas_thread():

@@ -1,15 +1,38 @@
-"""Threads: shards and their order are fixed, results are bit-identical, errors come out, nothing is left running."""
+"""Threads: shards and their order are fixed, results are bit-identical, errors and interrupts come out.
 
+Hazards: an interrupt that falls into a finaliser, which prints and forgets it; a kernel that does not look; a signal
+whose handler raises nothing, which must change no result; an event loop that waits to be woken by a signal.
+"""
+
+import os
+import signal
+import socket
 import threading
 import time
 
 import numpy as np
 import pytest
 
-from eventsnn import simulate, value_and_grad
+from eventsnn import Network, SpikeBatch, compiled, simulate, stream, value_and_grad
 from eventsnn.errors import EventStorm
+from eventsnn.initializers import Uniform
+from eventsnn.kernels.state import Status
+from eventsnn.losses import MeanVoltage
 from eventsnn.testing import random_case
-from eventsnn.threads import available_cores, map_in_order, resolve_n_threads
+from eventsnn.threads import available_cores, in_order, resolve_n_threads, stopped_by_signals
+
+
+def nothing_runs():
+    """True when no thread of ours is left; one that an interrupt met while it was being started ends a bit later."""
+    deadline = time.monotonic() + 60
+    while (ours := [t for t in threading.enumerate() if t.name.startswith("eventsnn")]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not ours
+
+
+def results(function, items, n_threads):
+    with in_order(lambda item, stop: function(item), items, n_threads) as found:
+        return list(found)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
@@ -18,8 +41,8 @@ def test_results_come_in_the_order_of_the_items(n_threads):
         time.sleep(0.01 if k % 3 == 0 else 0.0)
         return k * k
 
-    assert list(map_in_order(slow_first, list(range(30)), n_threads)) == [k * k for k in range(30)]
-    assert list(map_in_order(slow_first, [], n_threads)) == []
+    assert results(slow_first, list(range(30)), n_threads) == [k * k for k in range(30)]
+    assert results(slow_first, [], n_threads) == []
 
 
 def test_an_error_comes_out_and_stops_the_rest():
@@ -32,19 +55,30 @@ def test_an_error_comes_out_and_stops_the_rest():
         return k
 
     with pytest.raises(ValueError, match="three"):
-        list(map_in_order(fail_at_three, list(range(200)), 2))
+        results(fail_at_three, list(range(200)), 2)
     assert len(done) < 50
-    assert not [t for t in threading.enumerate() if t.name.startswith("eventsnn")]
+    assert nothing_runs()
 
 
 def test_work_ahead_is_bounded():
     started = []
-    results = map_in_order(lambda k: started.append(k) or k, list(range(100)), 2)
-    next(results)
-    time.sleep(0.05)
-    assert len(started) <= 8
-    results.close()
+    with in_order(lambda k, stop: started.append(k) or k, list(range(100)), 2) as found:
+        next(found)
+        time.sleep(0.05)
+        assert len(started) <= 8
     assert len(started) < 100
+
+
+def test_what_is_still_running_when_the_block_ends_is_told_to_end():
+    def until_told(k, stop):
+        while k > 0 and not stop.flag[0]:
+            time.sleep(0.001)
+        return k
+
+    with pytest.raises(ZeroDivisionError), in_order(until_told, list(range(50)), 3) as found:
+        next(found)
+        raise ZeroDivisionError
+    assert nothing_runs()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -82,7 +116,7 @@ def test_a_storm_in_one_shard_names_the_first_sample_for_any_number_of_threads()
         with pytest.raises(EventStorm) as caught:
             simulate(*case[:3], duration=case.duration, n_threads=n_threads, max_spikes=1)
         assert caught.value.sample == expected
-    assert not [t for t in threading.enumerate() if t.name.startswith("eventsnn")]
+    assert nothing_runs()
 
 
 def test_users_may_simulate_from_threads_of_their_own():
@@ -92,7 +126,7 @@ def test_users_may_simulate_from_threads_of_their_own():
         return value_and_grad(*case[:4], loss=case.loss, duration=case.duration, n_threads=1)
 
     alone = [gradients(case) for case in cases]
-    found = list(map_in_order(gradients, cases * 10, 4))
+    found = results(gradients, cases * 10, 4)
     for k, (value, grads) in enumerate(found):
         assert value == alone[k % 4][0]
         assert all(grads[name].tobytes() == alone[k % 4][1][name].tobytes() for name in grads)
@@ -105,3 +139,187 @@ def test_number_of_threads(monkeypatch):
     assert resolve_n_threads() >= 1
     monkeypatch.delenv("EVENTSNN_NUM_THREADS")
     assert resolve_n_threads() == len(available_cores()) >= 1 and resolve_n_threads(None, 5) == 5
+
+
+# -------------------------------------------------------------------------------------------------------- interrupts
+
+
+class Interrupt(BaseException):
+    """What a handler raises here, so that nothing else can be taken for it."""
+
+
+@pytest.fixture
+def handled():
+    """A function that sets the handler of SIGINT or SIGTERM; both are as before afterwards."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield signal.signal
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def raise_interrupt(number, frame):
+    raise Interrupt
+
+
+class Busy:
+    """Work that only a stop ends, as a kernel's in a storm; the first look sends the signal."""
+
+    def __init__(self, number):
+        self.number, self.sent = number, 0
+
+    def __call__(self, item, stop):
+        if threading.current_thread() is not threading.main_thread():
+            self.send_once()
+        while not stop.flag[0]:
+            self.send_once()
+            time.sleep(0.001)
+        return item
+
+    def send_once(self):
+        self.sent += 1
+        if self.sent == 1:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("n_threads", [1, 2, 4])
+def test_what_a_handler_raises_comes_out_of_the_block(handled, number, n_threads):
+    handled(number, raise_interrupt)
+    with pytest.raises(Interrupt), in_order(Busy(number), list(range(20)), n_threads) as found:
+        list(found)
+    assert nothing_runs()
+
+
+@pytest.fixture
+def statuses(monkeypatch):
+    """What the kernels return, call by call; ``before_each``: functions that are called before the next kernels."""
+    found, before_each = [], []
+
+    def watched(kernel):
+        def call(*arguments):
+            if before_each:
+                before_each.pop()()
+            result = kernel(*arguments)
+            found.append(Status(result[0] if isinstance(result, tuple) else result))
+            return result
+
+        return call
+
+    monkeypatch.setattr(compiled, "forward_shard", watched(compiled.forward_shard))
+    monkeypatch.setattr(compiled, "backward_shard", watched(compiled.backward_shard))
+    return found, before_each
+
+
+def bits_of(case, n_threads):
+    value, gradients, recording = value_and_grad(
+        *case[:4], loss=case.loss, duration=case.duration, n_threads=n_threads, return_recording=True
+    )
+    return value, [values.tobytes() for values in gradients.values()], recording.times.tobytes()
+
+
+def test_a_signal_that_raises_nothing_ends_kernels_and_changes_no_bit(handled, statuses):
+    case, (found, before_each) = random_case(1, loss="maximum", topology="recurrent", n_samples=5), statuses
+    found.clear()  # of what the case was drawn with
+    expected, handlers = bits_of(case, 1), []
+    n_calls = len(found)
+    assert set(found) == {Status.OK}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handled(number, lambda *arguments: handlers.append(arguments))
+    for k in range(n_calls):
+        # kernel number k meets a signal
+        before_each[:] = [lambda: os.kill(os.getpid(), signal.SIGTERM), *[lambda: None] * k]
+        found.clear(), handlers.clear()
+        assert bits_of(case, 1) == expected
+        assert len(handlers) == 1 and found[k] == Status.INTERRUPTED and found.count(Status.INTERRUPTED) == 1
+
+
+def many_arrivals():
+    """A network and a sample of many arrivals and no spikes, which a kernel is busy with for some time."""
+    network = Network()
+    network.add_input("in", 1)
+    network.add_readout("out", 200)
+    network.connect("in", "out", weight=1e-3, delay=Uniform(0.0, 20.0), delay_per="synapse")
+    times = np.linspace(0.0, 990.0, 200_000)
+    return network, network.initialize(0), SpikeBatch.from_lists([(times, np.zeros(times.size, int))])
+
+
+def test_a_kernel_that_runs_for_long_looks_at_what_came_meanwhile(handled, statuses):
+    (network, parameters, batch), (found, _) = many_arrivals(), statuses
+    labels, loss, came = np.array([0]), MeanVoltage(), []
+    expected = value_and_grad(network, parameters, batch, labels, loss=loss, duration=1000.0, n_threads=1)
+    found.clear()
+    before = signal.signal(signal.SIGALRM, lambda *arguments: came.append(len(found)))
+    signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
+    try:
+        value, gradients = value_and_grad(
+            network, parameters, batch, labels, loss=loss, duration=1000.0, n_threads=1
+        )  # fmt: skip
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    # each of both kernels was ended, and came to its end although the signals went on
+    assert len(came) > 3
+    assert found.count(Status.OK) == 2 and found.count(Status.INTERRUPTED) >= 2
+    assert value == expected[0]
+    assert all(gradients[name].tobytes() == values.tobytes() for name, values in expected[1].items())
+
+
+def test_parts_of_a_stream_go_on_from_where_they_were(handled, statuses):
+    case, (found, before_each) = random_case(2, loss="mean", topology="recurrent", n_samples=1), statuses
+    handled(signal.SIGTERM, lambda *arguments: None)
+
+    def parts():
+        return [part.times.tobytes() for part in stream(*case[:3], duration=case.duration, every=case.duration / 4)]
+
+    expected = parts()
+    found.clear()
+    before_each[:] = [lambda: os.kill(os.getpid(), signal.SIGTERM)] * 8
+    assert parts() == expected and Status.INTERRUPTED in found
+
+
+def test_the_wakeup_of_an_event_loop_is_kept_and_the_loop_is_woken(handled):
+    handled(signal.SIGTERM, lambda *arguments: None)
+    awaiting, waking = socket.socketpair()
+    waking.setblocking(False)
+    before = signal.set_wakeup_fd(waking.fileno())
+    try:
+        with stopped_by_signals() as stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.flag[0] == signal.SIGTERM
+        assert awaiting.recv(10) == bytes([signal.SIGTERM])
+        assert signal.set_wakeup_fd(waking.fileno()) == waking.fileno()
+        with stopped_by_signals() as stop:
+            assert not stop.flag[0]
+    finally:
+        signal.set_wakeup_fd(before)
+        awaiting.close(), waking.close()
+
+
+def test_other_threads_hear_no_signals(handled):
+    handled(signal.SIGTERM, lambda *arguments: None)
+    flags = []
+
+    def look():
+        with stopped_by_signals() as stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+            flags.append(int(stop.flag[0]))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert flags == [0]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_the_signals_of_a_child_are_its_own(handled):
+    handled(signal.SIGTERM, lambda *arguments: None)
+    with stopped_by_signals():
+        pass
+    child = os.fork()
+    if child == 0:
+        with stopped_by_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(0)
+    with stopped_by_signals() as stop:
+        assert os.waitpid(child, 0)[1] == 0
+        assert not stop.flag[0]

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from ..errors import InvalidInput, UnsafeFile
-from ..threads import map_in_order
+from ..threads import in_order
 from .hdf5 import SpikeFile
 
 N_UNITS, N_CLASSES = 700, 10
@@ -58,9 +58,10 @@ def load_spoken_digits(folder=None, duration=DURATION, packed=False):
     """
     place = find_spoken_digits(folder)
     # unpacking releases Python's lock, so the two files take as long as the larger one
-    images = map_in_order(_unpack, [place / name for name in CHECKSUMS], len(CHECKSUMS))
+    with in_order(lambda path, stop: _unpack(path), [place / name for name in CHECKSUMS], len(CHECKSUMS)) as images:
+        unpacked = dict(zip(CHECKSUMS, images, strict=True))
     datasets = []
-    for name, image in zip(CHECKSUMS, images, strict=True):
+    for name, image in unpacked.items():
         name = name.removesuffix(".h5.xz")
         with SpikeFile(name, N_UNITS, N_CLASSES, image=image) as file:
             datasets.append(file.dataset(duration=duration, name=name, packed=packed))

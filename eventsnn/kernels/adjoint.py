@@ -33,9 +33,10 @@ from .queue import (
     take_all,
     ticks_since,
 )  # fmt: skip
-from .simd import BLOCK, collect, collect_and_sum, collect_row, collect_row_and_sum, places_back, prefetch
-from .state import LEAST_LEAP, LIF, TARGET, TAU_MEM, TAU_SYN, THRESHOLD
+from .simd import BLOCK, collect, collect_and_sum, collect_row, collect_row_and_sum, is_set, places_back, prefetch
+from .state import LEAST_LEAP, LIF, TARGET, TAU_MEM, TAU_SYN, THRESHOLD, Status
 
+OK, INTERRUPTED = int(Status.OK), int(Status.INTERRUPTED)
 NO_SPIKE = -1
 # Rows of Adjoint.states: lambda_V and lambda_I at the end of the window, and zero once a jump is found inside it.
 LAMBDA_V, LAMBDA_I = range(2)
@@ -81,6 +82,7 @@ class Adjoint(NamedTuple):
     late: np.ndarray  # LATE
     n_late: np.ndarray  # (1,) of them
     queue: Queue
+    stop: np.ndarray  # (1,) not 0 when the kernel is to end: looked at in whatever a storm makes long
 
 
 def make_adjoint(n_state, n_pops, stretch, n_buckets, n_jumps, n_spikes, n_events, with_tails):
@@ -105,6 +107,7 @@ def make_adjoint(n_state, n_pops, stretch, n_buckets, n_jumps, n_spikes, n_event
         late=np.zeros(MOST_LATE, LATE),
         n_late=np.zeros(1, np.int64),
         queue=make_queue(n_buckets, n_events),
+        stop=np.zeros(1, np.uint8),
     )
 
 
@@ -474,7 +477,7 @@ def _wait(net, adjoint, jumps, item, stretch):
 def _collect(net, adjoint, jumps, item, stretch, gradients):
     """Let a list of events collect the adjoint at their arrivals in a stretch, then wait for an earlier one."""
     queue = adjoint.queue
-    while item >= 0:
+    while item >= 0 and not is_set(adjoint.stop):
         event, this = queue.events[item], item
         item = event.next
         if item >= 0:
@@ -720,7 +723,7 @@ def backward_sample(net, spikes, sample, jumps, adjoint, gradients):
     while given >= 0 and inputs[given].time >= net.duration:
         given -= 1
     window, stretch = net.n_windows - 1, np.int64(-1)
-    while window >= 0:
+    while window >= 0 and not is_set(adjoint.stop):
         if window >> net.shift != stretch:
             stretch = window >> net.shift
             fired, given = _admit_spikes(net, adjoint, mine, inputs, (fired, given), stretch)
@@ -729,6 +732,8 @@ def backward_sample(net, spikes, sample, jumps, adjoint, gradients):
         for pop in range(net.n_pops - 1, -1, -1):
             adjoint.entries[1, cell + pop] = e + 1
             while e >= 0 and mine[e].neuron >= net.pops[pop].start and _window_of(net, mine, e) == window:
+                if is_set(adjoint.stop):
+                    return
                 _jump(net, adjoint, mine, e, window, gradients)
                 e -= 1
             adjoint.entries[0, cell + pop] = e + 1
@@ -754,7 +759,7 @@ def backward_shard(net, spikes, samples, jumps, drive, adjoint, gradients):
     """Accumulate the gradients of samples first..last, in order.
 
     ``samples``: (first, last); ``drive`` (n_samples, n_state): dL/dz of each readout's weighted voltage integral;
-    ``gradients``: a Gradients whose arrays are added to.
+    ``gradients``: a Gradients whose arrays are added to. Returns a status: after INTERRUPTED they hold nothing of use.
     """
     _set_step(net, adjoint.steps, net.h, adjoint.tails.shape[1] > 0)
     for sample in range(samples[0], samples[1]):
@@ -763,6 +768,9 @@ def backward_shard(net, spikes, samples, jumps, drive, adjoint, gradients):
             rate = net.pops[net.neurons[j].pop].decay_rate
             adjoint.steps[DRIVE, j] = -drive[sample, j] / (1.0 + rate * net.neurons[j].tau_mem)
         backward_sample(net, spikes, sample, jumps, adjoint, gradients)
+        if is_set(adjoint.stop):
+            return INTERRUPTED
+    return OK
 
 
 @entry

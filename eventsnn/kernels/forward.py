@@ -33,7 +33,7 @@ from .queue import (
     take_all,
     ticks_since,
 )  # fmt: skip
-from .simd import BLOCK, add_rows, advance_calm, places_ahead, prefetch, scatter, trailing_zeros
+from .simd import BLOCK, add_rows, advance_calm, is_set, places_ahead, prefetch, scatter, trailing_zeros
 from .state import (
     AFTER_END,
     CURRENT,
@@ -54,7 +54,7 @@ from .state import (
     Status,
 )
 
-OK, TOO_MANY_SPIKES, QUEUE_FULL, ARRIVALS_FULL, TAPE_FULL = (int(status) for status in Status)
+OK, TOO_MANY_SPIKES, QUEUE_FULL, ARRIVALS_FULL, TAPE_FULL, INTERRUPTED = (int(status) for status in Status)
 # The bound is an upper bound in real numbers; this factor covers its rounding.
 BOUND_SAFETY = 1.0 - 1e-9
 # Rows of Workspace.values: V, I; what rounding took from them, to be given back (membrane.step_on); the effect of
@@ -105,6 +105,7 @@ class Workspace(NamedTuple):
     sorted: np.ndarray  # (4, capacity)
     size: np.ndarray  # (8,)
     tape: np.ndarray  # SPIKE
+    stop: np.ndarray  # (1,) not 0 when the kernel is to end: looked at in whatever a storm makes long
 
 
 def make_workspace(n_state, n_pops, stretch, capacity):
@@ -125,6 +126,7 @@ def make_workspace(n_state, n_pops, stretch, capacity):
         sorted=np.zeros((4, capacity)),
         size=np.zeros(8, np.int64),
         tape=np.zeros(capacity, SPIKE),
+        stop=np.zeros(1, np.uint8),
     )
 
 
@@ -290,7 +292,7 @@ def begin_stretch(net, queue, work, stretch):
             this, item = item, queue.events[item].next
             if item >= 0 and net.conns[queue.events[item].conn].per_synapse:
                 ask_for(net, queue.events[item].at)
-            if not deliver(net, queue, work, this, stretch):
+            if is_set(work.stop) or not deliver(net, queue, work, this, stretch):
                 return False
     return True
 
@@ -554,6 +556,8 @@ def walk_lif(net, work, j, n, span, end):
                 return TOO_MANY_SPIKES, grazed
             if at == work.tape.size:
                 return TAPE_FULL, grazed
+            if is_set(work.stop):
+                return INTERRUPTED, grazed
             slot = work.tape[at]
             # a spike belongs to the window that found it, even when rounding puts it on the window's end
             slot.time, slot.neuron, slot.slope = min(end - x, end * (1.0 - 1.2e-16)), j, slope
@@ -657,7 +661,7 @@ def walk_suspects(net, queue, work, pop, window, span, end, outputs):
         return ARRIVALS_FULL, grazed
     for number in range(work.size[N_SUSPECTS]):
         j = work.suspects[number]
-        n = gather(net, queue, work, number, window, end)
+        n = -1 if is_set(work.stop) else gather(net, queue, work, number, window, end)
         if n < 0:
             return ARRIVALS_FULL, grazed
         if kind == LIF:
@@ -699,6 +703,8 @@ def run_population(net, queue, work, pop, window, outputs, counters):
     for n in range(before, work.size[N_SPIKES]):
         ask_for_rows(net, pop, work.tape[n].neuron - start)
     for n in range(before, work.size[N_SPIKES]):
+        if is_set(work.stop):
+            return INTERRUPTED
         local, time = work.tape[n].neuron - start, work.tape[n].time
         status = activate(net, queue, work, pop, local, time, 1.0, window >> net.shift)
         if status != OK:
@@ -766,6 +772,8 @@ def forward_sample(net, spikes, queue, work, outputs, counters):
     events, last, until = spikes
     window, stretch, at = work.size[WINDOW], work.size[STRETCH], work.size[INPUT]
     while window < until:
+        if is_set(work.stop):
+            return INTERRUPTED
         begin, end = window * net.h, min((window + 1) * net.h, net.duration)
         if window >> net.shift != stretch:
             stretch = window >> net.shift
@@ -830,6 +838,8 @@ def forward_shard(net, spikes, samples, workspace, outputs, ends):
         mine = (spikes.events, spikes.offsets[sample + 1], until)
         status = forward_sample(net, mine, queue, work, readings[sample], counters[sample])
         if status != OK:
+            if is_set(work.stop):
+                status = INTERRUPTED  # whatever the place that saw it first has said
             if status != TOO_MANY_SPIKES:
                 work.size[N_SPIKES] = before
             return status, sample

@@ -55,6 +55,18 @@ def _lane_count(builder, n):
 
 
 @intrinsic
+def is_set(_, flag):
+    """True when the first byte of ``flag`` is not 0; read anew each time: another thread or a signal may write it."""
+
+    def generate(context, builder, signature, arguments):
+        address = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        byte = builder.load_atomic(address, "monotonic", 1)
+        return builder.icmp_unsigned("!=", byte, ir.Constant(byte.type, 0))
+
+    return types.boolean(flag), generate
+
+
+@intrinsic
 def prefetch(_, array, index):
     """Ask for the cache line of ``array[index]`` (one dimension) ahead of its use; any index is harmless."""
 

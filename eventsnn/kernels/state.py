@@ -11,13 +11,17 @@ import numpy as np
 
 
 class Status(IntEnum):
-    """How a kernel ended: kernels never raise and never allocate, they say which buffer is too small."""
+    """How a kernel ended: kernels never raise and never allocate, they say which buffer is too small.
+
+    INTERRUPTED: they were told to end before they were done.
+    """
 
     OK = 0
     TOO_MANY_SPIKES = 1
     QUEUE_FULL = 2
     ARRIVALS_FULL = 3
     TAPE_FULL = 4
+    INTERRUPTED = 5
 
 
 # A silence of fewer windows is crossed window by window: that costs less than the exponentials of one long step.

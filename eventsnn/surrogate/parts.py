@@ -3,15 +3,16 @@
 import numpy as np
 
 from ..sharding import shards
-from ..threads import map_in_order, resolve_n_threads
+from ..threads import in_order, resolve_n_threads
 
 N_PARTS = 16
 
 
 def run(kernel, n, mode, *arguments):
     """Call ``kernel(*arguments, first, last)`` for ranges that make up 0..n."""
-    for _ in _in_order(lambda part: kernel(*arguments, *part), n, mode):
-        pass
+    with _in_order(lambda part, stop: kernel(*arguments, *part), n, mode) as parts:
+        for _ in parts:
+            pass
 
 
 def product(left, right, mode):
@@ -27,8 +28,9 @@ def product(left, right, mode):
 
 def product_of_rows(left, right, mode):
     """Return ``left.T @ right`` of two matrices with many rows, which are the same samples and steps."""
-    return sum(_in_order(lambda part: left[slice(*part)].T @ right[slice(*part)], len(left), mode))
+    with _in_order(lambda part, stop: left[slice(*part)].T @ right[slice(*part)], len(left), mode) as parts:
+        return sum(parts)
 
 
 def _in_order(function, n, mode):
-    return map_in_order(function, shards(n, N_PARTS), resolve_n_threads(mode.n_threads))
+    return in_order(function, shards(n, N_PARTS), resolve_n_threads(mode.n_threads))
