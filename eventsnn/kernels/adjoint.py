@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .compile import entry, inlined, kernel
-from .membrane import double_psp, leap_on, mode_growth, polynomial, psp, responses, step_on
+from .membrane import double_psp, is_other, leap_on, mode_growth, polynomial, psp, responses, step_on
 from .queue import (
     LIVE,
     NOTHING,
@@ -115,6 +115,10 @@ def make_adjoint(n_state, n_pops, stretch, n_buckets, n_jumps, n_spikes, n_event
 def _set_step(net, steps, length, with_tails):
     """The constants of the backward flow of every neuron over a window of ``length`` ms."""
     for j in range(net.neurons.size):
+        if not is_other(net, j):
+            for row in range(FALL_V, N_STEPS):
+                steps[row, j] = steps[row, j - 1]
+            continue
         tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
         ratio, response = tau_mem / tau_syn, psp(length, tau_mem, tau_syn)
         steps[FALL_V, j], steps[FALL_I, j] = math.expm1(-length / tau_mem), math.expm1(-length / tau_syn)
@@ -590,19 +594,24 @@ def _leap_back(net, adjoint, window, previous):
     """Carry the adjoint of every neuron across a silence, from the end of ``window`` to that of ``previous``."""
     x, old, new = (window - previous) * net.h, _place_of(net, window), _place_of(net, previous)
     states, tails, lost = adjoint.states, adjoint.tails, adjoint.lost
+    decay_v = fall_v = decay_i = fall_i = response = 0.0
     for j in range(net.neurons.size):
         tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
-        response, ratio = psp(x, tau_mem, tau_syn), tau_mem / tau_syn
+        ratio = tau_mem / tau_syn
+        if is_other(net, j):
+            decay_v, fall_v = math.exp(-x / tau_mem), math.expm1(-x / tau_mem)
+            decay_i, fall_i = math.exp(-x / tau_syn), math.expm1(-x / tau_syn)
+            response = psp(x, tau_mem, tau_syn)
         v, i = states[LAMBDA_V, old + j], states[LAMBDA_I, old + j]
         if tails.shape[1] > 0:
-            decay_v, decay_i = math.exp(-x / tau_mem), math.exp(-x / tau_syn)
             to_psp, to_current = double_psp(x, tau_mem, tau_syn) / tau_mem, double_psp(x, tau_syn, tau_mem) / tau_mem
             grows = (v * x * decay_v, tau_syn * i * response + v * to_psp, i * x * decay_i + v * ratio * to_current)
             for row in range(3):
-                tau, at = tau_syn if row == CURRENT_TAIL else tau_mem, LOST_TAILS + row
-                tails[row, new + j], lost[at, j] = leap_on(tails[row, old + j], grows[row], x, tau, lost[at, j])
-        states[LAMBDA_I, new + j], lost[LOST_I, j] = leap_on(i, v * response * ratio, x, tau_syn, lost[LOST_I, j])
-        states[LAMBDA_V, new + j], lost[LOST_V, j] = leap_on(v, 0.0, x, tau_mem, lost[LOST_V, j])
+                decay, fall = (decay_i, fall_i) if row == CURRENT_TAIL else (decay_v, fall_v)
+                at = LOST_TAILS + row
+                tails[row, new + j], lost[at, j] = leap_on(tails[row, old + j], grows[row], decay, fall, lost[at, j])
+        states[LAMBDA_I, new + j], lost[LOST_I, j] = leap_on(i, v * response * ratio, decay_i, fall_i, lost[LOST_I, j])
+        states[LAMBDA_V, new + j], lost[LOST_V, j] = leap_on(v, 0.0, decay_v, fall_v, lost[LOST_V, j])
         adjoint.first[new + j] = NO_SPIKE
 
 

@@ -15,7 +15,19 @@ import numpy as np
 
 from .compile import entry, inlined, kernel
 from .crossing import FIRES, GRAZES, GRAZING, crossing
-from .membrane import NEGLIGIBLE, advance, clean, flow, leap_on, mode_growth, peak_time, psp, responses, step_on
+from .membrane import (
+    NEGLIGIBLE,
+    advance,
+    clean,
+    flow,
+    is_other,
+    leap_on,
+    mode_growth,
+    peak_time,
+    psp,
+    responses,
+    step_on,
+)
 from .queue import (
     LIVE,
     NOTHING,
@@ -133,11 +145,13 @@ def make_workspace(n_state, n_pops, stretch, capacity):
 @kernel
 def set_window(net, work, length):
     """Flow constants of every neuron over a window of ``length`` ms."""
-    values = work.values
+    values, fall_v, fall_i, response = work.values, 0.0, 0.0, 0.0
     for j in range(net.neurons.size):
-        tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
-        values[FALL_V, j], values[FALL_I, j] = math.expm1(-length / tau_mem), math.expm1(-length / tau_syn)
-        values[PSP, j], _ = flow(0.0, 1.0, length, tau_mem, tau_syn)
+        if is_other(net, j):
+            tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
+            fall_v, fall_i = math.expm1(-length / tau_mem), math.expm1(-length / tau_syn)
+            response = psp(length, tau_mem, tau_syn)
+        values[FALL_V, j], values[FALL_I, j], values[PSP, j] = fall_v, fall_i, response
 
 
 @inlined
@@ -640,17 +654,20 @@ def is_quiet(net, work):
 @kernel
 def leap(net, work, outputs, begin, end):
     """Cross a silence from ``begin`` to ``end`` in one step."""
-    values = work.values
+    values, x, decay_v, fall_v, decay_i, fall_i, response = work.values, end - begin, 0.0, 0.0, 0.0, 0.0, 0.0
     for j in range(net.neurons.size):
         v, i, tau_mem, tau_syn = values[V, j], values[I, j], net.neurons[j].tau_mem, net.neurons[j].tau_syn
+        if is_other(net, j):
+            decay_v, fall_v = math.exp(-x / tau_mem), math.expm1(-x / tau_mem)
+            decay_i, fall_i = math.exp(-x / tau_syn), math.expm1(-x / tau_syn)
+            response = psp(x, tau_mem, tau_syn)
         if net.pops[net.neurons[j].pop].kind == READOUT_MAXIMUM and i > v:
-            t = min(peak_time(v, i, tau_mem, tau_syn), end - begin)
+            t = min(peak_time(v, i, tau_mem, tau_syn), x)
             v_peak, _ = flow(v, i, t, tau_mem, tau_syn)
             if v_peak > outputs[MAXIMUM, j]:
                 outputs[MAXIMUM, j], outputs[MAXIMUM_TIME, j], outputs[SHARE, j] = v_peak, begin + t, 1.0
-        added = i * psp(end - begin, tau_mem, tau_syn)
-        values[V, j], values[LOST_V, j] = leap_on(v, added, end - begin, tau_mem, values[LOST_V, j])
-        values[I, j], values[LOST_I, j] = leap_on(i, 0.0, end - begin, tau_syn, values[LOST_I, j])
+        values[V, j], values[LOST_V, j] = leap_on(v, i * response, decay_v, fall_v, values[LOST_V, j])
+        values[I, j], values[LOST_I, j] = leap_on(i, 0.0, decay_i, fall_i, values[LOST_I, j])
 
 
 @inlined

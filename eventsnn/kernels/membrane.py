@@ -164,6 +164,12 @@ def clean(x):
 
 
 @inlined
+def is_other(net, j):
+    """True where neuron j has not the same time constants as the one before it, whose constants then serve."""
+    return j == 0 or net.neurons[j].series != net.neurons[j - 1].series
+
+
+@inlined
 def step_on(x, step, lost):
     """(x + step + lost, what rounding took from it): a state carried from window to window (Kahan's summation).
 
@@ -173,14 +179,12 @@ def step_on(x, step, lost):
     """
     step += lost
     total = x + step
-    if abs(total) <= NEGLIGIBLE:
-        return 0.0, 0.0
-    return total, step - (total - x)
+    return clean(total), step - (total - x)
 
 
 @inlined
-def leap_on(x, added, span, tau, lost):
-    """As `step_on`, over a silence of ``span`` ms in which x decays with ``tau`` and ``added`` is added."""
-    if span < tau:
-        return step_on(x, x * math.expm1(-span / tau) + added, lost)
-    return clean(x * math.exp(-span / tau) + added), 0.0
+def leap_on(x, added, decay, fall, lost):
+    """As `step_on`, over a silence of any length in which x decays by ``decay`` = 1 + ``fall`` and ``added`` comes."""
+    if decay > 0.5:
+        return step_on(x, x * fall + added, lost)
+    return clean(x * decay + added), 0.0

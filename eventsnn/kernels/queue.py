@@ -133,7 +133,8 @@ def move_modes(net, event, stretch, to):
     pop = net.conns[event.conn].target
     if not net.pops[pop].modal:
         return
-    afresh = to & (STRETCHES_A_PRODUCT - 1) == 0
+    # not in the first stretches: a short run computes none anew
+    afresh = to & (STRETCHES_A_PRODUCT - 1) == STRETCHES_A_PRODUCT - 1
     if to - stretch == 1 and not afresh:
         event.by_mem *= net.pops[pop].decay_mem
         event.by_syn *= net.pops[pop].decay_syn

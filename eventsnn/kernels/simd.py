@@ -295,8 +295,7 @@ def advance_calm(_, v, i, lost_v, lost_i, dv, di, up, fall_v, fall_i, psp, limit
             total = builder.fadd(x, step)
             left_out = builder.fsub(step, builder.fsub(total, x))
             size = larger(total, builder.fsub(nothing, total))
-            counts = builder.fcmp_ordered(">", size, negligible)
-            return [builder.select(counts, value, nothing) for value in (total, left_out)]
+            return builder.select(builder.fcmp_ordered(">", size, negligible), total, nothing), left_out
 
         step_v = _multiply_add(builder, v, fall_v, _multiply_add(builder, i, psp, dv))
         end_v, left_of_v = step_on(v, step_v, lost_v)
