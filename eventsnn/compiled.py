@@ -245,7 +245,9 @@ def _storm(layout, sample, tape, start=0.0):
     for k in np.argsort(-counts, kind="stable")[:5]:
         name = next(n for n, (start, stop) in layout.slices.items() if start <= busy[k] < stop)
         busiest.append((name, int(busy[k] - layout.slices[name][0]), int(counts[k])))
-    return EventStorm(sample, float(tape["time"][-1]), tape.size, busiest, start)
+    network = layout.network
+    recurrent = network.exciting_loops((name for name, *_ in busiest), layout.parameters)
+    return EventStorm(sample, float(tape["time"][-1]), tape.size, busiest, start, recurrent, network.n_neurons)
 
 
 def backward(network, recording, tape, cotangents, names, with_input_times=False, share=None):

@@ -1,7 +1,35 @@
 """Exceptions that name what is wrong, where, and what to write instead."""
 
+import pathlib
 
-class EventsnnError(Exception):
+import numpy as np
+
+# What any process can be handed as it is, exactly of these types; an InvalidInput tells of other values in words.
+PLAIN = (type(None), bool, int, float, complex, str, bytes, range, slice)
+
+
+class Portable:
+    """Base of exceptions that come back whole from a copy and from another process.
+
+    Python makes an exception anew by calling its class with the text alone, which is not what __init__ of ours takes.
+    """
+
+    def __reduce__(self):
+        return _again, (type(self), self.args, self.__dict__)
+
+    def __copy__(self):
+        return _again(type(self), self.args, self.__dict__)
+
+
+def _again(kind, arguments, attributes):
+    """The exception with this text and these attributes."""
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments  # which an OSError leaves to __init__
+    error.__dict__.update(attributes)
+    return error
+
+
+class EventsnnError(Portable, Exception):
     """Base class of every exception that eventsnn raises on purpose."""
 
 
@@ -9,7 +37,8 @@ class InvalidInput(EventsnnError, ValueError):
     """An argument or an array element that no kernel may see.
 
     Attributes: ``array`` (name), ``index`` (position or None), ``value``, ``allowed`` (what would be accepted) and
-    ``remedy`` (what to write instead).
+    ``remedy`` (what to write instead). In another process ``value`` is the text of what has no place there: a function,
+    an open file, an object of a class of one's own.
     """
 
     def __init__(self, array, index, value, allowed, remedy=""):
@@ -19,6 +48,22 @@ class InvalidInput(EventsnnError, ValueError):
         place = array if index is None else f"{array}[{index}]"
         message = f"{place} is {value!r}; allowed: {allowed}."
         super().__init__(f"{message} {remedy}".rstrip())
+
+    def __reduce__(self):
+        return _again, (type(self), self.args, {**self.__dict__, "value": _plain(self.value)})
+
+
+def _plain(value):
+    """A value as other processes can be handed it: itself, or its text."""
+    if type(value) in PLAIN or isinstance(value, (np.dtype, pathlib.PurePath)):
+        return value
+    if isinstance(value, (np.ndarray, np.generic)) and not value.dtype.hasobject:
+        return value
+    if type(value) in (tuple, list, set, frozenset):
+        return type(value)(map(_plain, value))
+    if type(value) is dict:
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    return repr(value)
 
 
 class NetworkError(EventsnnError, ValueError):
@@ -41,16 +86,35 @@ class EventStorm(EventsnnError, RuntimeError):
     """A sample that fired more spikes than its budget.
 
     Attributes: ``sample``, ``time`` (ms reached), ``count`` (spikes so far), ``busiest`` (up to five
-    ``(population, neuron, spikes)``), ``start`` (ms from which they are counted: where the part of a stream begins).
+    ``(population, neuron, spikes)``), ``start`` (ms from which they are counted: where the part of a stream begins),
+    ``recurrent`` (names of the connections through which the busiest neurons excite themselves, () for none) and
+    ``n_neurons`` (how many the network has that can fire, None if that is not known).
     """
 
-    def __init__(self, sample, time, count, busiest, start=0.0):
+    def __init__(self, sample, time, count, busiest, start=0.0, recurrent=(), n_neurons=None):
         self.sample, self.time, self.count, self.busiest, self.start = sample, time, count, busiest, start
+        self.recurrent, self.n_neurons = tuple(recurrent), n_neurons
         names = ", ".join(f"{population}[{neuron}]: {spikes}" for population, neuron, spikes in busiest)
         since = f"between {start:.6g} and" if start > 0 else "by"
+        each = "" if n_neurons is None else f", {count / n_neurons:.3g} for each of its {n_neurons} neurons"
         super().__init__(
-            f"sample {sample} fired {count} spikes {since} {time:.6g} ms, and max_spikes allows no more. "
-            f"Busiest neurons: {names}. Lower the recurrent weights, or pass a larger max_spikes."
+            f"sample {sample} fired {count} spikes {since} {time:.6g} ms{each}, and max_spikes allows no more. "
+            f"Busiest neurons: {names}. {self._remedy()}"
+        )
+
+    def of_sample(self, sample):
+        """Return the same error of a sample that has another number elsewhere: in a batch, or in a data set."""
+        place = (self.busiest, self.start, self.recurrent, self.n_neurons)
+        return EventStorm(sample, self.time, self.count, *place)
+
+    def _remedy(self):
+        if self.recurrent:
+            names = ", ".join(map(repr, self.recurrent))
+            return f"Lower the recurrent weights ({names}), or pass a larger max_spikes if they are to fire so often."
+        populations = ", ".join(dict.fromkeys(repr(population) for population, *_ in self.busiest))
+        return (
+            f"Nothing that they send excites {populations} again: it is the input. Pass a larger max_spikes if they are to "
+            "fire so often; if not, lower the weights onto them, or look whether times and time constants are in ms."
         )
 
 

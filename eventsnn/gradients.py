@@ -10,7 +10,7 @@ from .spikes import Cotangents, Probe
 
 
 def value_and_grad(
-    network, parameters, batch, labels, *, loss, duration, engine="compiled", n_threads=None, max_spikes=10_000_000,
+    network, parameters, batch, labels, *, loss, duration, engine="compiled", n_threads=None, max_spikes=None,
     regularizers=(), input_times=False, return_recording=False, share=None,
 ):  # fmt: skip
     """Return the mean loss over a batch and its gradient: ``(value, {parameter: array})``.

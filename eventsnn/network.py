@@ -26,6 +26,7 @@ from .checks import (
 from .errors import InvalidInput, NetworkError, ZeroDelayCycle
 from .initializers import Constant, Given, Initializer, as_initializer
 from .random import stream
+from .synapses import check_sharing, per_synapse, structure_of, to_dense, to_sparse
 
 NEURON_ATTRIBUTES = ("tau_mem", "tau_syn", "v_threshold")
 DELAY_SHARING = ("synapse", "neuron", "connection")
@@ -94,6 +95,35 @@ class Connection:
         return values[:, None] if self.indptr is None else np.repeat(values, np.diff(self.indptr))
 
     @property
+    def rows(self):
+        """(indptr, indices, (n_pre, n_post)): where the synapses are; indptr and indices are None for all of them."""
+        return self.indptr, self.indices, (self.n_pre, self.n_post)
+
+    def to_dense(self, values, absent=0.0):
+        """Return weights or delays as an array (n_pre, n_post), with ``absent`` where there is no synapse.
+
+        ``values``: this connection's array of parameters; a delay that is shared is repeated for each synapse. Of
+        delays, ``absent=np.nan`` tells no synapse from no delay; ``connect(delay=..., mask=...)`` reads neither.
+        """
+        return to_dense(self._of_each(values), self.rows, absent)
+
+    def to_sparse(self, values):
+        """Return weights or delays as a scipy.sparse.csr_array (n_pre, n_post), zeros stored; see ``to_dense``."""
+        return to_sparse(self._of_each(values), self.rows)
+
+    def _of_each(self, values):
+        """Weights or delays, one for each synapse."""
+        values = np.asarray(values)
+        if values.shape == self.weight_shape:
+            return values
+        if self.delay is None or values.shape != self.delay_shape:
+            shapes = {self.weight_shape, self.delay_shape} - {None}
+            raise InvalidInput(f"values of {self.name}", None, values.shape, f"shape {' or '.join(map(str, shapes))}")
+        # an array of n_pre values may be that of as many synapses: then it is, as its shape says
+        values = np.broadcast_to(values, (self.n_pre,))
+        return np.broadcast_to(self.per_synapse(values), self.weight_shape)
+
+    @property
     def n_synapses(self):
         """Number of synapses."""
         return math.prod(self.weight_shape)
@@ -156,6 +186,11 @@ class Network:
         or a scipy.sparse matrix whose non-zeros are the synapses; ``sparsity`` in [0, 1): the fraction of absent
         synapses, drawn from ``seed``. ``name``: default "pre->post"; needed for a second connection of one pair.
 
+        A scipy.sparse matrix (n_pre, n_post) as ``weight`` is structure and values together: its stored entries are the
+        synapses, zeros too. Where not all synapses are there, arrays are (n_pre, n_post), of which only the entries of
+        synapses are looked at, or (n_synapses,), by rows and in them by columns. A sparse ``delay`` has the entries of
+        the synapses, zeros stored.
+
         A drawn delay below the allowed range (0, or ``min_delay`` on a cycle) is placed at its lower end. Raises
         ZeroDelayCycle, naming the cycle, if spikes could travel around a cycle in no time.
         """
@@ -172,9 +207,10 @@ class Network:
             raise NetworkError(f"connection {name!r} exists already; pass name= for a second one.")
         if delay_per not in DELAY_SHARING:
             raise InvalidInput("delay_per", None, delay_per, f"one of {DELAY_SHARING}")
-        indptr, indices = draw_structure(mask, sparsity, (source.n, target.n), structure_stream(seed, name))
-        weight = as_initializer(weight, f"{name}.weight")
-        delay = None if delay is None else as_initializer(delay, f"{name}.delay")
+        shape = (source.n, target.n)
+        mask = structure_of(weight, mask, sparsity, name, shape)
+        indptr, indices = draw_structure(mask, sparsity, shape, structure_stream(seed, name))
+        weight, delay = _as_initializers(weight, delay, delay_per, name, ((indptr, indices, shape), mask))
         if isinstance(delay, (Constant, Given)) and delay.smallest < 0:
             raise InvalidInput(f"{name}.delay", None, delay.smallest, "delays >= 0 ms")
         chosen = check_names(train, ("weight", "delay"), f"{name}.train")
@@ -194,6 +230,19 @@ class Network:
         """True where a spike sent down this connection can come back to its presynaptic population."""
         edges = [(c.pre, c.post) for c in self.connections.values()]
         return connection.pre in _reachable(connection.post, edges)
+
+    def exciting_loops(self, populations, parameters):
+        """Return the names of the connections through which spikes of any of these populations excite it again."""
+        exciting = [c for c in self.connections.values() if np.any(parameters[f"{c.name}.weight"] > 0)]
+        ahead = [(c.pre, c.post) for c in exciting]
+        behind = [(post, pre) for pre, post in ahead]
+        ranges = [(_reachable(name, ahead), _reachable(name, behind)) for name in set(populations)]
+        return tuple(c.name for c in exciting if any(c.pre in after and c.post in before for after, before in ranges))
+
+    @property
+    def n_neurons(self):
+        """How many neurons can fire: those of the LIF populations."""
+        return sum(p.n for p in self.populations.values() if p.kind == "lif")
 
     def lowest_delay(self, connection):
         """Lower bound (ms) of the connection's delays in training: 0, or ``min_delay`` on a cycle."""
@@ -322,6 +371,18 @@ class Network:
     def fingerprint(self):
         """Return the SHA-256 of the description, in hex: equal networks have equal fingerprints."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def _as_initializers(weight, delay, delay_per, name, structure):
+    """(weight, delay) as Initializers, delay None for none; ``structure``: (rows, mask) for ``per_synapse``."""
+    weight, delay = (value.values if isinstance(value, Given) else value for value in (weight, delay))
+    weight = as_initializer(per_synapse(weight, f"{name}.weight", *structure), f"{name}.weight")
+    if delay is None:
+        return weight, None
+    check_sharing(delay, delay_per, name)
+    if delay_per == "synapse":
+        delay = per_synapse(delay, f"{name}.delay", *structure)
+    return weight, as_initializer(delay, f"{name}.delay")
 
 
 def _described_mask(connection, shape):

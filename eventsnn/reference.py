@@ -342,8 +342,12 @@ def _storm(sample, simulation):
     budget = simulation.spikes[:-1]  # the last one is the one too many
     for _, name, _ in budget:
         counts[name] += 1
-    busiest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:5]
-    return EventStorm(sample, _real(budget[-1][0]), len(budget), [(*name, number) for name, number in busiest])
+    busiest = [(*name, number) for name, number in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:5]]
+    network = simulation.network
+    recurrent = network.exciting_loops((name for name, *_ in busiest), simulation.parameters)
+    return EventStorm(
+        sample, _real(budget[-1][0]), len(budget), busiest, recurrent=recurrent, n_neurons=network.n_neurons
+    )  # fmt: skip
 
 
 def record(network, inputs, run, simulations):

@@ -140,13 +140,16 @@ def finished(preset, folder, test=True):
 def same_settings(described, preset):
     """True where a description of earlier makes this Preset: one of before a setting was known has its default.
 
-    The text that a preset is described with settles nothing.
+    The text that a preset is described with settles nothing, and the budget of spikes stops a run or changes nothing.
     """
     try:
         before = presets.stored(described)
     except InvalidInput:  # it had a setting that is known no more
         return False
-    return replace(before, description="") == replace(preset, description="")
+    plain = [
+        replace(item, description="", training=replace(item.training, max_spikes=None)) for item in (before, preset)
+    ]
+    return plain[0] == plain[1]
 
 
 def _run_pictures(plotting, trainer, samples, folder):

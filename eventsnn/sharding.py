@@ -71,8 +71,7 @@ class Share:
             try:
                 return simulate()
             except EventStorm as storm:
-                sample = self.samples.start + storm.sample
-                raise EventStorm(sample, storm.time, storm.count, storm.busiest) from None
+                raise storm.of_sample(self.samples.start + storm.sample) from None
 
         return self.communicator.together(simulate_own)
 

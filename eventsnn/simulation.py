@@ -9,12 +9,16 @@ from .spikes import Probe, Run, SpikeBatch
 from .threads import resolve_n_threads
 
 ENGINES = ("compiled", "reference")
+# The default budget of spikes (default_budget): a storm is to end within minutes, and nothing else is to meet it. A
+# mean of 1 spike per ms over a whole network is beyond any code; of small networks a single neuron may be that fast.
+SPIKES_PER_NEURON, SPIKES_PER_MS = 100, 1.0
+LEAST_BUDGET, MOST_BUDGET = 1_000_000, 10_000_000
 # Parts of a stream, so that they can be counted in float64.
 MOST_PARTS = 2**53
 
 
 def simulate(
-    network, parameters, batch, *, duration, engine="compiled", n_threads=None, max_spikes=10_000_000, probes=None
+    network, parameters, batch, *, duration, engine="compiled", n_threads=None, max_spikes=None, probes=None
 ):  # fmt: skip
     """Simulate a batch of samples from rest for ``duration`` ms and return its Recording.
 
@@ -22,8 +26,8 @@ def simulate(
     or {input population: SpikeBatch} for several inputs); ``duration`` (ms, > 0: spikes and arrivals at or after it do
     not act, and Recording.counters.after_end counts the input spikes among them); ``engine`` ("compiled" or
     "reference"); ``n_threads`` (default: EVENTSNN_NUM_THREADS, else all cores; the result does not depend on it);
-    ``max_spikes`` (budget of each sample); ``probes`` ({readout: Probe}; default: plain integral and maximum of every
-    readout).
+    ``max_spikes`` (budget of each sample; None: ``default_budget``); ``probes`` ({readout: Probe}; default: plain
+    integral and maximum of every readout).
 
     Raises InvalidInput for bad values, ZeroDelayCycle, and EventStorm for a sample over its budget.
     """
@@ -32,11 +36,12 @@ def simulate(
     return recording
 
 
-def stream(network, parameters, batch, *, duration, every, max_spikes=10_000_000, probes=None):
+def stream(network, parameters, batch, *, duration, every, max_spikes=None, probes=None):
     """Simulate one long sample and yield a Recording of each ``every`` ms: memory holds the spikes of one part.
 
     Parameters as for ``simulate``, without ``engine`` and ``n_threads``, and but for ``batch`` (one sample), ``every``
-    (ms, > 0: the last part is shorter where it does not divide the duration) and ``max_spikes`` (budget of each part).
+    (ms, > 0: the last part is shorter where it does not divide the duration) and ``max_spikes`` (budget of each part;
+    None: ``default_budget`` of so many ms).
     A part holds the spikes from ``recording.start`` = k * every to ``recording.duration``, inputs included; times
     count from the start of the whole run, and are those of one ``simulate`` to the last bit. What readouts gave over
     the whole run is in the last part. Counters add up to those of the run; events are counted when the stretch of
@@ -47,7 +52,8 @@ def stream(network, parameters, batch, *, duration, every, max_spikes=10_000_000
     """
     probes = _full_probes(network) if probes is None else probes
     every = check_duration(every, "every")
-    parameters, inputs, run = _checked(network, parameters, batch, duration, 1, max_spikes, probes)
+    budget_for = min(every, check_duration(duration))
+    parameters, inputs, run = _checked(network, parameters, batch, duration, 1, max_spikes, probes, budget_for)
     if run.duration / every > MOST_PARTS:
         raise InvalidInput("every", None, every, f"at least {run.duration / MOST_PARTS:.3g} ms for this duration")
     if (n_samples := next((part.n_samples for part in inputs.values()), 0)) != 1:
@@ -79,8 +85,11 @@ def forward(network, parameters, batch, duration, engine, n_threads, max_spikes,
     return recording, tape
 
 
-def _checked(network, parameters, batch, duration, n_threads, max_spikes, probes):
-    """(parameters, {input population: SpikeBatch}, Run) after all checks."""
+def _checked(network, parameters, batch, duration, n_threads, max_spikes, probes, budget_for=None):
+    """(parameters, {input population: SpikeBatch}, Run) after all checks.
+
+    ``budget_for``: over how many ms the spikes of a sample are counted (None: the duration).
+    """
     if not isinstance(network, Network):
         remedy = "surrogate.simulate and surrogate.value_and_grad run a GridNetwork, Trainer both."
         raise InvalidInput("network", None, type(network).__name__, "a Network", remedy)
@@ -92,7 +101,10 @@ def _checked(network, parameters, batch, duration, n_threads, max_spikes, probes
     for name, probe in probes.items():
         if not isinstance(probe, Probe):
             raise InvalidInput(f"probes[{name!r}]", None, probe, "a Probe, such as Probe(decay_rate=0.1, maximum=True)")
-    run = Run(check_duration(duration), probes, resolve_n_threads(n_threads), check_budget(max_spikes))
+    duration = check_duration(duration)
+    if max_spikes is None:
+        max_spikes = default_budget(network, duration if budget_for is None else budget_for)
+    run = Run(duration, probes, resolve_n_threads(n_threads), check_budget(max_spikes))
     return parameters, inputs, run
 
 
@@ -102,6 +114,17 @@ def check_duration(duration, name="duration"):
     if not (number and 0 < duration < np.inf):
         raise InvalidInput(name, None, duration, "a finite number > 0 (ms)")
     return float(duration)
+
+
+def default_budget(network, duration):
+    """Return how many spikes a sample may fire in ``duration`` ms if nothing is said of it.
+
+    SPIKES_PER_NEURON, and SPIKES_PER_MS more for each ms, of every neuron in the mean; no fewer than LEAST_BUDGET in
+    all, and no more than MOST_BUDGET, unless that were fewer than SPIKES_PER_NEURON of each.
+    """
+    n = network.n_neurons
+    wanted = n * (SPIKES_PER_NEURON + SPIKES_PER_MS * duration)
+    return int(min(max(wanted, LEAST_BUDGET), max(MOST_BUDGET, n * SPIKES_PER_NEURON)))
 
 
 def check_budget(max_spikes):

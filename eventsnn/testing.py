@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import reference
-from .errors import EventStorm, InvalidInput
+from .errors import EventStorm, InvalidInput, Portable
 from .gradients import evaluate, joint_probes, value_and_grad
 from .initializers import Constant, Normal, Uniform
 from .losses import (
@@ -44,7 +44,7 @@ LATENESS_OF_ZEROS = 0.8
 TIMES = "times"
 
 
-class GradientMismatch(AssertionError):
+class GradientMismatch(Portable, AssertionError):
     """A gradient that disagrees with its difference.
 
     Attributes: ``method``, ``coordinate`` (name, flat index), ``analytic``, ``numeric`` and ``report``.
@@ -57,7 +57,7 @@ class GradientMismatch(AssertionError):
         super().__init__(f"{name}[{index}]: gradient {analytic:.17g}, {method} difference {numeric:.17g}; {report}")
 
 
-class EngineMismatch(AssertionError):
+class EngineMismatch(Portable, AssertionError):
     """Two engines that disagree; ``what``: "spikes", "times", a readout or a parameter; ``comparison``: how far."""
 
     def __init__(self, what, message, comparison):
@@ -415,7 +415,7 @@ def _same(one, other, tolerance):
 
 def compare_engines(
     network, parameters, batch, labels, *, loss, duration, regularizers=(), time_tolerance=1e-9,
-    gradient_tolerance=1e-8, max_spikes=10_000_000,
+    gradient_tolerance=1e-8, max_spikes=None,
 ):  # fmt: skip
     """Hold the compiled engine to the reference: same spikes in the same order, times and gradients within tolerance.
 

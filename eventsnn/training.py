@@ -24,7 +24,7 @@ from .kernels.compile import CACHE_FOLDER, is_cached
 from .network import Network
 from .optimizers import Optimizer
 from .sharding import N_SHARDS
-from .simulation import check_duration
+from .simulation import check_budget, check_duration
 from .surrogate.network import GridNetwork
 from .warming import warmup
 
@@ -32,6 +32,8 @@ FORMAT = 1
 KIND = "eventsnn training run"
 NORMAL_QUANTILE = 1.959963984540054  # of 0.975: two-sided 95 % intervals
 MONITORS = ("accuracy", "loss")
+# What may be another when a run goes on: a budget stops a run, or changes nothing.
+IRRELEVANT = ("options.max_spikes",)
 NOT_A_DATASET = "data.Dataset(spikes, labels, ...) makes one of a SpikeBatch."
 # Of a duration, where times in seconds end long before; and of the spikes, of which few come after the duration.
 SMALL_SHARE = 0.01
@@ -51,7 +53,7 @@ class TrainingOptions:
     the parameters that is used in place of them in evaluation (None: off); ``neuron_drop``: the probability p, below 1,
     with which a LIF neuron sends nothing for the length of one batch, while those that do send 1/(1 - p) as much
     (dropout, Srivastava et al. 2014, with one draw per batch; it fires all the same, and is counted; loss and accuracy
-    in training are those of the thinned network); ``max_spikes``: budget of one sample;
+    in training are those of the thinned network); ``max_spikes``: budget of one sample (None: as in ``simulate``);
     ``shards``: into how many parts a batch is cut for threads and ranks (at most so many ranks can share a run; the
     last bits of gradients depend on it).
     """
@@ -66,7 +68,7 @@ class TrainingOptions:
     monitor: str = "accuracy"
     average: float | None = None
     neuron_drop: float = 0.0
-    max_spikes: int = 10_000_000
+    max_spikes: int | None = None
     shards: int = N_SHARDS
 
     def __post_init__(self):
@@ -74,7 +76,8 @@ class TrainingOptions:
             check_duration(self.duration)
         _check_whole("batch_size", self.batch_size, 1)
         _check_whole("seed", self.seed, 0)
-        _check_whole("max_spikes", self.max_spikes, 1)
+        if self.max_spikes is not None:
+            check_budget(self.max_spikes)
         _check_whole("shards", self.shards, 1)
         if self.patience is not None:
             _check_whole("patience", self.patience, 1)
@@ -202,7 +205,7 @@ def differences(before, now, place=""):
 
 
 def _refuse_changes(path, before, now):
-    changes = list(differences(before, json.loads(json.dumps(now))))
+    changes = [item for item in differences(before, json.loads(json.dumps(now))) if item[0] not in IRRELEVANT]
     if not changes:
         return
     parts = []
@@ -699,7 +702,7 @@ class Trainer:
 
 
 def evaluate(
-    network, parameters, dataset, *, loss, duration=None, n_threads=None, max_spikes=10_000_000, delays=None
+    network, parameters, dataset, *, loss, duration=None, n_threads=None, max_spikes=None, delays=None
 ):  # fmt: skip
     """Return the Evaluation of a network on a Dataset; ``duration`` in ms (None: the data set's).
 

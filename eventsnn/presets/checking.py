@@ -18,6 +18,8 @@ LEAST = {
     "training.epochs": 1, "training.batch_size": 1, "training.shards": 1, "training.seed": 0,
     "training.spike_strength": 0, "training.silent_raise": 0,
 }  # fmt: skip
+# The default of earlier: the settings of a grid that were written then hold it.
+FORMER_MAX_SPIKES = 10_000_000
 ON_GRID = "a network on a grid has no use for it"
 
 
@@ -219,8 +221,10 @@ def _check_grid(preset):
     for key in network.train_neurons:
         choice("network.train_neurons", key, taus)
     _check_unused("network", network, "min_delay", ON_GRID)
-    for name in ("max_spikes", "shards", "neuron_drop", "silent_raise"):
+    for name in ("shards", "neuron_drop", "silent_raise"):
         _check_unused("training", preset.training, name, ON_GRID)
+    if preset.training.max_spikes != FORMER_MAX_SPIKES:
+        _check_unused("training", preset.training, "max_spikes", ON_GRID)
     if preset.training.average is not None and grid.batch_norm and network.hidden:
         allowed = "none with grid.batch_norm, whose statistics belong to other weights than the averages"
         raise InvalidInput("training.average", None, preset.training.average, allowed)

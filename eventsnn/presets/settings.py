@@ -208,7 +208,7 @@ class TrainingSettings:
     spike_strength: float = 0.0
     spike_only_above: bool = False
     silent_raise: float = 0.0
-    max_spikes: int = 10_000_000
+    max_spikes: int | None = None
     shards: int = N_SHARDS
 
 

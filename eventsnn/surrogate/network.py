@@ -26,6 +26,7 @@ from ..checks import (
 from ..errors import InvalidInput, NetworkError
 from ..initializers import Constant, Given, Initializer, as_initializer
 from ..random import stream
+from ..synapses import check_sharing, is_sparse, per_synapse, structure_of, to_dense
 
 DELAY_SHARING = ("synapse", "neuron", "connection")
 RESETS = ("hard", "soft")
@@ -264,7 +265,8 @@ class GridNetwork:
         (Spread): how delays spread over steps in training, None for delays that are whole steps and stay; ``count``:
         synapses from each to each, with weights and delays of their own; ``dropout``: probability that a neuron gets no
         recurrent input for the length of one sample; ``mask`` (bool, n_pre x n_post) or ``sparsity``, the fraction of
-        absent synapses, drawn from ``seed``.
+        absent synapses, drawn from ``seed``. A scipy.sparse matrix (n_pre, n_post) as ``weight`` is structure and
+        values together: its stored entries are the synapses; as ``delay`` it must have the same entries.
         """
         check_ends(pre, post, self.populations)
         source, target, order = self.populations[pre], self.populations[post], list(self.populations)
@@ -287,9 +289,12 @@ class GridNetwork:
             raise InvalidInput(
                 f"{name}.spread", None, spread, "a Spread, such as Spread('triangle', sigma=(10.0, 0.1))"
             )
-        indptr, indices = draw_structure(mask, sparsity, (source.n, target.n), structure_stream(seed, name))
-        weight = as_initializer(weight, f"{name}.weight")
-        delay = None if delay is None else as_initializer(delay, f"{name}.delay")
+        shape = (source.n, target.n)
+        mask = structure_of(weight, mask, sparsity, name, shape)
+        indptr, indices = draw_structure(mask, sparsity, shape, structure_stream(seed, name))
+        weight = _as_initializer(weight, f"{name}.weight", (indptr, indices, shape))
+        check_sharing(delay, delay_per, name)
+        delay = None if delay is None else _as_initializer(delay, f"{name}.delay", (indptr, indices, shape))
         _check_given_delays(name, delay, spread)
         chosen = check_names(train, ("weight", "delay"), f"{name}.train")
         if chosen == ("delay",) and spread is None:
@@ -301,7 +306,7 @@ class GridNetwork:
             raise InvalidInput(f"{name}.dropout", None, dropout, "0 but for a recurrent connection", remedy)
         self.connections[name] = GridConnection(
             name, pre, post, source.n, target.n, weight, delay, delay_per, spread, check_count(count),
-            _share(dropout, f"{name}.dropout"), chosen, _as_mask(indptr, indices, (source.n, target.n)),
+            _share(dropout, f"{name}.dropout"), chosen, _as_mask(indptr, indices, shape),
         )  # fmt: skip
 
     def incoming(self, population):
@@ -492,6 +497,13 @@ def _check_given_delays(name, delay, spread):
     if np.any(bad := (values < 0) | (values > longest)):
         allowed = "delays >= 0 ms" if longest == math.inf else f"delays from 0 to the longest, {longest:g} ms"
         raise InvalidInput(f"{name}.delay", None, float(values[bad].flat[0]), allowed)
+
+
+def _as_initializer(value, name, rows):
+    """A weight or a delay as an Initializer; a sparse matrix is written out, as the parameters are."""
+    if is_sparse(value):
+        value = to_dense(per_synapse(value, name, rows), rows, 0.0)
+    return as_initializer(value, name)
 
 
 def _share(value, name):
