@@ -2,13 +2,15 @@
 
 Layout, little-endian: magic (8 bytes), version (uint32), header length (uint32), SHA-256 of the header (32), the header
 (JSON: name, dtype, shape, SHA-256 of every array; length and SHA-256 of the metadata), the metadata (JSON), the arrays
-in the order of their names without gaps. So every byte of the file is covered by a fixed value or a checksum, and the
+in the order of their names without gaps. Long lists of numbers in the metadata lie behind the arrays as arrays do, and
+the header says where they belong: that is version 2, and version 1 for all else. So every byte of the file is covered by a fixed value or a checksum, and the
 file ends where the header says. Equal content gives equal bytes: keys are sorted and nothing depends on the time.
 """
 
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -23,12 +25,13 @@ import numpy as np
 from .errors import CheckpointError, InvalidInput
 
 MAGIC = b"\x89evsnn\r\n"  # not ASCII, and a line end, so that a transfer in text mode is noticed
-VERSION = 1
+VERSION, WITH_LISTS = 1, 2
 PREFIX = struct.Struct("<8sII32s")
 MAX_HEADER = 2**24
 MAX_META = 2**24
 CHUNK = 2**20
 MAX_DEPTH = 64
+LONG_LIST = 1024  # numbers: as JSON they take three times the room, and much longer to write and to read
 MAX_DIMENSIONS = 64  # numpy's own limit
 DTYPES = ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
 PREVIOUS = ".previous"
@@ -48,21 +51,52 @@ class _Entry(NamedTuple):
 # ------------------------------------------------------------------------------------------------------- packing
 
 
-def _check_json(value, place, depth=0):
-    """Refuse what json would change on the way (keys that are no strings) or cannot write."""
-    if depth > MAX_DEPTH:
-        raise InvalidInput(place, None, "...", f"at most {MAX_DEPTH} levels of nesting")
+def _without_lists(value, path, lists):
+    """Return the metadata with None in place of long lists of numbers, which are added to ``lists``: (path, array).
+
+    Refuses what json would change on the way (keys that are no strings) or cannot write.
+    """
+    if len(path) > MAX_DEPTH:
+        raise InvalidInput(_place(path), None, "...", f"at most {MAX_DEPTH} levels of nesting")
     if isinstance(value, dict):
-        for key, item in value.items():
+        for key in value:
             if not isinstance(key, str):
-                raise InvalidInput(place, None, key, "strings as keys")
-            _check_json(item, f"{place}.{key}", depth + 1)
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            _check_json(item, f"{place}[{index}]", depth + 1)
-    elif not (value is None or isinstance(value, (str, bool, int, float))):
+                raise InvalidInput(_place(path), None, key, "strings as keys")
+        return {key: _without_lists(item, (*path, key), lists) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        if (array := _long_array(value)) is not None:
+            lists.append((path, array))
+            return None
+        return [_without_lists(item, (*path, index), lists) for index, item in enumerate(value)]
+    if not (value is None or isinstance(value, (str, bool, int, float))):
         remedy = "Put arrays into the arrays, and write int(x) or float(x) for numpy scalars."
-        raise InvalidInput(place, None, value, "a dict, list, str, int, float, bool or None", remedy)
+        raise InvalidInput(_place(path), None, value, "a dict, list, str, int, float, bool or None", remedy)
+    return value
+
+
+def _place(path):
+    """What errors call a place in the metadata: meta.network.populations[0]."""
+    return "meta" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+
+
+def _long_array(value):
+    """A long list of numbers of one type, or of lists of one length of them, as an array; None for any other."""
+    shape, flat = [len(value)], value
+    while flat and {*map(type, flat)} <= {list, tuple}:
+        if len({*map(len, flat)}) > 1 or len(shape) == MAX_DIMENSIONS:
+            return None
+        shape.append(len(flat[0]))
+        flat = list(itertools.chain.from_iterable(flat))
+    kinds = {*map(type, flat)}
+    if len(flat) < LONG_LIST or len(kinds) > 1 or (kind := kinds.pop()) not in _LISTED:
+        return None
+    try:
+        return np.array(flat, dtype=_LISTED[kind]).reshape(shape)
+    except OverflowError:  # integers beyond 64 bits stay text
+        return None
+
+
+_LISTED = {float: "<f8", np.float64: "<f8", int: "<i8", bool: "?"}
 
 
 def _to_json(value, name, limit):
@@ -101,19 +135,25 @@ def _pack(arrays, meta):
         raise InvalidInput("arrays", None, type(arrays).__name__, "a dict {name: numpy array}")
     if not isinstance(meta, dict):
         raise InvalidInput("meta", None, type(meta).__name__, "a dict that JSON can hold")
-    _check_json(meta, "meta")
-    meta_text = _to_json(meta, "meta", MAX_META)
+    lists = []
+    meta_text = _to_json(_without_lists(meta, (), lists), "meta", MAX_META)
     stored = {name: _as_storable(value, name) for name, value in arrays.items()}
     stored = {name: stored[name] for name in sorted(stored)}
-    pieces = [_as_bytes(array) for array in stored.values()]
-    entries = [
-        {"name": name, "dtype": array.dtype.str[1:], "shape": list(array.shape), "sha256": _digest(piece)}
-        for (name, array), piece in zip(stored.items(), pieces, strict=True)
-    ]
-    header = {"arrays": entries, "meta": {"bytes": len(meta_text), "sha256": _digest(meta_text)}}
+    header = {"arrays": [{"name": name, **_description(array)} for name, array in stored.items()]}
+    if lists:
+        # in the order of their places, whatever order the keys came in
+        lists.sort(key=lambda item: json.dumps(item[0]))
+        header["lists"] = [{"path": list(path), **_description(array)} for path, array in lists]
+    header["meta"] = {"bytes": len(meta_text), "sha256": _digest(meta_text)}
     header_text = _to_json(header, "arrays", MAX_HEADER)
-    prefix = PREFIX.pack(MAGIC, VERSION, len(header_text), hashlib.sha256(header_text).digest())
-    return [prefix, header_text, meta_text, *pieces]
+    version = WITH_LISTS if lists else VERSION
+    prefix = PREFIX.pack(MAGIC, version, len(header_text), hashlib.sha256(header_text).digest())
+    return [prefix, header_text, meta_text, *map(_as_bytes, [*stored.values(), *(array for _, array in lists)])]
+
+
+def _description(array):
+    """What the header says of an array besides its name or its place."""
+    return {"dtype": array.dtype.str[1:], "shape": list(array.shape), "sha256": _digest(_as_bytes(array))}
 
 
 def _digest(data):
@@ -156,7 +196,7 @@ class _Reader:
         return bytes(buffer), digest
 
     def header(self):
-        """Return (list of entries, metadata length, metadata digest)."""
+        """Return (entries of arrays, [(path, entry)] of lists, metadata length, metadata digest)."""
         magic = self.file.read(min(len(MAGIC), self.left))
         if magic != MAGIC:
             field = "header" if MAGIC.startswith(magic) else "magic"
@@ -164,21 +204,22 @@ class _Reader:
         self.file.seek(0)
         prefix, _ = self.take("header", PREFIX.size)
         _, version, length, digest = PREFIX.unpack(prefix)
-        if version != VERSION:
-            raise self.refuse("version", f"format {version}; this release reads format {VERSION}")
+        if version not in (VERSION, WITH_LISTS):
+            raise self.refuse("version", f"format {version}; this release reads formats {VERSION} and {WITH_LISTS}")
         if length > MAX_HEADER:
             raise self.refuse("header", f"{length} bytes, more than the {MAX_HEADER} allowed")
         text, found = self.take("header", length)
         if found.digest() != digest:
             raise self.refuse("header", "checksum does not match")
-        return self.parse_header(text)
+        return self.parse_header(text, version)
 
-    def parse_header(self, text):
+    def parse_header(self, text, version):
         header = self.parse_json("header", text)
         meta = header.get("meta")
         entries = header.get("arrays")
-        if not isinstance(meta, dict) or not isinstance(entries, list):
-            raise self.refuse("header", "the parts arrays and meta are missing")
+        lists = header.get("lists") if version == WITH_LISTS else []
+        if not isinstance(meta, dict) or not isinstance(entries, list) or not isinstance(lists, list):
+            raise self.refuse("header", "the parts arrays, lists and meta are not all there")
         length, digest = meta.get("bytes"), meta.get("sha256")
         if type(length) is not int or not 0 <= length <= MAX_META:
             raise self.refuse("header", f"metadata length {length!r}")
@@ -186,7 +227,7 @@ class _Reader:
         names = [entry.name for entry in entries]
         if names != sorted(set(names)):
             raise self.refuse("header", "array names are not unique and sorted")
-        return entries, length, digest
+        return entries, [self.list_entry(description) for description in lists], length, digest
 
     def parse_json(self, field, text):
         try:
@@ -211,6 +252,15 @@ class _Reader:
         dtype = np.dtype(code).newbyteorder("<")
         return _Entry(name, dtype, tuple(shape), math.prod(shape) * dtype.itemsize, description.get("sha256"))
 
+    def list_entry(self, description):
+        """(path, entry) of a list of the metadata that is stored as an array."""
+        path = description.get("path") if isinstance(description, dict) else None
+        if not isinstance(path, list) or not 0 < len(path) <= MAX_DEPTH:
+            raise self.refuse("header", "a list without a place in the metadata")
+        if not all(isinstance(key, str) or (type(key) is int and key >= 0) for key in path):
+            raise self.refuse("header", "a list whose place is not made of names and ints >= 0")
+        return path, self.entry({**description, "name": _place(path)})
+
     def array(self, entry):
         field = f"array {entry.name}"
         self.expect(field, entry.size)
@@ -226,20 +276,35 @@ class _Reader:
         return array.astype(entry.dtype.newbyteorder("="), copy=False)
 
     def everything(self):
-        entries, length, digest = self.header()
+        entries, lists, length, digest = self.header()
         text, found = self.take("meta", length)
         if found.hexdigest() != digest:
             raise self.refuse("meta", "checksum does not match")
         meta = self.parse_json("meta", text)
         arrays = {entry.name: self.array(entry) for entry in entries}
+        for path, entry in lists:
+            self.put(meta, path, self.array(entry).tolist())
         if self.left:
             raise self.refuse("end", f"{self.left} bytes too many")
         return arrays, meta
 
+    def put(self, meta, path, values):
+        """Put a list in the place in the metadata that was left free for it."""
+        *parents, last = path
+        try:
+            for key in parents:
+                meta = meta[key]
+            free = isinstance(meta, dict if isinstance(last, str) else list) and meta[last] is None
+        except (KeyError, IndexError, TypeError):
+            free = False
+        if not free:
+            raise self.refuse(_place(path), "no place for the list that belongs there")
+        meta[last] = values
+
     def looks_whole(self):
         """Whether header and file size agree; says nothing about the metadata and the arrays."""
-        entries, length, _ = self.header()
-        return self.left == length + sum(entry.size for entry in entries)
+        entries, lists, length, _ = self.header()
+        return self.left == length + sum(entry.size for entry in [*entries, *(entry for _, entry in lists)])
 
 
 @contextlib.contextmanager
@@ -393,7 +458,8 @@ def save(path, arrays, meta, keep=2):
 
     Parameters: ``path`` (str or PathLike; its folder must exist); ``arrays``: {name: numpy array or scalar of a bool,
     int, uint, float or complex dtype}, any shape; ``meta``: dict of what JSON holds (tuples come back as lists, keys
-    come back sorted; NaN and inf are allowed), at most 16 MiB as JSON; ``keep``: 2 leaves the generation before this
+    come back sorted; NaN and inf are allowed), at most 16 MiB as JSON besides its long lists of numbers, which are
+    stored as arrays and come back as lists; ``keep``: 2 leaves the generation before this
     one at ``path`` + ".previous", 1 removes it. One writer per path at a time. Raises InvalidInput for content that
     cannot be stored and CheckpointError if writing fails; the old checkpoint is intact then.
     """

@@ -176,7 +176,7 @@ def test_the_forger_can_write_a_good_checkpoint(path):
         (forge({"arrays": [], "meta": []}), "header"),
         (forge(b""), "header"),
         (forge({}, version=0), "version"),
-        (forge({}, version=2), "version"),
+        (forge({}, version=3), "version"),
         (PREFIX.pack(MAGIC, VERSION, 2**32 - 1, bytes(32)), "header"),
         (PREFIX.pack(MAGIC, VERSION, MAX_HEADER, bytes(32)), "header"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "magic"),
