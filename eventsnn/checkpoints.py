@@ -3,8 +3,9 @@
 Layout, little-endian: magic (8 bytes), version (uint32), header length (uint32), SHA-256 of the header (32), the header
 (JSON: name, dtype, shape, SHA-256 of every array; length and SHA-256 of the metadata), the metadata (JSON), the arrays
 in the order of their names without gaps. Long lists of numbers in the metadata lie behind the arrays as arrays do, and
-the header says where they belong: that is version 2, and version 1 for all else. So every byte of the file is covered by a fixed value or a checksum, and the
-file ends where the header says. Equal content gives equal bytes: keys are sorted and nothing depends on the time.
+the header says where they belong: that is version 2, and version 1 is all else. So every byte of the file is covered by
+a fixed value or a checksum, and the file ends where the header says. Equal content gives equal bytes: keys are sorted
+and nothing depends on the time.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Weights and delays given as matrices: which synapses they mean, and their values in the order of the network.
 
-The order is that of compressed sparse rows with the columns of each row sorted, each synapse once. A scipy.sparse matrix
-may hold its values in another order, so they are never taken from their place in ``matrix.data``.
+The order is that of compressed sparse rows with the columns of each row sorted, each synapse once. A scipy.sparse
+matrix may hold its values in another order, so they are never taken from their place in ``matrix.data``.
 """
 
 import numpy as np

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
-from . import checkpoints, communicator
+from . import checkpoints, communicator, resuming
 from .data.dataset import Dataset
 from .engines import engine_of, outcome
 from .errors import CheckpointError, InvalidInput, NotFinite
@@ -25,7 +25,6 @@ from .network import Network
 from .optimizers import Optimizer
 from .sharding import N_SHARDS
 from .simulation import check_budget, check_duration
-from .surrogate.network import GridNetwork
 from .warming import warmup
 
 FORMAT = 1
@@ -281,6 +280,7 @@ def _unpack_state(path, arrays, meta):
     """Rebuild the state that ``_pack_state`` split."""
     try:
         found = meta["state"]
+        resuming.check_described(path, found)
         running = _Running(**found["running"], spikes=_group(arrays, "running"))
         groups = {group: _group(arrays, group) for group in _GROUPS}
         optional = {group: groups[group] or None for group in ("average", "best")}
@@ -310,8 +310,8 @@ def load_model(path):
     """
     arrays, meta = _load_run(path)
     state = _unpack_state(path, arrays, meta)
-    kind = GridNetwork if "dt" in meta["network"] else Network
-    network = kind.from_dict(meta["network"])
+    network = resuming.network_of(path, meta)
+    resuming.check_groups(path, network, state)
     parameters = state.evaluated if state.best is None else state.best
     initial = network.check_parameters(state.initial)  # in the network's order, not in that of the file
     return network, network.check_parameters(parameters), {**meta, "initial": initial}
@@ -319,8 +319,8 @@ def load_model(path):
 
 def load_history(path):
     """Return the History in a training checkpoint."""
-    _, meta = _load_run(path)
-    return History(tuple(meta["state"]["history"]), meta["state"]["best_epoch"])
+    state = _unpack_state(path, *_load_run(path))
+    return History(state.records, state.best_epoch)
 
 
 # ------------------------------------------------------------------------------------------------------ progress
@@ -529,7 +529,7 @@ class Trainer:
         if self._run is not None:
             _refuse_changes(self.checkpoint or "in memory", self._run, run)
         elif resume:
-            self._resume(run)
+            self._resume(run, train)
         elif self.checkpoint is not None and self.communicator.on_first(lambda: checkpoints.exists(self.checkpoint)):
             raise CheckpointError(self.checkpoint, "file", "exists already: pass resume=True, or choose another path")
         first, self._run = self._run is None and not resume, json.loads(json.dumps(run))
@@ -566,12 +566,17 @@ class Trainer:
         if self.communicator.rank == 0:
             warn_of_late_spikes(train, self._duration, "train")
 
-    def _resume(self, run):
+    def _resume(self, run, train):
         if self.checkpoint is None:
             raise InvalidInput("resume", None, True, "False without a checkpoint", "Pass checkpoint= to the Trainer.")
         arrays, meta = self.communicator.load_on_first(lambda: _load_run(self.checkpoint))
         _refuse_changes(self.checkpoint, meta.get("run"), run)
-        self._state = _unpack_state(self.checkpoint, arrays, meta)
+        state = _unpack_state(self.checkpoint, arrays, meta)
+        resuming.check_groups(self.checkpoint, self.network, state)
+        resuming.check_progress(self.checkpoint, state, -(-len(train) // self.options.batch_size))
+        fresh = self.optimizer.initialize(state.parameters, names=self.network.trainable)
+        resuming.check_moments(self.checkpoint, state, fresh)
+        self._state = state
 
     def _save(self):
         self.communicator.on_first(self._write)
