@@ -113,8 +113,8 @@ class EventStorm(EventsnnError, RuntimeError):
             return f"Lower the recurrent weights ({names}), or pass a larger max_spikes if they are to fire so often."
         populations = ", ".join(dict.fromkeys(repr(population) for population, *_ in self.busiest))
         return (
-            f"Nothing that they send excites {populations} again: it is the input. Pass a larger max_spikes if they are "
-            "to fire so often; if not, lower the weights onto them, or look whether times and time constants are in ms."
+            f"Nothing that they send excites {populations} again: it is the input. Pass a larger max_spikes if they "
+            "are to fire so often; if not, lower the weights onto them, or see that times and time constants are in ms."
         )
 
 

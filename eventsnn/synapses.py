@@ -59,10 +59,8 @@ def to_sparse(values, rows):
     """Return one value per synapse as a scipy.sparse.csr_array (n_pre, n_post), zeros stored."""
     from scipy.sparse import csr_array
 
-    indptr, indices, shape = rows
-    if indptr is None:
-        indptr, indices = np.arange(shape[0] + 1) * shape[1], np.tile(np.arange(shape[1]), shape[0])
-    return csr_array((np.array(values, float).reshape(-1), indices.copy(), indptr.copy()), shape)
+    indptr, indices = _written_out(rows)
+    return csr_array((np.array(values, float).reshape(-1), indices.copy(), indptr.copy()), rows[2])
 
 
 def to_dense(values, rows, absent):
@@ -98,11 +96,9 @@ def _of_dense(values, rows):
 
 def _of_sparse(matrix, name, rows):
     """The entries of a sparse matrix, which must be those of the synapses."""
-    indptr, indices, shape = rows
+    full, shape = rows[0] is None, rows[2]
     matrix = _rows(matrix, name, shape)
-    if indptr is None:
-        indptr, indices = np.arange(shape[0] + 1) * shape[1], np.tile(np.arange(shape[1]), shape[0])
-    wanted, found = (_presynaptic(p) * shape[1] + i for p, i in ((indptr, indices), (matrix.indptr, matrix.indices)))
+    wanted, found = (_presynaptic(p) * shape[1] + i for p, i in (_written_out(rows), (matrix.indptr, matrix.indices)))
     for odd, allowed in (
         (np.setdiff1d(wanted, found), "an entry, though it be 0, for every synapse"),
         (np.setdiff1d(found, wanted), "no entry where there is no synapse"),
@@ -112,7 +108,15 @@ def _of_sparse(matrix, name, rows):
             value = "no entry" if odd[0] in wanted else float(matrix[place])
             remedy = "Or give a dense matrix (n_pre, n_post): what stands where there is no synapse is not looked at."
             raise InvalidInput(name, place, value, allowed, remedy)
-    return matrix.data
+    return matrix.data.reshape(shape) if full else matrix.data
+
+
+def _written_out(rows):
+    """(indptr, indices) of all synapses, of a dense connection too."""
+    indptr, indices, (n_pre, n_post) = rows
+    if indptr is None:
+        return np.arange(n_pre + 1) * n_post, np.tile(np.arange(n_post), n_pre)
+    return indptr, indices
 
 
 def _rows(matrix, name, shape):

@@ -134,6 +134,66 @@ def test_tuples_come_back_as_lists(path):
     assert load(path) == ({}, {"betas": [0.9, 0.999]})
 
 
+# ---------------------------------------------------------------------------------------------------- long lists
+
+
+def long_lists():
+    """Metadata with lists that become arrays, and some that look alike and stay text."""
+    return {
+        "floats": [0.1 * k for k in range(2_000)] + [math.inf, -0.0, 5e-324],
+        "ints": [{"indices": list(range(-5, 3_000))}, {"indices": []}],
+        "bools": [[k % 3 == 0 for k in range(100)] for _ in range(60)],
+        "with/slash.and [0]": [2**63 - 1] * 1_500,
+        "text": {"large": [2**63] * 1_500, "mixed": [1, 2.0] * 1_000, "ragged": [[1] * 900, [1] * 901]},
+        "none": [None] * 2_000,
+        "short": [1.0, 2.0],
+    }
+
+
+def test_long_lists_of_the_metadata_lie_in_arrays_and_come_back_as_they_were(path):
+    meta = long_lists()
+    save(path, ARRAYS, meta)
+    arrays, found = load(path)
+    assert same(arrays, ARRAYS) and found == meta
+    assert repr(found["floats"]) == repr(meta["floats"])
+    kinds = [{type(k) for k in found[name][0]} for name in ("bools",)] + [{type(k) for k in found["floats"]}]
+    assert kinds == [{bool}, {float}]
+    assert content(path)[8] == 2
+
+
+def test_metadata_far_beyond_the_limit_of_text_are_stored(path):
+    meta = {"network": {"values": stream(0, "w").normal(size=MAX_META // 16).tolist()}}
+    assert len(json.dumps(meta)) > MAX_META
+    save(path, {}, meta)
+    assert load(path) == ({}, meta)
+    assert os.path.getsize(path) < 1.1 * 8 * len(meta["network"]["values"])
+
+
+def test_numpy_floats_and_tuples_in_long_lists(path):
+    save(path, {}, {"a": list(np.arange(2_000.0)), "b": tuple((k, k) for k in range(1_000))})
+    assert load(path)[1] == {"a": [float(k) for k in range(2_000)], "b": [[k, k] for k in range(1_000)]}
+
+
+def test_metadata_without_long_lists_are_written_as_ever(path):
+    save(path, ARRAYS, META)
+    assert content(path)[8] == 1
+
+
+def test_the_order_of_keys_does_not_change_a_file_with_lists(path):
+    meta = long_lists()
+    save(path, ARRAYS, meta)
+    save(path + "2", ARRAYS, dict(reversed(meta.items())))
+    assert content(path) == content(path + "2")
+
+
+@given(length=st.integers(0, 3), sizes=st.lists(st.integers(0, 40), max_size=3))
+def test_nested_lists_of_any_shape_round_trip(tmp_path_factory, length, sizes):
+    path = tmp_path_factory.getbasetemp() / "nested.ckpt"
+    meta = {"a": np.arange(math.prod(sizes)).reshape(sizes).tolist(), "b": [[0.5] * 40] * length}
+    save(path, {}, meta)
+    assert load(path)[1] == meta
+
+
 # --------------------------------------------------------------------------------------------------- generations
 
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventsnn import Network, SpikeBatch, compiled, simulate, stream, value_and_grad
+from eventsnn import Network, SpikeBatch, compiled, simulate, simulation, stream, value_and_grad
 from eventsnn.errors import EventStorm, InvalidInput
 from eventsnn.losses import FirstSpike, MeanVoltage
+from eventsnn.simulation import default_budget
 from eventsnn.spikes import Probe, Run
 from eventsnn.testing import TOPOLOGIES, batches_for, dense_delays, networks, parameters_for, random_case
 
@@ -665,6 +666,38 @@ def test_storms_count_the_budget_exactly():
     for engine in ENGINES:
         with pytest.raises(EventStorm):
             run(network, parameters, batch, duration=3.0, max_spikes=n - 1, engine=engine)
+
+
+@pytest.mark.parametrize(
+    ("n", "duration", "budget"),
+    [
+        (1, 10.0, 100_000),
+        (1_000, 1_000.0, 1_100_000),
+        (10_000, 10_000.0, 10_000_000),
+        (1_000_000, 10.0, 100_000_000),
+    ],
+)
+def test_the_default_budget_follows_neurons_and_duration(n, duration, budget):
+    network = Network()
+    network.add_input("in", 10**7)
+    network.add_lif("hidden", n)
+    network.add_readout("out", 10**6)
+    assert default_budget(network, duration) == budget
+
+
+@pytest.mark.parametrize("engine", [*ENGINES, "stream"])
+def test_a_budget_that_is_not_given_is_the_default(monkeypatch, engine):
+    network, parameters = excited()
+    batch = SpikeBatch.from_lists([([1.0], [0])])
+    monkeypatch.setattr(simulation, "LEAST_BUDGET", 10)
+    monkeypatch.setattr(simulation, "SPIKES_PER_NEURON", 3)
+    with pytest.raises(EventStorm) as caught:
+        if engine == "stream":  # of each part
+            for _ in stream(network, parameters, batch, duration=1e4, every=20.0):
+                pass
+        else:
+            run(network, parameters, batch, engine=engine, duration=20.0)
+    assert caught.value.count == 8 * (3 + 20)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

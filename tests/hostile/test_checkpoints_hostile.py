@@ -198,6 +198,81 @@ def test_forged_files_are_refused_fast_and_in_little_memory(path, data, field):
     assert time.perf_counter() - start < 2.0
 
 
+# ---------------------------------------------------------------------------- lists of the metadata that are arrays
+
+
+def with_lists(path):
+    """The bytes of a checkpoint with two long lists in its metadata, and where the first of them begins."""
+    save(path, {"w": np.arange(2.0)}, {"a": [0.5] * 1_024, "b": [{"c": [True] * 2_048}], "k": None}, keep=1)
+    data = Path(path).read_bytes()
+    return data, len(data) - 1_024 * 8 - 2_048
+
+
+def test_flipped_bytes_of_lists_are_refused_and_their_place_named(path):
+    data, start = with_lists(path)
+    rng = np.random.default_rng(0)
+    for position in [start, len(data) - 1, *rng.integers(start, len(data), 40)]:
+        damaged = bytearray(data)
+        damaged[position] ^= 1
+        name = "array meta.a" if position < len(data) - 2_048 else "array meta.b[0].c"
+        assert field_refused(path, damaged) == name
+        assert field_refused(path, data[:position]) == name
+
+
+def test_a_file_with_lists_is_kept_as_the_generation_before(path):
+    data, _ = with_lists(path)
+    save(path, {}, {})
+    assert Path(path + ".previous").read_bytes() == data
+
+
+def forge_list(path_in_meta, meta=b'{"a":null,"b":[null,{"c":null}],"d":3}', version=2, **changes):
+    body = bytes(8)
+    entry = {"path": path_in_meta, "dtype": "f8", "shape": [1], "sha256": sha(body), **changes}
+    header = {"arrays": [], "lists": [entry], "meta": {"bytes": len(meta), "sha256": sha(meta)}}
+    return forge(header, meta + body, version)
+
+
+def test_the_forger_can_write_a_good_list(path):
+    for place, found in ((["a"], "a"), (["b", 1, "c"], "c"), (["b", 0], 0)):
+        Path(path).write_bytes(forge_list(place))
+        meta = load(path)[1]
+        for key in place[:-1]:
+            meta = meta[key]
+        assert meta[found] == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        (forge_list(["e"]), "meta.e"),
+        (forge_list(["d"]), "meta.d"),
+        (forge_list(["d", "x"]), "meta.d.x"),
+        (forge_list(["b"]), "meta.b"),
+        (forge_list(["b", 2]), "meta.b[2]"),
+        (forge_list(["b", "0"]), "meta.b.0"),
+        (forge_list(["b", 10**30]), f"meta.b[{10**30}]"),
+        (forge_list([0]), "meta[0]"),
+        (forge_list(["b", -1]), "header"),
+        (forge_list(["b", True]), "header"),
+        (forge_list(["b", 1.0]), "header"),
+        (forge_list([]), "header"),
+        (forge_list(["a"] * 65), "header"),
+        (forge_list("a"), "header"),
+        (forge_list(None), "header"),
+        (forge_list(["a"], shape=[2**40]), "array meta.a"),
+        (forge_list(["a"], dtype="O"), "array meta.a"),
+        (forge_list(["a"], sha256=None), "array meta.a"),
+        (forge({"arrays": [], "lists": {}, "meta": {"bytes": 2, "sha256": sha(b"{}")}}, b"{}", 2), "header"),
+        (forge({"arrays": [], "lists": ["a"], "meta": {"bytes": 2, "sha256": sha(b"{}")}}, b"{}", 2), "header"),
+        (forge({"arrays": [], "meta": {"bytes": 2, "sha256": sha(b"{}")}}, b"{}", 2), "header"),
+        (forge_list(["a"], version=1), "end"),
+    ],
+    ids=range(22),
+)
+def test_forged_lists_are_refused(path, data, field):
+    assert field_refused(path, data) == field
+
+
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
 def test_what_is_no_regular_file_is_refused_without_waiting(path, kind):
     if kind == "pipe" and not hasattr(os, "mkfifo"):
