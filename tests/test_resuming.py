@@ -219,10 +219,8 @@ def test_a_network_of_large_arrays_is_saved_and_read(tmp_path, make):
     network = large(make)
     assert len(json.dumps(network.to_dict())) > checkpoints.MAX_META
     parameters = network.initialize()
-    run = Trainer(
-        network, parameters, loss=MeanVoltage(), optimizer=Adam(1e-3), progress=False, checkpoint=tmp_path / "checkpoint"
-    )  # fmt: skip
-    run.fit(DATA, epochs=0)
-    found, read, _ = load_model(tmp_path / "checkpoint")
+    path, settings = tmp_path / "checkpoint", {"loss": MeanVoltage(), "optimizer": Adam(1e-3), "progress": False}
+    Trainer(network, parameters, checkpoint=path, **settings).fit(DATA, epochs=0)
+    found, read, _ = load_model(path)
     assert found.fingerprint() == network.fingerprint()
     assert all(np.array_equal(read[name], parameters[name]) for name in parameters)
