@@ -4,6 +4,8 @@ Three things can stand beside the numbers of an array, and are gone after ``nump
 quantities, pint, astropy, unyt, brian2, xarray), a mask (numpy.ma), and the gradient that PyTorch is to trace.
 """
 
+from datetime import timedelta
+
 import numpy as np
 
 from .errors import InvalidInput
@@ -61,13 +63,15 @@ def _parts(values, name):
 
 def _unit(values):
     """The unit that stands beside the numbers of an array, or None."""
-    if getattr(getattr(values, "dtype", None), "kind", "") in ("m", "M"):
-        return None  # timedelta64, whose unit NumPy knows
+    if getattr(getattr(values, "dtype", None), "kind", "") in ("m", "M") or isinstance(values, timedelta):
+        return None  # a unit that NumPy knows
+    dimension = getattr(values, "dim", None)  # brian2 has no other sure mark: its numbers without a unit are in radian
+    if hasattr(dimension, "is_dimensionless"):
+        return None if dimension.is_dimensionless else dimension
     for unit in (getattr(values, "units", None), getattr(values, "unit", None)):
         if unit is not None and type(unit) is not np.ndarray:  # the units of a SpikeTrain are channels
             return unit
-    dimension = getattr(values, "dim", None)  # of brian2, which has no other mark; a method of a tensor
-    return None if getattr(dimension, "is_dimensionless", True) else dimension
+    return None
 
 
 def _milliseconds_per(unit, name):
