@@ -5,6 +5,7 @@ import numpy as np
 from . import compiled, reference
 from .errors import InvalidInput
 from .network import Network
+from .plausibility import doubts, warn_of_doubts
 from .spikes import Probe, Run, SpikeBatch
 from .threads import resolve_n_threads
 
@@ -25,11 +26,29 @@ def simulate(
     ``max_spikes`` (budget of each sample); ``probes`` ({readout: Probe}; default: plain integral and maximum of every
     readout).
 
-    Raises InvalidInput for bad values, ZeroDelayCycle, and EventStorm for a sample over its budget.
+    Raises InvalidInput for bad values, ZeroDelayCycle, and EventStorm for a sample over its budget. Warns where all
+    spikes come after the end, or before a hundredth of it, and of time constants and delays that can hardly be in ms.
     """
+    warn_of_batch(network, parameters, batch, duration)
+    return simulated(
+        network, parameters, batch, duration=duration, engine=engine, n_threads=n_threads, max_spikes=max_spikes,
+        probes=probes,
+    )  # fmt: skip
+
+
+def simulated(
+    network, parameters, batch, *, duration, engine="compiled", n_threads=None, max_spikes=10_000_000, probes=None
+):  # fmt: skip
+    """Return what ``simulate`` does, without its warnings: for one of many batches whose data are judged as a whole."""
     probes = _full_probes(network) if probes is None else probes
     recording, _ = forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes)
     return recording
+
+
+def warn_of_batch(network, parameters, batch, duration):
+    """Warn who called the caller of what can hardly be meant; raises InvalidInput for what is not allowed."""
+    parameters, inputs, run = _checked(network, parameters, batch, duration, 1, 1, {})
+    warn_of_doubts(doubts(network, parameters, list(inputs.values()), run.duration), stacklevel=3)
 
 
 def stream(network, parameters, batch, *, duration, every, max_spikes=10_000_000, probes=None):
@@ -48,6 +67,7 @@ def stream(network, parameters, batch, *, duration, every, max_spikes=10_000_000
     probes = _full_probes(network) if probes is None else probes
     every = check_duration(every, "every")
     parameters, inputs, run = _checked(network, parameters, batch, duration, 1, max_spikes, probes)
+    warn_of_doubts(doubts(network, parameters, list(inputs.values()), run.duration), stacklevel=2)
     if run.duration / every > MOST_PARTS:
         raise InvalidInput("every", None, every, f"at least {run.duration / MOST_PARTS:.3g} ms for this duration")
     if (n_samples := next((part.n_samples for part in inputs.values()), 0)) != 1:

@@ -11,8 +11,8 @@ import numpy as np
 from .arrays import in_milliseconds, plain_array
 from .errors import InvalidInput
 
-# Names and titles of each field: tonic and metavision say t and p, event-stream p titled on, faery and aedat on titled p,
-# loris is_increase titled p, dv timestamp and polarity, evlib polarity.
+# Names of each field, titles of a dtype in brackets: tonic and metavision say t and p, event-stream p (on), faery and
+# aedat on (p), loris is_increase (p), dv timestamp and polarity, evlib polarity.
 FIELDS = {"t": ("t", "timestamp"), "x": ("x",), "y": ("y",), "p": ("p", "polarity", "on", "is_increase")}
 POLARITIES = ("keep", "drop", "merge")
 MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "ns": 1e-6}

@@ -23,6 +23,7 @@ from .errors import CheckpointError, InvalidInput, NotFinite
 from .kernels.compile import CACHE_FOLDER, is_cached
 from .network import Network
 from .optimizers import Optimizer
+from .plausibility import doubts, warn_of_doubts
 from .sharding import N_SHARDS
 from .simulation import check_duration
 from .surrogate.network import GridNetwork
@@ -33,8 +34,6 @@ KIND = "eventsnn training run"
 NORMAL_QUANTILE = 1.959963984540054  # of 0.975: two-sided 95 % intervals
 MONITORS = ("accuracy", "loss")
 NOT_A_DATASET = "data.Dataset(spikes, labels, ...) makes one of a SpikeBatch."
-# Of a duration, where times in seconds end long before; and of the spikes, of which few come after the duration.
-SMALL_SHARE = 0.01
 # The average follows the parameters closely at first: its decay in step t is at most (1 + t) / (AVERAGE_START + t).
 AVERAGE_START = 10
 
@@ -514,6 +513,7 @@ class Trainer:
             allowed, remedy = f"{train.duration} ms as in train", "Load them with one duration, or pass duration=."
             raise InvalidInput("validation.duration", None, validation.duration, allowed, remedy)
         self._duration = train.duration if self.options.duration is None else self.options.duration
+        self._doubts = doubts(self.network, self._state.parameters, [train.spikes], self._duration, "train", True)
         run = {
             "network": self.network.fingerprint(),
             "train": data_fingerprint(train),
@@ -561,7 +561,7 @@ class Trainer:
         nothing = train.spikes[np.zeros(0, int)]
         self._engine.run_nothing(self._state.parameters, nothing, self._duration, self.n_threads)
         if self.communicator.rank == 0:
-            warn_of_late_spikes(train, self._duration, "train")
+            warn_of_doubts(self._doubts, stacklevel=4)
 
     def _resume(self, run):
         if self.checkpoint is None:
@@ -634,11 +634,12 @@ class Trainer:
         parameters = state.parameters
         silent = state.running.spikes and not any(counts.any() for counts in state.running.spikes.values())
         if silent and not self.options.silent_raise and self.communicator.rank == 0:
-            warnings.warn("no LIF neuron has fired in this epoch: raise the weights, or use silent_raise", stacklevel=3)
+            remedy = self._doubts[0] if self._doubts else "raise the weights, or use silent_raise"
+            warnings.warn(f"no LIF neuron has fired in this epoch: {remedy}", stacklevel=3)
         for rule in self.options.silent_raise:
             parameters = rule(self.network, parameters, state.running.spikes[rule.population])
         state = replace(state, parameters=self._engine.after_epoch(parameters))
-        result = None if validation is None else self.evaluate(validation, state.evaluated)
+        result = None if validation is None else _evaluated(self.network, state.evaluated, validation, **self._use())
         record = self._record(state, result, started)
         state = replace(
             state, epoch=state.epoch + 1, batch=0, running=_Running(), records=(*state.records, record)
@@ -682,10 +683,12 @@ class Trainer:
     def evaluate(self, dataset, parameters=None, delays=None):
         """Return the Evaluation of a Dataset with ``self.parameters``, or the given ones; ``delays``: see evaluate."""
         parameters = self.parameters if parameters is None else parameters
-        return evaluate(
-            self.network, parameters, dataset, loss=self.loss, duration=self._duration, n_threads=self.n_threads,
-            max_spikes=self.options.max_spikes, delays=delays,
-        )  # fmt: skip
+        return evaluate(self.network, parameters, dataset, delays=delays, **self._use())
+
+    def _use(self):
+        """What this run evaluates with."""
+        settings = {"loss": self.loss, "duration": self._duration, "n_threads": self.n_threads}
+        return {**settings, "max_spikes": self.options.max_spikes}
 
     def predict(self, spikes):
         """Return the predicted labels (n,) int64 of a SpikeBatch; needs a duration, from options or a fit."""
@@ -704,13 +707,23 @@ def evaluate(
     """Return the Evaluation of a network on a Dataset; ``duration`` in ms (None: the data set's).
 
     ``delays``, of a GridNetwork: "rounded" to its steps (None), "fractional" or "spread", as in training.
-    Under mpiexec the ranks share the samples, as in training.
+    Under mpiexec the ranks share the samples, as in training. Warns of what can hardly be meant, as ``fit`` does.
     """
     if not isinstance(dataset, Dataset):
         raise InvalidInput("dataset", None, type(dataset).__name__, "a Dataset", NOT_A_DATASET)
     if len(dataset) == 0:
         raise InvalidInput("dataset", None, 0, "at least one sample")
     _check_channels(network, dataset, "dataset")
+    if communicator.world().rank == 0:
+        checked = network.check_parameters(parameters)
+        time = check_duration(dataset.duration if duration is None else duration)
+        name = dataset.name or "the data set"
+        warn_of_doubts(doubts(network, checked, [dataset.spikes], time, name, some_late=True), stacklevel=2)
+    return _evaluated(network, parameters, dataset, loss, duration, n_threads, max_spikes, delays)
+
+
+def _evaluated(network, parameters, dataset, loss, duration, n_threads, max_spikes, delays=None):
+    """The Evaluation of a data set that has been looked at."""
     duration = dataset.duration if duration is None else duration
     values, predictions, spikes = [], [], {}
     engine, team = engine_of(network), communicator.world()
@@ -740,23 +753,6 @@ def _check_channels(network, dataset, name):
             remedy = "A network of surrogate.to_events may need its clock: surrogate.with_clock adds it to the data."
         allowed = f"{inputs[0].n}, the channels of input {inputs[0].name!r}"
         raise InvalidInput(f"{name}.n_units", None, dataset.n_units, allowed, remedy)
-
-
-def warn_of_late_spikes(dataset, duration, name):
-    """Warn where spikes of a Dataset come after the duration (ms), or all of them early: times may be in seconds."""
-    late, total, last = 0, 0, 0.0
-    for block in dataset.spikes.blocks():
-        late += int(np.count_nonzero(block.times >= duration))
-        total += block.times.size
-        last = max(last, float(block.times.max(initial=0.0)))
-    asked = " Are the times in ms?"
-    if late > 0:
-        text = (
-            f"{late} of {total} input spikes of {name} are at or after {duration:g} ms, the duration, and do not act."
-        )
-        warnings.warn(text + (asked if late > SMALL_SHARE * total else ""), stacklevel=5)
-    if 0 < last < SMALL_SHARE * duration:
-        warnings.warn(f"the last input spike of {name} is at {last:g} of {duration:g} ms.{asked}", stacklevel=5)
 
 
 def _joint_bounds(first, second):
