@@ -437,7 +437,7 @@ class Trainer:
         state = optimizer.initialize(parameters, names=network.trainable)
         self._state = _State(dict(parameters), state, dict(parameters), average)
         self._bounds = _joint_bounds(network.bounds(), optimizer.bounds)
-        self._run, self._duration = None, self.options.duration
+        self._run, self._duration, self._validation = None, self.options.duration, None
 
     @property
     def parameters(self):
@@ -513,7 +513,8 @@ class Trainer:
             allowed, remedy = f"{train.duration} ms as in train", "Load them with one duration, or pass duration=."
             raise InvalidInput("validation.duration", None, validation.duration, allowed, remedy)
         self._duration = train.duration if self.options.duration is None else self.options.duration
-        self._doubts = doubts(self.network, self._state.parameters, [train.spikes], self._duration, "train", True)
+        self._validation = validation
+        self._doubts = self._found_doubts(train, validation)
         run = {
             "network": self.network.fingerprint(),
             "train": data_fingerprint(train),
@@ -538,6 +539,15 @@ class Trainer:
             # whatever is wrong with the network, the duration or the threads is said before anything is written
             self._run_nothing(train)
             self._save()
+
+    def _found_doubts(self, train, validation):
+        """What is hardly meant of the data, delays and time constants, each said once."""
+        found = []
+        for name, data in (("train", train), ("validation", validation)):
+            if data is not None:
+                spikes = [data.spikes]
+                found += doubts(self.network, self._state.parameters, spikes, self._duration, name, some_late=True)
+        return list(dict.fromkeys(found))
 
     def _check_ranks(self):
         """Refuse more ranks than can have work."""
@@ -639,7 +649,7 @@ class Trainer:
         for rule in self.options.silent_raise:
             parameters = rule(self.network, parameters, state.running.spikes[rule.population])
         state = replace(state, parameters=self._engine.after_epoch(parameters))
-        result = None if validation is None else _evaluated(self.network, state.evaluated, validation, **self._use())
+        result = None if validation is None else self.evaluate(validation, state.evaluated)
         record = self._record(state, result, started)
         state = replace(
             state, epoch=state.epoch + 1, batch=0, running=_Running(), records=(*state.records, record)
@@ -683,12 +693,12 @@ class Trainer:
     def evaluate(self, dataset, parameters=None, delays=None):
         """Return the Evaluation of a Dataset with ``self.parameters``, or the given ones; ``delays``: see evaluate."""
         parameters = self.parameters if parameters is None else parameters
-        return evaluate(self.network, parameters, dataset, delays=delays, **self._use())
-
-    def _use(self):
-        """What this run evaluates with."""
-        settings = {"loss": self.loss, "duration": self._duration, "n_threads": self.n_threads}
-        return {**settings, "max_spikes": self.options.max_spikes}
+        looked_at = dataset is not None and dataset is self._validation  # fit has warned of what is hardly meant
+        function = _evaluated if looked_at else evaluate
+        return function(
+            self.network, parameters, dataset, loss=self.loss, duration=self._duration, n_threads=self.n_threads,
+            max_spikes=self.options.max_spikes, delays=delays,
+        )  # fmt: skip
 
     def predict(self, spikes):
         """Return the predicted labels (n,) int64 of a SpikeBatch; needs a duration, from options or a fit."""
