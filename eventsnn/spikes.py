@@ -95,6 +95,11 @@ class SpikeTrain:
         return SpikeTrain(self.times[new], self.units[new], np.add.reduceat(counts, np.flatnonzero(new)))
 
 
+def chosen_samples(index, n_samples):
+    """The places (ints >= 0) that a slice, a mask or an index array means; one with masked entries is refused."""
+    return np.arange(n_samples)[plain_array(index, "index") if isinstance(index, np.ma.MaskedArray) else index]
+
+
 def _train(place, *sample):
     """The SpikeTrain of one sample, whose place the errors name."""
     try:
@@ -206,7 +211,7 @@ class SpikeBatch:
             start, stop = self.offsets[index % len(self)], self.offsets[index % len(self) + 1]
             counts = None if self.counts is None else self.counts[start:stop]
             return SpikeTrain(self.times[start:stop], self.units[start:stop], counts)
-        chosen = np.arange(len(self))[index]
+        chosen = chosen_samples(index, len(self))
         starts, lengths = self.offsets[chosen], np.diff(self.offsets)[chosen]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         take = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)

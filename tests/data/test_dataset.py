@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventsnn.data import hdf5
 from eventsnn.data.dataset import Dataset, find_file
 from eventsnn.errors import InvalidInput
 from eventsnn.spikes import SpikeBatch, SpikeTrain
@@ -250,3 +252,14 @@ def test_a_duration_with_a_unit_is_refused():
     seconds = pytest.importorskip("quantities").Quantity(1.4, "s")
     with pytest.raises(InvalidInput, match="^duration is 'in the unit"):
         Dataset(SpikeBatch.from_lists([]), [], 1, 1, seconds)
+
+
+def test_labels_of_a_file_that_count_from_one_are_pointed_out(tmp_path):
+    with h5py.File(tmp_path / "mine.h5", "w") as file:
+        file.create_dataset("labels", data=np.array([1, 2, 1]))
+        for name, kind in (("times", np.float64), ("units", np.int64)):
+            rows = file.create_dataset(f"spikes/{name}", 3, h5py.vlen_dtype(kind))
+            for row in range(3):
+                rows[row] = np.array([0])
+    with pytest.warns(UserWarning, match="no sample of mine has label 0"):
+        assert hdf5.read(tmp_path / "mine.h5").n_classes == 3
