@@ -45,12 +45,6 @@ def simulated(
     return recording
 
 
-def warn_of_batch(network, parameters, batch, duration):
-    """Warn who called the caller of what can hardly be meant; raises InvalidInput for what is not allowed."""
-    parameters, inputs, run = _checked(network, parameters, batch, duration, 1, 1, {})
-    warn_of_doubts(doubts(network, parameters, list(inputs.values()), run.duration), stacklevel=3)
-
-
 def stream(network, parameters, batch, *, duration, every, max_spikes=10_000_000, probes=None):
     """Simulate one long sample and yield a Recording of each ``every`` ms: memory holds the spikes of one part.
 
@@ -67,12 +61,12 @@ def stream(network, parameters, batch, *, duration, every, max_spikes=10_000_000
     probes = _full_probes(network) if probes is None else probes
     every = check_duration(every, "every")
     parameters, inputs, run = _checked(network, parameters, batch, duration, 1, max_spikes, probes)
-    warn_of_doubts(doubts(network, parameters, list(inputs.values()), run.duration), stacklevel=2)
     if run.duration / every > MOST_PARTS:
         raise InvalidInput("every", None, every, f"at least {run.duration / MOST_PARTS:.3g} ms for this duration")
     if (n_samples := next((part.n_samples for part in inputs.values()), 0)) != 1:
         remedy = "batch[k : k + 1] takes one of many." if n_samples else "Give the one sample, with or without spikes."
         raise InvalidInput("batch", None, f"{n_samples} samples", "one sample", remedy)
+    warn_of_doubts(doubts(network, parameters, list(inputs.values()), run.duration), stacklevel=2)
     return _parts(compiled.stream(network, parameters, inputs, run, every), spiking_outputs(network))
 
 
@@ -114,6 +108,12 @@ def _checked(network, parameters, batch, duration, n_threads, max_spikes, probes
             raise InvalidInput(f"probes[{name!r}]", None, probe, "a Probe, such as Probe(decay_rate=0.1, maximum=True)")
     run = Run(check_duration(duration), probes, resolve_n_threads(n_threads), check_budget(max_spikes))
     return parameters, inputs, run
+
+
+def warn_of_batch(network, parameters, batch, duration):
+    """Warn who called the caller of what can hardly be meant; raises InvalidInput for what is not allowed."""
+    parameters, inputs, run = _checked(network, parameters, batch, duration, 1, 1, {})
+    warn_of_doubts(doubts(network, parameters, list(inputs.values()), run.duration), stacklevel=3)
 
 
 def check_duration(duration, name="duration"):

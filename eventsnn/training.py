@@ -513,8 +513,6 @@ class Trainer:
             allowed, remedy = f"{train.duration} ms as in train", "Load them with one duration, or pass duration=."
             raise InvalidInput("validation.duration", None, validation.duration, allowed, remedy)
         self._duration = train.duration if self.options.duration is None else self.options.duration
-        self._validation = validation
-        self._doubts = self._found_doubts(train, validation)
         run = {
             "network": self.network.fingerprint(),
             "train": data_fingerprint(train),
@@ -530,6 +528,8 @@ class Trainer:
             self._resume(run)
         elif self.checkpoint is not None and self.communicator.on_first(lambda: checkpoints.exists(self.checkpoint)):
             raise CheckpointError(self.checkpoint, "file", "exists already: pass resume=True, or choose another path")
+        self._validation = validation
+        self._doubts = self._found_doubts(train, validation)
         first, self._run = self._run is None and not resume, json.loads(json.dumps(run))
         self._check_same_parameters()
         if self.communicator.size > 1 and CACHE_FOLDER is not None:
@@ -539,15 +539,6 @@ class Trainer:
             # whatever is wrong with the network, the duration or the threads is said before anything is written
             self._run_nothing(train)
             self._save()
-
-    def _found_doubts(self, train, validation):
-        """What is hardly meant of the data, delays and time constants, each said once."""
-        found = []
-        for name, data in (("train", train), ("validation", validation)):
-            if data is not None:
-                spikes = [data.spikes]
-                found += doubts(self.network, self._state.parameters, spikes, self._duration, name, some_late=True)
-        return list(dict.fromkeys(found))
 
     def _check_ranks(self):
         """Refuse more ranks than can have work."""
@@ -566,6 +557,15 @@ class Trainer:
     def _check_same_parameters(self):
         """Every rank computes the updates for itself: say so if they drift apart, before a result rests on it."""
         self._check_same("the parameters", *map(np.ascontiguousarray, self._state.parameters.values()))
+
+    def _found_doubts(self, train, validation):
+        """What is hardly meant of the data, delays and time constants, each said once."""
+        found = []
+        for name, data in (("train", train), ("validation", validation)):
+            if data is not None:
+                spikes = [data.spikes]
+                found += doubts(self.network, self._state.parameters, spikes, self._duration, name, some_late=True)
+        return list(dict.fromkeys(found))
 
     def _run_nothing(self, train):
         nothing = train.spikes[np.zeros(0, int)]
