@@ -43,8 +43,10 @@ def in_milliseconds(values, name):
     Raises InvalidInput as ``plain_array`` does, and for units and dates that are no lengths of time.
     """
     if (unit := _unit(values)) is not None:
-        magnitude = getattr(values, "magnitude", getattr(values, "value", None))
-        return plain_array(magnitude, name).astype(np.float64) * _milliseconds_per(unit, name)
+        factor = _milliseconds_per(unit, name)
+        array = plain_array(getattr(values, "magnitude", getattr(values, "value", None)), name)
+        # before it is scaled: in float16, 70 s would be infinitely many ms
+        return array.astype(np.float64) * factor if array.dtype.kind in "fiu" else array
     if isinstance(values, (list, tuple)) and any(_unit(part) is not None for part, _ in _parts(values, name)):
         return np.array([in_milliseconds(value, f"{name}[{index}]") for index, value in enumerate(values)])
     array = plain_array(values, name)

@@ -74,6 +74,11 @@ def test_small_floats_with_a_unit_are_not_scaled_as_small_floats():
     assert SpikeTrain(seconds, [0]).times.tolist() == [70_000.0]
 
 
+def test_complex_times_with_a_unit_are_refused():
+    with pytest.raises(InvalidInput, match="^times is dtype"):
+        SpikeTrain(pytest.importorskip("pint").UnitRegistry().Quantity(np.array([1.0 + 2.0j]), "s"), [0])
+
+
 def test_a_list_of_quantities_may_mix_units_of_time():
     quantities = pytest.importorskip("quantities")
     times = [1 * quantities.s, 2 * quantities.ms]
