@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .arrays import plain_array
 from .errors import InvalidInput, NetworkError
 from .random import stream
 
@@ -70,8 +71,9 @@ def draw_structure(mask, sparsity, shape, rng):
         return np.concatenate([[0], np.cumsum(sizes)]), np.concatenate(rows).astype(np.int32)
     if mask is None:
         return None, None
-    if tuple(mask.shape if hasattr(mask, "shape") else np.shape(mask)) != shape:
-        raise InvalidInput("mask", None, np.shape(mask), f"shape (n_pre, n_post) = {shape}")
+    mask = mask if hasattr(mask, "tocsr") else plain_array(mask, "mask")
+    if tuple(mask.shape) != shape:
+        raise InvalidInput("mask", None, mask.shape, f"shape (n_pre, n_post) = {shape}")
     if hasattr(mask, "tocsr"):
         csr = mask.tocsr()
         if hasattr(csr, "sum_duplicates"):
@@ -79,7 +81,6 @@ def draw_structure(mask, sparsity, shape, rng):
             csr.sum_duplicates()
             csr.eliminate_zeros()
         return np.asarray(csr.indptr, np.int64), np.asarray(csr.indices, np.int32)
-    mask = np.asarray(mask)
     if mask.dtype != bool:
         raise InvalidInput("mask", None, mask.dtype, "dtype bool", "Write mask != 0.")
     rows, columns = np.nonzero(mask)
@@ -102,10 +103,7 @@ def check_arrays(parameters, shapes):
 
 def check_array(name, values, shape):
     """Return values as a float64 array; weights may be any finite numbers, delays not below 0, all else above 0."""
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        array = np.empty(0, object)
+    array = plain_array(values, name)
     if array.dtype.kind not in "fiu":
         raise InvalidInput(name, None, array.dtype, "a real numeric dtype, best float64")
     if array.shape != shape:

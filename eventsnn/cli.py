@@ -389,7 +389,7 @@ def _split_to_show(preset):
 def _evaluate(arguments, argv):
     from . import presets, runs
     from .data import hdf5
-    from .training import evaluate, warn_of_late_spikes
+    from .training import evaluate
 
     network, parameters, meta = runs.load(arguments.checkpoint)
     preset = runs.preset_of(meta, arguments.checkpoint)
@@ -401,7 +401,6 @@ def _evaluate(arguments, argv):
     else:
         n_inputs, n_classes = network.populations["input"].n, network.populations["output"].n
         data = hdf5.read(arguments.data, n_inputs * preset.data.merge, n_classes, meta["duration"])
-        warn_of_late_spikes(data, meta["duration"], data.name)
         data = data if preset.data.merge == 1 else data.merge_channels(preset.data.merge)
     settings = {
         "loss": presets.build_loss(preset), "duration": meta["duration"], "n_threads": arguments.threads,

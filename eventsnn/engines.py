@@ -9,9 +9,10 @@ from .errors import InvalidInput
 from .gradients import joint_probes, value_and_grad
 from .random import stream
 from .sharding import Share
-from .simulation import simulate
+from .simulation import simulated
 from .surrogate.binning import n_steps
 from .surrogate.network import GridNetwork
+from .surrogate.simulation import simulated as simulated_on_grid
 
 # How many samples are evaluated at a time, and about how many input spikes; the results do not depend on it.
 EVALUATION_BATCH, EVALUATION_SPIKES = 128, 2**17
@@ -84,11 +85,11 @@ class EventEngine:
 
     def run_nothing(self, parameters, nothing, duration, n_threads):
         """Simulate no samples: whatever is wrong with the network, the duration or the threads is said now."""
-        simulate(self.network, parameters, nothing, duration=duration, n_threads=n_threads)
+        simulated(self.network, parameters, nothing, duration=duration, n_threads=n_threads)
 
     def record(self, parameters, spikes, duration):
         """Return the Recording of a few samples, to look at."""
-        return simulate(self.network, parameters, spikes, duration=duration, n_threads=1)
+        return simulated(self.network, parameters, spikes, duration=duration, n_threads=1)
 
     def _dropout(self, options, when):
         """{weight: factor on each synapse, 0 where the neuron before it is silenced} for the batch to come."""
@@ -114,7 +115,9 @@ class EventEngine:
         for part in batches_of(spikes):
             batch = spikes[part]
             share = Share(len(batch), team, len(batch))
-            own = share.together(lambda mine=batch[share.samples]: simulate(self.network, parameters, mine, **settings))
+            own = share.together(
+                lambda mine=batch[share.samples]: simulated(self.network, parameters, mine, **settings)
+            )
             yield part, share.whole(own)
 
 
@@ -161,15 +164,15 @@ class GridEngine:
         }  # fmt: skip
         values = n_steps(duration, self.network.dt) * sum(p.n for p in self.network.populations.values())
         for part in slices(len(spikes), GRID_VALUES // values):
-            yield part, surrogate.simulate(self.network, parameters, spikes[part], **settings)
+            yield part, simulated_on_grid(self.network, parameters, spikes[part], **settings)
 
     def run_nothing(self, parameters, nothing, duration, n_threads):
         """Simulate no samples: whatever is wrong with the network or the duration is said now."""
-        surrogate.simulate(self.network, parameters, nothing, duration=duration, n_threads=n_threads)
+        simulated_on_grid(self.network, parameters, nothing, duration=duration, n_threads=n_threads)
 
     def record(self, parameters, spikes, duration):
         """Return the GridRecording of a few samples, delays rounded, to look at."""
-        return surrogate.simulate(self.network, parameters, spikes, duration=duration, n_threads=1)
+        return simulated_on_grid(self.network, parameters, spikes, duration=duration, n_threads=1)
 
 
 def _alone(team):

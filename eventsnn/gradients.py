@@ -5,7 +5,7 @@ import numpy as np
 from . import compiled, reference
 from .errors import InvalidInput
 from .sharding import Share
-from .simulation import check_duration, forward
+from .simulation import check_duration, forward, warn_of_batch
 from .spikes import Cotangents, Probe
 
 
@@ -26,6 +26,8 @@ def value_and_grad(
     of the continuous-time network, wherever the loss is differentiable: see docs/mathematics.md.
     """
     duration = check_duration(duration)
+    if share is None:  # else this is one of many batches, whose data are judged as a whole
+        warn_of_batch(network, parameters, batch, duration)
     losses = (loss, *regularizers)
     probes = joint_probes(losses, network, duration)
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from .arrays import plain_array
 from .errors import InvalidInput
 
 
@@ -229,10 +230,7 @@ class Kaiming(Initializer):
 
 def _as_array(values, name):
     """Return a read-only float64 copy of `values`, or raise InvalidInput naming the first entry that is not finite."""
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise InvalidInput(name, None, "ragged", "a rectangular array of numbers") from None
+    array = plain_array(values, name)
     if array.dtype.kind not in "fiu":
         raise InvalidInput(name, None, array.dtype, "an array of real numbers (dtype kind f, i or u)")
     with np.errstate(over="ignore"):
@@ -308,7 +306,8 @@ def as_initializer(value, name):
     """
     if isinstance(value, Initializer):
         return value
-    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > 0):
-        return Given(value, name)
-    scalar = value.item() if isinstance(value, np.ndarray) else value
+    array = plain_array(value, name)
+    if array.ndim > 0:
+        return Given(array, name)
+    scalar = array.item() if hasattr(value, "__array__") else value
     return Constant(_number(scalar, name, "a finite number, an array of finite numbers or an Initializer"))

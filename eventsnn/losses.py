@@ -14,19 +14,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .arrays import in_milliseconds, plain_array
 from .errors import InvalidInput
 from .spikes import Cotangents, Probe
 
 
 def check_labels(labels, n_samples, n_classes):
     """Return class labels as int64 (n_samples,); raises InvalidInput naming the entry that is out of range."""
-    labels = np.asarray(labels)
+    labels = plain_array(labels, "labels")
     if labels.shape != (n_samples,) or labels.dtype.kind not in "iu":
         raise InvalidInput("labels", None, (labels.dtype, labels.shape), f"integers of shape ({n_samples},)")
     if np.any(bad := (labels < 0) | (labels >= n_classes)):
         index = int(np.argmax(bad))
         raise InvalidInput("labels", index, int(labels[index]), f"classes from 0 to {n_classes - 1}")
     return labels.astype(np.int64)
+
+
+def _real(targets):
+    if targets.dtype.kind not in "fiu":
+        raise InvalidInput("labels", None, targets.dtype, "real numbers as targets")
+    return targets.astype(np.float64)
 
 
 def cross_entropy(logits, labels):
@@ -187,7 +194,7 @@ class MeanSquaredError(_ReadoutLoss):
         """Return (values, Cotangents): see the module's description."""
         steps = _steps(recording)
         name = self._readout(steps)
-        targets = np.asarray(labels, dtype=float)
+        targets = _real(plain_array(labels, "labels"))
         if targets.shape != steps[name].shape:
             raise InvalidInput("labels", None, targets.shape, f"targets of shape {steps[name].shape}")
         asked = ~np.isnan(targets)
@@ -298,7 +305,7 @@ class SpikeTimeRegression(_SpikeTimeLoss):
     def __call__(self, recording, labels):
         """Return (values, Cotangents): see the module's description."""
         times, first = self.first_times(recording)
-        targets = np.asarray(labels, dtype=float)
+        targets = _real(in_milliseconds(labels, "labels"))
         if targets.shape != times.shape:
             raise InvalidInput("labels", None, targets.shape, f"target times of shape {times.shape}")
         gap = np.where(np.isnan(targets), 0.0, times - targets)

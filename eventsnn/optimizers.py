@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from .arrays import plain_array
 from .errors import InvalidInput, NotFinite
 
 # Arrays are walked in blocks whose temporaries (128 KiB each) stay in the second-level cache.
@@ -296,7 +297,7 @@ def _known(name, names, what):
 
 
 def _as_parameter(value, name):
-    array = np.asarray(value)
+    array = plain_array(value, name)
     if array.dtype != np.float64:
         raise InvalidInput(name, None, array.dtype, "a float64 array")
     return array

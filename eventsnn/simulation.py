@@ -5,6 +5,7 @@ import numpy as np
 from . import compiled, reference
 from .errors import InvalidInput
 from .network import Network
+from .plausibility import doubts, warn_of_doubts
 from .spikes import Probe, Run, SpikeBatch
 from .threads import resolve_n_threads
 
@@ -29,8 +30,20 @@ def simulate(
     ``max_spikes`` (budget of each sample; None: ``default_budget``); ``probes`` ({readout: Probe}; default: plain
     integral and maximum of every readout).
 
-    Raises InvalidInput for bad values, ZeroDelayCycle, and EventStorm for a sample over its budget.
+    Raises InvalidInput for bad values, ZeroDelayCycle, and EventStorm for a sample over its budget. Warns where all
+    spikes come after the end, or before a hundredth of it, and of time constants and delays that can hardly be in ms.
     """
+    warn_of_batch(network, parameters, batch, duration)
+    return simulated(
+        network, parameters, batch, duration=duration, engine=engine, n_threads=n_threads, max_spikes=max_spikes,
+        probes=probes,
+    )  # fmt: skip
+
+
+def simulated(
+    network, parameters, batch, *, duration, engine="compiled", n_threads=None, max_spikes=10_000_000, probes=None
+):  # fmt: skip
+    """Return what ``simulate`` does, without its warnings: for one of many batches whose data are judged as a whole."""
     probes = _full_probes(network) if probes is None else probes
     recording, _ = forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes)
     return recording
@@ -59,6 +72,7 @@ def stream(network, parameters, batch, *, duration, every, max_spikes=None, prob
     if (n_samples := next((part.n_samples for part in inputs.values()), 0)) != 1:
         remedy = "batch[k : k + 1] takes one of many." if n_samples else "Give the one sample, with or without spikes."
         raise InvalidInput("batch", None, f"{n_samples} samples", "one sample", remedy)
+    warn_of_doubts(doubts(network, parameters, list(inputs.values()), run.duration), stacklevel=2)
     return _parts(compiled.stream(network, parameters, inputs, run, every), spiking_outputs(network))
 
 
@@ -106,6 +120,12 @@ def _checked(network, parameters, batch, duration, n_threads, max_spikes, probes
         max_spikes = default_budget(network, duration if budget_for is None else budget_for)
     run = Run(duration, probes, resolve_n_threads(n_threads), check_budget(max_spikes))
     return parameters, inputs, run
+
+
+def warn_of_batch(network, parameters, batch, duration):
+    """Warn who called the caller of what can hardly be meant; raises InvalidInput for what is not allowed."""
+    parameters, inputs, run = _checked(network, parameters, batch, duration, 1, 1, {})
+    warn_of_doubts(doubts(network, parameters, list(inputs.values()), run.duration), stacklevel=3)
 
 
 def check_duration(duration, name="duration"):

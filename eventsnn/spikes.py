@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .arrays import in_milliseconds, plain_array
 from .errors import InvalidInput
-
-LARGEST_UNIT = np.iinfo(np.int32).max
+from .structured import LARGEST_UNIT, EventLayout, listed
 
 
 def _first(condition):
@@ -21,10 +21,7 @@ def _first(condition):
 
 def _as_vector(values, name, kind):
     """Return `values` as a one-dimensional array whose dtype kind is among the letters `kind`."""
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise InvalidInput(name, None, values, "a flat sequence of numbers") from None
+    array = plain_array(values, name)
     if array.size == 0 and array.ndim == 1:
         return array.astype(np.float64)
     if array.dtype.kind not in kind:
@@ -35,7 +32,7 @@ def _as_vector(values, name, kind):
 
 
 def _check_times(times, name):
-    times = _as_vector(times, name, "fiu").astype(np.float64)
+    times = _as_vector(in_milliseconds(times, name), name, "fiu").astype(np.float64)
     if (bad := _first(~np.isfinite(times))) is not None:
         raise InvalidInput(name, bad, times[bad], "finite times in ms", "Remove the spike or repair the file.")
     if (bad := _first(times < 0)) is not None:
@@ -44,7 +41,7 @@ def _check_times(times, name):
 
 
 def _check_units(units, n_spikes, name):
-    units = _as_vector(units, name, "iu" if np.size(units) else "iuf")
+    units = _as_vector(units, name, "iu")
     if units.size != n_spikes:
         raise InvalidInput(name, None, units.size, f"as many entries as there are times ({n_spikes})")
     if (bad := _first((units < 0) | (units > LARGEST_UNIT))) is not None:
@@ -67,8 +64,9 @@ def _check_counts(counts, n_spikes, name):
 class SpikeTrain:
     """The spikes of one sample: ``times`` (n,) float64 ms, ``units`` (n,) int32, optional ``counts`` (n,) float64.
 
-    Spikes are sorted by (time, unit) on construction. A count c stands for c merged spikes. Raises InvalidInput for
-    NaN, infinite or negative times, negative units, counts <= 0 and arrays of unequal length.
+    Spikes are sorted by (time, unit) on construction. A count c stands for c merged spikes. Times that carry a unit of
+    time (timedelta64, neo, quantities, pint, astropy) are converted to ms. Raises InvalidInput for NaN, infinite or
+    negative times, negative units, counts <= 0, arrays of unequal length, masked entries and any other unit.
     """
 
     times: np.ndarray
@@ -95,6 +93,19 @@ class SpikeTrain:
         new = np.r_[True, (np.diff(self.times) != 0) | (np.diff(self.units) != 0)]
         counts = np.ones(len(self)) if self.counts is None else self.counts
         return SpikeTrain(self.times[new], self.units[new], np.add.reduceat(counts, np.flatnonzero(new)))
+
+
+def chosen_samples(index, n_samples):
+    """The places (ints >= 0) that a slice, a mask or an index array means; one with masked entries is refused."""
+    return np.arange(n_samples)[plain_array(index, "index") if isinstance(index, np.ma.MaskedArray) else index]
+
+
+def _train(place, *sample):
+    """The SpikeTrain of one sample, whose place the errors name."""
+    try:
+        return SpikeTrain(*sample)
+    except InvalidInput as error:
+        raise InvalidInput(f"{place}.{error.array}", error.index, error.value, error.allowed, error.remedy) from None
 
 
 @dataclass(frozen=True)
@@ -147,37 +158,27 @@ class SpikeBatch:
                 continue
             if not isinstance(sample, (tuple, list)) or len(sample) not in (2, 3):
                 raise InvalidInput("samples", index, sample, "a SpikeTrain, (times, units) or (times, units, counts)")
-            try:
-                trains.append(SpikeTrain(*sample))
-            except InvalidInput as error:
-                name = f"samples[{index}].{error.array}"
-                raise InvalidInput(name, error.index, error.value, error.allowed, error.remedy) from None
+            trains.append(_train(f"samples[{index}]", *sample))
         return cls._join(trains)
 
     @classmethod
-    def from_structured(cls, arrays, milliseconds_per_unit=1e-3):
-        """Build a batch from structured arrays with fields ``t``, ``x`` and optionally ``p``, as tonic makes them.
+    def from_structured(cls, arrays, time_unit=None, *, sensor_size=None, polarity=None):
+        """Build a batch from one structured array of events per sample, as tonic, faery, aedat and others make them.
 
-        ``t`` is in microseconds unless ``milliseconds_per_unit`` says otherwise. A polarity ``p`` (0 or 1) is
-        folded into the unit as ``2 x + p`` when it takes both values anywhere in ``arrays``.
+        Fields: ``t`` (or timestamp), ``x``, and perhaps ``y`` and a polarity (``p``, polarity, on, is_increase), whose
+        values are bools, 0 and 1, or -1 and +1. The channel of an event depends on the arguments alone:
+        pixel = y * width + x, and unit = pixel, or 2 * pixel + p where the polarity is kept.
+
+        Parameters: ``time_unit``: what ``t`` counts, "s", "ms", "us" (None; but timedelta64 has its own), "ns" or a
+        number of ms; ``sensor_size``: (width, height) or (width, height, polarities), needed where y is not 0;
+        ``polarity``: "keep", "drop" (both on one channel) or "merge" (the same, and spikes of one time and channel
+        become one that counts), needed where there is a polarity and sensor_size does not say how many. Raises
+        InvalidInput for everything else: fields of other names, pixels outside, fractions.
         """
-        arrays = [np.asarray(array) for array in arrays]
-        for index, array in enumerate(arrays):
-            names = array.dtype.names or ()
-            if missing := {"t", "x"} - set(names):
-                raise InvalidInput(f"arrays[{index}]", None, names, f"fields t and x (missing: {sorted(missing)})")
-            if "y" in names and np.any(array["y"] != array["y"][:1]):
-                remedy = "Flatten the sensor first: x = y * width + x."
-                raise InvalidInput(f"arrays[{index}]['y']", None, "several rows", "one row of sensors", remedy)
-        has_polarity = all("p" in array.dtype.names for array in arrays)
-        polarities = np.unique(np.concatenate([array["p"] for array in arrays])) if has_polarity and arrays else []
-        samples = []
-        for array in arrays:
-            units = array["x"].astype(np.int64)
-            if len(polarities) > 1:
-                units = 2 * units + array["p"].astype(np.int64)
-            samples.append((array["t"].astype(np.float64) * milliseconds_per_unit, units))
-        return cls.from_lists(samples)
+        layout = EventLayout(sensor_size, polarity, time_unit)
+        places = {f"arrays[{index}]": array for index, array in enumerate(listed(arrays))}
+        batch = cls._join([_train(place, *layout.read(array, place)) for place, array in places.items()])
+        return batch.merge_channels(1) if polarity == "merge" else batch
 
     @classmethod
     def _join(cls, trains):
@@ -210,7 +211,7 @@ class SpikeBatch:
             start, stop = self.offsets[index % len(self)], self.offsets[index % len(self) + 1]
             counts = None if self.counts is None else self.counts[start:stop]
             return SpikeTrain(self.times[start:stop], self.units[start:stop], counts)
-        chosen = np.arange(len(self))[index]
+        chosen = chosen_samples(index, len(self))
         starts, lengths = self.offsets[chosen], np.diff(self.offsets)[chosen]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         take = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)

@@ -23,6 +23,7 @@ from .errors import CheckpointError, InvalidInput, NotFinite
 from .kernels.compile import CACHE_FOLDER, is_cached
 from .network import Network
 from .optimizers import Optimizer
+from .plausibility import doubts, warn_of_doubts
 from .sharding import N_SHARDS
 from .simulation import check_budget, check_duration
 from .warming import warmup
@@ -34,8 +35,6 @@ MONITORS = ("accuracy", "loss")
 # What may be another when a run goes on: a budget stops a run, or changes nothing.
 IRRELEVANT = ("options.max_spikes",)
 NOT_A_DATASET = "data.Dataset(spikes, labels, ...) makes one of a SpikeBatch."
-# Of a duration, where times in seconds end long before; and of the spikes, of which few come after the duration.
-SMALL_SHARE = 0.01
 # The average follows the parameters closely at first: its decay in step t is at most (1 + t) / (AVERAGE_START + t).
 AVERAGE_START = 10
 
@@ -441,7 +440,7 @@ class Trainer:
         state = optimizer.initialize(parameters, names=network.trainable)
         self._state = _State(dict(parameters), state, dict(parameters), average)
         self._bounds = _joint_bounds(network.bounds(), optimizer.bounds)
-        self._run, self._duration = None, self.options.duration
+        self._run, self._duration, self._validation = None, self.options.duration, None
 
     @property
     def parameters(self):
@@ -532,6 +531,8 @@ class Trainer:
             self._resume(run, train)
         elif self.checkpoint is not None and self.communicator.on_first(lambda: checkpoints.exists(self.checkpoint)):
             raise CheckpointError(self.checkpoint, "file", "exists already: pass resume=True, or choose another path")
+        self._validation = validation
+        self._doubts = self._found_doubts(train, validation)
         first, self._run = self._run is None and not resume, json.loads(json.dumps(run))
         self._check_same_parameters()
         if self.communicator.size > 1 and CACHE_FOLDER is not None:
@@ -560,11 +561,20 @@ class Trainer:
         """Every rank computes the updates for itself: say so if they drift apart, before a result rests on it."""
         self._check_same("the parameters", *map(np.ascontiguousarray, self._state.parameters.values()))
 
+    def _found_doubts(self, train, validation):
+        """What is hardly meant of the data, delays and time constants, each said once."""
+        found = []
+        for name, data in (("train", train), ("validation", validation)):
+            if data is not None:
+                spikes = [data.spikes]
+                found += doubts(self.network, self._state.parameters, spikes, self._duration, name, some_late=True)
+        return list(dict.fromkeys(found))
+
     def _run_nothing(self, train):
         nothing = train.spikes[np.zeros(0, int)]
         self._engine.run_nothing(self._state.parameters, nothing, self._duration, self.n_threads)
         if self.communicator.rank == 0:
-            warn_of_late_spikes(train, self._duration, "train")
+            warn_of_doubts(self._doubts, stacklevel=4)
 
     def _resume(self, run, train):
         if self.checkpoint is None:
@@ -642,7 +652,8 @@ class Trainer:
         parameters = state.parameters
         silent = state.running.spikes and not any(counts.any() for counts in state.running.spikes.values())
         if silent and not self.options.silent_raise and self.communicator.rank == 0:
-            warnings.warn("no LIF neuron has fired in this epoch: raise the weights, or use silent_raise", stacklevel=3)
+            remedy = self._doubts[0] if self._doubts else "raise the weights, or use silent_raise"
+            warnings.warn(f"no LIF neuron has fired in this epoch: {remedy}", stacklevel=3)
         for rule in self.options.silent_raise:
             parameters = rule(self.network, parameters, state.running.spikes[rule.population])
         state = replace(state, parameters=self._engine.after_epoch(parameters))
@@ -690,7 +701,9 @@ class Trainer:
     def evaluate(self, dataset, parameters=None, delays=None):
         """Return the Evaluation of a Dataset with ``self.parameters``, or the given ones; ``delays``: see evaluate."""
         parameters = self.parameters if parameters is None else parameters
-        return evaluate(
+        looked_at = dataset is not None and dataset is self._validation  # fit has warned of what is hardly meant
+        function = _evaluated if looked_at else evaluate
+        return function(
             self.network, parameters, dataset, loss=self.loss, duration=self._duration, n_threads=self.n_threads,
             max_spikes=self.options.max_spikes, delays=delays,
         )  # fmt: skip
@@ -712,13 +725,23 @@ def evaluate(
     """Return the Evaluation of a network on a Dataset; ``duration`` in ms (None: the data set's).
 
     ``delays``, of a GridNetwork: "rounded" to its steps (None), "fractional" or "spread", as in training.
-    Under mpiexec the ranks share the samples, as in training.
+    Under mpiexec the ranks share the samples, as in training. Warns of what can hardly be meant, as ``fit`` does.
     """
     if not isinstance(dataset, Dataset):
         raise InvalidInput("dataset", None, type(dataset).__name__, "a Dataset", NOT_A_DATASET)
     if len(dataset) == 0:
         raise InvalidInput("dataset", None, 0, "at least one sample")
     _check_channels(network, dataset, "dataset")
+    if communicator.world().rank == 0:
+        checked = network.check_parameters(parameters)
+        time = check_duration(dataset.duration if duration is None else duration)
+        name = dataset.name or "the data set"
+        warn_of_doubts(doubts(network, checked, [dataset.spikes], time, name, some_late=True), stacklevel=2)
+    return _evaluated(network, parameters, dataset, loss, duration, n_threads, max_spikes, delays)
+
+
+def _evaluated(network, parameters, dataset, loss, duration, n_threads, max_spikes, delays=None):
+    """The Evaluation of a data set that has been looked at."""
     duration = dataset.duration if duration is None else duration
     values, predictions, spikes = [], [], {}
     engine, team = engine_of(network), communicator.world()
@@ -748,23 +771,6 @@ def _check_channels(network, dataset, name):
             remedy = "A network of surrogate.to_events may need its clock: surrogate.with_clock adds it to the data."
         allowed = f"{inputs[0].n}, the channels of input {inputs[0].name!r}"
         raise InvalidInput(f"{name}.n_units", None, dataset.n_units, allowed, remedy)
-
-
-def warn_of_late_spikes(dataset, duration, name):
-    """Warn where spikes of a Dataset come after the duration (ms), or all of them early: times may be in seconds."""
-    late, total, last = 0, 0, 0.0
-    for block in dataset.spikes.blocks():
-        late += int(np.count_nonzero(block.times >= duration))
-        total += block.times.size
-        last = max(last, float(block.times.max(initial=0.0)))
-    asked = " Are the times in ms?"
-    if late > 0:
-        text = (
-            f"{late} of {total} input spikes of {name} are at or after {duration:g} ms, the duration, and do not act."
-        )
-        warnings.warn(text + (asked if late > SMALL_SHARE * total else ""), stacklevel=5)
-    if 0 < last < SMALL_SHARE * duration:
-        warnings.warn(f"the last input spike of {name} is at {last:g} of {duration:g} ms.{asked}", stacklevel=5)
 
 
 def _joint_bounds(first, second):

@@ -10,9 +10,9 @@ print(
     f"{batch.n_samples} samples, {batch.times.size} spikes, first sample: {batch[0].times} ms, units {batch[0].units}"
 )
 
-# structured arrays with fields t (microseconds), x and perhaps p, as the tonic library gives them
+# structured arrays with fields t (microseconds), x and perhaps y and p, as tonic and other libraries give them
 events = np.array([(1500, 3, 0), (2750, 3, 1)], dtype=[("t", int), ("x", int), ("p", int)])
-camera = SpikeBatch.from_structured([events])
+camera = SpikeBatch.from_structured([events], polarity="keep")
 print(f"event camera: {camera.times} ms, units {camera.units} (2 x + p)")
 
 # what no engine can mean is refused, with its name, place and value

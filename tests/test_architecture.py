@@ -11,8 +11,9 @@ import eventsnn
 
 PACKAGE = pathlib.Path(eventsnn.__file__).parent
 FLOORS = {
-    "errors": -1, "catalogue": -1, "memory": -1, "random": 0, "spikes": 0, "threads": 0, "buffers": 0, "naming": 0,
-    "kernels": 1, "reference": 1, "initializers": 1, "communicator": 1, "checks": 1, "synapses": 1,
+    "errors": -3, "arrays": -2, "structured": -1, "catalogue": -1, "memory": -1, "random": 0, "spikes": 0, "threads": 0,
+    "buffers": 0, "naming": 0,
+    "kernels": 1, "reference": 1, "initializers": 1, "communicator": 1, "checks": 1, "synapses": 1, "plausibility": 2,
     "sharding": 2, "network": 2, "losses": 2, "optimizers": 2, "checkpoints": 2, "data": 2,
     "layout": 3, "controls": 3, "compiled": 4, "simulation": 5, "gradients": 6, "testing": 7, "warming": 7,
     "surrogate": 7, "engines": 8, "resuming": 8, "training": 9, "presets": 10, "plotting": 10, "runs": 11,

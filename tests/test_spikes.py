@@ -100,30 +100,6 @@ def test_constructor_checks_order_within_samples_only():
         SpikeBatch(np.array([5.0, 1.0]), np.array([0, 0]), np.array([0, 2]))
 
 
-def structured(rows, fields):
-    return np.array(rows, dtype=[(name, np.int64) for name in fields])
-
-
-def test_structured_arrays_in_microseconds():
-    batch = SpikeBatch.from_structured([structured([(2500, 1), (1000, 3)], "tx")])
-    assert batch.times.tolist() == [1.0, 2.5] and batch.units.tolist() == [3, 1]
-    assert SpikeBatch.from_structured([structured([(2, 1)], "tx")], 1.0).times.tolist() == [2.0]
-
-
-def test_polarity_is_folded_in_only_if_it_varies_anywhere():
-    one = structured([(0, 4, 1)], "txp")
-    other = structured([(0, 4, 0)], "txp")
-    assert SpikeBatch.from_structured([one, one]).units.tolist() == [4, 4]
-    assert SpikeBatch.from_structured([one, other]).units.tolist() == [9, 8]
-
-
-def test_second_rows_of_a_sensor_are_refused():
-    flat = structured([(0, 4, 7), (1, 4, 7)], "txy")
-    assert SpikeBatch.from_structured([flat]).units.tolist() == [4, 4]
-    with pytest.raises(InvalidInput, match="width"):
-        SpikeBatch.from_structured([structured([(0, 4, 7), (1, 4, 8)], "txy")])
-
-
 @pytest.fixture(scope="module", params=["compiled", "reference"])
 def recording(request):
     network = Network()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from ..checks import is_number
 from ..errors import InvalidInput
 from ..random import stream
 from ..spikes import SpikeBatch
@@ -157,7 +158,7 @@ class Augmentation:
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
             limit = 1.0 if name in below_one | {"blend", "blend_keep"} else np.inf
-            if not 0 <= value <= limit or value == np.inf or (name in below_one and value == 1):
+            if not is_number(value) or not 0 <= value <= limit or value == np.inf or (name in below_one and value == 1):
                 allowed = f"a number from 0 to {limit:g}{' (excluded)' if name in below_one else ''}"
                 raise InvalidInput(name, None, value, allowed)
         for name in ("channel_shift", "channel_mask"):

@@ -9,6 +9,7 @@ import zipfile
 
 import numpy as np
 
+from ..arrays import plain_array
 from ..errors import InvalidInput, UnsafeFile
 from ..spikes import SpikeBatch
 from .dataset import Dataset, find_file
@@ -95,9 +96,10 @@ def delta_events(signal, threshold, frame):
     """
     if not (isinstance(threshold, (int, float, np.integer, np.floating)) and 0 < threshold < np.inf):
         raise InvalidInput("threshold", None, threshold, "a finite number > 0")
-    signal = np.asarray(signal, dtype=np.float64)
-    if signal.ndim != 2 or not np.isfinite(signal).all():
+    signal = plain_array(signal, "signal")
+    if signal.dtype.kind not in "fiu" or signal.ndim != 2 or not np.isfinite(signal).all():
         raise InvalidInput("signal", None, signal.shape, "a finite array (n_frames, n_channels)")
+    signal = signal.astype(np.float64)
     times, units = [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
     level = signal[0].copy() if len(signal) else None
     for index in range(1, len(signal)):

@@ -1,11 +1,14 @@
 """Dataset: labelled spike samples in memory, and the ways to choose, regroup and iterate over them."""
 
+import copy
 import os
-from dataclasses import dataclass, replace
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..arrays import plain_array
 from ..errors import InvalidInput
 from ..random import stream
 from ..spikes import SpikeBatch
@@ -13,6 +16,9 @@ from .stored import StoredSpikes
 
 DATA_FOLDER = "EVENTSNN_DATA"  # the environment variable that names the folder of data files
 FRACTION_TOLERANCE = 1e-9
+TO_WHOLE_NUMBERS = "names, values = np.unique(values, return_inverse=True) numbers what they are from 0."
+# Fewer classes than this can lack their first one by chance.
+CLASSES_TO_JUDGE = 3
 
 
 def find_file(path, origin):
@@ -46,14 +52,23 @@ def _find(path, name, what, exists, origin):
 
 
 def _vector(values, name, n_samples):
-    array = np.asarray(values)
+    array = plain_array(values, name)
     if array.size == 0 and array.ndim == 1:
         array = array.astype(np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise InvalidInput(name, None, (array.dtype, array.shape), "a one-dimensional array of integers")
+        remedy = TO_WHOLE_NUMBERS if array.ndim == 1 else "values.argmax(axis=1) makes them of one-hot rows."
+        raise InvalidInput(name, None, (array.dtype, array.shape), "a one-dimensional array of integers", remedy)
     if array.size != n_samples:
         raise InvalidInput(name, None, array.size, f"one entry for each of the {n_samples} samples")
     return array.astype(np.int64)
+
+
+def _warn_of_labels_from_one(labels, n_classes, name):
+    """Warn where every class but the first has samples: the labels may count from 1."""
+    if n_classes >= CLASSES_TO_JUDGE and np.array_equal(np.unique(labels), np.arange(1, n_classes)):
+        text = f"no sample of {name or 'the data set'} has label 0, and all other labels to {n_classes - 1} occur"
+        remedy = "where they count from 1, give labels - 1 and one class less, or label by np.unique"
+        warnings.warn(f"{text}: {remedy}(labels, return_inverse=True)[1].", stacklevel=4)
 
 
 def _outside(values, stop):
@@ -86,16 +101,17 @@ class Dataset:
             )
         labels = _vector(self.labels, "labels", len(self.spikes))
         if (bad := _outside(labels, self.n_classes)) is not None:
-            raise InvalidInput(
-                "labels", bad, int(labels[bad]), f"labels from 0 to n_classes - 1 = {self.n_classes - 1}"
-            )
+            allowed = f"labels from 0 to n_classes - 1 = {self.n_classes - 1}"
+            raise InvalidInput("labels", bad, int(labels[bad]), allowed, TO_WHOLE_NUMBERS)
         self._check_units()
-        if not (np.isfinite(self.duration) and self.duration > 0):
+        duration = plain_array(self.duration, "duration")
+        if duration.ndim or duration.dtype.kind not in "fiu" or not 0 < duration < np.inf:
             raise InvalidInput("duration", None, self.duration, "a finite number of ms > 0")
         groups = None if self.groups is None else _vector(self.groups, "groups", len(self.spikes))
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "groups", groups)
-        object.__setattr__(self, "duration", float(self.duration))
+        object.__setattr__(self, "duration", float(duration))
+        _warn_of_labels_from_one(labels, self.n_classes, self.name)
 
     def _check_units(self):
         sample = spike = 0
@@ -114,11 +130,16 @@ class Dataset:
 
         Raises InvalidInput naming the first index that is out of range.
         """
-        chosen = indices if isinstance(indices, slice) else np.asarray(indices)
-        if not isinstance(chosen, slice):
-            chosen = self._checked(chosen)
+        chosen = indices if isinstance(indices, slice) else self._checked(plain_array(indices, "indices"))
         groups = None if self.groups is None else self.groups[chosen]
-        return replace(self, spikes=self.spikes.select(chosen), labels=self.labels[chosen], groups=groups)
+        return self._with(spikes=self.spikes.select(chosen), labels=self.labels[chosen], groups=groups)
+
+    def _with(self, **fields):
+        """A copy with other fields, made of fields that have been checked."""
+        other = copy.copy(self)
+        for name, value in fields.items():
+            object.__setattr__(other, name, value)
+        return other
 
     def _checked(self, chosen):
         if chosen.ndim != 1:
@@ -144,7 +165,7 @@ class Dataset:
         """
         if self.groups is None:
             raise InvalidInput("groups", None, None, "a data set that says which group each sample is from")
-        wanted = np.atleast_1d(np.asarray(groups))
+        wanted = np.atleast_1d(plain_array(groups, "groups"))
         absent = wanted[~np.isin(wanted, self.groups)]
         if absent.size:
             known = np.unique(self.groups).tolist()
@@ -170,8 +191,9 @@ class Dataset:
         ``fractions`` are numbers > 0 that add up to 1, for example (0.7, 0.1, 0.2). The split is a function of
         ``seed`` and the labels. Raises InvalidInput for other fractions.
         """
-        fractions = np.asarray(fractions, dtype=np.float64)
-        if fractions.ndim != 1 or not (fractions > 0).all() or abs(fractions.sum() - 1) > FRACTION_TOLERANCE:
+        fractions = plain_array(fractions, "fractions")
+        good = fractions.ndim == 1 and fractions.dtype.kind in "fiu" and (fractions > 0).all()
+        if not good or abs(fractions.sum() - 1) > FRACTION_TOLERANCE:
             raise InvalidInput("fractions", None, fractions.tolist(), "numbers > 0 that add up to 1")
         ends = np.cumsum(fractions)
         part = np.empty(len(self), dtype=np.int64)
@@ -189,7 +211,7 @@ class Dataset:
         """
         if not isinstance(factor, (int, np.integer)) or factor < 1:
             raise InvalidInput("factor", None, factor, "an int >= 1")
-        return replace(self, spikes=self.spikes.merge_channels(int(factor)), n_units=-(-self.n_units // int(factor)))
+        return self._with(spikes=self.spikes.merge_channels(int(factor)), n_units=-(-self.n_units // int(factor)))
 
     def order(self, seed, epoch, shuffle=True):
         """Return the order (n,) int64 in which epoch ``epoch`` visits the samples, a function of its arguments only."""

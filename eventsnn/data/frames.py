@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..arrays import plain_array
+from ..checks import is_number
 from ..errors import InvalidInput
 from .stored import SAMPLES_AT_ONCE, StoredSpikes
 
@@ -17,9 +19,9 @@ class Frames(StoredSpikes):
     """
 
     def __init__(self, values, *, dt, scale=1.0, order=None):
-        values = np.asarray(values)
+        values = plain_array(values, "values")
         for name, number in (("dt", dt), ("scale", scale)):
-            if not (np.isfinite(number) and number > 0):
+            if not (is_number(number) and 0 < number < np.inf):
                 raise InvalidInput(name, None, number, "a finite number > 0")
         if values.ndim != 3 or values.dtype.kind not in "fiu":
             raise InvalidInput("values", None, (values.dtype, values.shape), "real numbers (samples, steps, channels)")
@@ -28,6 +30,7 @@ class Frames(StoredSpikes):
             if (bad := np.argwhere(~(np.isfinite(part) & (part >= 0)))).size:
                 index = (first + int(bad[0][0]), *map(int, bad[0][1:]))
                 raise InvalidInput("values", index, float(values[index]), "finite numbers >= 0")
+        order = None if order is None else plain_array(order, "order")
         if order is not None and not np.array_equal(np.sort(order), np.arange(values.shape[1])):
             raise InvalidInput("order", None, np.shape(order), f"each of the {values.shape[1]} steps once")
         self._values, self._scale, self._dt, self._order = values, float(scale), float(dt), order

@@ -7,6 +7,7 @@ from itertools import permutations
 
 import numpy as np
 
+from ..arrays import in_milliseconds
 from ..errors import InvalidInput
 from ..random import stream
 from ..spikes import SpikeBatch
@@ -23,8 +24,9 @@ def sequence_detection(times=(0.0, 10.0), orders=None, repeats=1, jitter=0.0, se
     deviation of each time, reflected at 0, drawn from ``seed``; ``duration`` (ms). Labels run 0, 1, ..., 0, 1, ...
     Raises InvalidInput for arguments outside these ranges.
     """
-    times = np.asarray(times, dtype=np.float64)
-    if times.ndim != 1 or times.size == 0 or not (np.isfinite(times) & (times >= 0)).all():
+    times = in_milliseconds(times, "times")
+    real = times.dtype.kind in "fiu" and (np.isfinite(times) & (times >= 0)).all()
+    if not real or times.ndim != 1 or times.size == 0:
         raise InvalidInput("times", None, times.tolist(), "at least one finite time >= 0 ms")
     orders = _orders(orders, times.size)
     if not isinstance(repeats, (int, np.integer)) or repeats < 1:

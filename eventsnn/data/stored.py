@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..spikes import SpikeBatch, SpikeTrain
+from ..spikes import SpikeBatch, SpikeTrain, chosen_samples
 
 SAMPLES_AT_ONCE = 32
 
@@ -23,7 +23,7 @@ class StoredSpikes:
             if not -len(self) <= index < len(self):
                 raise IndexError(f"sample {index} of {len(self)}")
             return SpikeTrain(*self.arrays(index))
-        times, units, counts, offsets = self._unpacked(np.arange(len(self))[index])
+        times, units, counts, offsets = self._unpacked(chosen_samples(index, len(self)))
         return SpikeBatch(times, units, offsets, counts)
 
     def arrays(self, index):

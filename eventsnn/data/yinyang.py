@@ -6,6 +6,7 @@ Kriener, Göltz and Petrovici, "The Yin-Yang dataset", NICE 2022 (arXiv 2102.082
 
 import numpy as np
 
+from ..arrays import plain_array
 from ..errors import InvalidInput
 from ..random import stream
 from ..spikes import SpikeBatch
@@ -19,7 +20,7 @@ DRAWN = 1024  # points proposed at a time; any number gives a valid, but another
 
 def yin_yang_class(x, y):
     """Return the class of points (arrays of equal shape) inside the disc: 0 yin, 1 yang, 2 dot (int64)."""
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    x, y = (plain_array(values, name).astype(np.float64) for values, name in ((x, "x"), (y, "y")))
     to_right = np.hypot(x - 1.5 * R_BIG, y - R_BIG)
     to_left = np.hypot(x - 0.5 * R_BIG, y - R_BIG)
     yin = (to_left <= 0.5 * R_BIG) | ((y > R_BIG) & (to_right > 0.5 * R_BIG))
@@ -52,6 +53,7 @@ def yin_yang_spikes(points, first=1.5, last=20.0, bias=None):
         raise InvalidInput("first, last", None, (first, last), "times in ms with 0 <= first < last")
     if bias is not None and not 0 <= bias < np.inf:
         raise InvalidInput("bias", None, bias, "None or a time in ms >= 0")
+    points = plain_array(points, "points")
     values = np.concatenate([points, 1.0 - points], axis=1)
     times = first + (last - first) * values
     if bias is not None:

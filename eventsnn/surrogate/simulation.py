@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from ..arrays import plain_array
 from ..errors import InvalidInput
 from ..gradients import evaluate, joint_probes
+from ..plausibility import doubts, warn_of_doubts
+from ..simulation import check_duration
 from ..spikes import SpikeBatch
 from ..threads import one_blas_thread
 from .binning import bin_spikes
@@ -15,8 +18,17 @@ def simulate(network, parameters, spikes, *, duration, delays="rounded", probes=
     """Return the GridRecording of a trained GridNetwork: running statistics of batch normalisation, no dropout.
 
     ``spikes`` (SpikeBatch), counted in the steps of ``network.dt``; ``duration`` in ms; ``delays``: "rounded" to
-    steps, "fractional" (linear interpolation between two steps) or "spread", as training has them.
+    steps, "fractional" (linear interpolation between two steps) or "spread", as training has them. Warns as
+    eventsnn.simulate does.
     """
+    _warn_of_batch(network, parameters, spikes, duration)
+    return simulated(
+        network, parameters, spikes, duration=duration, delays=delays, probes=probes, n_threads=n_threads
+    )  # fmt: skip
+
+
+def simulated(network, parameters, spikes, *, duration, delays="rounded", probes=None, n_threads=None):
+    """Return what ``simulate`` does, without its warnings: for one of many batches whose data are judged as a whole."""
     _check_on_grid(network)
     parameters = network.check_parameters(parameters)
     mode = Mode(delays=delays, n_threads=n_threads)
@@ -36,7 +48,9 @@ def value_and_grad(
     """
     _check_on_grid(network)
     parameters = network.check_parameters(parameters)
-    samples = np.arange(len(spikes)) if samples is None else np.asarray(samples)
+    if samples is None:  # else this is one of many batches, whose data are judged as a whole
+        _warn_of_batch(network, parameters, spikes, duration)
+    samples = np.arange(len(spikes)) if samples is None else plain_array(samples, "samples")
     if samples.shape != (len(spikes),) or samples.dtype.kind not in "iu" or samples.min(initial=0) < 0:
         raise InvalidInput("samples", None, samples.shape, f"{len(spikes)} places >= 0, one for each sample")
     if len(spikes) == 0:
@@ -57,13 +71,25 @@ def _check_on_grid(network):
         raise InvalidInput("network", None, type(network).__name__, "a GridNetwork", remedy)
 
 
+def _warn_of_batch(network, parameters, spikes, duration):
+    """Warn who called the caller of what can hardly be meant; raises InvalidInput for what is not allowed."""
+    _check_on_grid(network)
+    _check_spikes(spikes)
+    found = doubts(network, network.check_parameters(parameters), [spikes], check_duration(duration))
+    warn_of_doubts(found, stacklevel=3)
+
+
+def _check_spikes(spikes):
+    if not isinstance(spikes, SpikeBatch):
+        raise InvalidInput("spikes", None, type(spikes).__name__, "a SpikeBatch", "SpikeBatch.from_lists makes one.")
+
+
 def _run(network, parameters, spikes, duration, mode, probes):
     """(GridRecording, tape) of a SpikeBatch."""
     names = [p.name for p in network.populations.values() if p.kind == "input"]
     if len(names) != 1:
         raise InvalidInput("network", None, names, "one input population")
-    if not isinstance(spikes, SpikeBatch):
-        raise InvalidInput("spikes", None, type(spikes).__name__, "a SpikeBatch", "SpikeBatch.from_lists makes one.")
+    _check_spikes(spikes)
     n = network.populations[names[0]].n
     values = {names[0]: bin_spikes(spikes, n, dt=network.dt, duration=duration, dtype=mode.dtype)}
     recording, tape = run(network, parameters, values, mode, probes)

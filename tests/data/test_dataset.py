@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventsnn.data import hdf5
 from eventsnn.data.dataset import Dataset, find_file
 from eventsnn.errors import InvalidInput
 from eventsnn.spikes import SpikeBatch, SpikeTrain
@@ -195,3 +197,69 @@ def test_a_packed_file_is_named_as_such(tmp_path):
     (tmp_path / "some.h5.xz").write_bytes(b"x")
     with pytest.raises(InvalidInput, match="Unpack some.h5.xz"):
         find_file(tmp_path / "some.h5.xz", "")
+
+
+def labelled(labels, n_classes, name=""):
+    spikes = SpikeBatch.from_lists([([1.0], [0])] * len(labels))
+    return Dataset(spikes, labels, 1, n_classes, 5.0, name=name)
+
+
+def test_labels_that_count_from_one_are_pointed_out_with_the_remedy():
+    with pytest.warns(
+        UserWarning, match=r"no sample of digits has label 0.*np\.unique\(labels, return_inverse=True"
+    ) as caught:
+        labelled([1, 2, 3, 1], 4, "digits")
+    assert caught[0].filename == __file__
+    with pytest.raises(InvalidInput, match=r"labels\[2\] is 3; .*return_inverse=True"):
+        labelled([1, 2, 3, 1], 3)
+
+
+def test_classes_may_be_empty_where_labels_do_not_count_from_one(recwarn):
+    labelled([0, 2, 3], 4)  # another one is empty
+    labelled([2, 3, 2], 4)  # as are several
+    labelled([1, 1], 2)  # data of one of two classes
+    labelled([], 3)
+    data = labelled([0, 1, 2], 3)
+    for part in (data.select([1, 2]), data.select(data.labels > 0), data.select(slice(1, 3)).merge_channels(1)):
+        assert sorted(part.labels.tolist()) == [1, 2] and part.n_classes == 3
+    assert len(recwarn) == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "remedy"),
+    [
+        (["a", "b", "a"], "return_inverse=True"),
+        ([0.0, 1.0, 0.5], "return_inverse=True"),
+        (np.array([True, False, True]), "return_inverse=True"),
+        (np.eye(3), "argmax"),
+        (np.eye(3, dtype=int), "argmax"),
+    ],
+)
+def test_labels_of_other_kinds_are_refused_with_the_remedy(labels, remedy):
+    with pytest.raises(InvalidInput, match=f"^labels is .*{remedy}"):
+        labelled(labels, 3)
+    _, whole = np.unique(np.asarray(labels).reshape(3, -1).argmax(1), return_inverse=True)
+    labelled(whole, 3)
+
+
+@pytest.mark.parametrize("duration", [None, "5", 1j, [5.0], np.array([5.0]), -1.0])
+def test_a_duration_is_one_number(duration):
+    with pytest.raises(InvalidInput, match="^duration is"):
+        Dataset(SpikeBatch.from_lists([]), [], 1, 1, duration)
+
+
+def test_a_duration_with_a_unit_is_refused():
+    seconds = pytest.importorskip("quantities").Quantity(1.4, "s")
+    with pytest.raises(InvalidInput, match="^duration is 'in the unit"):
+        Dataset(SpikeBatch.from_lists([]), [], 1, 1, seconds)
+
+
+def test_labels_of_a_file_that_count_from_one_are_pointed_out(tmp_path):
+    with h5py.File(tmp_path / "mine.h5", "w") as file:
+        file.create_dataset("labels", data=np.array([1, 2, 1]))
+        for name, kind in (("times", np.float64), ("units", np.int64)):
+            rows = file.create_dataset(f"spikes/{name}", 3, h5py.vlen_dtype(kind))
+            for row in range(3):
+                rows[row] = np.array([0])
+    with pytest.warns(UserWarning, match="no sample of mine has label 0"):
+        assert hdf5.read(tmp_path / "mine.h5").n_classes == 3

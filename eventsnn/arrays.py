@@ -1,0 +1,108 @@
+"""Arrays of other libraries as plain NumPy arrays: what a conversion would lose without a word is converted or refused.
+
+Three things can stand beside the numbers of an array, and are gone after ``numpy.asarray``: a physical unit (neo,
+quantities, pint, astropy, unyt, brian2, xarray), a mask (numpy.ma), and the gradient that PyTorch is to trace.
+"""
+
+from datetime import timedelta
+
+import numpy as np
+
+from .errors import InvalidInput
+
+PLAIN_TYPES = (bool, int, float, complex, str, bytes, type(None), np.generic)
+# Units of timedelta64 that are no fixed number of milliseconds.
+NO_FIXED_LENGTH = ("generic", "Y", "M")
+
+
+def plain_array(values, name):
+    """Return ``values`` as a NumPy array of the dtype and shape they have; ``name`` is for messages.
+
+    Raises InvalidInput for values with a unit, a masked entry or a gradient to trace, and for what is no array at all.
+    """
+    for part, place in _parts(values, name):
+        if (unit := _unit(part)) is not None:
+            remedy = "Convert them to what is asked for and give the numbers alone: .magnitude or .value, or x / unit."
+            raise InvalidInput(place, None, f"in the unit {unit}", "numbers without a unit", remedy)
+        if getattr(part, "requires_grad", False) is True:
+            remedy = "Write .detach(): a gradient is not traced through here."
+            raise InvalidInput(place, None, "a tensor that requires a gradient", "numbers alone", remedy)
+        if isinstance(part, np.ma.MaskedArray):
+            _refuse_masked(part, place)
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        # what another library says of its own array is the best advice there is
+        remedy = "" if isinstance(values, (list, tuple)) else str(error)
+        raise InvalidInput(name, None, type(values).__name__, "a rectangular array of numbers", remedy) from None
+
+
+def in_milliseconds(values, name):
+    """Return times as an array of ms: those in another unit of time, or timedelta64, as float64, all others as given.
+
+    Raises InvalidInput as ``plain_array`` does, and for units and dates that are no lengths of time.
+    """
+    if (unit := _unit(values)) is not None:
+        factor = _milliseconds_per(unit, name)
+        array = plain_array(getattr(values, "magnitude", getattr(values, "value", None)), name)
+        # before it is scaled: in float16, 70 s would be infinitely many ms
+        return array.astype(np.float64) * factor if array.dtype.kind in "fiu" else array
+    if isinstance(values, (list, tuple)) and any(_unit(part) is not None for part, _ in _parts(values, name)):
+        return np.array([in_milliseconds(value, f"{name}[{index}]") for index, value in enumerate(values)])
+    array = plain_array(values, name)
+    return _from_timedelta(array, name) if array.dtype.kind in "mM" else array
+
+
+def _parts(values, name):
+    """Yield (part, its name) for ``values`` and for everything in lists and tuples that is no plain number."""
+    yield values, name
+    if isinstance(values, (list, tuple)):
+        foreign = {kind for kind in set(map(type, values)) if not issubclass(kind, PLAIN_TYPES)}
+        for index, value in enumerate(values) if foreign else ():
+            if type(value) in foreign:
+                yield from _parts(value, f"{name}[{index}]")
+
+
+def _unit(values):
+    """The unit that stands beside the numbers of an array, or None."""
+    if getattr(getattr(values, "dtype", None), "kind", "") in ("m", "M") or isinstance(values, timedelta):
+        return None  # a unit that NumPy knows
+    dimension = getattr(values, "dim", None)  # brian2 has no other sure mark: its numbers without a unit are in radian
+    if hasattr(dimension, "is_dimensionless"):
+        return None if dimension.is_dimensionless else dimension
+    for unit in (getattr(values, "units", None), getattr(values, "unit", None)):
+        if unit is not None and type(unit) is not np.ndarray:  # the units of a SpikeTrain are channels
+            return unit
+    return None
+
+
+def _milliseconds_per(unit, name):
+    """How many ms one of ``unit`` is, by the library that the unit comes from."""
+    try:
+        one = 1.0 * unit
+        converted = (one.rescale if hasattr(one, "rescale") else one.to)("ms")
+        return float(getattr(converted, "magnitude", getattr(converted, "value", None)))
+    except Exception:  # each library has errors of its own for units that are not of time
+        allowed = "times in a unit of time, or numbers without a unit, in ms"
+        remedy = "Convert them to ms and give the numbers alone: .magnitude or .value, or times / ms."
+        raise InvalidInput(name, None, f"in the unit {unit}", allowed, remedy) from None
+
+
+def _from_timedelta(array, name):
+    if array.dtype.kind == "M":
+        remedy = "Subtract the time at which the sample starts."
+        raise InvalidInput(name, None, array.dtype, "times since the start of the sample, in ms", remedy)
+    if np.datetime_data(array.dtype)[0] in NO_FIXED_LENGTH:
+        allowed = "timedelta64 with a unit of fixed length, such as timedelta64[us]"
+        raise InvalidInput(name, None, array.dtype, allowed)
+    return array / np.timedelta64(1, "ms")  # NaT becomes NaN
+
+
+def _refuse_masked(array, name):
+    mask = np.ma.getmaskarray(array)
+    if not mask.any():
+        return
+    index = tuple(int(place) for place in np.argwhere(mask)[0])
+    index = (index[0] if len(index) == 1 else index) if index else None
+    remedy = "Leave masked entries out (x[~x.mask], in all arrays that belong together), or fill them: x.filled(value)."
+    raise InvalidInput(name, index, "masked", "entries that are all there", remedy)

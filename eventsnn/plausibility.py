@@ -1,0 +1,101 @@
+"""What is allowed and yet hardly meant: spikes beyond a sample, delays longer than it, time constants in seconds.
+
+Such input is simulated as it is, and warned of with the likely reason: what follows from it, a network that never
+fires, says nothing of the cause.
+"""
+
+import warnings
+
+import numpy as np
+
+from .initializers import Constant
+
+# Of a duration, where times in seconds end long before; and of the spikes, of which few come after the duration.
+SMALL_SHARE = 0.01
+# Of the delays of a connection, which are meant to bring most spikes within the sample.
+LARGE_SHARE = 0.5
+# No membrane forgets within less (ms), and a typical one of 10 to 100 ms that is given in seconds would.
+SHORTEST_TAU_MEM = 0.1
+# A time constant in seconds is given beside a duration in ms, which is longer by more than this.
+TAUS_PER_SAMPLE = 100
+
+
+def warn_of_doubts(texts, stacklevel):
+    """Warn of each text that ``doubts`` returned; ``stacklevel`` 1 is who calls this function."""
+    for text in texts:
+        warnings.warn(text, stacklevel=stacklevel + 1)
+
+
+def doubts(network, parameters, spikes, duration, name="the batch", some_late=False):
+    """Return what can hardly be meant, one text for each, of a Network or a GridNetwork and checked parameters.
+
+    ``spikes``: a list of SpikeBatches, or what else has ``blocks``, one for each input; ``duration`` in ms; ``name``
+    is what the spikes are called; ``some_late``: say also where not all, but some of them come after the duration.
+    """
+    times = _Times(spikes, duration)
+    found = [times.late(name, some_late), times.early(name)]
+    found += [_short_taus(network, p, parameters, duration) for p in network.populations.values()]
+    if times.total > times.n_late:
+        left = duration - times.first
+        found += [_long_delays(c.name, parameters[f"{c.name}.delay"], left) for c in _delayed(network)]
+    return [text for text in found if text]
+
+
+class _Times:
+    """Where the input spikes lie: ``total`` and ``n_late`` count them, ``first`` and ``last`` are in ms."""
+
+    def __init__(self, spikes, duration):
+        self.duration, self.total, self.n_late, self.first, self.last = duration, 0, 0, np.inf, 0.0
+        for block in (block for part in spikes for block in part.blocks()):
+            self.total += block.times.size
+            self.n_late += int(np.count_nonzero(block.times >= duration))
+            self.first = min(self.first, float(block.times.min(initial=np.inf)))
+            self.last = max(self.last, float(block.times.max(initial=0.0)))
+
+    def late(self, name, some):
+        if self.n_late == 0 or (self.n_late < self.total and not some):
+            return ""
+        text = f"{self.n_late} of {self.total} input spikes of {name} are at or after {self.duration:g} ms"
+        text = f"{text}, the duration, and do not act."
+        if self.n_late <= SMALL_SHARE * self.total:
+            return text
+        return f"{text} Are the times in ms, and the duration? Divide times in us by 1000, multiply seconds by 1000."
+
+    def early(self, name):
+        if not 0 < self.last < SMALL_SHARE * self.duration:
+            return ""
+        text = f"the last input spike of {name} is at {self.last:g} of {self.duration:g} ms"
+        return f"{text}. Are the times in ms? Multiply times in seconds by 1000."
+
+
+def _short_taus(network, population, parameters, duration):
+    if population.kind == "input":
+        return ""
+    largest = _largest(population, "tau_mem", parameters)
+    if largest >= min(SHORTEST_TAU_MEM, duration / TAUS_PER_SAMPLE):
+        return ""
+    text = f"tau_mem of {population.name!r} is {largest:g} ms, so its neurons forget at once"
+    return f"{text}. Time constants are in ms: {largest:g} s would be {1000 * largest:g}."
+
+
+def _largest(population, key, parameters):
+    """The largest value of a setting of a population, wherever it stands."""
+    setting = population.settings[key]
+    values = parameters.get(f"{population.name}.{key}")
+    if values is None:
+        values = setting.draw(None, () if isinstance(setting, Constant) else (population.n,))
+    return float(np.max(values))
+
+
+def _delayed(network):
+    return [c for c in network.connections.values() if c.delay is not None]
+
+
+def _long_delays(name, delays, left):
+    """Where most delays of a connection are longer than what is ``left`` of a sample after its first spike."""
+    long = int(np.count_nonzero(delays >= left))
+    if long <= LARGE_SHARE * delays.size:
+        return ""
+    text = f"{long} of {delays.size} delays of {name!r} are so long (from {delays[delays >= left].min():g} ms)"
+    text = f"{text} that no spike sent over them arrives within the sample"
+    return f"{text}. Delays are in ms; are they, and is the duration?"
