@@ -23,7 +23,10 @@ def sequence_detection(times=(0.0, 10.0), orders=None, repeats=1, jitter=0.0, se
     deviation of each time, reflected at 0, drawn from ``seed``; ``duration`` (ms). Labels run 0, 1, ..., 0, 1, ...
     Raises InvalidInput for arguments outside these ranges.
     """
-    times = np.asarray(times, dtype=np.float64)
+    times = np.asarray(times)
+    if times.dtype.kind not in "fiu":
+        raise InvalidInput("times", None, times.dtype, "numbers of ms")
+    times = times.astype(np.float64)
     if times.ndim != 1 or times.size == 0 or not (np.isfinite(times) & (times >= 0)).all():
         raise InvalidInput("times", None, times.tolist(), "at least one finite time >= 0 ms")
     orders = _orders(orders, times.size)

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import random
 import zipfile
 
 import h5py
@@ -101,8 +102,8 @@ def idx(array):
     return head + array.astype(np.uint8).tobytes()
 
 
-def pictures(mutated, suffix=""):
-    """``make`` of MNIST's four files, six images for training; ``mutated`` is the one to be damaged."""
+def pictures(mutated, suffix="", store=bytes):
+    """``make`` of MNIST's four files; ``mutated`` is the one to be damaged, and ``store`` what it is packed with."""
 
     def make(folder):
         mnist.N_TRAIN = 4
@@ -110,7 +111,8 @@ def pictures(mutated, suffix=""):
         for part, n in (("train", 6), ("t10k", 2)):
             images, labels = rng.integers(0, 256, (n, 28, 28)), rng.integers(0, 10, n)
             for name, array in ((f"{part}-images-idx3-ubyte", images), (f"{part}-labels-idx1-ubyte", labels)):
-                (folder / (name + suffix * (name == mutated))).write_bytes(idx(array))
+                raw, chosen = idx(array), name == mutated
+                (folder / (name + suffix * chosen)).write_bytes(store(raw) if chosen else raw)
         return folder / (mutated + suffix)
 
     return make
@@ -128,11 +130,39 @@ def preset(folder):
     return path
 
 
-def spoken_twice(folder):
+def short_preset(folder):
     """A short one, so that more of the faults hit what has a meaning."""
     path = folder / "mine.toml"
     path.write_text('base = "spoken-digits"\n[training]\nepochs = 5\n[network]\nhidden = [32, 16]\n', encoding="utf-8")
     return path
+
+
+# what a setting may hold in TOML, of which each type of settings takes little
+VALUES = (
+    "0", "1", "-1", "1e308", "-1e-300", "nan", "inf", "9" * 400, "0x7fffffffffffffff", "true", '""', '"none"',
+    '"learned"', '"\\u0000"', '"../x"', "[]", "[[]]", "[0]", "[nan, inf]", '["kaiming"]', '["uniform", 1]', '[{a = 1}]',
+    "{}", "{a = {b = 1}}", "1979-05-27", "07:32:00", "[true]", "[1, [2]]", '[1, "a"]', "[" * 50 + "]" * 50,
+)  # fmt: skip
+
+
+NO_DRAW = bytes(range(16))  # stands for a sound preset
+
+
+def draw_of_settings(folder):
+    (folder / "mine.toml").write_bytes(NO_DRAW)
+    return folder / "mine.toml"
+
+
+def drawn_settings(data):
+    """A preset of which some settings, drawn by the damaged bytes, have values of all kinds: faults of meaning."""
+    draw, settings = random.Random(data), {}
+    description = presets.named(draw.choice(list(PRESETS))).to_dict()
+    for _ in range(0 if data == NO_DRAW else draw.choice((1, 1, 2, 5))):
+        table = draw.choice(list(description))
+        keys = list(description[table]) if isinstance(description[table], dict) else []
+        place = f"{table}.{draw.choice(keys)}" if keys and draw.random() < 0.9 else draw.choice((table, "base", "x"))
+        settings[place] = draw.choice(VALUES)
+    return "\n".join(f"{place} = {value}" for place, value in settings.items()).encode()
 
 
 def target(make, read, **more):
@@ -162,7 +192,9 @@ TARGETS = {
     "idx images": target(pictures("t10k-images-idx3-ubyte"), read_pictures),
     "idx labels": target(pictures("train-labels-idx1-ubyte"), read_pictures),
     "idx gzip": target(pictures("t10k-labels-idx1-ubyte", ".gz"), read_pictures, pack=gzip.compress),
+    "idx gzip bytes": target(pictures("t10k-images-idx3-ubyte", ".gz", gzip.compress), read_pictures),
     "wav": target(sound, speech_commands.read_wav),
     "toml": target(preset, presets.load),
-    "toml short": target(spoken_twice, presets.load),
+    "toml short": target(short_preset, presets.load),
+    "toml values": target(draw_of_settings, presets.load, pack=drawn_settings),
 }
