@@ -532,3 +532,33 @@ def test_a_failed_opening_leaves_no_file_open(tmp_path):
         SpikeFile(tmp_path / "file.h5")
     assert len(read(write(tmp_path / "file.h5"))) == 4
     assert len(errors) == 3 and error.value.value == 3
+
+
+def small(path, *, units=(0,), labels=(0,), n_samples=1):
+    with h5py.File(path, "w") as file:
+        for name, values in (("times", np.zeros(len(units))), ("units", np.array(units, np.int64))):
+            file.create_dataset(f"spikes/{name}", (n_samples,), h5py.vlen_dtype(values.dtype))[0] = values
+        file.create_dataset("labels", data=np.resize(labels, n_samples), compression="gzip")
+    return path
+
+
+LARGEST = {
+    "unit": ({"units": [3, 2**31 - 1]}, r"spikes/units\[sample 0\]\[1\] is 2147483647.*4194303.*Give n_units"),
+    "label": ({"labels": [2**31 - 1]}, r"labels\[0\] is 2147483647.*below 65536"),
+}
+
+
+@pytest.mark.parametrize(("made", "message"), LARGEST.values(), ids=LARGEST.keys())
+def test_memory_does_not_follow_the_largest_number_in_a_small_file(tmp_path, made, message):
+    path = small(tmp_path / "file.h5", **made)
+    for look in (read, describe):
+        with pytest.raises(InvalidInput, match=message):
+            look(path)
+
+
+def test_empty_rows_are_not_looked_at_one_by_one(tmp_path, monkeypatch):
+    path, looked = small(tmp_path / "file.h5", n_samples=2**14), []
+    sample = SpikeFile.__getitem__
+    monkeypatch.setattr(SpikeFile, "__getitem__", lambda file, index: looked.append(index) or sample(file, index))
+    assert len(read(path)) == 2**14 and looked == [0]
+    assert describe(path)["samples"] == 2**14 and looked == [0, 0]

@@ -12,8 +12,17 @@ from scipy.io import wavfile
 from eventsnn import presets
 from eventsnn.catalogue import PRESETS
 from eventsnn.cli import to_toml
-from eventsnn.data import hdf5, load_braille, load_braille_analog, load_sequential_mnist, mnist, speech_commands
+from eventsnn.data import (
+    Dataset,
+    hdf5,
+    load_braille,
+    load_braille_analog,
+    load_sequential_mnist,
+    mnist,
+    speech_commands,
+)
 from eventsnn.errors import InvalidInput, UnsafeFile
+from eventsnn.spikes import SpikeBatch
 
 REFUSED = (InvalidInput, UnsafeFile)
 
@@ -36,6 +45,20 @@ def spike_file(**options):
         return folder / "spikes.h5"
 
     return make
+
+
+def own_file(folder):
+    """One of ours, with rows that were never written and items that are not used beside those that are."""
+    batch = SpikeBatch.from_lists([([5.0, 3.5], [1, 7]), ([], []), ([20.25], [3])])
+    hdf5.write(folder / "spikes.h5", Dataset(batch, [0, 1, 1], 50, 2, 30.0, groups=[4, 5, 4]))
+    with h5py.File(folder / "spikes.h5", "a") as file:
+        del file["labels"]
+        file["labels"] = np.array([False, True, True])
+        file["extra/pairs"] = np.zeros(3, [("x", "f4"), ("y", "f4")])
+        file["extra/notes"] = ["of", "any", "length"]
+        file["alias"] = h5py.SoftLink("/labels")
+        file.create_dataset("extra/rows", (4,), h5py.vlen_dtype("f4"), chunks=(2,))[3] = [1.0, 2.0]
+    return folder / "spikes.h5"
 
 
 def read_spike_file(path):
@@ -182,6 +205,7 @@ TARGETS = {
     "hdf5 latest": target(spike_file(libver="latest", chunks=(4,)), read_spike_file),
     "hdf5 gzip": target(spike_file(chunks=(4,), compression="gzip", shuffle=True), read_spike_file),
     "hdf5 lzf": target(spike_file(libver="latest", compression="lzf", fletcher32=True), read_spike_file),
+    "hdf5 own": target(own_file, read_spike_file),
     "npz": target(archived(CODED, np.savez), load_braille),
     "npz compressed": target(archived(CODED, np.savez_compressed), load_braille),
     "npz counts": target(read=load_braille, **member(CODED, "counts")),
