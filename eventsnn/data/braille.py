@@ -97,7 +97,7 @@ def _offsets(counts, total, name):
 def _as_numbers(values, name):
     """Return float64; raises InvalidInput for what a conversion would change without a word."""
     if values.dtype.kind not in "fiu":
-        raise InvalidInput(name, None, values.dtype, "real numbers")
+        raise InvalidInput(name, None, str(values.dtype), "real numbers")
     return values.astype(np.float64)
 
 

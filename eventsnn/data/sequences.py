@@ -25,7 +25,7 @@ def sequence_detection(times=(0.0, 10.0), orders=None, repeats=1, jitter=0.0, se
     """
     times = np.asarray(times)
     if times.dtype.kind not in "fiu":
-        raise InvalidInput("times", None, times.dtype, "numbers of ms")
+        raise InvalidInput("times", None, str(times.dtype), "numbers of ms")
     times = times.astype(np.float64)
     if times.ndim != 1 or times.size == 0 or not (np.isfinite(times) & (times >= 0)).all():
         raise InvalidInput("times", None, times.tolist(), "at least one finite time >= 0 ms")
