@@ -179,14 +179,17 @@ class _Survey:
         self._list(root, "", [])
 
     def _use(self, root, name):
+        """Take in one dataset of the layout, where there is one."""
         from h5py import h5g, h5o
 
-        group, *rest = name.split("/")
-        parent, key = (root, group) if not rest else (None, rest[0])
-        if rest and self._kind(root, group.encode(), group) == h5o.TYPE_GROUP:
-            parent = h5g.open(root, group.encode())
-        if parent is not None and self._kind(parent, key.encode(), name) == h5o.TYPE_DATASET:
-            self.datasets[name] = _check_dataset(self.path, name, parent, key.encode())
+        *groups, key = name.encode().split(b"/")
+        parent = root
+        for group in groups:
+            if self._kind(parent, group, group.decode()) != h5o.TYPE_GROUP:
+                return
+            parent = h5g.open(parent, group)
+        if self._kind(parent, key, name) == h5o.TYPE_DATASET:
+            self.datasets[name] = _check_dataset(self.path, name, parent, key)
 
     def _kind(self, group, key, name):
         """The type of a member of a group, None where there is none of this name."""

@@ -129,8 +129,8 @@ def _whole_file(path):
         raw = path.read_bytes()
     except OSError as error:
         raise InvalidInput("path", None, str(path), f"a readable wav file ({error.strerror})") from None
-    place = len(b"RIFF....WAVE")
-    while place + 8 <= len(raw):
+    place, stop = len(b"RIFF....WAVE"), min(len(raw), 8 + int.from_bytes(raw[4:8], "little"))
+    while place + 8 <= stop:  # what stands behind the end of all parts, such as tags, is nobody's
         end = place + 8 + int.from_bytes(raw[place + 4 : place + 8], "little")
         if end > len(raw):
             allowed = f"a whole wav file: its part {raw[place : place + 4]!r} claims to end at byte {end}"

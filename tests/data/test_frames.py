@@ -269,6 +269,13 @@ def test_damaged_recordings_are_named_and_take_no_memory(words, damage):
         load_speech_commands(words)
 
 
+def test_tags_behind_the_end_of_a_recording_do_no_harm(words):
+    path = words / "no" / "00000002_nohash_0.wav"
+    before = speech_commands.read_wav(path)
+    path.write_bytes(path.read_bytes() + b"TAGtitle" + bytes(range(200, 250)))
+    np.testing.assert_array_equal(speech_commands.read_wav(path), before)
+
+
 def test_recordings_of_hours_are_not_taken_into_memory(words, monkeypatch):
     monkeypatch.setattr(speech_commands, "MAX_BYTES", 20_000)
     with pytest.raises(InvalidInput, match="22444 bytes'; allowed: a recording of at most 20000 bytes"):
