@@ -28,6 +28,7 @@ OPTIONS = {
     "n_threads": "--threads", "checkpoint_every": "--checkpoint-every", "neurons": "--neurons",
     "population": "--population", "step": "--round-delays",
 }  # fmt: skip
+NOT_READ_AT_MOST = 10  # lines of ``info`` about what in a file is not read
 PICTURES = ("raster", "voltage", "adjoint", "delays", "curve", "comparison")
 
 
@@ -99,6 +100,7 @@ def _parser():
     command = _command(commands, "info", _info, "what a spike file holds")
     command.add_argument("file", metavar="FILE.h5")
     command.add_argument("--units", type=int, metavar="N", help="number of channels (default: the largest found)")
+    command.add_argument("--time-unit", choices=("s", "ms", "us", "ns"), help="of its times (default: s, as in SHD)")
     command.add_argument("--json", action="store_true", help="print JSON, channel rates included")
     _add_plot(commands)
     command = _command(commands, "presets", _presets, "list the presets, or print one as TOML")
@@ -400,7 +402,9 @@ def _evaluate(arguments, argv):
         data = _split(preset, arguments.split)
     else:
         n_inputs, n_classes = network.populations["input"].n, network.populations["output"].n
-        data = hdf5.read(arguments.data, n_inputs * preset.data.merge, n_classes, meta["duration"])
+        data = hdf5.read(
+            arguments.data, n_inputs * preset.data.merge, n_classes, meta["duration"], time_unit=preset.data.time_unit
+        )
         data = data if preset.data.merge == 1 else data.merge_channels(preset.data.merge)
     settings = {
         "loss": presets.build_loss(preset), "duration": meta["duration"], "n_threads": arguments.threads,
@@ -441,7 +445,8 @@ def _info(arguments, argv):
     from .data.dataset import find_file
 
     path = find_file(arguments.file, "An HDF5 file of spikes in SHD's layout is needed.")
-    found = hdf5.describe(path, arguments.units)
+    with said_as({"n_units": "--units"}):
+        found = hdf5.describe(path, arguments.units, arguments.time_unit)
     if arguments.json:
         print(json.dumps(found))
         return
@@ -455,11 +460,22 @@ def _info(arguments, argv):
         ("per class", " ".join(map(str, found["samples_per_class"]))),
         ("last spike", _spread(found["duration"], "ms")),
         ("per sample", _spread(found["spikes_per_sample"], "spikes")),
+        ("time unit", _time_unit(found)),
     ]
     if found["samples_per_speaker"]:
         text = " ".join(f"{speaker}:{n}" for speaker, n in found["samples_per_speaker"].items())
         rows.insert(6, ("per speaker", text))
+    left_alone = [f"{name if name.isprintable() else ascii(name)} {why}" for name, why in found["ignored"].items()]
+    rows += [("not read", text) for text in left_alone[:NOT_READ_AT_MOST]]
+    if (more := len(left_alone) - NOT_READ_AT_MOST) > 0:
+        rows.append(("not read", f"and {more} more"))
     print("\n".join(f"{label:<13}{text}" for label, text in rows))
+
+
+def _time_unit(found):
+    if found["time_doubt"] is None:
+        return found["time_unit"]
+    return f"taken as s, but {found['time_doubt']}: say --time-unit ms or us, or s; reading the file asks for it too"
 
 
 def _spread(numbers, unit):

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -381,6 +382,29 @@ def test_info_as_table_and_as_json(spike_file, capsys):
     assert main(["info", spike_file, "--json", "--units", "5"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["samples"] == 6 and found["n_units"] == 5 and len(found["rates"]) == 5
+
+
+def test_info_says_what_can_hardly_be_seconds_and_what_is_not_read(tmp_path, write_spike_file, capsys):
+    path = write_spike_file(tmp_path / "ms.h5", [([100.5, 900.0], [0, 1])] * 2, [0, 1])
+    with h5py.File(path, "a") as file:
+        file["extra/pairs"] = np.zeros(2, [("x", "f4"), ("y", "f4")])
+        file["\x1b[2J"] = np.zeros(2)
+        for k in range(12):
+            file[f"link{k:02}"] = h5py.SoftLink("/labels")
+    assert main(["info", path]) == 0
+    out = capsys.readouterr().out
+    assert "time unit    taken as s, but they reach 900, and few samples last longer than 20 s: say --time-unit" in out
+    assert "not read     extra/pairs has elements of compound type" in out
+    assert "not read     '\\x1b[2J' is no part of the layout" in out and "\x1b" not in out
+    assert "not read     link07 is a soft link" in out and "and 4 more" in out
+    assert main(["info", path, "--time-unit", "ms"]) == 0
+    out = capsys.readouterr().out
+    assert "last spike   900 to 900 ms" in out and "time unit    ms\n" in out
+    assert main(["info", path, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["time_doubt"] and len(found["ignored"]) == 14
+    assert main(["info", path, "--units", "0"]) == FAILED
+    assert "--units is 0" in capsys.readouterr().err
 
 
 def test_info_finds_files_in_the_folder_of_data(spike_file, tmp_path, monkeypatch, capsys):

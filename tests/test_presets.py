@@ -273,6 +273,64 @@ def test_stratified_split_of_files(tmp_path, write_spike_file):
         presets.load_data(presets.from_dict(description))
 
 
+def test_files_in_milliseconds_are_refused_until_the_preset_says_so(tmp_path, write_spike_file):
+    for name in ("train.h5", "test.h5"):
+        write_spike_file(tmp_path / name, [([100.5, 900.0], [0, 1])] * 10, np.arange(10) % 2)
+    data = {"source": "files", "train": str(tmp_path / "train.h5"), "test": str(tmp_path / "test.h5"), "n_units": 4}
+    preset = presets.from_dict({"data": {**data, "duration": 1000}})
+    with pytest.raises(InvalidInput, match=r"train.h5: spikes/times\[sample 0\]\[1\] is 900.0; allowed: seconds"):
+        presets.load_data(preset)
+    train, *_ = presets.load_data(presets.change(preset, ["data.time_unit=ms"]))
+    assert train.spikes[0].times.tolist() == [100.5, 900.0]
+    # those who ask for samples that long have looked at the times: so it was before there were units
+    assert presets.load_data(presets.change(preset, ["data.duration=1000000"]))[0].spikes.times.max() == 900_000.0
+    with pytest.raises(InvalidInput, match="data.time_unit is 'sec'; allowed: one of s, ms, us, ns"):
+        presets.change(preset, ["data.time_unit=sec"])
+    with pytest.raises(InvalidInput, match="data.time_unit.*has no use for it: it is for files"):
+        presets.change(presets.named("spoken-digits"), ["data.time_unit=ms"])
+
+
+DAMAGED_TOML = {
+    "lists without end": "x = " + "[" * 10_000,
+    "a number of many digits": "training = {epochs = " + "9" * 5000 + "}",
+    "a float of many digits": "[network]\ntau_mem = 1" + "0" * 400,
+    "no text": b"\xff\xfe",
+    "a list as base": 'base = ["yin-yang"]',
+    "a number as base": "base = 3",
+    "a table of a number": "network = 3",
+    "a date": "[training]\nepochs = 1979-05-27",
+}
+
+
+@pytest.mark.parametrize("text", DAMAGED_TOML.values(), ids=DAMAGED_TOML.keys())
+def test_files_that_are_no_preset_are_refused_in_words(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InvalidInput) as error:
+        presets.load(path)
+    assert len(str(error.value)) < 2000
+
+
+def test_presets_are_read_from_regular_files_of_a_sensible_size(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.toml")  # whoever opens it waits for ever
+    (tmp_path / "folder.toml").mkdir()
+    for name in ("pipe.toml", "folder.toml"):
+        with pytest.raises(InvalidInput, match=f"{name}'; allowed: a TOML file, which is a regular file"):
+            presets.load(tmp_path / name)
+    (tmp_path / "large.toml").write_bytes(b"#" * 101)
+    monkeypatch.setattr(presets.reading, "MAX_BYTES", 100)
+    with pytest.raises(InvalidInput, match="large.toml: 101 bytes'; allowed: at most 100"):
+        presets.load(tmp_path / "large.toml")
+    with pytest.raises(InvalidInput, match="absent.toml.*No such file"):
+        presets.load(tmp_path / "absent.toml")
+
+
+def test_a_value_that_is_no_toml_is_text_however_odd():
+    for text in ("[" * 10_000, "9" * 5000):
+        with pytest.raises(InvalidInput, match="delays is"):
+            presets.change(presets.named("yin-yang"), [f"delays={text}"])
+
+
 def spoken_words(n_samples, seed):
     """Samples as those of SSC: 700 channels, a second long."""
     rng = np.random.default_rng(seed)

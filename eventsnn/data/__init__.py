@@ -1,5 +1,6 @@
 """Data sets: labelled spike samples in memory, readers of spike files, generated tasks and augmentation."""
 
+from . import hdf5
 from .augment import Augmentation
 from .braille import load_braille, load_braille_analog
 from .dataset import Dataset
@@ -13,6 +14,7 @@ from .yinyang import load_yin_yang
 __all__ = [
     "Augmentation",
     "Dataset",
+    "hdf5",
     "load_braille",
     "load_braille_analog",
     "load_sequential_mnist",

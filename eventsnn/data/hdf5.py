@@ -1,14 +1,16 @@
-"""Guarded reading of spike files in SHD's HDF5 layout: spikes/times, spikes/units, labels, extra/...
+"""Spike files in SHD's HDF5 layout, read with care and written: spikes/times, spikes/units, labels, extra/...
 
-A file is not trusted. The HDF5 library is asked for the structure only, which is checked before a value is read; the
-spikes are then taken from the file's global heaps by the code below, because the library's own conversion of
-variable-length data believes the lengths that a file claims. No link is followed except hard links, so no other file
-is opened. The formats of the superblock and the global heap: HDF5 File Format Specification 3.0, II.A and III.E.
+A file is not trusted. The HDF5 library is asked for the structure of what is used, which is checked before a value is
+read, and all else in the file is left alone; the spikes are then taken from the file's global heaps by the code below,
+because the library's own conversion of variable-length data believes the lengths that a file claims. No link is
+followed except hard links, so no other file is opened. The formats of the superblock and the global heap: HDF5 File
+Format Specification 3.0, II.A and III.E.
 """
 
 import io
 import os
 import stat
+import warnings
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,19 +19,30 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checks import is_number
 from ..errors import InvalidInput, UnsafeFile
 from ..spikes import SpikeBatch
 from .dataset import Dataset
 from .packed import PackedSpikes
 
-MAX_OBJECTS = 4096  # groups and datasets in one file; SHD has 10
+__all__ = ["SpikeFile", "describe", "read", "write"]
+
+NEEDED = ("spikes/times", "spikes/units", "labels")
+USED = (*NEEDED, "extra/speaker", "extra/keys")
+TIME_UNITS = {"s": 1000.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6}  # ms
+# The layout has seconds. Later spikes than this are taken for those of another unit, unless it was given: words take
+# about one second, gestures some six; ten of the units of a file in ms are soon over.
+LONGEST_IN_SECONDS = 20.0
+MAX_UNITS, MAX_CLASSES = 2**22, 2**16  # where nothing but the largest says how many there are
+MAX_IMAGE_BYTES = 2**30  # of a file that somebody else opened
+MAX_OBJECTS = 4096  # groups and datasets that are listed of one file; SHD has 10
 MAX_DEPTH = 8
 MAX_CHUNKS = 2**16
 MAX_ELEMENTS = 2**20  # of one dataset: samples
 MAX_DIMENSIONS = 4
 MAX_SPIKES_PER_SAMPLE = 2**21  # 250 times the mean of SHD; sorting one such sample takes about 100 MB
 MAX_ARRAY_BYTES = 2**24  # one dataset, a row of variable length counting 16 bytes
-MAX_EXTRA_BYTES = 2**26  # all of extra/ as arrays in memory
+MAX_EXTRA_BYTES = 2**26  # all of extra/ as it is stored
 MAX_CHUNK_BYTES = 2**24
 DEFLATE, SHUFFLE, FLETCHER32, LZF = 1, 2, 3, 32000  # filter numbers of the HDF Group's registry
 FILTERS = {DEFLATE: "gzip", SHUFFLE: "shuffle", FLETCHER32: "fletcher32", LZF: "lzf"}
@@ -40,14 +53,14 @@ PACKED = {"xz": b"\xfd7zXZ\x00", "gzip": b"\x1f\x8b", "zip": b"PK\x03\x04"}
 REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])  # variable-length element on disk
 HEAP_HEADER, OBJECT_HEADER = 16, 16  # bytes; addresses and lengths of 8 bytes
 HALF_INFINITY = 0x7C00  # bits of a float16; below it they grow with the value, above are NaN and negative numbers
-SECONDS = 1000.0  # ms per unit of time in SHD's layout
+SECONDS = TIME_UNITS["s"]
 
 
-def _read_guarded(path, item, action):
-    """Run ``action()`` and turn what the HDF5 library raises on a damaged file into UnsafeFile."""
+def _read_guarded(path, item, action, *arguments):
+    """Run ``action(*arguments)`` and turn what the HDF5 library raises on a damaged file into UnsafeFile."""
     try:
-        return action()
-    except (UnsafeFile, InvalidInput):
+        return action(*arguments)
+    except (UnsafeFile, InvalidInput, MemoryError):
         raise
     except Exception as error:
         if "file close degree" in str(error):
@@ -60,7 +73,11 @@ class _Bytes:
     """The bytes of a spike file, on disk or in memory, each read checked against the size."""
 
     def __init__(self, path, image=None):
-        self.path, self.image = str(path), image
+        if image is None and hasattr(path, "read"):
+            path, image = _read_open_file(path)
+        elif not isinstance(path, (str, bytes, os.PathLike)):
+            raise InvalidInput("path", None, path, "a path, or a file opened in binary mode")
+        self.path, self.image = os.fsdecode(path), image
         if image is not None:
             self.file, self.size = io.BytesIO(image), len(image)
             return
@@ -71,6 +88,8 @@ class _Bytes:
             self.file = open(path, "rb", buffering=0)
         except OSError as error:
             raise InvalidInput("path", None, self.path, f"a readable HDF5 file ({error.strerror})") from None
+        except ValueError as error:  # a zero byte
+            raise InvalidInput("path", None, self.path, f"the path of a file ({error})") from None
         self.size = status.st_size
 
     def close(self):
@@ -114,6 +133,21 @@ class _Bytes:
             raise UnsafeFile(self.path, "superblock", "has addresses that are not 8 bytes from the start of the file")
 
 
+def _read_open_file(file):
+    """Return (name, bytes) of a file object, from its beginning, wherever it stands."""
+    name = str(getattr(file, "name", type(file).__name__))
+    try:
+        file.seek(0)
+        image = file.read(MAX_IMAGE_BYTES + 1)
+    except (OSError, ValueError, EOFError, zlib.error) as error:
+        raise InvalidInput("path", None, name, f"a file that can be read from its beginning ({error})") from None
+    if not isinstance(image, bytes):
+        raise InvalidInput("path", None, name, "a path, or a file opened in binary mode", 'Write open(path, "rb").')
+    if len(image) > MAX_IMAGE_BYTES:
+        raise InvalidInput("path", None, name, f"an open file of at most {MAX_IMAGE_BYTES} bytes", "Give its path.")
+    return name, image
+
+
 @contextmanager
 def _opened(source):
     """Open the file (or the image in memory) with the HDF5 library, read-only, and close it with all that is in it."""
@@ -132,13 +166,46 @@ def _opened(source):
 
 
 class _Survey:
-    """Walks a file from its root, refuses what a spike file has no need of, and notes the datasets it finds."""
+    """Finds what a file holds, from its root: datasets to be read, and all else with the reason why it is left alone.
+
+    ``datasets``: {name: _Array}, those of USED, which are refused where they are not as they should be, and whatever
+    plain ones extra/ holds; ``ignored``: {name: reason}. Links other than hard ones are never followed.
+    """
 
     def __init__(self, path, root):
-        self.path, self.datasets, self.seen, self.objects = path, {}, set(), 0
-        self._group(root, "", [])
+        self.path, self.datasets, self.ignored, self.objects = path, {}, {}, 0
+        for name in USED:
+            self._use(root, name)
+        self._list(root, "", [])
 
-    def _group(self, group, name, above):
+    def _use(self, root, name):
+        """Take in one dataset of the layout, where there is one."""
+        from h5py import h5g, h5o
+
+        *groups, key = name.encode().split(b"/")
+        parent = root
+        for group in groups:
+            if self._kind(parent, group, group.decode()) != h5o.TYPE_GROUP:
+                return
+            parent = h5g.open(parent, group)
+        if self._kind(parent, key, name) == h5o.TYPE_DATASET:
+            self.datasets[name] = _check_dataset(self.path, name, parent, key)
+
+    def _kind(self, group, key, name):
+        """The type of a member of a group, None where there is none of this name."""
+        from h5py import h5l, h5o
+
+        if not group.links.exists(key):
+            return None
+        kinds = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "an external link"}
+        kind = group.links.get_info(key).type
+        if kind != h5l.TYPE_HARD:
+            found = kinds.get(kind, "a link of unknown kind")
+            raise UnsafeFile(self.path, name, f"is {found}; only hard links are read")
+        return h5o.get_info(group, key).type
+
+    def _list(self, group, name, above):
+        """Go through a group, and through those of the layout in it."""
         from h5py import h5o
 
         address = h5o.get_info(group).addr
@@ -146,33 +213,34 @@ class _Survey:
             raise UnsafeFile(self.path, name, "is a link back to a group that holds it; cyclic links are not followed")
         if len(above) >= MAX_DEPTH:
             raise UnsafeFile(self.path, name, f"lies deeper than {MAX_DEPTH} groups")
-        if address in self.seen:
+        if self.objects + group.get_num_objs() > MAX_OBJECTS:
+            self.ignored[name or "/"] = f"holds more than {MAX_OBJECTS} objects, which are not listed"
             return
-        self.seen.add(address)
         self.objects += group.get_num_objs()
-        if self.objects > MAX_OBJECTS:
-            raise UnsafeFile(self.path, name or "/", f"holds more than {MAX_OBJECTS} objects")
         for key in list(group):
-            self._member(group, key, name, [*above, address])
+            place = f"{name}/{key.decode('utf-8', 'replace')}".lstrip("/")
+            try:
+                _read_guarded(self.path, place, self._note, group, key, place, [*above, address])
+            except UnsafeFile as error:
+                self.ignored[place] = error.reason
 
-    def _member(self, group, key, parent, above):
-        from h5py import h5g, h5l, h5o
+    def _note(self, group, key, place, above):
+        """Take in a dataset of extra/, look into a group of the layout, and refuse every other member."""
+        from h5py import h5g, h5o
 
-        name = f"{parent}/{key.decode('utf-8', 'replace')}".lstrip("/")
         if b"/" in key or key in (b"", b"."):  # the library would take it for a path, and walk it
-            raise UnsafeFile(self.path, name, f"has a link whose name is {key!r}")
-        kinds = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "an external link"}
-        kind = group.links.get_info(key).type
-        if kind != h5l.TYPE_HARD:
-            found = kinds.get(kind, "a link of unknown kind")
-            raise UnsafeFile(self.path, name, f"is {found}; only hard links are read")
-        kind = h5o.get_info(group, key).type
-        if kind == h5o.TYPE_GROUP:
-            self._group(h5g.open(group, key), name, above)
-        elif kind == h5o.TYPE_DATASET:
-            self.datasets[name] = _check_dataset(self.path, name, group, key)
+            raise UnsafeFile(self.path, place, f"has a link whose name is {key!r}")
+        if place in self.datasets:
+            return
+        kind, extra = self._kind(group, key, place), place.startswith("extra/")
+        if kind not in (h5o.TYPE_GROUP, h5o.TYPE_DATASET):
+            raise UnsafeFile(self.path, place, "is neither a group nor a dataset")
+        if kind == h5o.TYPE_GROUP and (extra or place in ("spikes", "extra")):
+            self._list(h5g.open(group, key), place, above)
+        elif kind == h5o.TYPE_DATASET and extra:
+            self.datasets[place] = _check_dataset(self.path, place, group, key)
         else:
-            raise UnsafeFile(self.path, name, "is neither a group nor a dataset")
+            raise UnsafeFile(self.path, place, "is no part of the layout")
 
 
 @dataclass
@@ -232,6 +300,8 @@ def _check_type(path, name, kind):
     from h5py import h5t
 
     number = kind.get_class()
+    if number == h5t.ENUM and kind.get_size() == 1 and kind.dtype == bool:  # how h5py writes truth values
+        return kind.dtype, None
     if number == h5t.STRING:
         if kind.is_variable_str():
             return REFERENCE, np.dtype("S1")
@@ -265,7 +335,11 @@ def _check_storage(path, name, array, plan):
         allowed = f"{MAX_ELEMENTS} elements, {MAX_ARRAY_BYTES} bytes, {MAX_DIMENSIONS} dimensions"
         raise UnsafeFile(path, name, f"claims the shape {array.shape}, {claimed} bytes; allowed: {allowed}")
     stored = array.handle.get_storage_size() if claimed else 0
-    if not array.filters and stored < claimed:
+    if array.inner is not None and stored < claimed:
+        # rows that were never written take no space, and are empty
+        if plan.fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED:
+            raise UnsafeFile(path, name, "has a value for the rows that were never written; allowed: empty ones")
+    elif not array.filters and stored < claimed:
         raise UnsafeFile(path, name, f"claims the shape {array.shape}, {claimed} bytes, and holds {stored} bytes")
     if plan.get_layout() == h5d.CHUNKED and prod(plan.get_chunk()) * array.dtype.itemsize > MAX_CHUNK_BYTES:
         raise UnsafeFile(path, name, f"has chunks of shape {plan.get_chunk()}; allowed: {MAX_CHUNK_BYTES} bytes each")
@@ -281,6 +355,8 @@ def _stored(source, name, array):
     if layout == h5d.CHUNKED:
         return _stored_chunks(source, name, array)
     if layout == h5d.CONTIGUOUS:
+        if array.inner is not None and array.handle.get_offset() is None:
+            return np.zeros(array.shape, array.dtype)
         raw = source.read(array.handle.get_offset(), array.size * array.dtype.itemsize, name)
         return np.frombuffer(raw, array.dtype).reshape(array.shape)
     if array.inner is not None:
@@ -295,13 +371,15 @@ def _stored_chunks(source, name, array):
     chunk = array.handle.get_create_plist().get_chunk()
     grid = tuple(-(-length // step) for length, step in zip(array.shape, chunk, strict=True))
     present = array.handle.get_num_chunks()
-    if present != prod(grid) or present > MAX_CHUNKS:
+    if prod(grid) > MAX_CHUNKS or (array.inner is None and present != prod(grid)):
         reason = f"claims the shape {array.shape} in {prod(grid)} chunks and holds {present} (allowed: {MAX_CHUNKS})"
         raise UnsafeFile(source.path, name, reason)
-    values = np.empty(array.shape, array.dtype)
+    values = np.zeros(array.shape, array.dtype)
     for cell in np.ndindex(grid):
         corner = tuple(index * step for index, step in zip(cell, chunk, strict=True))
         info = array.handle.get_chunk_info_by_coord(corner)
+        if info.byte_offset is None and array.inner is not None:
+            continue
         if info.size > 2 * MAX_CHUNK_BYTES:
             raise UnsafeFile(source.path, name, f"has a chunk of {info.size} bytes; allowed: {2 * MAX_CHUNK_BYTES}")
         raw = source.read(-1 if info.byte_offset is None else info.byte_offset, info.size, name)
@@ -420,6 +498,8 @@ def _plain(source, name, array, heap):
     """Return a plain array, or one of strings (as str), native byte order."""
     if array.inner is None:
         values = _stored(source, name, array)
+        if values.dtype == bool and values.view(np.uint8).max(initial=0) > 1:
+            raise UnsafeFile(source.path, name, "has truth values that are neither 0 nor 1")
         values = values.astype(values.dtype.newbyteorder("="))
     elif array.inner.kind == "S":
         rows = _Rows(source, name, array, heap)
@@ -431,27 +511,50 @@ def _plain(source, name, array, heap):
     return np.char.decode(values, "utf-8", "replace") if values.dtype.kind == "S" else values
 
 
+def _milliseconds(time_unit):
+    """How many ms a unit of time is, by its name or as the number itself."""
+    if isinstance(time_unit, str) and time_unit in TIME_UNITS:
+        return TIME_UNITS[time_unit]
+    if is_number(time_unit) and 0 < time_unit < np.inf:
+        return float(time_unit)
+    allowed = f"one of {', '.join(TIME_UNITS)}, or how many ms one unit is"
+    raise InvalidInput("time_unit", None, time_unit, allowed)
+
+
+def _check_count(name, value):
+    """Refuse what is no number of channels or of classes, or None."""
+    if value is not None and (not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1):
+        raise InvalidInput(name, None, value, "an int >= 1, or None")
+
+
 class SpikeFile:
     """A spike file in SHD's HDF5 layout, open for reading sample by sample.
 
-    Parameters: ``path``; ``n_units`` (int or None: number of channels, units from it on are refused);
-    ``n_classes`` (int or None: as many as extra/keys names, else one above the largest label);
-    ``milliseconds_per_unit`` (float, 1000 for SHD's seconds); ``image`` (bytes of the file, to be read in place of
-    the file ``path``, which then is only a name). Attributes: ``labels`` (n,) int64, ``speakers`` (n,) int64 or None,
-    ``keys`` (list of str: the names of the classes, or None), ``extra`` (dict of the plain arrays in extra/),
-    ``lengths`` (n,) int64: spikes per sample. Raises UnsafeFile for structures that a spike file has no need of and
-    for damage, InvalidInput for values out of range and for what is missing.
+    Parameters: ``path``, or a file opened in binary mode; ``n_units`` (int or None: number of channels, units from it
+    on are refused); ``n_classes`` (int or None: as many as extra/keys names, else one above the largest label);
+    ``time_unit``: that of spikes/times, "s", "ms", "us", "ns" or how many ms one unit is (None: s, and times that can
+    hardly be seconds are refused: whole numbers, and those above 20); ``image`` (bytes of the file, to be read in place
+    of the file ``path``, which then is only a name). Attributes: ``labels`` (n,) int64, ``speakers`` (n,) int64 or
+    None, ``keys`` (list of str: the names of the classes, or None), ``extra`` (dict of the plain arrays in extra/),
+    ``lengths`` (n,) int64: spikes per sample, ``ignored`` (dict: all else in the file, and why it is left alone).
+    Raises UnsafeFile for structures of what is used that a spike file has no need of, and for damage, InvalidInput for
+    values out of range and for what is missing.
     """
 
-    def __init__(self, path, n_units=None, n_classes=None, milliseconds_per_unit=SECONDS, image=None):
-        self.path, self.n_units, self.n_classes = str(path), n_units, n_classes
-        self.milliseconds_per_unit = float(milliseconds_per_unit)
+    def __init__(self, path, n_units=None, n_classes=None, time_unit=None, image=None):
+        _check_count("n_units", n_units)
+        _check_count("n_classes", n_classes)
+        self.n_units, self.n_classes, self._unit_is_given = n_units, n_classes, time_unit is not None
+        self.milliseconds_per_unit = _milliseconds("s" if time_unit is None else time_unit)
+        self._longest = LONGEST_IN_SECONDS if time_unit is None else np.inf
         self._source = _Bytes(path, image)
+        self.path = self._source.path
         try:
             self._source.check_superblock()
             with _opened(self._source) as identifier:
                 _read_guarded(self.path, "file", lambda: self._load(identifier))
             self._check_lengths()
+            self._check_labels()
         except BaseException:
             self.close()
             raise
@@ -459,15 +562,18 @@ class SpikeFile:
     def _load(self, identifier):
         from h5py import h5g
 
-        found = _Survey(self.path, h5g.open(identifier, b"/")).datasets
-        for name in ("spikes/times", "spikes/units", "labels"):
+        survey = _Survey(self.path, h5g.open(identifier, b"/"))
+        found, self.ignored = survey.datasets, survey.ignored
+        for name in NEEDED:
             if name not in found:
-                present = ", ".join(sorted(found)) or "no dataset at all"
+                present = ", ".join(sorted({*found, *self.ignored})) or "no dataset at all"
                 remedy = f"Found: {present}."
                 raise InvalidInput(f"{self.path}: {name}", None, None, "a dataset of this name (SHD's layout)", remedy)
         self._heap = _Heap(self._source)
         self._times = self._rows("spikes/times", found, "fiu", "seconds as numbers")
         self._units = self._rows("spikes/units", found, "iu", "channel numbers of an integer type")
+        if not self._unit_is_given and self._times.inner.kind in "iu":
+            self._refuse_seconds("spikes/times", None, f"rows of {self._times.inner}", "numbers with fractions")
         self.labels = self._integers("labels", _plain(self._source, "labels", found["labels"], self._heap))
         self.extra = self._extra({name: array for name, array in found.items() if name.startswith("extra/")})
         keys = self.extra.get("keys")
@@ -477,15 +583,27 @@ class SpikeFile:
         self.lengths = self._times.lengths
 
     def _extra(self, arrays):
+        """Read extra/ as far as there is room, what is used first; what cannot be read and is not used is ignored."""
         extra, size = {}, 0
-        for name, array in arrays.items():
-            if array.inner is not None and array.inner.kind != "S":
-                continue
-            extra[name.removeprefix("extra/")] = values = _plain(self._source, name, array, self._heap)
-            size += values.nbytes
-            if size > MAX_EXTRA_BYTES:
-                raise UnsafeFile(self.path, name, f"is one array of extra/ too many; allowed: {MAX_EXTRA_BYTES} bytes")
+        for name in sorted(arrays, key=lambda name: name not in USED):
+            array = arrays[name]
+            size += array.size * array.dtype.itemsize
+            try:
+                if size > MAX_EXTRA_BYTES:
+                    reason = f"is one array of extra/ too many; allowed: {MAX_EXTRA_BYTES} bytes"
+                    raise UnsafeFile(self.path, name, reason)
+                values = _read_guarded(self.path, name, _plain, self._source, name, array, self._heap)
+                extra[name.removeprefix("extra/")] = values
+            except UnsafeFile as error:
+                if name in USED:
+                    raise
+                self.ignored[name] = error.reason
         return extra
+
+    def _refuse_seconds(self, name, index, value, allowed):
+        remedy = 'Give time_unit="ms" or "us", or time_unit="s" if they are seconds.'
+        allowed = f"seconds, as the layout has them: {allowed}"
+        raise InvalidInput(f"{self.path}: {name}", index, value, allowed, remedy)
 
     def _rows(self, name, found, kinds, allowed):
         array = found[name]
@@ -497,9 +615,11 @@ class SpikeFile:
         return _Rows(self._source, name, array, self._heap)
 
     def _integers(self, name, values):
-        if values.ndim != 1 or values.dtype.kind not in "iu":
-            found = f"{values.dtype}, shape {values.shape}"
-            raise InvalidInput(f"{self.path}: {name}", None, found, "one integer per sample")
+        if values.ndim != 1 or values.dtype.kind not in "iub":
+            found, allowed = f"{values.dtype}, shape {values.shape}", "one integer per sample"
+            remedy = "np.unique(values, return_inverse=True) numbers words and other values from 0."
+            raise InvalidInput(f"{self.path}: {name}", None, found, allowed, remedy)
+        values = values.astype(np.uint8) if values.dtype.kind == "b" else values
         wrong = np.flatnonzero((values < 0) | (values > np.iinfo(np.int32).max))
         if wrong.size:
             allowed = "integers from 0 to 2147483647"
@@ -521,13 +641,37 @@ class SpikeFile:
             allowed = f"as many units as times ({self.lengths[sample]})"
             length = int(self._units.lengths[sample])
             raise InvalidInput(f"{self.path}: spikes/units[sample {sample}]", None, f"{length} long", allowed)
+
+    def _check_labels(self):
         if self.n_classes is None:
-            self.n_classes = len(self.keys) if self.keys else int(self.labels.max(initial=0)) + 1
+            self.n_classes = len(self.keys) if self.keys else self._count_classes()
         wrong = np.flatnonzero(self.labels >= self.n_classes)
         if wrong.size:
             sample = int(wrong[0])
             allowed = f"labels below the number of classes ({self.n_classes})"
             raise InvalidInput(f"{self.path}: labels", sample, int(self.labels[sample]), allowed)
+
+    def _count_classes(self):
+        """One above the largest label, as nothing else says how many classes there are."""
+        largest = int(self.labels.max(initial=0))
+        if largest >= MAX_CLASSES:
+            allowed = f"labels below {MAX_CLASSES}, as neither n_classes nor extra/keys says how many classes there are"
+            raise InvalidInput(f"{self.path}: labels", int(self.labels.argmax()), largest, allowed)
+        if self.labels.size and self.labels.min() == 1:
+            text = (
+                f"{self.path}: labels run from 1 to {largest}, and class 0 of {largest + 1} classes has no sample. "
+                "Write labels - 1 into the file, or give n_classes or extra/keys if that is meant."
+            )
+            warnings.warn(text, stacklevel=4)
+        return largest + 1
+
+    def doubt_of_seconds(self, last):
+        """Return why times up to ``last`` (ms) can hardly be the seconds that they are taken for, or None."""
+        if self._times.inner.kind in "iu":
+            return f"they are whole numbers ({self._times.inner})"
+        if last > LONGEST_IN_SECONDS * SECONDS:
+            return f"they reach {last / SECONDS:.6g}, and few samples last longer than {LONGEST_IN_SECONDS:g} s"
+        return None
 
     def __enter__(self):
         return self
@@ -562,13 +706,14 @@ class SpikeFile:
             return None
         halves = times.astype("=f2")
         # above infinity are NaN and negative numbers, -0.0 among them
-        bad = halves.view(np.uint16).max(initial=0) >= HALF_INFINITY
+        limit = HALF_INFINITY if np.isinf(self._longest) else np.float16(self._longest).view(np.uint16) + 1
+        bad = halves.view(np.uint16).max(initial=0) >= min(limit, HALF_INFINITY)
         bad |= self.n_units is not None and units.max(initial=0) >= self.n_units
         return None if bad else PackedSpikes.ordered(halves, units)
 
     def _sorted(self, sample, times, units):
         times, units = times.astype(np.float64), units.astype(np.int64)
-        largest = np.iinfo(np.int32).max if self.n_units is None else self.n_units - 1
+        largest = (MAX_UNITS if self.n_units is None else self.n_units) - 1
         checks = (
             ("spikes/times", times, ~np.isfinite(times), "finite times"),
             ("spikes/times", times, times < 0, "times >= 0"),
@@ -577,7 +722,15 @@ class SpikeFile:
         for name, values, wrong, allowed in checks:
             if wrong.any():
                 index = int(np.flatnonzero(wrong)[0])
-                raise InvalidInput(f"{self.path}: {name}[sample {sample}]", index, values[index].item(), allowed)
+                remedy = (
+                    "Give n_units if there are more channels." if name == "spikes/units" and not self.n_units else ""
+                )
+                place = f"{self.path}: {name}[sample {sample}]"
+                raise InvalidInput(place, index, values[index].item(), allowed, remedy)
+        if times.max(initial=0.0) > self._longest:
+            index = int(times.argmax())
+            allowed = f"times up to {self._longest:g}"
+            self._refuse_seconds(f"spikes/times[sample {sample}]", index, float(times[index]), allowed)
         times = times * self.milliseconds_per_unit + 0.0
         order = np.lexsort((units, times))
         return times[order], units[order].astype(np.int32)
@@ -587,9 +740,9 @@ class SpikeFile:
         chosen = np.arange(len(self))[indices]
         offsets = np.concatenate([[0], np.cumsum(self.lengths[chosen])])
         times, units = np.empty(offsets[-1]), np.empty(offsets[-1], np.int32)
-        for place, sample in enumerate(chosen):
+        for place in np.flatnonzero(self.lengths[chosen]):  # a small file can claim a million empty rows
             span = slice(offsets[place], offsets[place + 1])
-            times[span], units[span] = self[sample]
+            times[span], units[span] = self[chosen[place]]
         return SpikeBatch(times, units, offsets)
 
     def packed(self, indices):
@@ -600,7 +753,10 @@ class SpikeFile:
         chosen = np.arange(len(self))[indices]
         ends = np.concatenate([[0], np.cumsum(self.lengths[chosen])])
         halves, units = np.empty(ends[-1], np.uint16), np.empty(ends[-1], np.uint16)
-        for place, sample in enumerate(chosen):
+        if (self._times.inner, self._units.inner) != (np.float16, np.uint16):
+            return self.batch(chosen)
+        for place in np.flatnonzero(self.lengths[chosen]):
+            sample = chosen[place]
             if (found := self._packed(self._times[sample], self._units[sample])) is None:
                 return self.batch(chosen)
             span = slice(ends[place], ends[place + 1])
@@ -612,8 +768,11 @@ class SpikeFile:
 
         ``duration`` (ms) is the smallest whole number of ms above the last spike unless given. Without ``n_units``
         the number of channels is one above the largest unit. ``packed``: hold the spikes as PackedSpikes, in a third
-        of the memory, where the file's types allow.
+        of the memory, where the file's types allow. Times up to a given ``duration`` are never taken for those of
+        another unit.
         """
+        if duration is not None and is_number(duration):
+            self._longest = max(self._longest, duration / self.milliseconds_per_unit)
         chosen = np.arange(len(self)) if indices is None else np.arange(len(self))[indices]
         spikes = self.packed(chosen) if packed else self.batch(chosen)
         groups = None if self.speakers is None else self.speakers[chosen]
@@ -626,32 +785,114 @@ class SpikeFile:
         return Dataset(spikes, self.labels[chosen], n_units, self.n_classes, float(duration), groups, name)
 
 
-def read(path, n_units=None, n_classes=None, duration=None, name=None, packed=False):
+def read(path, n_units=None, n_classes=None, duration=None, name=None, packed=False, time_unit=None):
     """Return a spike file in SHD's layout as a Dataset in memory, 12 bytes per spike (4 if ``packed``).
 
-    Parameters: ``path``; ``n_units`` and ``n_classes`` (int or None: taken from the file), ``duration`` (ms, None: the
-    smallest whole number of ms above the last spike), ``name``; ``packed``: see SpikeFile.dataset. Raises UnsafeFile
-    and InvalidInput as SpikeFile does.
+    Parameters: ``path``, or a file opened in binary mode; ``n_units`` and ``n_classes`` (int or None: taken from the
+    file), ``duration`` (ms, None: the smallest whole number of ms above the last spike), ``name``; ``packed``: see
+    SpikeFile.dataset; ``time_unit``: see SpikeFile. Raises UnsafeFile and InvalidInput as SpikeFile does.
     """
-    with SpikeFile(path, n_units, n_classes) as file:
+    with SpikeFile(path, n_units, n_classes, time_unit) as file:
         return file.dataset(None, duration, name, packed)
 
 
-def describe(path, n_units=None):
+def write(path, data, keys=None):
+    """Write a Dataset as a spike file in SHD's layout, in place of what ``path`` held before, or not at all.
+
+    ``keys``: names of the classes, one for each (None: their numbers). Groups become extra/speaker, and a spike that
+    counts n becomes n spikes. Times are written in seconds, as float16 where that loses nothing, else as float64, which
+    ``read`` gives back to within one part in 2^52. The layout has no place for ``n_units`` and ``duration``: give them
+    to ``read``. Raises InvalidInput for counts that are no whole numbers and for what ``read`` would refuse, OSError
+    where the file cannot be written.
+    """
+    from h5py import File
+
+    if not isinstance(data, Dataset):
+        raise InvalidInput("data", None, type(data).__name__, "a Dataset")
+    keys = list(map(str, range(data.n_classes) if keys is None else keys))
+    if len(keys) != data.n_classes:
+        raise InvalidInput("keys", None, len(keys), f"a name for each of the {data.n_classes} classes")
+    _check_writable(data)
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with File(partial, "w") as file:
+            _fill(file, data, keys)
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:
+        raise OSError(getattr(error, "errno", None), f"cannot be written ({error})", str(path)) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _check_writable(data):
+    """Refuse what the layout cannot hold, and more than ``read`` would take."""
+    if len(data) > MAX_ELEMENTS:
+        raise InvalidInput("data", None, f"{len(data)} samples", f"at most {MAX_ELEMENTS}", "Write several files.")
+    groups = np.zeros(0) if data.groups is None else data.groups
+    wrong = np.flatnonzero((groups < 0) | (groups > np.iinfo(np.int32).max))
+    if wrong.size:
+        raise InvalidInput("data.groups", int(wrong[0]), int(groups[wrong[0]]), "integers from 0 to 2147483647")
+    for sample, (_, _, counts) in enumerate(_samples(data)):
+        if counts is None:
+            continue
+        wrong = np.flatnonzero(counts != np.rint(counts))
+        if wrong.size:
+            place, allowed = f"data.spikes[{sample}].counts", "whole numbers: a spike file has no place for values"
+            raise InvalidInput(place, int(wrong[0]), float(counts[wrong[0]]), allowed)
+        if counts.sum() > MAX_SPIKES_PER_SAMPLE:
+            place, allowed = f"data.spikes[{sample}]", f"at most {MAX_SPIKES_PER_SAMPLE} spikes"
+            raise InvalidInput(place, None, f"{counts.sum():.0f} spikes", allowed)
+
+
+def _samples(data):
+    """Yield (times, units, counts or None) of each sample."""
+    for block in data.spikes.blocks():
+        yield from (block.arrays(sample) for sample in range(len(block)))
+
+
+def _fill(file, data, keys):
+    from h5py import vlen_dtype
+
+    kinds = (
+        np.float16 if all(_is_half(times) for times, _, _ in _samples(data)) else np.float64,
+        np.uint16 if data.n_units <= np.iinfo(np.uint16).max + 1 else np.int32,
+    )
+    names = ("spikes/times", "spikes/units")
+    rows = [file.create_dataset(name, (len(data),), vlen_dtype(kind)) for name, kind in zip(names, kinds, strict=True)]
+    for sample, (times, units, counts) in enumerate(_samples(data)):
+        repeats = 1 if counts is None else counts.astype(np.int64)
+        for row, values in zip(rows, (times / SECONDS, units), strict=True):
+            row[sample] = np.repeat(values, repeats)
+    file["labels"] = data.labels
+    if data.groups is not None:
+        file["extra/speaker"] = data.groups
+    file["extra/keys"] = np.array([key.encode() for key in keys], "S")
+
+
+def _is_half(times):
+    """Whether times (ms) in seconds are numbers of float16."""
+    seconds = times / SECONDS
+    with np.errstate(over="ignore"):
+        return bool((seconds.astype(np.float16) == seconds).all())
+
+
+def describe(path, n_units=None, time_unit=None):
     """Return what a spike file holds as a dict of plain numbers and lists, reading one sample at a time.
 
     Keys: ``path``, ``samples``, ``spikes``, ``n_units``, ``n_classes``, ``keys``, ``samples_per_class``,
     ``samples_per_speaker`` (dict, or None), ``duration`` and ``spikes_per_sample`` (dicts of min, mean, max; a
-    sample's duration is the time of its last spike, ms), ``rates`` (mean rate of each channel in Hz).
+    sample's duration is the time of its last spike, ms), ``rates`` (mean rate of each channel in Hz), ``time_unit``
+    (as given, or "s") and ``time_doubt`` (why it can hardly be seconds where none was given, or None), ``ignored``
+    (dict: what in the file is not read, and why).
     """
-    with SpikeFile(path, n_units) as file:
+    with SpikeFile(path, n_units, time_unit="s" if time_unit is None else time_unit) as file:
         last, counts = np.zeros(len(file)), np.zeros(0 if n_units is None else n_units, np.int64)
-        for sample in range(len(file)):
+        for sample in np.flatnonzero(file.lengths):
             times, units = file[sample]
-            last[sample] = times[-1] if times.size else 0.0
-            found = np.bincount(units, minlength=counts.size)
-            found[: counts.size] += counts
-            counts = found
+            last[sample] = times[-1]
+            counts = _counted(counts, units)
+        counts = np.trim_zeros(counts, "b") if n_units is None else counts
         speakers = None
         if file.speakers is not None:
             values, numbers = np.unique(file.speakers, return_counts=True)
@@ -668,7 +909,19 @@ def describe(path, n_units=None):
             "duration": _spread(last),
             "spikes_per_sample": _spread(file.lengths),
             "rates": (counts / max(last.sum() / SECONDS, np.finfo(float).tiny)).tolist(),
+            "time_unit": "s" if time_unit is None else time_unit,
+            "time_doubt": None if time_unit is not None else file.doubt_of_seconds(last.max(initial=0.0)),
+            "ignored": file.ignored,
         }
+
+
+def _counted(counts, units):
+    """Return the spikes of each channel with those of one more sample; the time goes with the spikes, not channels."""
+    found, numbers = np.unique(units, return_counts=True)
+    if found[-1] >= counts.size:
+        counts = np.pad(counts, (0, max(int(found[-1]) + 1, 2 * counts.size) - counts.size))
+    counts[found] += numbers
+    return counts
 
 
 def _spread(values):

@@ -7,16 +7,19 @@ Hinton 2015.
 import gzip
 import struct
 import zlib
+from math import prod
 
 import numpy as np
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, UnsafeFile
 from .dataset import Dataset, find_folder
 from .frames import Frames
 
 SIDE, N_TRAIN, WHITE = 28, 50_000, 255
 POOLS = (1, 2, 4, 7)
 PERMUTATION_SEED = 20251
+MAX_BYTES = 2**27  # of one file, unpacked: 2.8 times the training images
+MOST_TO_ONE = 1032  # the bytes that gzip can make of one (RFC 1951: 258 from two bits)
 ORIGIN = (
     "MNIST's four IDX files (train-images-idx3-ubyte and so on, each with or without .gz) are at "
     "https://yann.lecun.com/exdb/mnist/ and https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -35,7 +38,7 @@ def load_sequential_mnist(folder, permuted=True, pool=1):
     50,000, 10,000 (the last of the training file) and 10,000 samples of 784 ms. ``folder`` holds the four IDX files,
     packed or not, and is looked for in EVENTSNN_DATA too. ``pool``: 2, 4 or 7 makes squares with sides of so many
     pixels one, their mean, before they are permuted: shorter sequences, of 196, 49 or 16 ms. Raises InvalidInput for
-    absent and damaged files.
+    absent and damaged files, UnsafeFile for one that claims more than it can hold.
     """
     if isinstance(pool, bool) or pool not in POOLS:
         raise InvalidInput("pool", None, pool, f"one of {', '.join(map(str, POOLS))}")
@@ -70,14 +73,27 @@ def _idx(folder, name, n_dimensions):
     if not path.is_file():
         raise InvalidInput("folder", None, str(folder), f"a folder with {name} or {path.name}", ORIGIN)
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            return _read_idx(path, file, n_dimensions)
     except (OSError, EOFError, zlib.error) as error:
-        raise InvalidInput("path", None, str(path), f"a whole gzip file: {error}") from None
-    start = 4 + 4 * n_dimensions
-    if len(raw) < start or raw[:4] != bytes((0, 0, 8, n_dimensions)):
+        what = "gzip" if path.suffix == ".gz" else "IDX"
+        raise InvalidInput("path", None, str(path), f"a whole {what} file: {error}") from None
+
+
+def _read_idx(path, file, n_dimensions):
+    """The array of an IDX file that is open; what its head claims is compared with the file before it is read."""
+    head = file.read(4 + 4 * n_dimensions)
+    if len(head) < 4 + 4 * n_dimensions or head[:4] != bytes((0, 0, 8, n_dimensions)):
         raise InvalidInput("path", None, str(path), f"an IDX file of bytes in {n_dimensions} dimensions")
-    shape = struct.unpack(f">{n_dimensions}I", raw[4:start])
-    if len(raw) - start != int(np.prod(shape, dtype=np.int64)) or 0 in shape:
-        remedy = f"{len(raw) - start} are there: it is cut short or damaged, fetch it again."
+    shape = struct.unpack(f">{n_dimensions}I", head[4:])
+    size, stored = prod(shape), path.stat().st_size
+    most = min(MAX_BYTES, stored * (MOST_TO_ONE if path.suffix == ".gz" else 1))
+    if size > most:
+        reason = f"claims {shape} values, {size} bytes; allowed: {most}, for a file of {stored} bytes"
+        raise UnsafeFile(str(path), "head", reason)
+    raw = file.read(size + 1)
+    if len(raw) != size or size == 0:
+        found = f"{len(raw)} are there" if len(raw) <= size else "more are there"
+        remedy = f"{found}: it is cut short or damaged, fetch it again."
         raise InvalidInput("path", None, str(path), f"a file with {shape} values, as its head says", remedy)
-    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
+    return np.frombuffer(raw, np.uint8).reshape(shape)

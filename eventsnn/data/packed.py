@@ -22,6 +22,10 @@ class PackedSpikes(StoredSpikes):
 
     def __init__(self, halves, units, lengths, milliseconds_per_unit):
         lengths = np.asarray(lengths, np.int64)
+        if lengths.ndim != 1 or (bad := np.flatnonzero((lengths < 0) | (lengths > halves.size))).size:
+            index = int(bad[0]) if lengths.ndim == 1 else None
+            value = int(lengths[index]) if lengths.ndim == 1 else lengths.shape
+            raise InvalidInput("lengths", index, value, f"one number per sample, from 0 to {halves.size} spikes")
         if not lengths.sum() == halves.size == units.size:
             allowed = f"lengths that add up to the number of times and of units, {halves.size} and {units.size}"
             raise InvalidInput("lengths", None, int(lengths.sum()), allowed)

@@ -25,8 +25,10 @@ def sequence_detection(times=(0.0, 10.0), orders=None, repeats=1, jitter=0.0, se
     Raises InvalidInput for arguments outside these ranges.
     """
     times = in_milliseconds(times, "times")
-    real = times.dtype.kind in "fiu" and (np.isfinite(times) & (times >= 0)).all()
-    if not real or times.ndim != 1 or times.size == 0:
+    if times.dtype.kind not in "fiu":
+        raise InvalidInput("times", None, str(times.dtype), "numbers of ms")
+    times = times.astype(np.float64)
+    if times.ndim != 1 or times.size == 0 or not (np.isfinite(times) & (times >= 0)).all():
         raise InvalidInput("times", None, times.tolist(), "at least one finite time >= 0 ms")
     orders = _orders(orders, times.size)
     if not isinstance(repeats, (int, np.integer)) or repeats < 1:

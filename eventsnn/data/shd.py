@@ -18,19 +18,20 @@ ORIGIN = (
 )
 
 
-def load_shd(path, language=None, duration=None, packed=False):
+def load_shd(path, language=None, duration=None, packed=False, time_unit=None):
     """Return one SHD file as a Dataset: 700 channels, times in ms, groups = speakers (0 to 11).
 
     Parameters: ``path`` (such as "shd_train.h5": as it is, or in the folder EVENTSNN_DATA); ``language``: None for 20
     classes (0 to 9 English, 10 to 19 German), "english" or "german" for the 10 digits of one, labelled 0 to 9;
     ``duration`` (ms; None: the smallest whole number above the last spike: give both files one and the same);
-    ``packed``: hold the spikes as PackedSpikes, 4 instead of 12 bytes each (250 MB for SHD's training file). Raises
-    InvalidInput when the file is absent (saying where to get it) or holds values out of range, UnsafeFile when its
-    structure is not that of a spike file.
+    ``packed``: hold the spikes as PackedSpikes, 4 instead of 12 bytes each (250 MB for SHD's training file);
+    ``time_unit``: "ms", "us" or "ns" for a file that is not in seconds; see hdf5.SpikeFile. Raises InvalidInput when
+    the file is absent (saying where to get it), holds values out of range or times that can hardly be seconds,
+    UnsafeFile when its structure is not that of a spike file.
     """
     if language is not None and language not in LANGUAGES:
         raise InvalidInput("language", None, language, f"None or one of {sorted(LANGUAGES)}")
-    with SpikeFile(find_file(path, ORIGIN), N_UNITS) as file:
+    with SpikeFile(find_file(path, ORIGIN), N_UNITS, time_unit=time_unit) as file:
         if language is None:
             return file.dataset(duration=duration, packed=packed)
         first, stop = LANGUAGES[language]
@@ -39,10 +40,10 @@ def load_shd(path, language=None, duration=None, packed=False):
         return file.dataset(chosen, duration, packed=packed)
 
 
-def load_ssc(path, duration=None, packed=False):
+def load_ssc(path, duration=None, packed=False, time_unit=None):
     """Return one SSC file as a Dataset: 700 channels, times in ms, one class per word that the file names (35).
 
     Parameters, errors: as for ``load_shd``.
     """
-    with SpikeFile(find_file(path, ORIGIN), N_UNITS) as file:
+    with SpikeFile(find_file(path, ORIGIN), N_UNITS, time_unit=time_unit) as file:
         return file.dataset(duration=duration, packed=packed)

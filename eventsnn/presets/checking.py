@@ -6,6 +6,7 @@ import warnings
 from dataclasses import fields, replace
 from pathlib import Path
 
+from ..data.hdf5 import TIME_UNITS
 from ..data.mnist import POOLS
 from ..errors import InvalidInput
 from ..naming import said_as
@@ -167,6 +168,8 @@ def _check_kind(table, settings, key, uses):
 def _check_data(settings):
     choice("data.source", settings.source, tuple(SOURCES))
     _check_kind("data", settings, "source", SOURCES)
+    if settings.time_unit is not None:
+        choice("data.time_unit", settings.time_unit, tuple(TIME_UNITS))
     if settings.pool not in POOLS:
         raise InvalidInput("data.pool", None, settings.pool, f"one of {', '.join(map(str, POOLS))}")
     shares = {name: getattr(settings, name) for name in ("validation_fraction", "test_fraction")}

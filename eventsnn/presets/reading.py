@@ -1,5 +1,6 @@
 """Presets by name, from TOML files and nested dicts, and with some settings changed."""
 
+import sys
 import tomllib
 import types
 from dataclasses import fields, is_dataclass, replace
@@ -11,6 +12,8 @@ from ..errors import InvalidInput
 from ..naming import in_table, said_as
 from .checking import checked, nearest
 from .settings import Preset
+
+MAX_BYTES = 2**24  # of a TOML file: a matrix of a million weights
 
 
 def names():
@@ -40,6 +43,8 @@ def _convert(place, value, kind):
         kind = next(item for item in get_args(kind) if item is not type(None))
     kind = get_origin(kind) or kind
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) > sys.float_info.max:
+            raise InvalidInput(place, None, "a whole number of many digits", "a number that a float can hold")
         return float(value)
     if kind is list and isinstance(value, (int, float)) and not isinstance(value, bool):
         return [value]
@@ -82,7 +87,7 @@ def stored(description):
 
 def named(name):
     """Return the preset of that name; raises InvalidInput naming the nearest one."""
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise InvalidInput("preset", None, name, f"one of {', '.join(PRESETS)}", nearest(str(name), list(PRESETS)))
     return from_dict(PRESETS[name])
 
@@ -93,10 +98,22 @@ def load(name_or_path):
     if str(name_or_path) in PRESETS or not (path.suffix == ".toml" or path.is_file()):
         return named(str(name_or_path))
     try:
-        description = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        description = tomllib.loads(_text(path))
+    # a number of thousands of digits is a ValueError, lists in lists without end a RecursionError
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, InvalidInput):
+            raise
         raise InvalidInput("preset", None, str(path), "a readable TOML file", f"It is not: {error}.") from None
     return from_dict({"name": path.stem, **description})
+
+
+def _text(path):
+    """The text of a regular file of a size that settings can have: to open a pipe would wait for its writer."""
+    if path.exists() and not path.is_file():
+        raise InvalidInput("preset", None, str(path), "a TOML file, which is a regular file")
+    if path.stat().st_size > MAX_BYTES:
+        raise InvalidInput("preset", None, f"{path}: {path.stat().st_size} bytes", f"at most {MAX_BYTES} bytes")
+    return path.read_text(encoding="utf-8")
 
 
 def change(preset, assignments):
@@ -124,5 +141,5 @@ def altered(preset, assignments):
 def _value(text):
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
+    except (ValueError, KeyError, RecursionError):
         return text

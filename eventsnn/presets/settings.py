@@ -14,7 +14,7 @@ SOURCES = {
     "spoken-digits": ("folder", "validation_groups"),
     "yin-yang": (),
     "sequence": (),
-    "files": ("train", "test", "validation", "n_units", "validation_groups"),
+    "files": ("train", "test", "validation", "n_units", "time_unit", "validation_groups"),
     "braille": ("train", "test_fraction"),
     "braille-analog": ("train", "test_fraction", "threshold"),
     "sequential-mnist": ("folder", "permuted", "pool"),
@@ -41,7 +41,8 @@ class DataSettings:
     """Where samples come from.
 
     ``source``: "spoken-digits" (shipped; ``folder``: where, None: found), "yin-yang", "sequence"; "files": ``train``
-    and ``test``, and ``validation`` where there is one, are spike files in SHD's layout with ``n_units`` channels;
+    and ``test``, and ``validation`` where there is one, are spike files in SHD's layout with ``n_units`` channels, and
+    ``time_unit`` that of their times, "s", "ms", "us" or "ns" ("none": s, and what can hardly be seconds is refused);
     "braille" and "braille-analog": ``train`` is the .npz file, of which ``test_fraction`` of each class are the test
     set, and ``threshold`` codes the analog sweeps as events; "sequential-mnist": ``folder`` is where its IDX files are,
     ``permuted`` deals the pixels and ``pool`` (2, 4, 7) makes squares of that side one pixel; "speech-commands":
@@ -61,6 +62,7 @@ class DataSettings:
     threshold: float = 5.0
     test_fraction: float = 0.2
     n_units: int | None = None
+    time_unit: str | None = None
     permuted: bool = True
     pool: int = 1
     merge: int = 1

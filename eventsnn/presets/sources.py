@@ -21,7 +21,7 @@ from ..naming import in_table, said_as
 _NAMES = {
     "factor": "data.merge",
     "groups": "data.validation_groups",
-    **in_table("data", "folder", "duration", "threshold", "seed", "n_units", "merge"),
+    **in_table("data", "folder", "duration", "threshold", "seed", "n_units", "time_unit", "merge"),
 }
 
 
@@ -116,7 +116,9 @@ def _read_files(settings, test):
             if (before := opened.setdefault(path.resolve(), name)) != name:
                 text = f"data.{name} is the file of data.{before}, and so tells nothing of samples that are new."
                 warnings.warn(text, stacklevel=5)  # who called load_data
-            data = hdf5.read(path, settings.n_units, n_classes, settings.duration, packed=True)
+            data = hdf5.read(
+                path, settings.n_units, n_classes, settings.duration, packed=True, time_unit=settings.time_unit
+            )
         if len(data) == 0:
             raise InvalidInput(f"data.{name}", None, path, "a file with at least one sample")
         n_classes, data = data.n_classes, _merged(data, settings.merge)

@@ -48,6 +48,19 @@ def test_events_come_back_in_ms_and_sorted(tmp_path):
         ({"labels": np.array([0, 27, 5])}, r"labels\[1\] is 27"),
         ({"labels": np.array([0, 1])}, "labels"),
         ({"letters": None}, "letters.*Found: times, channels, counts, labels"),
+        ({"letters": np.array("A")}, "letters.*shape ()"),
+        ({"letters": np.arange(27)}, "letters.*names of the classes"),
+        # what comes round to 4 when it is added
+        ({"counts": np.array([2**63, 2**63, 4], np.uint64)}, "counts.*add up to 4"),
+        ({"counts": np.array([2**62, 2**62, 2**62, 2**62, 4])}, "counts.*add up to 4"),
+        ({"counts": np.array([2.0, 0.0, 2.0])}, "counts.*float64"),
+        ({"channels": np.array([3, 23, 0])}, "channels.*a channel for each of the times"),
+        ({"times": np.array([[0.2, 0.1], [0.5, 1.25]])}, "channels.*which have shape"),
+        # what a conversion to float64 would make numbers of
+        ({"times": np.array(["0.2", "0.1", "0.5", "1.25"])}, "times is '<U4'; allowed: real numbers"),
+        ({"times": np.array([0.2, 0.1, 0.5, 1.25 + 1j])}, "times is 'complex128'"),
+        ({"times": np.array([200, 100, 500, 1250], "m8[ms]")}, "times is 'timedelta64"),
+        ({"times": np.array([True, False, True, True])}, "times is 'bool'"),
     ],
 )
 def test_values_out_of_range_are_refused(tmp_path, change, message):
@@ -81,6 +94,69 @@ def test_damaged_and_bloated_archives_are_refused(tmp_path):
             member.write(bytes(2**19))
     with pytest.raises(UnsafeFile, match="unpacks to"):
         load_braille(tmp_path / "bomb.npz")
+
+
+def rewritten(path, name, data, compression=zipfile.ZIP_STORED):
+    """The archive with one member that holds other bytes."""
+    with zipfile.ZipFile(coded(path)) as archive:
+        members = {item: archive.read(item) for item in archive.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for item, old in members.items():
+            archive.writestr(item, data(old) if item == name else old)
+    return path
+
+
+DAMAGED = {
+    "no array": lambda raw: b"not NumPy's" + raw,
+    "shape beyond the bytes": lambda raw: raw.replace(b"(4,), }        ", b"(2199023255552,)}"[:15].ljust(15)),
+    "negative shape": lambda raw: raw.replace(b"(4,), }  ", b"(-4,-1),}"),
+    "head without end": lambda raw: raw.replace(b"}", b"{"),
+    "another version": lambda raw: raw[:6] + b"\x09" + raw[7:],
+    "cut head": lambda raw: raw[:20],
+    "cut values": lambda raw: raw[:-1],
+    "minus signs": lambda raw: raw[:10] + raw[10:].replace(b"(4,)", b"----"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED.keys())
+def test_damaged_arrays_are_refused(tmp_path, damage):
+    changed = []
+    path = rewritten(tmp_path / "x.npz", "times.npy", lambda raw: changed.append(damage(raw) != raw) or damage(raw))
+    assert changed == [True]
+    with pytest.raises(UnsafeFile, match="x.npz"):
+        load_braille(path)
+
+
+def test_every_byte_of_a_compressed_archive_may_be_wrong(tmp_path):
+    path = tmp_path / "x.npz"
+    image = rewritten(path, "times.npy", bytes, zipfile.ZIP_DEFLATED).read_bytes()
+    refused = 0
+    for place in range(0, len(image), 3):
+        path.write_bytes(image[:place] + bytes([image[place] ^ 0x55]) + image[place + 1 :])
+        try:
+            load_braille(path)
+        except (InvalidInput, UnsafeFile):
+            refused += 1
+    assert refused > len(image) / 6
+
+
+def test_other_compressions_and_claims_beyond_the_file_are_refused(tmp_path):
+    with pytest.raises(UnsafeFile, match="times.npy: is compressed by the method 14"):
+        load_braille(rewritten(tmp_path / "x.npz", "counts.npy", bytes, zipfile.ZIP_LZMA))
+    path = rewritten(tmp_path / "y.npz", "counts.npy", bytes)
+    image = bytearray(path.read_bytes())
+    entry = image.index(b"PK\x01\x02")
+    image[entry + 20 : entry + 24] = (2**31).to_bytes(4, "little")  # the size of the first member as it is packed
+    path.write_bytes(image)
+    with pytest.raises(UnsafeFile, match="claims 2147483648 bytes of a file of"):
+        load_braille(path)
+
+
+def test_a_small_archive_that_makes_many_samples_is_refused(tmp_path):
+    zeros = {"times": np.zeros(0), "channels": np.zeros(0, np.uint8), "counts": np.zeros(2**18, np.uint8)}
+    np.savez_compressed(tmp_path / "x.npz", labels=zeros["counts"], letters=LETTERS, **zeros)
+    with pytest.raises(InvalidInput, match="262144 samples'; allowed: at most 131072"):
+        load_braille(tmp_path / "x.npz")
 
 
 def test_an_absent_file_is_explained(monkeypatch):
@@ -126,6 +202,30 @@ def test_analog_sweeps_are_coded(tmp_path):
     np.savez(tmp_path / "analog.npz", **(arrays | {"taxels": taxels[:, :11]}))
     with pytest.raises(InvalidInput, match="rows of 12"):
         load_braille_analog(tmp_path / "analog.npz", threshold=10)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"taxels": np.full((5, 12), "1")}, "taxels is '<U1'; allowed: real numbers"),
+        ({"taxels": np.full((5, 12), np.nan)}, r"taxels \(sample 0\)\[\(0, 0\)\] is nan"),
+        ({"taxels": np.arange(60.0).reshape(5, 12) ** 99}, r"taxels \(sample 0\)\[\(1, 11\)\] is '.*thresholds away"),
+        ({"lengths": np.array([2**63, 2**63, 5], np.uint64)}, "lengths.*add up to 5"),
+        ({"labels": np.array([1, 99])}, r"analog.npz: labels\[1\] is 99"),
+        ({"labels": np.array([1, 2, 3])}, "analog.npz: labels is 3"),
+    ],
+)
+def test_analog_files_that_no_sweeps_are_in_are_refused(tmp_path, change, message):
+    arrays = {"taxels": np.ones((5, 12)), "lengths": np.array([3, 2]), "labels": np.array([1, 2]), "letters": LETTERS}
+    np.savez(tmp_path / "analog.npz", **(arrays | change))
+    with pytest.raises(InvalidInput, match=message):
+        load_braille_analog(tmp_path / "analog.npz", threshold=10)
+
+
+def test_sweeps_of_no_length_at_all(tmp_path):
+    nothing = {"taxels": np.ones((0, 12)), "lengths": np.zeros(0, int), "labels": np.zeros(0, int), "letters": LETTERS}
+    np.savez(tmp_path / "analog.npz", **nothing)
+    assert len(load_braille_analog(tmp_path / "analog.npz", threshold=10)) == 0
 
 
 def data_file(name):

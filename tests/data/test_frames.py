@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.io import wavfile
 
-from eventsnn import InvalidInput
+from eventsnn import InvalidInput, UnsafeFile
 from eventsnn.data import Dataset, load_sequential_mnist, load_speech_commands, mnist, speech_commands
 from eventsnn.data.frames import Frames
 from eventsnn.surrogate.binning import bin_spikes
@@ -136,6 +136,25 @@ def test_damaged_files_are_named(folder, name, raw, message):
         load_sequential_mnist(folder)
 
 
+@pytest.mark.parametrize("end", ["", ".gz"])
+@pytest.mark.parametrize("shape", [(2**32 - 1,) * 3, (2**22, 2**22, 2**20), (60_000, 28, 28)])
+def test_a_head_that_claims_more_than_its_file_can_hold_is_refused_before_it_is_read(folder, end, shape):
+    raw = bytes((0, 0, 8, 3)) + struct.pack(">3I", *shape) + bytes(100)
+    (folder / "t10k-images-idx3-ubyte").unlink()
+    (folder / f"t10k-images-idx3-ubyte{end}").write_bytes(gzip.compress(raw) if end else raw)
+    with pytest.raises(UnsafeFile, match=r"t10k-images.*: head: claims \(.* bytes; allowed"):
+        load_sequential_mnist(folder)
+
+
+def test_a_packed_file_is_unpacked_no_further_than_its_head_says(folder, monkeypatch):
+    taken, opened = [], gzip.GzipFile.read
+    monkeypatch.setattr(gzip.GzipFile, "read", lambda file, size=-1: taken.append(size) or opened(file, size))
+    (folder / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(bytes((0, 0, 8, 1, 0, 0, 0, 8)) + bytes(2**25)))
+    with pytest.raises(InvalidInput, match="train-labels.*more are there"):
+        load_sequential_mnist(folder)
+    assert min(taken) >= 0 and sum(taken[-2:]) == 8 + 8 + 1
+
+
 def test_what_is_missing_is_named_with_its_source(folder):
     (folder / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(InvalidInput, match="t10k-labels-idx1-ubyte.*yann.lecun.com"):
@@ -225,6 +244,42 @@ def test_recordings_that_are_cut_short_are_named(words, kept):
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(InvalidInput, match="00000002_nohash_0.wav"):
         load_speech_commands(words)
+
+
+def with_data_size(raw, size):
+    place = raw.index(b"data") + 4
+    return raw[:place] + struct.pack("<I", size) + raw[place + 4 :]
+
+
+DAMAGE = {
+    "data beyond the file": lambda raw: with_data_size(raw, 2**32 - 1),
+    "data one sample beyond the file": lambda raw: with_data_size(raw, len(raw) - 42),
+    "no data": lambda raw: raw[:4] + struct.pack("<I", 28) + raw[8:36],
+    "no channels": lambda raw: raw[:22] + bytes(2) + raw[24:],
+    "no bytes a sample": lambda raw: raw[:32] + bytes(4) + raw[36:],
+    "unknown coding": lambda raw: raw[:20] + b"\x55\x00" + raw[22:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_damaged_recordings_are_named_and_take_no_memory(words, damage):
+    path = words / "no" / "00000002_nohash_0.wav"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InvalidInput, match="00000002_nohash_0.wav"):
+        load_speech_commands(words)
+
+
+def test_tags_behind_the_end_of_a_recording_do_no_harm(words):
+    path = words / "no" / "00000002_nohash_0.wav"
+    before = speech_commands.read_wav(path)
+    path.write_bytes(path.read_bytes() + b"TAGtitle" + bytes(range(200, 250)))
+    np.testing.assert_array_equal(speech_commands.read_wav(path), before)
+
+
+def test_recordings_of_hours_are_not_taken_into_memory(words, monkeypatch):
+    monkeypatch.setattr(speech_commands, "MAX_BYTES", 20_000)
+    with pytest.raises(InvalidInput, match="22444 bytes'; allowed: a recording of at most 20000 bytes"):
+        speech_commands.read_wav(words / "no" / "00000002_nohash_0.wav")
 
 
 def test_the_rule_puts_speakers_where_the_published_lists_have_them():

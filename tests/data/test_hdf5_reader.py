@@ -1,12 +1,18 @@
 """Reading spike files in SHD's layout: what h5py wrote comes back, whatever storage it chose."""
 
+import gzip
+import io
+import warnings
+
 import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eventsnn.data import Dataset, hdf5
 from eventsnn.data.hdf5 import SpikeFile, describe, read
+from eventsnn.data.packed import PackedSpikes
 from eventsnn.errors import InvalidInput, UnsafeFile
 from eventsnn.spikes import SpikeBatch
 
@@ -206,3 +212,223 @@ def test_describe_finds_the_number_of_channels(tmp_path):
         write(tmp_path / "spikes.h5", [(np.array([0.5]), np.array([3])), (np.array([0.5]), np.array([6]))])
     )
     assert facts["n_units"] == 7 and facts["rates"] == [0, 0, 0, 1.0, 0, 0, 1.0]
+
+
+@pytest.mark.parametrize("chunks", [None, (2,), (1,)])
+def test_rows_that_were_never_written_are_empty_as_in_h5py(tmp_path, chunks):
+    with h5py.File(tmp_path / "spikes.h5", "w") as file:
+        for name, kind in (("times", np.float32), ("units", np.uint16)):
+            file.create_dataset(f"spikes/{name}", (4,), h5py.vlen_dtype(kind), chunks=chunks)
+        file["labels"] = np.arange(4)
+    data = read(tmp_path / "spikes.h5")
+    assert data.spikes.offsets.tolist() == [0] * 5 and data.labels.tolist() == [0, 1, 2, 3]
+    with h5py.File(tmp_path / "spikes.h5", "a") as file:
+        file["spikes/times"][2], file["spikes/units"][2] = np.float32([0.25]), np.uint16([7])
+    data = read(tmp_path / "spikes.h5")
+    assert data.spikes.offsets.tolist() == [0, 0, 0, 1, 1]
+    assert data.spikes.times.tolist() == [250.0] and data.spikes.units.tolist() == [7]
+
+
+def test_truth_values_are_labels(tmp_path):
+    for options in ({}, {"compression": "gzip"}):
+        path = write(tmp_path / "spikes.h5", rows(4), labels=np.array([True, False, True, True]), **options)
+        assert read(path).labels.tolist() == [1, 0, 1, 1]
+        with h5py.File(path, "a") as file:
+            file["extra/male"] = np.array([False, True, True, False])
+        with SpikeFile(path) as file:
+            assert file.extra["male"].dtype == bool and file.extra["male"].tolist() == [False, True, True, False]
+
+
+def test_labels_that_are_words_are_refused_with_the_way_to_number_them(tmp_path):
+    path = write(tmp_path / "spikes.h5", rows(4), labels=np.array([b"a", b"b", b"a", b"a"]))
+    with pytest.raises(InvalidInput, match="np.unique.*return_inverse"):
+        read(path)
+
+
+def test_files_that_are_open_are_read_from_their_beginning(tmp_path):
+    samples = rows()
+    path = write(tmp_path / "spikes.h5", samples)
+    with open(path, "rb") as file:
+        file.read(100)
+        data = read(file, n_units=50)
+    assert same(data.spikes, expected(samples)) and data.name == "spikes"
+    assert same(read(io.BytesIO(path.read_bytes())).spikes, expected(samples))
+    (tmp_path / "spikes.h5.gz").write_bytes(gzip.compress(path.read_bytes()))
+    with gzip.open(tmp_path / "spikes.h5.gz") as file:
+        assert same(read(file).spikes, expected(samples))
+
+
+def test_what_is_no_open_file_is_refused_with_the_remedy(tmp_path, monkeypatch):
+    path = write(tmp_path / "spikes.h5", rows())
+    with open(path, encoding="latin-1") as file, pytest.raises(InvalidInput, match="Write open"):
+        read(file)
+    with open(path, "rb") as file:
+        pass
+    with pytest.raises(InvalidInput, match="read from its beginning .*closed"):
+        read(file)
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(path.read_bytes())[:100])
+    with gzip.open(tmp_path / "cut.gz") as file, pytest.raises(InvalidInput, match="cut.gz.*end-of-stream"):
+        read(file)
+    for wrong in (None, 3, h5py.File(path)):
+        with pytest.raises(InvalidInput, match="path is .*; allowed: a path, or a file opened in binary mode"):
+            read(wrong)
+    with pytest.raises(InvalidInput, match="null"):
+        read("a\0b")
+    monkeypatch.setattr(hdf5, "MAX_IMAGE_BYTES", 1000)
+    with open(path, "rb") as file, pytest.raises(InvalidInput, match="at most 1000 bytes.*Give its path"):
+        read(file)
+
+
+# -------------------------------------------------------------------------------------------------------- units of time
+
+
+MILLISECONDS = [(np.array([100.5, 900.0], np.float32), np.array([1, 2]))]
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("s", 1000.0), ("ms", 1.0), ("us", 1e-3), ("ns", 1e-6), (0.1, 0.1)])
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.int32])
+def test_times_in_other_units_become_milliseconds(tmp_path, unit, factor, kind):
+    path = write(tmp_path / "spikes.h5", MILLISECONDS, types=(kind, np.uint16))
+    stored = MILLISECONDS[0][0].astype(kind).astype(float)
+    assert read(path, time_unit=unit).spikes.times.tolist() == (stored * factor).tolist()
+    assert read(path, time_unit=unit, packed=True).spikes[0].times.tolist() == (stored * factor).tolist()
+    assert describe(path, time_unit=unit)["duration"]["max"] == stored[1] * factor
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+@pytest.mark.parametrize("packed", [False, True])
+def test_times_that_can_hardly_be_seconds_are_refused_unless_somebody_says_so(tmp_path, kind, packed):
+    path = write(tmp_path / "spikes.h5", [(np.array([0.5]), np.array([0])), *MILLISECONDS], types=(kind, np.uint16))
+    place, remedy = r"spikes/times\[sample 1\]\[1\] is 900.0; allowed: seconds", 'time_unit="ms" or "us"'
+    with pytest.raises(InvalidInput, match=f"{place}.*{remedy}"):
+        read(path, packed=packed)
+    with SpikeFile(path) as file, pytest.raises(InvalidInput, match=place):
+        file[1]
+    assert read(path, packed=packed, time_unit="s").duration == 900_001.0
+    # who says that samples last so long has looked at the times
+    assert read(path, packed=packed, duration=1e6).spikes.n_spikes == 3
+
+
+def test_whole_numbers_can_hardly_be_seconds(tmp_path):
+    path = write(tmp_path / "spikes.h5", [(np.array([1, 3]), np.array([0, 1]))], types=(np.uint32, np.uint16))
+    with pytest.raises(InvalidInput, match="spikes/times is 'rows of uint32'; allowed: seconds.*time_unit="):
+        read(path)
+    assert read(path, time_unit="ms").spikes.times.tolist() == [1.0, 3.0]
+    assert describe(path)["time_doubt"] == "they are whole numbers (uint32)"
+
+
+def test_describe_says_that_times_can_hardly_be_seconds(tmp_path):
+    path = write(tmp_path / "spikes.h5", MILLISECONDS, types=(np.float32, np.uint16))
+    facts = describe(path)
+    assert facts["time_unit"] == "s" and facts["time_doubt"].startswith("they reach 900, and few samples")
+    facts = describe(path, time_unit="ms")
+    assert facts["time_unit"] == "ms" and facts["time_doubt"] is None and facts["duration"]["max"] == 900.0
+    assert describe(write(tmp_path / "spikes.h5", rows()))["time_doubt"] is None
+
+
+@pytest.mark.parametrize("unit", ["sec", "", 0, -1.0, np.nan, np.inf, True, ["s"]])
+def test_unknown_units_are_refused(tmp_path, unit):
+    with pytest.raises(InvalidInput, match="time_unit is .*one of s, ms, us, ns"):
+        read(write(tmp_path / "spikes.h5", rows()), time_unit=unit)
+
+
+@pytest.mark.parametrize("name", ["n_units", "n_classes"])
+@pytest.mark.parametrize("value", [0, -1, 2.0, True, "3"])
+def test_numbers_of_channels_and_classes_are_whole(tmp_path, name, value):
+    with pytest.raises(InvalidInput, match=f"{name} is"):
+        SpikeFile(write(tmp_path / "spikes.h5", rows()), **{name: value})
+
+
+def test_labels_from_one_without_names_are_warned_of(tmp_path):
+    path = write(tmp_path / "spikes.h5", rows(), labels=np.arange(12) % 3 + 1)
+    with h5py.File(path, "a") as file:
+        del file["extra"]
+    with pytest.warns(UserWarning, match="labels run from 1 to 3, and class 0 of 4 classes has no sample"):
+        assert read(path).n_classes == 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read(path, n_classes=4).n_classes == 4
+
+
+# -------------------------------------------------------------------------------------------------------------- writing
+
+
+def dataset(**change):
+    spikes = SpikeBatch.from_lists([([10.0, 0.1, 10.0], [4, 0, 1]), ([], []), ([1 / 3, 1234.5], [2, 2])])
+    arguments = {"labels": [1, 0, 1], "n_units": 5, "n_classes": 4, "duration": 1300.0, "groups": [7, 0, 7]}
+    return Dataset(**{"spikes": spikes, **arguments, **change})
+
+
+def test_what_is_written_comes_back(tmp_path):
+    data, path = dataset(), tmp_path / "spikes.h5"
+    hdf5.write(path, data)
+    found = read(path, n_units=5, duration=1300.0)
+    np.testing.assert_allclose(found.spikes.times, data.spikes.times, rtol=2.0**-52, atol=0)
+    assert np.array_equal(found.spikes.units, data.spikes.units)
+    assert np.array_equal(found.spikes.offsets, data.spikes.offsets)
+    assert np.array_equal(found.labels, data.labels) and np.array_equal(found.groups, data.groups)
+    assert (found.n_classes, found.n_units, found.duration) == (4, 5, 1300.0)
+    assert [item.name for item in tmp_path.iterdir()] == ["spikes.h5"]
+
+
+def test_times_of_half_precision_stay_so_and_come_back_exactly(tmp_path):
+    original = read(write(tmp_path / "first.h5", rows()), n_units=50, packed=True)
+    hdf5.write(tmp_path / "second.h5", original, keys=KEYS)
+    again = read(tmp_path / "second.h5", n_units=50, packed=True)
+    assert type(again.spikes) is type(original.spikes) is PackedSpikes
+    assert same(again.spikes[:], original.spikes[:])
+    with SpikeFile(tmp_path / "second.h5") as file:
+        assert file.keys == KEYS and file.ignored == {}
+
+
+def test_h5py_reads_what_is_written(tmp_path):
+    hdf5.write(tmp_path / "spikes.h5", dataset(groups=None), keys=["a", "b", "ü", "d"])
+    with h5py.File(tmp_path / "spikes.h5") as file:
+        assert [row.tolist() for row in file["spikes/units"]] == [[0, 1, 4], [], [2, 2]]
+        assert file["spikes/times"][0].tolist() == [0.1 / 1000, 0.01, 0.01]
+        assert [key.decode() for key in file["extra/keys"]] == ["a", "b", "ü", "d"]
+        assert "speaker" not in file["extra"]
+
+
+def test_counts_are_written_as_so_many_spikes(tmp_path):
+    merged = dataset().merge_channels(3)
+    hdf5.write(tmp_path / "spikes.h5", merged)
+    found = read(tmp_path / "spikes.h5", n_units=2)
+    assert found.spikes[0].units.tolist() == [0, 0, 1] and found.spikes[0].times.tolist() == [0.1, 10.0, 10.0]
+    values = SpikeBatch.from_lists([([1.0, 2.0], [0, 0], [1.0, 0.5])])
+    data = Dataset(values, [0], 1, 1, 3.0)
+    with pytest.raises(InvalidInput, match=r"data.spikes\[0\].counts\[1\] is 0.5; allowed: whole numbers"):
+        hdf5.write(tmp_path / "values.h5", data)
+    many = Dataset(SpikeBatch.from_lists([([1.0], [0], [1e12])]), [0], 1, 1, 3.0)
+    with pytest.raises(InvalidInput, match=r"data.spikes\[0\] is '1000000000000 spikes'"):
+        hdf5.write(tmp_path / "values.h5", many)
+    assert not (tmp_path / "values.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((None,), "data is 'NoneType'; allowed: a Dataset"),
+        ((dataset(), ["a"]), "keys is 1; allowed: a name for each of the 4 classes"),
+        ((dataset(groups=[0, -1, 0]),), r"data.groups\[1\] is -1"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(tmp_path, arguments, message):
+    with pytest.raises(InvalidInput, match=message):
+        hdf5.write(tmp_path / "spikes.h5", *arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_fails_leaves_the_file_of_before(tmp_path, monkeypatch):
+    path = write(tmp_path / "spikes.h5", rows())
+    before = path.read_bytes()
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(hdf5, "_fill", full)
+    with pytest.raises(OSError, match="No space left.*spikes.h5"):
+        hdf5.write(path, dataset())
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(OSError, match="absent"):
+        hdf5.write(tmp_path / "absent" / "spikes.h5", dataset())

@@ -127,3 +127,12 @@ def test_a_unit_out_of_range_is_named_with_its_sample(tmp_path):
 def test_lengths_must_add_up():
     with pytest.raises(InvalidInput, match="lengths"):
         PackedSpikes(np.zeros(3, np.uint16), np.zeros(3, np.uint8), [1, 1], 1000.0)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [([-1, 3], r"lengths\[0\] is -1"), ([2**62, 2], r"lengths\[0\] is 4611686018427387904"), ([[2]], "lengths is")],
+)
+def test_lengths_are_compared_one_by_one_before_they_are_added(lengths, message):
+    with pytest.raises(InvalidInput, match=f"{message}.*from 0 to 2 spikes"):
+        PackedSpikes(np.zeros(2, np.uint16), np.zeros(2, np.uint16), lengths, 1.0)

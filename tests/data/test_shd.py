@@ -107,3 +107,17 @@ def test_the_full_training_file_holds_what_is_known_of_it():
 def test_the_sample_of_ssc():
     data = load_ssc(full_file("ssc_sample.h5", "ssc_test.h5"))
     assert data.n_classes in (30, 35) and np.bincount(data.labels).min() > 0
+
+
+@pytest.mark.parametrize("load", [load_shd, load_ssc])
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.uint32])
+def test_files_in_other_units_are_refused_or_converted(tmp_path, load, kind):
+    path = tmp_path / "ms.h5"
+    with h5py.File(path, "w") as file:
+        for name, dtype, values in (("times", kind, [100.0, 900.0]), ("units", np.uint16, [3, 4])):
+            file.create_dataset(f"spikes/{name}", (1,), h5py.vlen_dtype(dtype))[0] = np.array(values, dtype)
+        file["labels"] = [0]
+    with pytest.raises(InvalidInput, match='allowed: seconds.*time_unit="ms"'):
+        load(path)
+    data = load(path, time_unit="ms")
+    assert data.spikes.times.tolist() == [100.0, 900.0] and data.duration == 901.0
