@@ -12,6 +12,7 @@ import eventsnn
 PACKAGE = pathlib.Path(eventsnn.__file__).parent
 FLOORS = {
     "errors": -1, "catalogue": -1, "memory": -1, "random": 0, "spikes": 0, "threads": 0, "buffers": 0, "naming": 0,
+    "signals": 0,
     "kernels": 1, "reference": 1, "initializers": 1, "communicator": 1, "checks": 1,
     "sharding": 2, "network": 2, "losses": 2, "optimizers": 2, "checkpoints": 2, "data": 2,
     "layout": 3, "controls": 3, "compiled": 4, "simulation": 5, "gradients": 6, "testing": 7, "warming": 7,
