@@ -124,10 +124,15 @@ def test_a_killed_rank_ends_the_run_soon_and_another_number_of_ranks_goes_on(tmp
 
 
 @needs_mpi
-def test_ctrl_c_saves_says_how_to_go_on_once_and_resumes(tmp_path, alone):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_save_say_how_to_go_on_once_and_resume(tmp_path, alone, number):
     process = start(2, ROOT / "tests/mpi_program.py", "slow", tmp_path)
     under_way(process, tmp_path)
-    process.send_signal(signal.SIGINT)
+    if number == signal.SIGINT:
+        process.send_signal(number)
+    else:  # as Slurm does it
+        for rank in range(2):
+            os.kill(int((tmp_path / f"pid{rank}").read_text()), number)
     code, _, errors = ended(process)
     assert code != 0 and errors.count("resume=True") == 1 and errors.count("Traceback") == 1
     expected, folder = alone

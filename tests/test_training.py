@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eventsnn import checkpoints
+from eventsnn import checkpoints, simulate
 from eventsnn.data import Augmentation, Dataset
 from eventsnn.errors import CheckpointError, EventsnnError, EventStorm, InvalidInput, NotFinite
 from eventsnn.gradients import value_and_grad
@@ -856,10 +856,12 @@ def loud(n, index):
 
 
 def test_a_storm_names_the_place_of_its_sample_in_the_data_set():
-    index, data = 135, loud(140, 135)  # in the second batch of an evaluation
-    trainer = make_trainer(
-        TrainingOptions(batch_size=8, max_spikes=60, seed=3), network=spiking_output(), loss=FirstSpike()
-    )
+    index, data, network = 135, loud(140, 135), spiking_output()  # in the second batch of an evaluation
+    recording = simulate(network, network.initialize(1), data.spikes, duration=60.0)
+    counts = np.sort(np.diff(recording.offsets))
+    assert counts[-1] > counts[-2]
+    options = TrainingOptions(batch_size=8, max_spikes=int(counts[-2]), seed=3)
+    trainer = make_trainer(options, network=network, loss=FirstSpike())
     assert np.flatnonzero(data.order(3, 0) == index)[0] % 8 != index  # else the place in the batch would be right too
     with pytest.raises(EventStorm, match="^sample 135 fired") as caught:
         trainer.fit(data, epochs=1)
