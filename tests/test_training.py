@@ -237,7 +237,8 @@ def test_patience_stops_and_keeps_the_best():
     trainer = make_trainer(replace(OPTIONS, patience=2, silent_raise=()), optimizer=SGD(0.0))
     history = trainer.fit(TRAIN, VALIDATION, epochs=50)
     assert len(history) == 3 and history.best_epoch == 1 and trainer.stopped
-    assert len(trainer.fit(TRAIN, VALIDATION, epochs=60)) == 3
+    with pytest.warns(UserWarning, match="patience has stopped this run after epoch 3: nothing is trained"):
+        assert len(trainer.fit(TRAIN, VALIDATION, epochs=60)) == 3
 
 
 def test_monitor_loss_takes_the_smallest_loss():
