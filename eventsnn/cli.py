@@ -1,7 +1,7 @@
 """The command ``eventsnn``: train, sweep, evaluate, info, plot, presets.
 
-Errors that eventsnn raises on purpose are one line on stderr and exit code 2; Ctrl-C in training is 130. Under mpiexec
-train and evaluate share the work; rank 0 alone prints and writes.
+Errors that eventsnn raises on purpose are one line on stderr and exit code 2; Ctrl-C is 130 and SIGTERM 143. Under
+mpiexec train and evaluate share the work; rank 0 alone prints and writes.
 """
 
 import argparse
@@ -19,10 +19,11 @@ import numpy as np
 from . import __version__, checkpoints, communicator
 from .errors import EventsnnError, InvalidInput
 from .naming import said_as
+from .signals import exit_status, sigterm_as_interrupt
 
 # presets.DELAYS, which would take the import of all the rest
 MODES = ("learned", "fixed", "none", "feed-forward", "recurrent")
-FAILED, INTERRUPTED = 2, communicator.INTERRUPTED
+FAILED = 2
 # what arguments are called that options were given for
 OPTIONS = {
     "n_threads": "--threads", "checkpoint_every": "--checkpoint-every", "neurons": "--neurons",
@@ -39,7 +40,7 @@ class UsageError(EventsnnError):
 def main(argv=None):
     """Run the command line ``argv`` (None: that of the process) and return its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    with _only_rank_0_prints():
+    with _only_rank_0_prints(), sigterm_as_interrupt():
         code, message = _outcome(argv)
     return communicator.finish(code, lambda: message and print(message, file=sys.stderr))
 
@@ -54,8 +55,8 @@ def _outcome(argv):
         return stop.code if isinstance(stop.code, int) else FAILED, ""
     except (EventsnnError, OSError) as error:
         return FAILED, f"eventsnn: {error}"
-    except KeyboardInterrupt:
-        return INTERRUPTED, "eventsnn: interrupted"
+    except KeyboardInterrupt as interrupt:
+        return exit_status(interrupt), "eventsnn: interrupted"
 
 
 @contextlib.contextmanager
@@ -193,11 +194,11 @@ def _train(arguments, argv):
             preset, data, folder, modes=modes, seeds=seeds, report=_print_result, command=command, test=test,
             n_threads=arguments.threads, checkpoint_every=arguments.checkpoint_every, progress=not arguments.quiet,
         )  # fmt: skip
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         if not _begun(folder, seeds):
-            return INTERRUPTED, "Nothing was saved yet: the same command starts anew."
+            return exit_status(interrupt), "Nothing was saved yet: the same command starts anew."
         again = shlex.join(["eventsnn", *argv] if arguments.resume else ["eventsnn", *argv, "--resume"])
-        return INTERRUPTED, f"To resume: {again}"
+        return exit_status(interrupt), f"To resume: {again}"
     print(f"{'folder':<15}{folder}")
     if test and (len(modes) > 1 or len(seeds) > 1):
         _print_comparison(summaries)
@@ -356,8 +357,8 @@ def _sweep(arguments, argv):
     )  # fmt: skip
     try:
         sweep.run(n_threads=arguments.threads, progress=not arguments.quiet)
-    except KeyboardInterrupt:
-        return INTERRUPTED, f"To resume: {shlex.join(['eventsnn', *argv])}"
+    except KeyboardInterrupt as interrupt:
+        return exit_status(interrupt), f"To resume: {shlex.join(['eventsnn', *argv])}"
     print(table(sweep.columns, sweep.rows()))
     runs.pictures(lambda plotting: sweep.picture())
     if (changes := sweep.best()) is None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from . import errors
 from .errors import EventsnnError, InvalidInput, RankFailed
+from .signals import SIGNALLED, exit_status
 from .threads import available_cores, resolve_n_threads
 
 # What the launchers of MPI (MPICH, Intel MPI and Cray; Open MPI; PMIx and Slurm) tell each process: its rank, how many.
@@ -24,7 +25,6 @@ LAUNCHED_RANK = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
 LAUNCHED_SIZE = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 GRACE = 3.0  # seconds that a failing rank gives the others to fail as well, before it ends them
 LAST_WORDS = 1.0  # seconds that mpiexec has to pass on what this rank printed, before it throws the rest away
-INTERRUPTED = 130
 # Seconds: a message is on its way for less than SPIN. Who waits longer waits for another rank's work and naps, so that
 # a rank with more threads, or one that shares the core, gets on.
 SPIN, NAP = 0.01, 1e-4
@@ -247,7 +247,8 @@ def world():
     report = sys.excepthook
 
     def end_all(kind, error, trace):
-        finish(INTERRUPTED if issubclass(kind, KeyboardInterrupt) else 1, lambda: report(kind, error, trace))
+        code = exit_status(error) if issubclass(kind, KeyboardInterrupt) else 1
+        finish(code, lambda: report(kind, error, trace))
 
     sys.excepthook = end_all
     return ranks
@@ -268,6 +269,6 @@ def finish(code, report=lambda: None):
     if not done and team.rank != 0:
         print(f"rank {team.rank}:", end=" ", file=sys.stderr)
         report()
-    if not done or code == INTERRUPTED:  # an interrupted collective can never be completed
+    if not done or code > SIGNALLED:  # an interrupted collective can never be completed
         team.abort(code)
     return code

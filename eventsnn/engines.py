@@ -1,15 +1,16 @@
 """What a Trainer asks of a network, event by event or on a grid: the gradient of a batch, and what samples come to."""
 
+import contextlib
 from typing import NamedTuple
 
 import numpy as np
 
 from . import surrogate
-from .errors import InvalidInput
+from .errors import EventStorm, InvalidInput, NotFinite
 from .gradients import joint_probes, value_and_grad
 from .random import stream
 from .sharding import Share
-from .simulation import simulated
+from .simulation import simulated, spiking_outputs
 from .surrogate.binning import n_steps
 from .surrogate.network import GridNetwork
 from .surrogate.simulation import simulated as simulated_on_grid
@@ -44,6 +45,39 @@ class Step(NamedTuple):
 def engine_of(network):
     """Return the engine that runs a Network, or a GridNetwork."""
     return (GridEngine if isinstance(network, GridNetwork) else EventEngine)(network)
+
+
+def class_population(network, loss):
+    """Return the population that has a neuron for each class, None for a loss that does not say."""
+    if isinstance(loss, type) or not hasattr(loss, "class_population"):
+        return None
+    readouts = [p.name for p in network.populations.values() if p.kind == "readout"]
+    return loss.class_population(readouts, spiking_outputs(network))
+
+
+@contextlib.contextmanager
+def places_in(name, places):
+    """Have errors about a sample of a batch name its place in the data set ``name``; ``places``: those of the batch."""
+    try:
+        yield
+    except EventStorm as storm:
+        raise EventStorm(**{**vars(storm), "sample": int(places[storm.sample])}) from None
+    except InvalidInput as error:
+        if error.array != "labels" or error.index is None:
+            raise
+        index = int(places[error.index])
+        raise InvalidInput(f"{name}.labels", index, error.value, error.allowed, error.remedy) from None
+
+
+def _check_finite(voltages, first):
+    """Refuse voltages of readouts that overflowed, {name: (n_samples, ...)}: which is largest is then chance.
+
+    ``first``: the place of the batch's first sample.
+    """
+    for name, values in voltages.items():
+        bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        if bad.any():
+            raise NotFinite(f"the voltage of {name!r} in sample {first + int(np.argmax(bad))}")
 
 
 def outcome(network, recording, loss, labels):
@@ -105,7 +139,10 @@ class EventEngine:
         }
 
     def recordings(self, parameters, spikes, *, loss, duration, team, n_threads, max_spikes, delays=None):
-        """Yield (slice of samples, their recording as the loss wants it), a batch of samples at a time."""
+        """Yield (slice of samples, their recording as the loss wants it), a batch of samples at a time.
+
+        Raises NotFinite for voltages that overflowed, naming the readout and the sample.
+        """
         if delays is not None:
             raise InvalidInput("delays", None, delays, "None: an event-driven network has real-valued delays")
         settings = {
@@ -115,10 +152,13 @@ class EventEngine:
         for part in batches_of(spikes):
             batch = spikes[part]
             share = Share(len(batch), team, len(batch))
-            own = share.together(
-                lambda mine=batch[share.samples]: simulated(self.network, parameters, mine, **settings)
-            )
-            yield part, share.whole(own)
+            with places_in("dataset", np.arange(part.start, part.stop)):
+                own = share.together(
+                    lambda mine=batch[share.samples]: simulated(self.network, parameters, mine, **settings)
+                )
+            recording = share.whole(own)
+            _check_finite({name: readout.integral for name, readout in recording.readouts.items()}, part.start)
+            yield part, recording
 
 
 class GridEngine:
@@ -156,7 +196,10 @@ class GridEngine:
         return Step(value, gradients, outcome(self.network, recording, loss, labels), recording.statistics)
 
     def recordings(self, parameters, spikes, *, loss, duration, team, n_threads, max_spikes, delays=None):
-        """Yield (slice of samples, their GridRecording), a batch of samples at a time; delays None: "rounded"."""
+        """Yield (slice of samples, their GridRecording), a batch of samples at a time; delays None: "rounded".
+
+        Raises NotFinite for voltages that overflowed, naming the readout and the sample.
+        """
         _alone(team)
         settings = {
             "duration": duration, "delays": "rounded" if delays is None else delays, "n_threads": n_threads,
@@ -164,7 +207,9 @@ class GridEngine:
         }  # fmt: skip
         values = n_steps(duration, self.network.dt) * sum(p.n for p in self.network.populations.values())
         for part in slices(len(spikes), GRID_VALUES // values):
-            yield part, simulated_on_grid(self.network, parameters, spikes[part], **settings)
+            recording = simulated_on_grid(self.network, parameters, spikes[part], **settings)
+            _check_finite(recording.voltages, part.start)
+            yield part, recording
 
     def run_nothing(self, parameters, nothing, duration, n_threads):
         """Simulate no samples: whatever is wrong with the network or the duration is said now."""

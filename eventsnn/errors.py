@@ -119,12 +119,12 @@ class EventStorm(EventsnnError, RuntimeError):
 
 
 class NotFinite(EventsnnError, FloatingPointError):
-    """A loss or a gradient that is NaN or infinite; no update was made. ``step`` counts optimiser steps."""
+    """A loss, gradient or voltage that is NaN or infinite; ``step`` of the optimiser, in which no update was made."""
 
     def __init__(self, what, step=None):
         self.what, self.step = what, step
-        where = "" if step is None else f" at step {step}"
-        super().__init__(f"{what} is not finite{where}; no update was made.")
+        where = "" if step is None else f" at step {step}; no update was made"
+        super().__init__(f"{what} is not finite{where}.")
 
 
 class CheckpointError(EventsnnError, OSError):

@@ -8,6 +8,12 @@ A loss is any object with three methods, so a user can write one in a few lines:
     (values (n_samples,), Cotangents of their sum). Values must follow complex recordings, for complex-step checks.
 ``predict(recording)``
     (n_samples,) int64 predicted labels.
+
+A fourth lets training hold labels to outputs before the first step:
+
+``class_population(readouts, outputs)``
+    The name of the population that has a neuron for each class, among the network's readouts and its LIF populations
+    that send to no other LIF population.
 """
 
 from dataclasses import dataclass
@@ -65,6 +71,10 @@ class _ReadoutLoss:
         """Ask for this loss's quantity at its readout."""
         names = [p.name for p in network.populations.values() if p.kind == "readout"]
         return {self._readout(names): self._probe(duration)}
+
+    def class_population(self, readouts, outputs):
+        """Return the name of the readout that has a neuron for each class."""
+        return self._readout(readouts)
 
     def predict(self, recording):
         """Return the class with the largest logit, (n_samples,) int64."""
@@ -202,6 +212,16 @@ class MeanSquaredError(_ReadoutLoss):
         n = np.maximum(asked.sum(axis=(1, 2)), 1)
         return np.sum(gap**2, axis=(1, 2)) / n, Cotangents(voltages={name: 2.0 * gap / n[:, None, None]})
 
+    def class_population(self, readouts, outputs):
+        """There are no classes; raises InvalidInput."""
+        _refuse_classes(self)
+
+
+def _refuse_classes(loss):
+    """Refuse to learn from a Dataset's labels what a loss wants targets for."""
+    allowed = "a loss on class labels, which are what a Dataset holds"
+    raise InvalidInput("loss", None, type(loss).__name__, allowed, "value_and_grad takes targets.")
+
 
 def _steps(recording):
     """{readout: voltages of each step} of a GridRecording."""
@@ -216,23 +236,38 @@ class _SpikeTimeLoss:
     population: str | None = None
 
     def probes(self, network, duration):
-        """Spike-time losses read no voltage."""
+        """Spike-time losses read no voltage; a network whose classes seem to sit in a readout is refused."""
+        if hasattr(network, "dt"):  # a network on a grid
+            allowed = "a loss on voltages or counts: spikes of a grid have no times to move"
+            raise InvalidInput("loss", None, type(self).__name__, allowed)
+        readouts, lif = (
+            [p.name for p in network.populations.values() if p.kind == kind] for kind in ("readout", "lif")
+        )
+        if self.population is None and readouts:
+            allowed = f"the name of one of the LIF populations {lif}, as there is a readout, {readouts[0]!r}"
+            remedy = f"Where the classes are in {readouts[0]!r}, MeanVoltage() reads its voltage; it has no spikes."
+            raise InvalidInput("population", None, None, allowed, remedy)
+        if self.population is not None and self.population not in lif:
+            raise InvalidInput("population", None, self.population, f"one of the LIF populations {lif}")
         return {}
 
-    def _output(self, recording):
+    def class_population(self, readouts, outputs):
+        """Return the name of the LIF population that has a neuron for each class."""
+        return self._output(outputs)
+
+    def _output(self, outputs):
         if self.population is not None:
-            recording.slices.get(self.population) or recording.spike_indices(self.population, 0)
             return self.population
-        if len(recording.outputs) != 1:
-            raise InvalidInput("population", None, None, f"one of {sorted(recording.outputs)}", "Pass population=.")
-        return recording.outputs[0]
+        if len(outputs) != 1:
+            raise InvalidInput("population", None, None, f"one of {sorted(outputs)}", "Pass population=.")
+        return outputs[0]
 
     def first_times(self, recording):
         """Return (times (n_samples, n), indices into recording.times): a silent output counts as the duration."""
         if recording.start > 0:
             allowed = "the Recording of a whole run: an output may have fired before"
             raise InvalidInput("recording", None, f"a part from {recording.start} ms on", allowed)
-        first = recording.first_spikes(self._output(recording))
+        first = recording.first_spikes(self._output(recording.outputs))
         silent = first < 0
         if recording.times.size == 0:
             return np.full(first.shape, recording.duration), first
@@ -310,6 +345,10 @@ class SpikeTimeRegression(_SpikeTimeLoss):
             raise InvalidInput("labels", None, targets.shape, f"target times of shape {times.shape}")
         gap = np.where(np.isnan(targets), 0.0, times - targets)
         return 0.5 * np.sum(gap**2, axis=1), self._cotangents(recording, first, gap)
+
+    def class_population(self, readouts, outputs):
+        """There are no classes; raises InvalidInput."""
+        _refuse_classes(self)
 
 
 @dataclass(frozen=True)

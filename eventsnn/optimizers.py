@@ -280,6 +280,25 @@ def _as_bounds(bounds):
     return limits
 
 
+def check_within(params, bounds):
+    """Raise InvalidInput naming the first entry of ``params`` outside ``bounds`` {name: (low, high)}.
+
+    The first step would move it to the bound, whatever the gradient and the learning rate.
+    """
+    for name, (low, high) in bounds.items():
+        array = np.asarray(params[name])
+        outside = (array < low) | (array > high)
+        if outside.any():
+            index = tuple(int(i) for i in np.argwhere(outside)[0])
+            remedy = (
+                "The first step would move it there: begin within them, move them (Network(min_delay=...), bounds= of "
+                "the optimiser), or leave it untrained (train=)."
+            )
+            allowed = f"numbers from {low:g} to {high:g}, the bounds in training"
+            shown = index[0] if len(index) == 1 else index or None
+            raise InvalidInput(name, shown, float(array[index]), allowed, remedy)
+
+
 def _last_match(patterns, name, default):
     """Value of the last pattern that matches `name`."""
     return next((value for p, value in reversed(patterns.items()) if fnmatch.fnmatchcase(name, p)), default)

@@ -41,7 +41,7 @@ def simulate(
 
 
 def simulated(
-    network, parameters, batch, *, duration, engine="compiled", n_threads=None, max_spikes=10_000_000, probes=None
+    network, parameters, batch, *, duration, engine="compiled", n_threads=None, max_spikes=None, probes=None
 ):  # fmt: skip
     """Return what ``simulate`` does, without its warnings: for one of many batches whose data are judged as a whole."""
     probes = _full_probes(network) if probes is None else probes

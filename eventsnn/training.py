@@ -18,13 +18,15 @@ import numpy as np
 
 from . import checkpoints, communicator, resuming
 from .data.dataset import Dataset
-from .engines import engine_of, outcome
+from .engines import class_population, engine_of, outcome, places_in
 from .errors import CheckpointError, InvalidInput, NotFinite
+from .gradients import joint_probes
 from .kernels.compile import CACHE_FOLDER, is_cached
 from .network import Network
-from .optimizers import Optimizer
+from .optimizers import Optimizer, check_within
 from .plausibility import doubts, warn_of_doubts
 from .sharding import N_SHARDS
+from .signals import sigterm_as_interrupt, uninterrupted
 from .simulation import check_budget, check_duration
 from .warming import warmup
 
@@ -97,6 +99,16 @@ class TrainingOptions:
 def _check_whole(name, value, low):
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
         raise InvalidInput(name, None, value, f"an int >= {low}")
+
+
+def _check_callbacks(callbacks):
+    """Return the callbacks as a tuple of functions."""
+    if not isinstance(callbacks, (tuple, list)):
+        raise InvalidInput("callbacks", None, callbacks, "a list of functions", "Write callbacks=[function].")
+    for index, callback in enumerate(callbacks):
+        if not callable(callback):
+            raise InvalidInput("callbacks", index, callback, "a function of (trainer, kind, values)")
+    return tuple(callbacks)
 
 
 def wilson_interval(correct, n):
@@ -426,7 +438,7 @@ class Trainer:
         self._engine.check(self.options)
         self.communicator = communicator.world()
         self.n_threads = self.communicator.resolve_n_threads(n_threads)
-        self.callbacks, self.notes = tuple(callbacks), notes or {}
+        self.callbacks, self.notes = _check_callbacks(callbacks), notes or {}
         self.progress = progress and self.communicator.rank == 0
         self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
         if checkpoint_every is not None:
@@ -475,12 +487,20 @@ class Trainer:
         another network, data set, loss, optimiser or options is refused. Called again, it continues with more epochs.
 
         Raises CheckpointError, NotFinite (a loss or gradient; names the step, no update is made), EventStorm, and
-        KeyboardInterrupt after saving.
+        KeyboardInterrupt after saving. SIGTERM saves as well, and then ends the process, unless it is handled already.
         """
         _check_whole("epochs", epochs, 0)
         if self.progress and not is_cached("backward_shard"):
             print("compiling the kernels: half a minute, once after installation", file=sys.stderr)
-        self._prepare(train, validation, resume)
+        # of several ranks, one that died by a signal would take the others with it before they have saved
+        with sigterm_as_interrupt(ends=self.communicator.size == 1):
+            self._prepare(train, validation, resume)
+            if not resume:
+                self._warn_if_done(epochs)
+            self._train(train, validation, epochs)
+        return self.history
+
+    def _train(self, train, validation, epochs):
         n_batches = -(-len(train) // self.options.batch_size)
         done = self._state.epoch * n_batches + self._state.batch
         try:
@@ -491,16 +511,37 @@ class Trainer:
         except KeyboardInterrupt:
             if self.communicator.rank != 0:
                 raise
-            self._write()  # without the other ranks: they are interrupted too
-            where = f"interrupted in epoch {self._state.epoch + 1} after step {self._state.step}"
-            kept = "nothing is saved on disk; another fit of this Trainer continues"
-            if self.checkpoint is not None:
-                kept = f"saved in {self.checkpoint}"
-                if not self.notes.get("command"):  # else who runs the command says how it goes on
-                    kept += "; fit(..., resume=True) continues there"
-            print(f"{where}: {kept}.", file=sys.stderr)
+            with uninterrupted():
+                self._write()  # without the other ranks: they are interrupted too
+                self._say_what_is_kept()
             raise
-        return self.history
+
+    def _say_what_is_kept(self):
+        """Say on stderr where an interrupted run stands, and how it goes on."""
+        kept = "nothing is saved on disk; another fit of this Trainer continues"
+        if self.checkpoint is not None:
+            kept = f"saved in {self.checkpoint}"
+            if not self.notes.get("command"):  # else who runs the command says how it goes on
+                kept += "; fit(..., resume=True) continues there"
+        where = f"interrupted in epoch {self._state.epoch + 1} after step {self._state.step}"
+        print(f"{where}: {kept}.", file=sys.stderr)
+
+    def _warn_if_done(self, epochs):
+        """Warn where a fit that goes on with a run finds nothing left to train."""
+        state = self._state
+        if state.epoch == 0 or self.communicator.rank != 0:
+            return
+        if state.stopped:
+            text = (
+                f"patience has stopped this run after epoch {state.epoch}: nothing is trained. Begin another Trainer."
+            )
+            warnings.warn(text, stacklevel=3)
+        elif state.epoch >= epochs:
+            more = f"epochs={state.epoch + epochs} trains {epochs} more." if epochs else "Pass a larger number."
+            text = (
+                f"epochs={epochs} counts all epochs of this run, and {state.epoch} are done: nothing is trained. {more}"
+            )
+            warnings.warn(text, stacklevel=3)
 
     def _prepare(self, train, validation, resume):
         """Check the data, describe the run, and load or begin its checkpoint."""
@@ -511,11 +552,19 @@ class Trainer:
                 _check_channels(self.network, data, name)
         if len(train) == 0:
             raise InvalidInput("train", None, 0, "at least one sample")
+        if validation is not None and len(validation) == 0:
+            raise InvalidInput("validation", None, 0, "at least one sample, or None")
         self._check_ranks()
         if validation is not None and self.options.duration is None and validation.duration != train.duration:
             allowed, remedy = f"{train.duration} ms as in train", "Load them with one duration, or pass duration=."
             raise InvalidInput("validation.duration", None, validation.duration, allowed, remedy)
         self._duration = train.duration if self.options.duration is None else self.options.duration
+        joint_probes(
+            (self.loss, *self.options.regularizers), self.network, self._duration
+        )  # which refuses what is none
+        for name, data in (("train", train), ("validation", validation)):
+            if data is not None:
+                _check_classes(self.network, self.loss, data, name)
         run = {
             "network": self.network.fingerprint(),
             "train": data_fingerprint(train),
@@ -539,9 +588,17 @@ class Trainer:
             # the first rank compiles, the others find the kernels in the cache
             self.communicator.in_turns(warmup)
         if first:
-            # whatever is wrong with the network, the duration or the threads is said before anything is written
+            # whatever is wrong is said before anything is written
+            self._check_beginning(validation)
             self._run_nothing(train)
             self._save()
+
+    def _check_beginning(self, validation):
+        """Refuse what a run can only begin with, and one of earlier may have gone on with."""
+        check_within(self._state.parameters, self._bounds)
+        if validation is None and self.options.patience is not None:
+            remedy = "Pass a validation set to fit, or leave patience out."
+            raise InvalidInput("patience", None, self.options.patience, "None without validation", remedy)
 
     def _check_ranks(self):
         """Refuse more ranks than can have work."""
@@ -575,6 +632,14 @@ class Trainer:
         self._engine.run_nothing(self._state.parameters, nothing, self._duration, self.n_threads)
         if self.communicator.rank == 0:
             warn_of_doubts(self._doubts, stacklevel=4)
+            self._warn_of_idle_outputs(train)
+
+    def _warn_of_idle_outputs(self, train):
+        name = class_population(self.network, self.loss)
+        n = 0 if name is None else self.network.populations[name].n
+        if n > train.n_classes:
+            text = f"{name!r} has {n} neurons for the {train.n_classes} classes of train: the others stand for none."
+            warnings.warn(text, stacklevel=5)
 
     def _resume(self, run, train):
         if self.checkpoint is None:
@@ -618,10 +683,11 @@ class Trainer:
         """One update: everything is computed first, then the state is replaced in one assignment."""
         started, state = time.perf_counter(), self._state
         labels, parameters = train.labels[indices], self._engine.at_epoch(state.parameters, state.epoch)
-        step = self._engine.gradient(
-            parameters, train, labels, indices, (state.epoch, state.batch), loss=self.loss, options=self.options,
-            duration=self._duration, team=self.communicator, n_threads=self.n_threads,
-        )  # fmt: skip
+        with places_in("train", indices):
+            step = self._engine.gradient(
+                parameters, train, labels, indices, (state.epoch, state.batch), loss=self.loss, options=self.options,
+                duration=self._duration, team=self.communicator, n_threads=self.n_threads,
+            )  # fmt: skip
         if not np.isfinite(step.value):
             raise NotFinite(f"the loss ({step.value})", state.step)
         parameters, optimizer = self.optimizer.step(parameters, step.gradients, state.optimizer, bounds=self._bounds)
@@ -650,10 +716,7 @@ class Trainer:
         """Raise silent neurons, round delays, validate, compare with the best, begin the next epoch: one assignment."""
         started, state = time.perf_counter(), self._state
         parameters = state.parameters
-        silent = state.running.spikes and not any(counts.any() for counts in state.running.spikes.values())
-        if silent and not self.options.silent_raise and self.communicator.rank == 0:
-            remedy = self._doubts[0] if self._doubts else "raise the weights, or use silent_raise"
-            warnings.warn(f"no LIF neuron has fired in this epoch: {remedy}", stacklevel=3)
+        self._warn_of_silence()
         for rule in self.options.silent_raise:
             parameters = rule(self.network, parameters, state.running.spikes[rule.population])
         state = replace(state, parameters=self._engine.after_epoch(parameters))
@@ -664,9 +727,7 @@ class Trainer:
         )  # fmt: skip
         better = False
         if result is not None:
-            # NaN compares with nothing: as a first score it would stay the best for ever
-            loss = result.loss if np.isfinite(result.loss) else np.inf
-            score = (result.accuracy, -loss) if self.options.monitor == "accuracy" else (-loss,)
+            score = (result.accuracy, -result.loss) if self.options.monitor == "accuracy" else (-result.loss,)
             better = state.best_score is None or score > state.best_score
             if better:
                 state = replace(state, best=state.evaluated, best_epoch=state.epoch, best_score=score)
@@ -679,6 +740,28 @@ class Trainer:
         progress.epoch(record, epochs, better)
         for callback in self.callbacks:
             callback(self, "epoch", record)
+
+    def _warn_of_silence(self):
+        """Warn of LIF populations that have not fired in this epoch, and that no rule will raise."""
+        if self.communicator.rank != 0:
+            return
+        silent = [name for name, counts in self._state.running.spikes.items() if not counts.any()]
+        raised = [rule.population for rule in self.options.silent_raise]
+        if silent and len(silent) == len(self._state.running.spikes):
+            if not raised:
+                remedy = self._doubts[0] if self._doubts else "raise the weights, or use silent_raise"
+                warnings.warn(f"no LIF neuron has fired in this epoch: {remedy}", stacklevel=5)
+            return
+        output = class_population(self.network, self.loss)
+        for name in silent:
+            if name not in raised:
+                learns = (
+                    "The loss reads its spikes: there is no gradient, and nothing is learned. "
+                    if name == output
+                    else ""
+                )
+                text = f"no neuron of {name!r} has fired in this epoch, while others have. {learns}"
+                warnings.warn(text + "Raise the weights onto it, or use silent_raise.", stacklevel=5)
 
     def _record(self, state, result, started):
         running = state.running
@@ -726,6 +809,7 @@ def evaluate(
 
     ``delays``, of a GridNetwork: "rounded" to its steps (None), "fractional" or "spread", as in training.
     Under mpiexec the ranks share the samples, as in training. Warns of what can hardly be meant, as ``fit`` does.
+    Raises NotFinite where voltages or the loss are.
     """
     if not isinstance(dataset, Dataset):
         raise InvalidInput("dataset", None, type(dataset).__name__, "a Dataset", NOT_A_DATASET)
@@ -743,6 +827,8 @@ def evaluate(
 def _evaluated(network, parameters, dataset, loss, duration, n_threads, max_spikes, delays=None):
     """The Evaluation of a data set that has been looked at."""
     duration = dataset.duration if duration is None else duration
+    joint_probes((loss,), network, duration)  # which refuses what is no loss
+    _check_classes(network, loss, dataset, "dataset")
     values, predictions, spikes = [], [], {}
     engine, team = engine_of(network), communicator.world()
     recordings = engine.recordings(
@@ -750,13 +836,16 @@ def _evaluated(network, parameters, dataset, loss, duration, n_threads, max_spik
         max_spikes=max_spikes, delays=delays,
     )  # fmt: skip
     for chosen, recording in recordings:
-        found = outcome(network, recording, loss, dataset.labels[chosen])
+        with places_in("dataset", np.arange(len(dataset))[chosen]):
+            found = outcome(network, recording, loss, dataset.labels[chosen])
         values.append(found.losses)
         predictions.append(found.predictions)
         spikes = _added(spikes, found.spikes)
     predictions = np.concatenate(predictions)
     n, correct = len(dataset), _correct(predictions, dataset.labels)
     mean = float(np.concatenate(values).mean())
+    if not np.isfinite(mean):
+        raise NotFinite(f"the loss of the evaluation ({mean})")
     return Evaluation(mean, correct / n, n, wilson_interval(correct, n), _per_neuron(spikes, n), predictions)
 
 
@@ -771,6 +860,18 @@ def _check_channels(network, dataset, name):
             remedy = "A network of surrogate.to_events may need its clock: surrogate.with_clock adds it to the data."
         allowed = f"{inputs[0].n}, the channels of input {inputs[0].name!r}"
         raise InvalidInput(f"{name}.n_units", None, dataset.n_units, allowed, remedy)
+
+
+def _check_classes(network, loss, dataset, name):
+    """Refuse labels for which the network has no output."""
+    if (population := class_population(network, loss)) is None:
+        return
+    n = network.populations[population].n
+    if np.any(bad := dataset.labels >= n):
+        index = int(np.argmax(bad))
+        allowed = f"classes from 0 to {n - 1}, the neurons of {population!r}"
+        remedy = f"Give {population!r} {dataset.n_classes} neurons, one for each class."
+        raise InvalidInput(f"{name}.labels", index, int(dataset.labels[index]), allowed, remedy)
 
 
 def _joint_bounds(first, second):

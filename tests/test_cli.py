@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from eventsnn import checkpoints, presets, runs
-from eventsnn.cli import FAILED, INTERRUPTED, _with_controls, main
+from eventsnn.cli import FAILED, _with_controls, main
 from eventsnn.training import Trainer, load_model
 
 ROOT = Path(__file__).resolve().parents[1]
+INTERRUPTED, TERMINATED = 130, 143  # 128 and the number of the signal, as shells have it
+HANG = 600  # seconds after which a command is given up
 TOML = """
 base = "yin-yang"
 [data]
@@ -120,13 +122,14 @@ def test_resume_with_another_setting_names_it(tmp_path, run, toml, capsys):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_ctrl_c_of_the_real_command(tmp_path, toml):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)])
+def test_ctrl_c_and_sigterm_of_the_real_command(tmp_path, toml, number, status):
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "eventsnn", "train", toml, "--out", str(folder), "--epochs", "5000"]
     child = subprocess.Popen(
         [*command, "--threads", "1", "--checkpoint-every", "1"], cwd=ROOT, stderr=subprocess.PIPE, text=True
     )  # fmt: skip
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + HANG
     while time.monotonic() < deadline and child.poll() is None:
         if (
             checkpoints.exists(folder / "checkpoint")
@@ -134,9 +137,9 @@ def test_ctrl_c_of_the_real_command(tmp_path, toml):
         ):
             break
         time.sleep(0.02)
-    child.send_signal(signal.SIGINT)
-    _, errors = child.communicate(timeout=20)
-    assert child.returncode == INTERRUPTED, errors
+    child.send_signal(number)
+    _, errors = child.communicate(timeout=HANG)
+    assert child.returncode == status, errors
     assert "Traceback" not in errors and "To resume:" in errors and "fit(" not in errors
     assert checkpoints.load(folder / "checkpoint")[1]["state"]["step"] > 3
 

@@ -19,7 +19,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").r
 NOT_RUN = re.compile(r"<!-- not run: .+ -->")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 SECTION = re.compile(r"docs/mathematics\.md,\s+sections? (\d)(?: to (\d))?")
-SECONDS = 180
+SECONDS = 1800  # after which a script hangs: the machine may be busy, and kernels have to be compiled
 
 
 def script_of(text):

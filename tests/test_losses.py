@@ -9,6 +9,7 @@ from eventsnn.losses import (
     ExponentialMeanVoltage,
     FirstSpike,
     MaxVoltage,
+    MeanSquaredError,
     MeanVoltage,
     RelativeFirstSpike,
     SilentNeuronRaise,
@@ -161,7 +162,34 @@ def test_what_losses_ask_to_be_read():
     assert ExponentialMeanVoltage().probes(network(), 20.0)["out"].decay_rate == pytest.approx(1 / 20)
     assert ExponentialMeanVoltage(tau_window=8.0).probes(network(), 20.0)["out"].decay_rate == 0.125
     assert MaxVoltage().probes(network(), 20.0)["out"].maximum
-    assert FirstSpike().probes(network(), 20.0) == {} == SpikeCountTarget("lif").probes(network(), 20.0)
+    assert FirstSpike(population="lif").probes(network(), 20.0) == {} == FirstSpike().probes(network(0), 20.0)
+    assert SpikeCountTarget("lif").probes(network(), 20.0) == {}
+
+
+@pytest.mark.parametrize("kind", [FirstSpike, RelativeFirstSpike, SpikeTimeRegression])
+def test_a_spike_time_loss_does_not_take_hidden_neurons_for_the_classes_of_a_readout(kind):
+    with pytest.raises(InvalidInput, match=r"one of the LIF populations \['lif'\].*readout, 'out'.*MeanVoltage"):
+        kind().probes(network(), 20.0)
+    with pytest.raises(InvalidInput, match=r"population is 'out'; allowed: one of the LIF populations \['lif'\]"):
+        kind(population="out").probes(network(), 20.0)
+
+
+def test_losses_name_the_population_of_the_classes():
+    assert (
+        MeanVoltage().class_population(["out"], ("lif",))
+        == "out"
+        == MaxVoltage("out").class_population(["a", "out"], ())
+    )
+    assert (
+        FirstSpike().class_population([], ("lif",))
+        == "lif"
+        == FirstSpike(population="lif").class_population(["out"], ())
+    )
+    with pytest.raises(InvalidInput, match="Pass population="):
+        FirstSpike().class_population([], ("a", "b"))
+    for loss in (MeanSquaredError(), SpikeTimeRegression()):
+        with pytest.raises(InvalidInput, match="a loss on class labels"):
+            loss.class_population(["out"], ("lif",))
 
 
 def test_several_readouts_need_a_name():

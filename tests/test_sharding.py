@@ -36,10 +36,10 @@ class Wired(Alone):
         self.sent += 1
         taken = threading.Event()
         self.mail[self.rank, rank].put(([array.copy() for array in arrays], taken))
-        assert taken.wait(20), "nobody receives"
+        assert taken.wait(300), "nobody receives"
 
     def receive(self, arrays, rank):
-        values, taken = self.mail[rank, self.rank].get(timeout=20)
+        values, taken = self.mail[rank, self.rank].get(timeout=300)
         taken.set()
         for array, value in zip(arrays, values, strict=True):
             array[:] = value

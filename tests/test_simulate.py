@@ -712,11 +712,11 @@ def test_a_long_silence_ends_in_exact_rest(engine):
     network.connect("hidden", "out", weight=1.0)
     parameters = network.initialize()
     first = run(network, parameters, SpikeBatch.from_lists([([4.0], [0])]), duration=100.0, engine=engine)
-    start = time.perf_counter()
+    start = time.thread_time()  # of this thread alone: the machine may be busy
     twice = run(
         network, parameters, SpikeBatch.from_lists([([4.0, 4.0 + gap], [0, 0])]), duration=gap + 100.0, engine=engine
     )
-    assert time.perf_counter() - start < 1.0
+    assert time.thread_time() - start < 1.0
     n = first.times.size
     assert n >= 2 and twice.times.size == 2 * n
     np.testing.assert_allclose(twice.times[n:] - gap, first.times, rtol=0, atol=1e-7)
@@ -737,12 +737,12 @@ def test_gradients_cross_a_long_silence_quickly():
     network.connect("hidden", "out", weight=np.array([[1.0, 0.4]]), delay=3.0)
     arguments = {"loss": MeanVoltage(), "n_threads": 1}
     value_and_grad(network, network.initialize(), SpikeBatch.from_lists([([4.0], [0])]), [0], duration=9.0, **arguments)
-    start = time.perf_counter()
+    start = time.thread_time()
     for duration, times in ((gap + 100.0, [4.0, gap]), (gap, [4.0])):
         batch = SpikeBatch.from_lists([(times, [0] * len(times))])
         _, gradients = value_and_grad(network, network.initialize(), batch, [0], duration=duration, **arguments)
         assert all(np.all(np.isfinite(values)) for values in gradients.values())
-    assert time.perf_counter() - start < 1.0
+    assert time.thread_time() - start < 1.0
 
 
 @pytest.mark.parametrize("engine", ENGINES)

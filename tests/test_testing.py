@@ -7,9 +7,18 @@ from hypothesis import strategies as st
 
 from eventsnn import Network, SpikeBatch, testing
 from eventsnn.errors import InvalidInput
-from eventsnn.losses import FirstSpike, MeanVoltage, SpikeCountTarget, SpikeTimeRegression
+from eventsnn.losses import FirstSpike, MaxVoltage, MeanVoltage, SpikeCountTarget, SpikeTimeRegression
 from eventsnn.spikes import Cotangents
-from eventsnn.testing import EngineMismatch, GradientMismatch, Tolerances, check_gradients, compare_engines, random_case
+from eventsnn.testing import (
+    LOSSES,
+    TOPOLOGIES,
+    EngineMismatch,
+    GradientMismatch,
+    Tolerances,
+    check_gradients,
+    compare_engines,
+    random_case,
+)
 
 ANY = Tolerances(np.inf, np.inf, np.inf)
 
@@ -170,6 +179,28 @@ def test_relative_errors_have_a_floor_and_no_blind_spot():
     assert testing.relative_errors(np.nan, 1.0, 1e-3) == np.inf
     floor = testing.floors({"a": np.array([1e-3, 2.0]), "b": np.zeros(2), "c": np.zeros(0)})
     assert floor == {"a": 2e-3, "b": 2e-6, "c": 2e-6}
+
+
+def test_what_is_left_of_terms_that_cancel_is_no_difference_and_nothing_else_is_excused():
+    errors = testing.relative_errors([9e-16, 1e-13, 1.0], [-1e-16, 0.0, 1.0 + 1e-12], 1e-7, largest=0.07)
+    assert errors[0] <= testing.ROUNDINGS * np.finfo(float).eps  # 60 eps of the largest
+    assert errors[1] == pytest.approx(1e-6) and errors[2] == pytest.approx(1e-12, rel=1e-3)
+    assert testing.largest_of({"a": np.array([-3.0, 1.0]), "b": np.zeros(0)}) == 3.0
+    # an infinite gradient would excuse every other difference
+    assert testing.largest_of({"a": np.array([np.inf]), "b": np.ones(2)}) == 0.0 == testing.largest_of({})
+
+
+@pytest.mark.parametrize("seed", [101774, 102290])
+def test_engines_agree_where_a_loss_on_a_maximum_has_gradients_of_exactly_zero(seed):
+    case = random_case(seed, loss=LOSSES[seed % 6], topology=TOPOLOGIES[seed // 6 % 5])
+    assert isinstance(case.loss, MaxVoltage)
+    assert compare_engines(*case[:4], loss=case.loss, duration=case.duration).n_spikes > 0
+
+
+def test_a_gradient_of_exactly_zero_agrees_with_complex_steps():
+    case = random_case(200016, n_samples=1, duration=40.0, max_spikes=60)
+    arguments = {"loss": case.loss, "duration": case.duration, "method": "complex", "n_coordinates": 60}
+    assert check_gradients(*case[:4], seed=200016, **arguments).complex.quantile(1.0) <= 1e-8
 
 
 def test_compare_engines_sees_a_wrong_gradient(monkeypatch):

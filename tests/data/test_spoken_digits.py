@@ -109,11 +109,11 @@ def test_the_card_gives_the_checksums_and_the_files_are_small():
 
 def test_the_script_checks_the_files(tmp_path):
     command = [sys.executable, str(DATASETS / "cut_spoken_digits.py"), "--check"]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    found = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert found.returncode == 0 and found.stdout.count("ok  spoken") == 2
     shutil.copy(DATASETS / TRAIN, tmp_path)
     (tmp_path / TRAIN).write_bytes((DATASETS / TRAIN).read_bytes() + b"x")
-    found = subprocess.run([*command, "--into", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    found = subprocess.run([*command, "--into", str(tmp_path)], capture_output=True, text=True, timeout=600)
     assert found.returncode == 1 and found.stdout.count("WRONG") == 2 and "missing" in found.stdout
 
 

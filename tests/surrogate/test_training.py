@@ -6,12 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from eventsnn import InvalidInput, cli, presets, runs
+from eventsnn import InvalidInput, NotFinite, cli, losses, presets, runs
 from eventsnn.controls import permuted_delays
 from eventsnn.data import Dataset
 from eventsnn.engines import engine_of
+from eventsnn.initializers import Uniform
 from eventsnn.optimizers import Adam
 from eventsnn.spikes import SpikeBatch
+from eventsnn.surrogate import GridNetwork, Spread
 from eventsnn.training import Trainer, evaluate, load_model
 
 SIZES = {"shd": (140, 20), "ssc": (140, 35), "ps-mnist": (1, 10)}  # (channels, classes)
@@ -343,3 +345,59 @@ def test_sparse_networks_are_counted_and_permuted_where_there_are_synapses(data)
     permuted = permuted_delays(network, parameters, 0)
     np.testing.assert_array_equal(permuted["input->hidden1.delay"], parameters["input->hidden1.delay"])
     assert not np.array_equal(permuted["hidden1->hidden2.delay"], parameters["hidden1->hidden2.delay"])
+
+
+def small_grid(n_out=2):
+    network = GridNetwork(dt=1.0)
+    network.add_input("input", 8)
+    network.add_lif("hidden", 4, tau_mem=20.0, tau_syn=Uniform(2.0, 5.0), train=True)
+    network.add_readout("output", n_out)
+    spread = Spread("triangle", sigma=(5.0, 1.0), longest=40.0)
+    network.connect("input", "hidden", weight=0.5, delay=Uniform(0.0, 20.0), spread=spread)
+    network.connect("hidden", "output", weight=0.5)
+    return network
+
+
+def grid_trainer(network, parameters=None, **settings):
+    parameters = network.initialize(0) if parameters is None else parameters
+    settings = {"loss": losses.MeanVoltage(), "optimizer": Adam(1e-12), "progress": False, "n_threads": 1, **settings}
+    return Trainer(network, parameters, **settings)
+
+
+def test_values_outside_a_bound_are_refused_on_a_grid_too(data):
+    network = small_grid()
+    optimizer = Adam(1e-12, bounds={"hidden.tau_syn": (3.0, 10.0)})
+    with pytest.raises(InvalidInput, match=r"^hidden.tau_syn\[\d\] is 2.*numbers from 3 to 10, the bounds in training"):
+        grid_trainer(network, optimizer=optimizer).fit(data[0], epochs=1)
+    for name, value, message in (
+        ("hidden.tau_syn", 1e-4, "numbers from 0.001 to inf"), ("hidden.tau_mem", 0.5, "numbers from 1 to inf"),
+        ("input->hidden.delay", 41.0, "numbers from 0 to 40"),
+    ):  # fmt: skip
+        parameters = network.initialize(0)
+        parameters[name] = np.full_like(parameters[name], value)
+        with pytest.raises(InvalidInput, match=f"^{name}.*{message}"):
+            grid_trainer(network, parameters)
+
+
+def test_labels_and_outputs_of_a_grid_are_held_together_before_the_first_step(data):
+    with pytest.raises(
+        InvalidInput, match=r"^train.labels\[1\] is 1; allowed: classes from 0 to 0, the neurons of 'out"
+    ):
+        grid_trainer(small_grid(1)).fit(data[0], epochs=1)
+    with pytest.raises(InvalidInput, match="no times to move"):
+        grid_trainer(small_grid(), loss=losses.FirstSpike()).fit(data[0], epochs=1)
+    with pytest.warns(UserWarning, match="'output' has 5 neurons for the 2 classes"):
+        grid_trainer(small_grid(5)).fit(data[0], epochs=0)
+
+
+@pytest.mark.parametrize("loss", [losses.MeanVoltage(), losses.SummedVoltage(), losses.MaxVoltage()])
+def test_voltages_of_a_grid_that_overflow_are_no_result(data, loss):
+    network = small_grid()
+    parameters = network.initialize(0)
+    parameters["input->hidden.weight"][:] = 20.0
+    parameters["hidden->output.weight"][:] = 3e38  # steps are computed in float32
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(NotFinite, match=r"the voltage of 'output' in sample \d+ is not finite"),
+    ):
+        evaluate(network, parameters, data[0], loss=loss, n_threads=1)

@@ -1,0 +1,70 @@
+"""SIGTERM, by which schedulers and ``kill`` end a process, made to end a run as Ctrl-C does: saved, and said so."""
+
+import contextlib
+import signal
+
+SIGNALLED = 128  # what shells add to the number of a signal that has ended a process
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: whatever deals with Ctrl-C deals with it too."""
+
+
+def exit_status(interrupt):
+    """Return the exit status of a command that was interrupted: 130 for Ctrl-C, 143 for SIGTERM."""
+    return SIGNALLED + int(signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT)
+
+
+@contextlib.contextmanager
+def sigterm_as_interrupt(ends=True):
+    """While it lasts, SIGTERM raises Terminated in the main thread; if that escapes, it ends the process by SIGTERM.
+
+    ``ends=False`` lets Terminated pass on instead. Nothing changes in other threads, which receive no signals, and
+    where SIGTERM is handled or ignored already.
+    """
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL or not _handles(signal.SIGTERM, _raise_terminated):
+        yield
+        return
+    try:
+        yield
+    except Terminated:
+        if ends:
+            # the end that the sender asked for, which who waits for this process can tell from a failure
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def uninterrupted():
+    """While it lasts, Ctrl-C and SIGTERM do nothing: for the moments in which one of them is being dealt with.
+
+    Both often come twice: to a process and to its group, from a terminal and from mpiexec.
+    """
+    # None: a handler that is not Python's, and could not be put back
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    held = [n for n, handler in before.items() if handler is not None and _handles(n, _do_nothing)]
+    try:
+        yield
+    finally:
+        for number in held:
+            signal.signal(number, before[number])
+
+
+def _handles(number, handler):
+    """Set the handler of a signal; False in other threads than the main one, which cannot."""
+    try:
+        signal.signal(number, handler)
+    except ValueError:
+        return False
+    return True
+
+
+def _raise_terminated(number, frame):
+    raise Terminated
+
+
+def _do_nothing(number, frame):
+    pass
