@@ -112,7 +112,7 @@ class Journal:
             record = json.loads(line)
         except (ValueError, RecursionError):
             raise self._damage("is no JSON", self.line) from None
-        if not isinstance(record, dict) or ("check" in record and not found):
+        if not isinstance(record, dict) or (not found and not {"at", "check"}.isdisjoint(record)):
             raise self._damage("is no record", self.line)
         if found and record.get("at") != start:
             raise self._damage("was not written at this place: lines are missing or too many above it", self.line)
