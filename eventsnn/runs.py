@@ -204,7 +204,7 @@ def _draw(data, folder):
         return
     drawings = picture(folder, lambda plotting: _drawings(plotting, samples, folder)) or {}
     for path, draw in drawings.items():
-        if not path.exists():
+        if not path.is_file():
             picture(path, lambda plotting, draw=draw: draw())
 
 

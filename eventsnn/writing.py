@@ -50,10 +50,10 @@ def reason(error):
 
 
 class Output:
-    """A text stream whose failures are FileErrors with its name."""
+    """A text stream whose failures are FileErrors with its name; once text was lost, ``flush`` fails as well."""
 
     def __init__(self, stream, name):
-        self._stream, self._name = stream, name
+        self._stream, self._name, self._lost = stream, name, None
 
     def __getattr__(self, name):
         return getattr(self._stream, name)
@@ -65,6 +65,8 @@ class Output:
         return len(text)
 
     def flush(self):
+        if self._lost is not None:  # and whoever wrote it may have passed over that, as argparse does
+            raise self._lost
         if self._stream is not None:
             with self._named():
                 self._stream.flush()
@@ -75,7 +77,8 @@ class Output:
             yield
         except OSError as error:
             self._drop()
-            raise FileError(self._name, f"cannot be written: {reason(error)}") from error
+            self._lost = FileError(self._name, f"cannot be written: {reason(error)}")
+            raise self._lost from error
 
     def _drop(self):
         """Let the interpreter lose what is still to be written: it would fail with it once more when it ends."""

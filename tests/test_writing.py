@@ -1,5 +1,6 @@
 """Files that are whole or not there: a full disk, a limit, a folder in the way; nothing is left beside them."""
 
+import contextlib
 import io
 import os
 import subprocess
@@ -78,6 +79,12 @@ class Full(io.StringIO):
 def test_streams_name_themselves_or_do_without():
     with pytest.raises(FileError, match="standard output: cannot be written: No space left on device"):
         print("x", file=Output(Full(), "standard output"))
+    lossy = Output(Full(), "standard output")
+    with contextlib.suppress(FileError):
+        lossy.write("x")
+    lossy._stream = io.StringIO()
+    with pytest.raises(FileError, match="No space left"):
+        lossy.flush()
     print("x", file=Words(Full(), "standard error"), flush=True)
     print("x", file=Output(None, "closed"), flush=True)
     stream = io.StringIO()
