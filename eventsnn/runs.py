@@ -252,7 +252,7 @@ def _result(preset, trainer, test):
         "name": preset.name,
         "delays": preset.delays,
         **tested,
-        "spikes_per_neuron": chosen["validation_spikes_per_neuron"] if test is None else test.spikes_per_neuron,
+        "spikes_per_neuron": _spikes_per_neuron(chosen) if test is None else test.spikes_per_neuron,
         "validation_accuracy": None if chosen is None else chosen["validation_accuracy"],
         "validation_loss": None if chosen is None else chosen["validation_loss"],
         "best_epoch": best,
@@ -265,6 +265,12 @@ def _result(preset, trainer, test):
         "version": __version__,
         "preset": preset.to_dict(),
     }
+
+
+def _spikes_per_neuron(record):
+    """Those of an epoch's validation, of its training where there was none."""
+    validation = record["validation_spikes_per_neuron"]
+    return record["spikes_per_neuron"] if validation is None else validation
 
 
 def plain(value):

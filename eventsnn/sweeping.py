@@ -58,6 +58,10 @@ class Axis(NamedTuple):
         suggest = trial.suggest_int if isinstance(self.low, int) else trial.suggest_float
         return suggest(self.key, self.low, self.high, log=self.log)
 
+    def allows(self, value):
+        """Whether ``suggest`` may return this value."""
+        return value in self.choices if self.choices else is_number(value) and self.low <= value <= self.high
+
     @property
     def examples(self):
         """Values that must all be allowed for the axis to make sense."""
@@ -200,7 +204,7 @@ class Sweep:
             elif changed := ", ".join(self._changes(before, described)):
                 raise SweepError(f"{self.folder} holds another sweep ({changed} differ): choose another --out")
             for trial in study.get_trials(deepcopy=False):
-                _check_trial(trial, [axis.key for axis in self.axes], self.folder / JOURNAL)
+                _check_trial(trial, {axis.key: axis for axis in self.axes}, self.folder / JOURNAL)
             if self.trials is None:
                 self._list(study)
         return study
@@ -408,24 +412,28 @@ def _check_study(study, path):
         raise FileError(path, "does not say what its sweep varies")
 
 
-def _check_trial(trial, keys, path):
-    """Refuse what no sweep over these settings has written of a trial."""
-    if wrong := next((what for what, sound in _parts(trial, keys) if not sound), None):
+def _check_trial(trial, axes, path):
+    """Refuse what no sweep over these axes ({key: Axis}) has written of a trial."""
+    if wrong := next((what for what, sound in _parts(trial, axes) if not sound), None):
         raise FileError(path, f"trial {trial.number} has {wrong} that no sweep has written")
 
 
-def _parts(trial, keys):
+def _parts(trial, axes):
     """Yield (what, whether it is as a sweep writes it) of all that is read from a trial."""
     found = trial.user_attrs
     yield "a folder", bool(re.fullmatch(r"trial-\d{3,9}", str(_folder_name(trial))))
-    yield "settings", isinstance(found.get("settings", {}), dict)
-    yield "settings", isinstance(trial.system_attrs.get("fixed_params", {}), dict)
+    for settings in (found.get("settings", {}), trial.system_attrs.get("fixed_params", {}), trial.params):
+        yield "settings", _are_settings(settings, axes)
     yield "an error", isinstance(found.get("error", ""), str)
     yield "accuracies of epochs", all(map(is_number, trial.intermediate_values.values()))
     if _is_complete(trial):
-        yield "settings", set(keys) <= set(trial.params)
+        yield "settings", set(axes) <= set(trial.params)
         yield "an accuracy", isinstance(trial.values, list) and len(trial.values) == 1 and is_number(trial.values[0])
         yield "results", _are_results(found.get("runs"))
+
+
+def _are_settings(found, axes):
+    return isinstance(found, dict) and all(key in axes and axes[key].allows(value) for key, value in found.items())
 
 
 def _are_results(found):

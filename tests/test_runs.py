@@ -38,6 +38,13 @@ def test_an_untested_run_is_tested_later_without_more_training(tiny, tmp_path):
     assert runs.finished(preset, tmp_path) == second
 
 
+def test_a_run_with_neither_test_nor_validation_counts_the_spikes_of_training(tmp_path):
+    preset = presets.change(presets.named("yin-yang"), [*TINY, "data.validation_fraction=0"])
+    result = runs.train(preset, presets.load_data(preset), tmp_path, test=False, progress=False, n_threads=1)
+    assert result["spikes_per_neuron"] == load_history(tmp_path / runs.CHECKPOINT).records[0]["spikes_per_neuron"] > 0
+    assert runs.finished(preset, tmp_path, test=False) == result
+
+
 def test_another_preset_is_not_finished_by_this_result(tiny, tmp_path):
     preset, data = tiny
     runs.train(preset, data, tmp_path, progress=False, n_threads=1)

@@ -375,6 +375,10 @@ def test_a_journal_of_before_is_gone_on_with(tmp_path, tiny):
     [
         ({"op_code": 8, "trial_id": 0, "user_attr": {"folder": "../../elsewhere"}}, "trial 0 has a folder that no"),
         ({"op_code": 8, "trial_id": 0, "user_attr": {"settings": 3}}, "trial 0 has settings that no"),
+        (
+            {"op_code": 9, "trial_id": 0, "system_attr": {"fixed_params": {RATES[:23]: "1"}}},
+            "trial 0 has settings that",
+        ),
         ({"op_code": 6, "trial_id": 0, "state": 1, "values": None, "datetime_complete": "2026-01-01"}, "trial 0 has"),
         ({"op_code": 2, "study_id": 0, "user_attr": {"sweep": []}}, "what its sweep varies"),
         ({"op_code": 77}, "cannot be carried out"),
