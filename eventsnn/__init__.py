@@ -43,6 +43,7 @@ _HOME = {
     "EventStorm": "errors",
     "NotFinite": "errors",
     "CheckpointError": "errors",
+    "FileError": "errors",
     "UnsafeFile": "errors",
     "RankFailed": "errors",
 }

@@ -347,6 +347,10 @@ def _is_whole(path):
     return True
 
 
+def _can_be_loaded(path):
+    return _is_whole(path) or _is_whole(path + PREVIOUS)
+
+
 def exists(path):
     """Return whether there is anything for ``load`` to try: the checkpoint or its previous generation."""
     path = _resolve(path)
@@ -474,7 +478,8 @@ def save(path, arrays, meta, keep=2):
         _write_all(fresh, pieces)
         _install(path, fresh, keep)
     except (OSError, ValueError) as error:
-        reason = f"cannot be written: {_reason(error)}; the checkpoint that was there before can still be loaded"
+        kept = "; the checkpoint that was there before can still be loaded" if _can_be_loaded(path) else ""
+        reason = f"cannot be written: {_reason(error)}{kept}"
         raise CheckpointError(path, "file", reason) from error
     finally:
         for leftover in (fresh, fresh + PREVIOUS):

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__, checkpoints, communicator
-from .errors import EventsnnError, InvalidInput
+from .errors import EventsnnError, FileError, InvalidInput
 from .naming import said_as
 from .signals import exit_status, sigterm_as_interrupt
+from .writing import Output, Words, reason
 
 # presets.DELAYS, which would take the import of all the rest
 MODES = ("learned", "fixed", "none", "feed-forward", "recurrent")
@@ -40,23 +41,36 @@ class UsageError(EventsnnError):
 def main(argv=None):
     """Run the command line ``argv`` (None: that of the process) and return its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    with _only_rank_0_prints(), sigterm_as_interrupt():
-        code, message = _outcome(argv)
-    return communicator.finish(code, lambda: message and print(message, file=sys.stderr))
+    output = contextlib.redirect_stdout(Output(sys.stdout, "standard output"))
+    with _only_rank_0_prints(), output, sigterm_as_interrupt():
+        code, message = _flushed(*_outcome(argv))
+    return communicator.finish(code, lambda: message and print(message, file=Words(sys.stderr, "standard error")))
 
 
 def _outcome(argv):
     """(exit code, what to say on stderr) of a command line."""
     try:
         arguments = _parser().parse_args(argv)
-        with _warnings_in_one_line(), said_as(OPTIONS):
+        with _warnings_in_one_line(), said_as(OPTIONS), contextlib.redirect_stderr(Words(sys.stderr, "standard error")):
             return arguments.run(arguments, argv) or (0, "")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else FAILED, ""
-    except (EventsnnError, OSError) as error:
+    except EventsnnError as error:
         return FAILED, f"eventsnn: {error}"
+    except OSError as error:
+        place = "" if error.filename is None else f"{error.filename}: "
+        return FAILED, f"eventsnn: {place}{reason(error)}"
     except KeyboardInterrupt as interrupt:
         return exit_status(interrupt), "eventsnn: interrupted"
+
+
+def _flushed(code, message):
+    """The outcome of a command, which has failed if what it printed is lost."""
+    try:
+        sys.stdout.flush()
+    except FileError as error:
+        return FAILED, message or f"eventsnn: {error}"
+    return code, message
 
 
 @contextlib.contextmanager
@@ -190,9 +204,10 @@ def _train(arguments, argv):
     test = not arguments.no_test
     data = presets.load_data(preset, test)
     try:
-        summaries = runs.train_all(
-            preset, data, folder, modes=modes, seeds=seeds, report=_print_result, command=command, test=test,
-            n_threads=arguments.threads, checkpoint_every=arguments.checkpoint_every, progress=not arguments.quiet,
+        runs.train_all(
+            preset, data, folder, modes=modes, seeds=seeds, report=_print_result, compare=_print_comparison,
+            command=command, test=test, n_threads=arguments.threads, checkpoint_every=arguments.checkpoint_every,
+            progress=not arguments.quiet,
         )  # fmt: skip
     except KeyboardInterrupt as interrupt:
         if not _begun(folder, seeds):
@@ -200,8 +215,6 @@ def _train(arguments, argv):
         again = shlex.join(["eventsnn", *argv] if arguments.resume else ["eventsnn", *argv, "--resume"])
         return exit_status(interrupt), f"To resume: {again}"
     print(f"{'folder':<15}{folder}")
-    if test and (len(modes) > 1 or len(seeds) > 1):
-        _print_comparison(summaries)
 
 
 def _chosen_preset(arguments):
@@ -360,14 +373,14 @@ def _sweep(arguments, argv):
     except KeyboardInterrupt as interrupt:
         return exit_status(interrupt), f"To resume: {shlex.join(['eventsnn', *argv])}"
     print(table(sweep.columns, sweep.rows()))
-    runs.pictures(lambda plotting: sweep.picture())
     if (changes := sweep.best()) is None:
         return FAILED, f"no trial of {folder} has come to its end"
     # what makes no difference in the best of them would be refused by train
     idle = presets.idle([replace(presets.change(preset, changes), delays="learned")])
     changes = [text for text in (*arguments.changes, *changes) if _key_of(text) not in idle]
     chosen = [arguments.preset, *(["--set", *changes] if changes else [])]
-    print(f"\nbest on validation: {shlex.join(['eventsnn', 'train', *chosen])}")
+    print(f"\nbest on validation: {shlex.join(['eventsnn', 'train', *chosen])}", flush=True)
+    runs.picture(folder / sweeping.PICTURE, lambda plotting: sweep.picture())
 
 
 # ------------------------------------------------------------------------------------------------ evaluate, info
@@ -492,8 +505,7 @@ def _plot(arguments, argv):
 
     path = Path(arguments.checkpoint)
     wanted = arguments.what or [picture for picture in PICTURES if picture != "adjoint"]
-    written = []
-    compared = runs.read_json(path / runs.COMPARISON)
+    compared = runs.read_comparison(path / runs.COMPARISON)
     if compared is not None and not checkpoints.exists(path / runs.CHECKPOINT):
         wanted = ["comparison"]  # a folder of several seeds: each of them has its own pictures
     if "comparison" in (arguments.what or []) and compared is None:
@@ -503,18 +515,30 @@ def _plot(arguments, argv):
         if "adjoint" in wanted and isinstance(network, GridNetwork):
             raise UsageError(f"{path} is a network on a grid: the adjoint that can be drawn is that of events")
     folder = Path(arguments.out) if arguments.out else path if path.is_dir() else path.parent
-    with _filled(folder):
-        if compared is not None and "comparison" in wanted:
-            from . import plotting
+    drawings = {}  # name of a picture: function that draws it to a path
+    if compared is not None and "comparison" in wanted:
+        from . import plotting
 
-            written.append(plotting.comparison(compared, folder / "comparison.png"))
-        if "delays" in wanted or "curve" in wanted:
-            written += _plot_training(meta, parameters, wanted, folder)
-        if {"raster", "voltage", "adjoint"} & set(wanted):
-            written += _plot_sample(arguments, (network, parameters, meta), wanted, folder)
-    if not written:
+        drawings["comparison.png"] = lambda place: plotting.comparison(compared, place)
+    if "delays" in wanted or "curve" in wanted:
+        drawings |= _drawings_of_training(meta, parameters, wanted)
+    if {"raster", "voltage", "adjoint"} & set(wanted):
+        drawings |= _drawings_of_sample(arguments, (network, parameters, meta), wanted)
+    if not drawings:
         raise UsageError(f"there is nothing to draw of {' or '.join(wanted)} in {path}")
-    print("\n".join(map(str, written)))
+    with _filled(folder):
+        return _drawn(drawings, folder)
+
+
+def _drawn(drawings, folder):
+    """Draw what can be drawn, print where; the outcome of the command, which names what could not be written."""
+    failed = []
+    for name, draw in drawings.items():
+        try:
+            print(draw(folder / name))
+        except FileError as error:
+            failed.append(f"eventsnn: {error}")
+    return (FAILED, "\n".join(failed)) if failed else None
 
 
 @contextlib.contextmanager
@@ -529,20 +553,20 @@ def _filled(folder):
             folder.rmdir()
 
 
-def _plot_training(meta, parameters, wanted, folder):
+def _drawings_of_training(meta, parameters, wanted):
     from . import plotting
     from .training import History
 
-    written = []
+    found = {}
     history = History(tuple(meta["state"]["history"]), meta["state"]["best_epoch"])
     if "curve" in wanted and len(history):
-        written.append(plotting.learning_curve(history, folder / "learning_curve.png"))
-    if "delays" in wanted and any(name.endswith(".delay") and np.size(v) > 1 for name, v in parameters.items()):
-        written.append(plotting.delay_histogram(meta["initial"], parameters, folder / "delays.png"))
-    return written
+        found["learning_curve.png"] = lambda place: plotting.learning_curve(history, place)
+    if "delays" in wanted and plotting.has_delays(parameters):
+        found["delays.png"] = lambda place: plotting.delay_histogram(meta["initial"], parameters, place)
+    return found
 
 
-def _plot_sample(arguments, model, wanted, folder):
+def _drawings_of_sample(arguments, model, wanted):
     from . import plotting, presets, runs
     from .engines import engine_of
 
@@ -557,19 +581,17 @@ def _plot_sample(arguments, model, wanted, folder):
     population = arguments.population or spiking[0].name
     neurons = arguments.neurons or list(range(min(3, spiking[0].n)))
     recording = engine_of(network).record(parameters, spikes, duration)
-    written = []
-    if "raster" in wanted:
-        written.append(plotting.raster(recording, 0, folder / "raster.png", network=network))
-    if "voltage" in wanted:
-        path = folder / "voltage.png"
-        written.append(plotting.voltage_trace(network, parameters, recording, 0, population, neurons, path))
-    if "adjoint" in wanted:
-        path = plotting.adjoint_traces(
+    found = {
+        "raster": lambda place: plotting.raster(recording, 0, place, network=network),
+        "voltage": lambda place: plotting.voltage_trace(
+            network, parameters, recording, 0, population, neurons, place
+        ),
+        "adjoint": lambda place: plotting.adjoint_traces(
             network, parameters, spikes, labels, loss=presets.build_loss(preset), duration=duration,
-            population=population, neurons=neurons, path=folder / "adjoint.png",
-        )  # fmt: skip
-        written.append(path)
-    return written
+            population=population, neurons=neurons, path=place,
+        ),
+    }  # fmt: skip
+    return {f"{what}.png": draw for what, draw in found.items() if what in wanted}
 
 
 def _presets(arguments, argv):

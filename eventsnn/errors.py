@@ -135,6 +135,15 @@ class CheckpointError(EventsnnError, OSError):
         super().__init__(f"checkpoint {path}: {field}: {reason}")
 
 
+class FileError(EventsnnError, OSError):
+    """A file of a run or sweep that cannot be written or read: ``path``, ``reason``, and ``line`` where it is one."""
+
+    def __init__(self, path, reason, line=None):
+        self.path, self.reason, self.line = path, reason, line
+        place = f"{path}" if line is None else f"{path}, line {line}"
+        super().__init__(f"{place}: {reason}")
+
+
 class UnsafeFile(EventsnnError, ValueError):
     """A data file with contents that a spike file has no need of; ``item`` names the object inside the file."""
 

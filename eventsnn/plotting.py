@@ -3,6 +3,8 @@
 matplotlib is imported on first use and never shows a window: every function writes ``path`` and returns it.
 """
 
+import functools
+import io
 import math
 from collections import defaultdict
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from .reference import forward as reference_forward
 from .simulation import check_batch, check_duration, spiking_outputs
 from .spikes import Run
 from .surrogate import GridRecording
+from .writing import write_file
 
 BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9822b", "#3a9b6b", "#8a8f98"
 COLOURS = (BLUE, ORANGE, GREEN, "#a8559c", "#c0504d", "#5a5f66")
@@ -57,17 +60,25 @@ def _matplotlib():
 
 @contextmanager
 def _figure(path, rows, size, columns=1, **settings):
-    """Yield (figure, list of axes) and save the figure; no global state of matplotlib is changed."""
+    """Yield (figure, list of axes) and save the figure; no global state of matplotlib is changed.
+
+    Raises FileError if the file cannot be written.
+    """
     matplotlib = _matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size)
-        FigureCanvasAgg(figure)
+        known = FigureCanvasAgg(figure).get_supported_filetypes()
+        kind = Path(path).suffix[1:].lower() or "png"
+        if kind not in known:
+            raise InvalidInput("path", None, str(path), f"a name that ends in one of {', '.join(sorted(known))}")
         axes = figure.subplots(rows, columns, squeeze=False, **settings)
         yield figure, list(axes.reshape(-1))
-        figure.savefig(path, dpi=DOTS_PER_INCH)
+        picture = io.BytesIO()
+        figure.savefig(picture, format=kind, dpi=DOTS_PER_INCH)
+    write_file(path, picture.getbuffer())
 
 
 # ------------------------------------------------------------------------------------------------------- rasters
@@ -489,12 +500,26 @@ def _entry(item, name):
     return item[name] if isinstance(item, dict) else getattr(item, name)
 
 
-def save_all(network, parameters, initial, recording, history, folder):
-    """Write raster.png (sample 0), learning_curve.png and (with delays) delays.png to a folder; return the paths."""
+def of_run(network, parameters, initial, recording, history, folder):
+    """Return the pictures of a trained network as {path: function that draws it and returns the path}.
+
+    raster.png (sample 0 of the recording), learning_curve.png of the epochs and, where there are delays, delays.png.
+    """
+    _matplotlib()
     folder = Path(folder)
-    paths = [raster(recording, 0, folder / "raster.png", network=network)]
+    drawn = {"raster.png": lambda path: raster(recording, 0, path, network=network)}
     if len(history):
-        paths.append(learning_curve(history, folder / "learning_curve.png"))
-    if any(name.endswith(".delay") and np.size(values) > 1 for name, values in initial.items()):
-        paths.append(delay_histogram(initial, parameters, folder / "delays.png"))
-    return paths
+        drawn["learning_curve.png"] = lambda path: learning_curve(history, path)
+    if has_delays(initial):
+        drawn["delays.png"] = lambda path: delay_histogram(initial, parameters, path)
+    return {folder / name: functools.partial(draw, folder / name) for name, draw in drawn.items()}
+
+
+def has_delays(parameters):
+    """True where there is a connection with more delays than one, of which delay_histogram can be drawn."""
+    return any(name.endswith(".delay") and np.size(values) > 1 for name, values in parameters.items())
+
+
+def save_all(network, parameters, initial, recording, history, folder):
+    """Write the pictures of ``of_run`` to a folder; return their paths."""
+    return [draw() for draw in of_run(network, parameters, initial, recording, history, folder).values()]

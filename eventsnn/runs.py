@@ -5,19 +5,21 @@ A run that was stopped goes on where it was, and one that is finished is only re
 
 import json
 import math
-import os
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from . import __version__, checkpoints, communicator, presets
+from .checks import is_number
 from .engines import engine_of
-from .errors import CheckpointError, InvalidInput
+from .errors import CheckpointError, FileError, InvalidInput
 from .memory import MEGABYTE, forget_peak, peak_memory
 from .surrogate import GridNetwork
-from .training import Trainer, differences, load_model, wilson_interval
+from .training import History, Trainer, differences, load_model, wilson_interval
+from .writing import reason, write_file
 
 CHECKPOINT, RESULT, COMPARISON, LOCK = "checkpoint", "result.json", "comparison.json", ".lock"
 SECONDS_PER_MINUTE = 60.0
@@ -31,28 +33,37 @@ COLUMNS = (
 # ------------------------------------------------------------------------------------------------------ one run
 
 
-def train(preset, data, folder, *, command="", test=True, progress=True, **settings):
+def train(preset, data, folder, *, command="", test=True, progress=True, report=lambda result: None, **settings):
     """Train a Preset in ``folder`` to its end, or find that it has got there; return its result (dict).
 
     Parameters: ``data``: (train, validation, test) of ``presets.load_data``; ``command``: how a user makes this run
     again; ``test``: False leaves the test set closed, and the result's "accuracy" None; ``progress``: show it on
-    stderr; further settings are the Trainer's: n_threads, checkpoint_every, callbacks.
+    stderr; ``report``: called with the result as soon as it is written, before pictures are drawn; further settings are
+    the Trainer's: n_threads, checkpoint_every, callbacks.
 
-    A checkpoint in the folder is gone on from. Raises CheckpointError if it is of another run, or if another process
-    is training there.
+    A checkpoint in the folder is gone on from; pictures that are missing are drawn. Raises CheckpointError if the
+    checkpoint is of another run, or if another process is training there, and FileError if the result cannot be
+    written; a picture that cannot be is a warning.
     """
     team, folder, held = communicator.world(), Path(folder), []
     done = team.on_first(lambda: finished(preset, folder, test))
     if done is not None:
         if progress:
             print(f"{folder}: this run is finished.", file=sys.stderr)
+        report(done)
+        if test:
+            team.on_first(lambda: _draw(data, folder))
         return done
     measured = forget_peak()
     # what is refused is refused before a folder is made
     trainer = _trainer(preset, data, folder, command, progress=progress, **settings)
     team.on_first(lambda: held.append(_locked(folder)))
     try:
-        return _train(preset, data, folder, trainer, test, measured)
+        result = _train(preset, data, folder, trainer, test, measured)
+        report(result)
+        if test:  # a run that is not tested is one of many: its pictures can be drawn by `eventsnn plot`
+            team.on_first(lambda: _draw(data, folder))
+        return result
     finally:
         for lock in held:
             lock.release()
@@ -105,10 +116,6 @@ def _train(preset, data, folder, trainer, test, measured):
         result["accuracy_fractional"] = trainer.evaluate(testing, delays="fractional").accuracy
     # that of this process, and since the run began or was last gone on with
     result["peak_memory"] = peak_memory() / MEGABYTE if measured else None
-    if test:  # a run that is not tested is one of many: its pictures can be drawn by `eventsnn plot`
-        samples = training if validation is None else validation
-        team.on_first(lambda: pictures(lambda plotting: _run_pictures(plotting, trainer, samples, folder)))
-    # last: what is interrupted before is done again
     team.on_first(lambda: write_json(folder / RESULT, result))
     return plain(result)
 
@@ -129,12 +136,50 @@ def _name_other_settings(preset, path):
 
 
 def finished(preset, folder, test=True):
-    """Return the result in a folder if this very run is finished there (with ``test``: and tested), else None."""
-    result = read_json(Path(folder) / RESULT)
-    if result is None or not {"preset", "accuracy", "interval"} <= set(result):
+    """Return the result in a folder if this very run is finished there (with ``test``: and tested), else None.
+
+    A damaged result is none: a RuntimeWarning says so, and the checkpoint is what it is made from once more.
+    """
+    path = Path(folder) / RESULT
+    try:
+        result = read_json(path)
+        if result is None or not {"preset", "accuracy", "interval"} <= set(result):
+            return None
+        _check_result(path, result)
+    except FileError as error:
+        warnings.warn(f"{error}; it is made once more", RuntimeWarning, stacklevel=2)
         return None
     tested = result["accuracy"] is not None or not test
     return result if tested and same_settings(result["preset"], preset) else None
+
+
+# what stands in a result; OPTIONAL may be None or missing, TESTED is None in one that was not tested
+TEXTS, NUMBERS = ("name", "delays", "command"), ("epochs", "minutes", "seed")
+OPTIONAL = (
+    "spikes_per_neuron", "validation_accuracy", "validation_loss", "best_epoch", "peak_memory", "accuracy_fractional",
+)  # fmt: skip
+TESTED = ("accuracy", "n_test", "test_loss")
+
+
+def _check_result(path, result):
+    """Refuse a result that ``train`` has not written."""
+    kinds = {key: isinstance(result.get(key), str) for key in TEXTS}
+    kinds |= {key: is_number(result.get(key)) for key in NUMBERS}
+    kinds |= {key: result.get(key) is None or is_number(result[key]) for key in OPTIONAL}
+    if result["accuracy"] is None:
+        kinds["interval"] = result["interval"] is None
+    else:
+        kinds |= {key: is_number(result.get(key)) for key in TESTED} | {"interval": _is_interval(result["interval"])}
+    counts = result.get("parameters")
+    kinds["parameters"] = isinstance(counts, dict) and all(
+        isinstance(counts.get(key), int) for key in ("weights", "delays", "other")
+    )
+    if wrong := [key for key, sound in kinds.items() if not sound]:
+        raise FileError(path, f"{wrong[0]} is {result.get(wrong[0])!r}, which no run has written")
+
+
+def _is_interval(value):
+    return isinstance(value, list) and len(value) == 2 and all(map(is_number, value))
 
 
 def same_settings(described, preset):
@@ -142,6 +187,8 @@ def same_settings(described, preset):
 
     The text that a preset is described with settles nothing, and the budget of spikes stops a run or changes nothing.
     """
+    if not isinstance(described, dict):
+        return False
     try:
         before = presets.stored(described)
     except InvalidInput:  # it had a setting that is known no more
@@ -152,21 +199,39 @@ def same_settings(described, preset):
     return plain[0] == plain[1]
 
 
-def _run_pictures(plotting, trainer, samples, folder):
-    recording = engine_of(trainer.network).record(trainer.parameters, samples.spikes[:1], trainer.duration)
-    plotting.save_all(
-        trainer.network, trainer.parameters, trainer.initial_parameters, recording, trainer.history, folder
-    )  # fmt: skip
+def _draw(data, folder):
+    """Draw the pictures of a finished run that are missing, from its checkpoint."""
+    training, validation, _ = data
+    samples = training if validation is None else validation
+    if not checkpoints.exists(folder / CHECKPOINT):  # of a result that was kept alone
+        return
+    drawings = picture(folder, lambda plotting: _drawings(plotting, samples, folder)) or {}
+    for path, draw in drawings.items():
+        if not path.is_file():
+            picture(path, lambda plotting, draw=draw: draw())
 
 
-def pictures(draw):
-    """Draw what can be drawn: a missing matplotlib must not cost a finished training its result."""
+def _drawings(plotting, samples, folder):
+    network, parameters, meta = load_model(folder / CHECKPOINT)
+    recording = engine_of(network).record(parameters, samples.spikes[:1], meta["duration"])
+    history = History(tuple(meta["state"]["history"]), meta["state"]["best_epoch"])
+    return plotting.of_run(network, parameters, meta["initial"], recording, history, folder)
+
+
+def picture(path, draw):
+    """Return ``draw(plotting)``; whatever goes wrong with a picture is a warning, and costs nothing else."""
     from . import plotting
 
     try:
-        draw(plotting)
+        return draw(plotting)
+    except FileError as error:
+        text = str(error)
     except plotting.PlotError as error:
-        print(f"no pictures: {error}", file=sys.stderr)
+        text = f"no pictures: {error}"
+    except Exception as error:  # runs that are still to come must not be lost for it
+        text = f"{path}: not drawn: {type(error).__name__}: {error}"
+    warnings.warn(text, RuntimeWarning, stacklevel=2)
+    return None
 
 
 def count_parameters(network, parameters):
@@ -190,7 +255,7 @@ def _result(preset, trainer, test):
         "name": preset.name,
         "delays": preset.delays,
         **tested,
-        "spikes_per_neuron": chosen["validation_spikes_per_neuron"] if test is None else test.spikes_per_neuron,
+        "spikes_per_neuron": _spikes_per_neuron(chosen) if test is None else test.spikes_per_neuron,
         "validation_accuracy": None if chosen is None else chosen["validation_accuracy"],
         "validation_loss": None if chosen is None else chosen["validation_loss"],
         "best_epoch": best,
@@ -205,41 +270,49 @@ def _result(preset, trainer, test):
     }
 
 
+def _spikes_per_neuron(record):
+    """Those of an epoch's validation, of its training where there was none."""
+    validation = record["validation_spikes_per_neuron"]
+    return record["spikes_per_neuron"] if validation is None else validation
+
+
 def plain(value):
     """Return a value as JSON gives it back."""
     return json.loads(json.dumps(value))
 
 
 def read_json(path):
-    """Return the dict that a file of JSON holds, None where there is none."""
+    """Return the dict that a file of JSON holds, None where there is no file; raises FileError if it holds no dict."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    return value if isinstance(value, dict) else None
+    except OSError as error:
+        raise FileError(path, f"cannot be read: {reason(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise FileError(path, f"is damaged: {error}") from error
+    if not isinstance(value, dict):
+        raise FileError(path, f"is damaged: it holds {type(value).__name__} instead of named values")
+    return value
 
 
 def write_json(path, value):
-    """Write a file of JSON, which is there as a whole or not at all."""
-    fresh = path.with_name(path.name + ".tmp")
-    with open(fresh, "w", encoding="utf-8") as file:
-        file.write(json.dumps(value, indent=2) + "\n")
-        file.flush()
-        os.fsync(file)
-    os.replace(fresh, path)
+    """Write a file of JSON, which is there as a whole or not at all; raises FileError."""
+    write_file(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
 # ----------------------------------------------------------------------------------------------------- many runs
 
 
-def train_all(preset, data, folder, *, modes, seeds, report, **settings):
+def train_all(preset, data, folder, *, modes, seeds, report, compare=lambda summaries: None, **settings):
     """Train every seed in every mode of delays; return {mode: summary of its runs}, written to the folder too.
 
     None where the runs were not tested (``test=False``): there is nothing to compare yet.
 
     Runs lie in ``folder`` or, of several seeds, in ``folder/seed-N``; those of other modes than the preset's in
     ``controls/MODE`` in there. What there is of them already is gone on from, and controls that were trained there
-    before are in the summary too. ``report`` is called with each result as it comes. Settings: as for ``train``.
+    before are in the summary too. ``report`` is called with each result as it comes, ``compare`` with the summaries of
+    several runs before they are written. Settings: as for ``train``.
     """
     folder, runs = Path(folder), {mode: [] for mode in modes}
     for mode in modes:
@@ -258,13 +331,13 @@ def train_all(preset, data, folder, *, modes, seeds, report, **settings):
     for seed in seeds:
         for mode in modes:
             chosen, place = place_of(seed, mode)
-            runs[mode].append(train(chosen, data, place, **settings))
-            report(runs[mode][-1])
+            runs[mode].append(train(chosen, data, place, report=report, **settings))
     if not settings.get("test", True):
         return None
     runs |= {mode: done for mode in presets.control_modes(preset) if mode not in runs and (done := earlier(mode))}
     summaries = {mode: summary(results) for mode, results in runs.items()}
     if len(modes) > 1 or len(seeds) > 1:
+        compare(summaries)
         communicator.world().on_first(lambda: _write_comparison(summaries, folder))
     return summaries
 
@@ -276,7 +349,19 @@ def seed_folder(folder, seed, seeds):
 
 def _write_comparison(summaries, folder):
     write_json(folder / COMPARISON, summaries)
-    pictures(lambda plotting: plotting.comparison(summaries, folder / "comparison.png"))
+    place = folder / "comparison.png"
+    picture(place, lambda plotting: plotting.comparison(summaries, place))
+
+
+def read_comparison(path):
+    """Return {mode: summary} of a file of ``train_all``, None where there is none; raises FileError if it is none."""
+    found = read_json(path)
+    for mode, item in (found or {}).items():
+        shares = [item, *(item.get("runs") or [])] if isinstance(item, dict) else [item]
+        sound = all(isinstance(share, dict) and is_number(share.get("accuracy")) for share in shares)
+        if not (sound and _is_interval(item.get("interval")) and _is_interval(item.get("seed_interval") or [0, 0])):
+            raise FileError(path, f"is damaged: it has no summary of {mode!r}")
+    return found
 
 
 def summary(results):

@@ -17,15 +17,19 @@ from typing import NamedTuple
 import numpy as np
 
 from . import presets, runs
-from .errors import EventsnnError, EventStorm, InvalidInput, NotFinite
+from .checks import is_number
+from .errors import EventsnnError, EventStorm, FileError, InvalidInput, NotFinite
+from .journal import Journal
 
-JOURNAL, LOCK = "study.journal", "lock"
+JOURNAL, LOCK, PICTURE = "study.journal", "lock", "sweep.png"
 RANGE = re.compile(r"(log:)?\s*([^\s.]\S*?|\.\d\S*?)\s*\.\.\s*(\S+)\Z")
 # what decides on which samples a trial is judged: accuracies on different ones cannot be compared
 JUDGES = (
     "source", "folder", "train", "test", "validation", "test_fraction", "validation_groups", "validation_fraction",
     "seed",
 )  # fmt: skip
+# of the result of a run, in the study
+KEPT = ("validation_accuracy", "spikes_per_neuron", "minutes", "epochs", "best_epoch", "parameters")
 MOST_COMBINATIONS = 1000  # that are looked at before a sweep begins
 FEW = 10  # trials before the sampler proposes from what was found, and runs before pruning begins
 
@@ -53,6 +57,10 @@ class Axis(NamedTuple):
             return trial.suggest_categorical(self.key, self.choices)
         suggest = trial.suggest_int if isinstance(self.low, int) else trial.suggest_float
         return suggest(self.key, self.low, self.high, log=self.log)
+
+    def allows(self, value):
+        """Whether ``suggest`` may return this value."""
+        return value in self.choices if self.choices else is_number(value) and self.low <= value <= self.high
 
     @property
     def examples(self):
@@ -124,7 +132,8 @@ class Sweep:
     validation accuracy is below the median of the others at its epoch. Settings that change on which samples a trial
     is judged (JUDGES, of the data) cannot be varied.
 
-    A folder that has a study of the same sweep in it is gone on with; of another one it is refused (SweepError).
+    A folder that has a study of the same sweep in it is gone on with; of another one it is refused (SweepError). Of a
+    journal whose last line is torn that line is put aside (RuntimeWarning); any other damage is a FileError.
     """
 
     def __init__(self, preset, vary, folder, *, seeds, trials=None, prune=False):
@@ -182,16 +191,20 @@ class Sweep:
         _optuna()  # without it no folder is made
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock():
+            Journal(self.folder / JOURNAL).mend()
             study = self._study()
             described = runs.plain({
                 "preset": self.preset.to_dict(), "vary": [axis._asdict() for axis in self.axes], "seeds": self.seeds,
                 "trials": self.trials is not None, "prune": self.prune,
             })  # fmt: skip
             before = study.user_attrs.get("sweep")
+            _check_study(study, self.folder / JOURNAL)
             if before is None:
                 study.set_user_attr("sweep", described)
             elif changed := ", ".join(self._changes(before, described)):
                 raise SweepError(f"{self.folder} holds another sweep ({changed} differ): choose another --out")
+            for trial in study.get_trials(deepcopy=False):
+                _check_trial(trial, {axis.key: axis for axis in self.axes}, self.folder / JOURNAL)
             if self.trials is None:
                 self._list(study)
         return study
@@ -201,20 +214,22 @@ class Sweep:
         for key, value in described.items():
             same = value == before.get(key)
             if key == "preset":
-                same = runs.same_settings(before[key], self.preset)
+                same = runs.same_settings(before.get(key), self.preset)
             if not same:
                 yield key
 
     def _study(self):
-        """The study in the folder as it is now."""
+        """The study in the folder as it is now; where there is one already, nothing is written."""
         optuna = _optuna()
-        from optuna.storages.journal import JournalFileBackend
-
-        storage = optuna.storages.JournalStorage(JournalFileBackend(str(self.folder / JOURNAL)))
+        journal = Journal(self.folder / JOURNAL)
         pruner = optuna.pruners.MedianPruner(n_startup_trials=FEW) if self.prune else optuna.pruners.NopPruner()
-        return optuna.create_study(
-            storage=storage, study_name="sweep", direction="maximize", load_if_exists=True, pruner=pruner
-        )
+        with journal.replayed():
+            settings = {"storage": optuna.storages.JournalStorage(journal), "study_name": "sweep", "pruner": pruner}
+            try:
+                study = optuna.load_study(**settings)
+            except KeyError:
+                study = optuna.create_study(**settings, direction="maximize")
+        return study
 
     def _list(self, study):
         """Put every combination of choices on the list that is not there yet."""
@@ -304,13 +319,13 @@ class Sweep:
             trial.set_user_attr("error", str(error))
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
         except BaseException:
-            with self._lock():
+            # a journal that cannot be written now has the trial put back when the sweep is gone on with
+            with contextlib.suppress(FileError), self._lock():
                 _put_back(study, study.trials[trial.number])
             raise
         else:
             accuracies = [result["validation_accuracy"] for result in results]
-            kept = ("validation_accuracy", "spikes_per_neuron", "minutes", "epochs", "best_epoch", "parameters")
-            trial.set_user_attr("runs", [{key: result[key] for key in kept} for result in results])
+            trial.set_user_attr("runs", [{key: result[key] for key in KEPT} for result in results])
             study.tell(trial, float(np.mean(accuracies)))
 
     def _data_of(self, preset):
@@ -368,7 +383,7 @@ class Sweep:
 
         settings = {axis.key: [trial.params[axis.key] for trial in trials] for axis in self.axes}
         spikes = [np.mean([run["spikes_per_neuron"] for run in trial.user_attrs["runs"]]) for trial in trials]
-        return plotting.sweep(settings, [trial.value for trial in trials], spikes, self.folder / "sweep.png")
+        return plotting.sweep(settings, [trial.value for trial in trials], spikes, self.folder / PICTURE)
 
     def best(self):
         """Return the settings of the best trial as texts "KEY=VALUE"; None where none has come to its end."""
@@ -386,7 +401,49 @@ def _counts(trial, states):
 
 def _is_complete(trial):
     """True where all seeds came to their end; a pruned trial has a value too, that of its last epoch."""
-    return "runs" in trial.user_attrs
+    return trial.state == _optuna().trial.TrialState.COMPLETE
+
+
+def _check_study(study, path):
+    """Refuse a journal whose records can be carried out, but are none that a sweep has written."""
+    if [direction.name for direction in study.directions] != ["MAXIMIZE"]:
+        raise FileError(path, "holds a study that is not of a sweep")
+    if not isinstance(study.user_attrs.get("sweep", {}), dict):
+        raise FileError(path, "does not say what its sweep varies")
+
+
+def _check_trial(trial, axes, path):
+    """Refuse what no sweep over these axes ({key: Axis}) has written of a trial."""
+    if wrong := next((what for what, sound in _parts(trial, axes) if not sound), None):
+        raise FileError(path, f"trial {trial.number} has {wrong} that no sweep has written")
+
+
+def _parts(trial, axes):
+    """Yield (what, whether it is as a sweep writes it) of all that is read from a trial."""
+    found = trial.user_attrs
+    yield "a folder", bool(re.fullmatch(r"trial-\d{3,9}", str(_folder_name(trial))))
+    for settings in (found.get("settings", {}), trial.system_attrs.get("fixed_params", {}), trial.params):
+        yield "settings", _are_settings(settings, axes)
+    yield "an error", isinstance(found.get("error", ""), str)
+    yield "accuracies of epochs", all(map(is_number, trial.intermediate_values.values()))
+    if _is_complete(trial):
+        yield "settings", set(axes) <= set(trial.params)
+        yield "an accuracy", isinstance(trial.values, list) and len(trial.values) == 1 and is_number(trial.values[0])
+        yield "results", _are_results(found.get("runs"))
+
+
+def _are_settings(found, axes):
+    return isinstance(found, dict) and all(key in axes and axes[key].allows(value) for key, value in found.items())
+
+
+def _are_results(found):
+    """True for what a trial keeps of its runs."""
+    if not (isinstance(found, list) and found and all(isinstance(run, dict) for run in found)):
+        return False
+    counts = found[0].get("parameters")
+    numbers = [run.get(key) for run in found for key in KEPT if key != "parameters"]
+    numbers += [counts.get(key) for key in ("weights", "delays")] if isinstance(counts, dict) else [None]
+    return all(map(is_number, numbers))
 
 
 def _put_back(study, trial):

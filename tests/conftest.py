@@ -1,5 +1,6 @@
 """What all tests share: hypothesis repeats the same examples in CI and explores outside it; scripts; spike files."""
 
+import contextlib
 import importlib.util
 import os
 import signal
@@ -49,3 +50,20 @@ def write_spike_file():
         return str(path)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def no_file_beyond():
+    """Return a context in which no file can be made longer than so many bytes, as on a disk that is full."""
+    resource = pytest.importorskip("resource")  # of POSIX
+
+    @contextlib.contextmanager
+    def limited(n_bytes):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited

@@ -12,11 +12,11 @@ import eventsnn
 PACKAGE = pathlib.Path(eventsnn.__file__).parent
 FLOORS = {
     "errors": -3, "arrays": -2, "structured": -1, "catalogue": -1, "memory": -1, "random": 0, "spikes": 0, "threads": 0,
-    "buffers": 0, "naming": 0, "signals": 0,
+    "buffers": 0, "naming": 0, "signals": 0, "writing": 0,
     "kernels": 1, "reference": 1, "initializers": 1, "communicator": 1, "checks": 1, "synapses": 1, "plausibility": 2,
     "sharding": 2, "network": 2, "losses": 2, "optimizers": 2, "checkpoints": 2, "data": 2,
     "layout": 3, "controls": 3, "compiled": 4, "simulation": 5, "gradients": 6, "testing": 7, "warming": 7,
-    "surrogate": 7, "engines": 8, "resuming": 8, "training": 9, "presets": 10, "plotting": 10, "runs": 11,
+    "surrogate": 7, "engines": 8, "resuming": 8, "training": 9, "presets": 10, "plotting": 10, "runs": 11, "journal": 11,
     "sweeping": 12, "cli": 13, "__main__": 14, "__init__": 14,
 }  # fmt: skip
 # (importer, imported): pairs that must never meet, whatever their floors.
@@ -28,7 +28,7 @@ WALLS = [
     *(("surrogate/reference", f"surrogate/{part}") for part in ("engine", "layers", "paths", "taps")),
 ]  # fmt: skip
 # memory writes to the system alone, under /proc
-WRITERS = {"data/hdf5", "checkpoints", "plotting", "cli", "runs", "sweeping", "kernels/compile", "memory"}
+WRITERS = {"data/hdf5", "checkpoints", "writing", "journal", "cli", "runs", "sweeping", "kernels/compile", "memory"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Functions of modules that write files or change folders.
 WRITING_CALLS = {

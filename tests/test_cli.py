@@ -464,6 +464,56 @@ def test_plot_writes_every_picture(run, tmp_path, capsys):
     assert main(["plot", str(run), "--sample", "100000"]) == FAILED
 
 
+def test_pictures_that_cannot_be_written_are_named_and_the_others_drawn(run, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "pictures"
+    (out / "raster.png").mkdir(parents=True)
+    assert main(["plot", str(run), "--what", "raster", "delays", "--out", str(out)]) == FAILED
+    said = capsys.readouterr()
+    assert said.out == f"{out / 'delays.png'}\n"
+    assert said.err == f"eventsnn: {out / 'raster.png'}: cannot be written: what is there is no regular file\n"
+
+
+def test_a_picture_that_cannot_be_written_costs_no_result(tmp_path, toml, capsys):
+    pytest.importorskip("matplotlib")
+    folder = tmp_path / "run"
+    assert train(toml, "--out", folder, "--no-test") == 0  # trained, but neither tested nor drawn
+    for name in ("raster.png", "comparison.png"):
+        (folder / name).mkdir()
+    capsys.readouterr()
+    assert train(toml, "--out", folder, "--controls", "none", "--resume") == 0
+    said = capsys.readouterr()
+    assert said.out.count("\ntest accuracy") == 2 and "test accuracy (%)" in said.out
+    assert [line.partition(": cannot be written: ")[0] for line in said.err.splitlines()] == [
+        f"eventsnn: warning: {folder / name}" for name in ("raster.png", "comparison.png")
+    ]  # fmt: skip
+    assert (folder / "delays.png").exists() and (folder / "result.json").exists()
+
+
+def test_a_damaged_comparison_is_named(run, tmp_path, capsys):
+    (tmp_path / "comparison.json").write_bytes((run / "comparison.json").read_bytes()[:-9])
+    assert main(["plot", str(tmp_path)]) == FAILED
+    assert capsys.readouterr().err.startswith(f"eventsnn: {tmp_path / 'comparison.json'}: is damaged: ")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize("arguments", [["presets"], ["presets", "yin-yang"], ["--version"], ["train", "--help"]])
+def test_output_that_is_lost_is_said(arguments):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "eventsnn", *arguments]
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == FAILED
+    assert done.stderr == "eventsnn: standard output: cannot be written: No space left on device\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_progress_that_is_lost_costs_no_training(tmp_path, toml):
+    command = [sys.executable, "-m", "eventsnn", "train", toml, "--out", str(tmp_path / "run"), "--threads", "1"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=full, text=True)
+    assert done.returncode == 0 and "test accuracy" in done.stdout
+
+
 # ------------------------------------------------------------------------------------------------------ the rest
 
 

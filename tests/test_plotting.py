@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from eventsnn import plotting, simulation
-from eventsnn.errors import InvalidInput
+from eventsnn.errors import FileError, InvalidInput
 from eventsnn.gradients import value_and_grad
 from eventsnn.initializers import Normal, Uniform
 from eventsnn.losses import FirstSpike, MaxVoltage, MeanVoltage
@@ -233,6 +233,26 @@ def test_picture_of_a_sweep(tmp_path):
 def test_history_without_validation_is_drawn(tmp_path):
     without = [{**record, "validation_loss": None, "validation_accuracy": None} for record in records(40)]
     check_picture(plotting.learning_curve(History(tuple(without)), tmp_path / "curve.png"))
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf", "PNG"])
+def test_a_picture_is_of_the_kind_that_its_name_ends_in(tmp_path, kind):
+    path = plotting.learning_curve(History(records(2)), tmp_path / f"curve.{kind}")
+    starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+    assert path.read_bytes().startswith(starts[kind.lower()]) and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_picture_of_no_kind_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match=r"path is .*curve.xyz.*png"):
+        plotting.learning_curve(History(records(2)), tmp_path / "curve.xyz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_that_does_not_fit_is_named_and_leaves_nothing(tmp_path, no_file_beyond):
+    (tmp_path / "curve.png").write_bytes(b"before")
+    with no_file_beyond(3000), pytest.raises(FileError, match=r"curve.png: cannot be written: File too large"):
+        plotting.learning_curve(History(records(2)), tmp_path / "curve.png")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("curve.png", b"before")]
 
 
 def test_nothing_to_draw_is_an_error(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from filelock import FileLock
 
 from eventsnn import presets, runs
-from eventsnn.errors import CheckpointError, InvalidInput
+from eventsnn.errors import CheckpointError, FileError, InvalidInput
 from eventsnn.training import load_history, wilson_interval
 
 TINY = ["data.samples=40", "network.hidden=[4]", "training.epochs=1"]
@@ -37,6 +38,13 @@ def test_an_untested_run_is_tested_later_without_more_training(tiny, tmp_path):
     assert runs.finished(preset, tmp_path) == second
 
 
+def test_a_run_with_neither_test_nor_validation_counts_the_spikes_of_training(tmp_path):
+    preset = presets.change(presets.named("yin-yang"), [*TINY, "data.validation_fraction=0"])
+    result = runs.train(preset, presets.load_data(preset), tmp_path, test=False, progress=False, n_threads=1)
+    assert result["spikes_per_neuron"] == load_history(tmp_path / runs.CHECKPOINT).records[0]["spikes_per_neuron"] > 0
+    assert runs.finished(preset, tmp_path, test=False) == result
+
+
 def test_another_preset_is_not_finished_by_this_result(tiny, tmp_path):
     preset, data = tiny
     runs.train(preset, data, tmp_path, progress=False, n_threads=1)
@@ -48,8 +56,92 @@ def test_another_preset_is_not_finished_by_this_result(tiny, tmp_path):
     assert runs.finished(preset, tmp_path) == described
     runs.write_json(tmp_path / runs.RESULT, {**described, "preset": {"network": {"no_longer_known": 1}}})
     assert runs.finished(preset, tmp_path) is None
-    (tmp_path / runs.RESULT).write_text("[]")
-    assert runs.finished(preset, tmp_path) is None and runs.finished(preset, tmp_path / "nothing") is None
+    assert runs.finished(preset, tmp_path / "nothing") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]", "", '{"preset', "\udcff", "[" * 100_000, '{"preset": {}, "accuracy": "high", "interval": [0, 1]}',
+        '{"preset": {}, "accuracy": 0.5, "interval": null}',
+    ],
+)  # fmt: skip
+def test_a_damaged_result_is_made_once_more(tiny, tmp_path, text):
+    preset, data = tiny
+    first = runs.train(preset, data, tmp_path, progress=False, n_threads=1)
+    (tmp_path / runs.RESULT).write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.warns(RuntimeWarning, match=r"result.json: .*; it is made once more"):
+        second = runs.train(preset, data, tmp_path, progress=False, n_threads=1)
+    assert (second["accuracy"], second["epochs"]) == (first["accuracy"], 1)
+    assert runs.finished(preset, tmp_path) == second
+
+
+def test_the_result_is_written_and_reported_before_anything_is_drawn(tiny, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    from eventsnn import plotting
+
+    seen = []
+
+    def interrupted(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plotting, "raster", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            runs.train(*tiny, tmp_path, report=seen.append, progress=False, n_threads=1)
+    assert seen == [runs.finished(tiny[0], tmp_path)] and not list(tmp_path.glob("*.png"))
+    assert runs.train(*tiny, tmp_path, progress=False, n_threads=1) == seen[0]
+    assert {path.name for path in tmp_path.glob("*.png")} == {"raster.png", "learning_curve.png", "delays.png"}
+
+
+@pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), ValueError("too large"), MemoryError()])
+def test_a_picture_that_fails_is_named_and_the_others_are_drawn(tiny, tmp_path, monkeypatch, fault):
+    pytest.importorskip("matplotlib")
+    from eventsnn import plotting
+
+    def failing(*arguments, **settings):
+        raise fault
+
+    monkeypatch.setattr(plotting, "raster", failing)
+    with pytest.warns(RuntimeWarning, match=r"raster.png: not drawn: \w+Error"):
+        result = runs.train(*tiny, tmp_path, progress=False, n_threads=1)
+    assert runs.finished(tiny[0], tmp_path) == result
+    assert {path.name for path in tmp_path.glob("*.png")} == {"learning_curve.png", "delays.png"}
+
+
+def test_whatever_size_files_may_have_a_run_is_whole_or_says_what_is_missing(tiny, tmp_path, no_file_beyond):
+    pytest.importorskip("matplotlib")
+    preset, data = tiny
+    runs.train(preset, data, tmp_path / "whole", progress=False, n_threads=1)
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "whole").iterdir()}
+    wanted = {name for name, size in sizes.items() if size and name != "checkpoint.previous"}
+    for place, limit in enumerate(sorted({max(0, size - 1) for size in sizes.values()})):
+        folder, reported = tmp_path / f"run-{place}", []
+        with warnings.catch_warnings(record=True) as said, no_file_beyond(limit):
+            warnings.simplefilter("always")
+            try:
+                runs.train(preset, data, folder, report=reported.append, progress=False, n_threads=1)
+            except (CheckpointError, FileError) as error:
+                said.append(error)
+                assert error.path and ("can still be loaded" in str(error)) == (folder / runs.CHECKPOINT).exists()
+        left = {path.name for path in folder.iterdir()}
+        for name in wanted - left:
+            assert name in " ".join(str(getattr(item, "message", item)) for item in said) or "checkpoint" in str(
+                said[-1]
+            )
+        assert bool(reported) == ("result.json" in left) == (runs.finished(preset, folder) is not None)
+        assert left <= {*sizes, runs.LOCK, "checkpoint.previous"}, "something temporary is left"
+        again = runs.train(preset, data, folder, progress=False, n_threads=1)
+        assert again["accuracy"] == runs.read_json(tmp_path / "whole" / runs.RESULT)["accuracy"]
+        assert wanted <= {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("text", ["[]", '{"learned": 1}', '{"learned": {"accuracy": 1, "interval": [0]}}', "{"])
+def test_a_damaged_comparison_is_named(tmp_path, text):
+    assert runs.read_comparison(tmp_path / runs.COMPARISON) is None
+    (tmp_path / runs.COMPARISON).write_text(text)
+    with pytest.raises(FileError, match=r"comparison.json: is damaged"):
+        runs.read_comparison(tmp_path / runs.COMPARISON)
 
 
 def test_a_mode_that_cannot_be_is_refused_before_the_first_is_trained(tiny, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from eventsnn import presets, runs, sweeping
 from eventsnn.cli import FAILED, main
-from eventsnn.errors import InvalidInput
+from eventsnn.errors import FileError, InvalidInput
 from eventsnn.sweeping import Axis, Sweep, SweepError, read_axis
 
 optuna = pytest.importorskip("optuna")
@@ -300,6 +300,117 @@ def test_data_that_are_missing_are_an_error_and_no_trial(tmp_path, capsys):
 def test_a_sweep_that_makes_no_sense_is_refused_before_it_begins(arguments, word, tmp_path, capsys):
     assert sweep(*arguments, "--out", tmp_path / "s") == FAILED
     assert word in capsys.readouterr().err and not (tmp_path / "s").exists()
+
+
+MANY = "training.batch_size=" + ",".join(map(str, range(10, 22)))
+
+
+def settings_of(study):
+    return sorted(trial.user_attrs["settings"]["training.batch_size"] for trial in study.trials)
+
+
+def test_a_sweep_is_gone_on_with_wherever_the_disk_was_full(tmp_path, tiny, no_file_beyond):
+    whole = Sweep(tiny, [MANY], tmp_path / "whole", seeds=[0]).open()
+    size = (tmp_path / "whole" / sweeping.JOURNAL).stat().st_size
+    for limit in range(50, size, size // 20):
+        folder = tmp_path / f"s-{limit}"
+        with no_file_beyond(limit), pytest.raises(FileError, match="study.journal: cannot be written: File too large"):
+            Sweep(tiny, [MANY], folder, seeds=[0]).open()
+        sweep = Sweep(tiny, [MANY], folder, seeds=[0])
+        assert settings_of(sweep.open()) == settings_of(whole)
+        assert {path.name for path in folder.iterdir() if path.is_file()} <= {sweeping.JOURNAL, sweeping.LOCK}
+
+
+def test_a_disk_that_is_full_in_a_trial_leaves_it_to_be_gone_on_with(tmp_path, tiny, no_file_beyond, capsys):
+    sweep = Sweep(tiny, [RATES], tmp_path / "s", seeds=[0])
+    sweep.open()
+    with no_file_beyond((tmp_path / "s" / sweeping.JOURNAL).stat().st_size + 300), pytest.raises(OSError):
+        sweep.run(n_threads=1, progress=False)
+    Sweep(tiny, [RATES], tmp_path / "s", seeds=[0]).run(n_threads=1, progress=False)
+    assert rates(tmp_path / "s") == ["1e-2", "1e-3"]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_was_torn_by_a_full_disk_is_put_aside_and_said(tmp_path, capsys, whole):
+    arguments = ("--vary", RATES, "--out", tmp_path / "s")
+    assert sweep(*arguments) == 0
+    path, before = tmp_path / "s" / sweeping.JOURNAL, capsys.readouterr()
+    assert "torn" not in before.err
+    last = path.read_bytes().rindex(b"\n", 0, -1) + 1
+    path.write_bytes(path.read_bytes()[: last + 30] + (b"\n" if whole else b""))
+    assert sweep(*arguments) == 0
+    said = capsys.readouterr()
+    assert said.err.count("warning") == 1 and f"put aside in {path}.torn-{last}, all before is kept" in said.err
+    # of the last trial to end it was not known that it had: its result was read once more
+    assert said.out == before.out.replace("\n1 ", "\n2 ") or said.out.splitlines()[-1] == before.out.splitlines()[-1]
+    assert rates(tmp_path / "s") == ["1e-2", "1e-3"]
+
+
+def test_a_damaged_line_is_named_and_what_is_said_helps(tmp_path, capsys):
+    arguments = ("--vary", RATES, "--out", tmp_path / "s")
+    assert sweep(*arguments) == 0
+    path = tmp_path / "s" / sweeping.JOURNAL
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:4], lines[4].replace(b":", b";", 1), *lines[5:]]))
+    capsys.readouterr()
+    assert sweep(*arguments) == FAILED
+    error = capsys.readouterr().err
+    assert error.startswith(f"eventsnn: {path}, line 5: does not match its checksum. ") and "head -n 4" in error
+    path.write_bytes(b"".join(lines[:4]))
+    assert sweep(*arguments) == 0 and rates(tmp_path / "s") == ["1e-2", "1e-3"]
+
+
+def test_a_journal_of_before_is_gone_on_with(tmp_path, tiny):
+    path = tmp_path / "s" / sweeping.JOURNAL
+    Sweep(tiny, [RATES], tmp_path / "s", seeds=[0]).open()
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    kept = [{key: value for key, value in record.items() if key not in ("at", "check")} for record in records]
+    path.write_text("".join(json.dumps(record) + "\n" for record in kept))
+    Sweep(tiny, [RATES], tmp_path / "s", seeds=[0]).run(n_threads=1, progress=False)
+    assert rates(tmp_path / "s") == ["1e-2", "1e-3"]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"op_code": 8, "trial_id": 0, "user_attr": {"folder": "../../elsewhere"}}, "trial 0 has a folder that no"),
+        ({"op_code": 8, "trial_id": 0, "user_attr": {"settings": 3}}, "trial 0 has settings that no"),
+        (
+            {"op_code": 9, "trial_id": 0, "system_attr": {"fixed_params": {RATES[:23]: "1"}}},
+            "trial 0 has settings that",
+        ),
+        ({"op_code": 6, "trial_id": 0, "state": 1, "values": None, "datetime_complete": "2026-01-01"}, "trial 0 has"),
+        ({"op_code": 2, "study_id": 0, "user_attr": {"sweep": []}}, "what its sweep varies"),
+        ({"op_code": 77}, "cannot be carried out"),
+        ({"op_code": 6, "trial_id": 0, "state": "x", "values": None}, "cannot be carried out"),
+    ],
+)
+def test_records_that_no_sweep_has_written_are_refused(tmp_path, tiny, change, word):
+    Sweep(tiny, [RATES], tmp_path / "s", seeds=[0]).open()
+    with open(tmp_path / "s" / sweeping.JOURNAL, "a") as file:
+        file.write(json.dumps({"worker_id": "w", **change}) + "\n")
+    with pytest.raises(FileError, match=word):
+        Sweep(tiny, [RATES], tmp_path / "s", seeds=[0]).open()
+
+
+def test_a_trial_that_was_killed_between_its_results_and_its_end_is_no_row(tmp_path, tiny):
+    sweep = Sweep(tiny, [RATES], tmp_path / "s", seeds=[0])
+    study = sweep.open()
+    trial, lock = sweep._next(study)
+    [axis.suggest(trial) for axis in sweep.axes]
+    trial.set_user_attr("runs", [{key: 0.99 for key in sweeping.KEPT}])
+    lock.release()
+    assert sweep.best() is None and sweep.picture() is None and len(sweep.rows()) == 1
+    sweep.run(n_threads=1, progress=False)
+    assert rates(tmp_path / "s") == ["1e-2", "1e-3"] and len(sweep.rows()) == 2
+
+
+def test_looking_at_a_sweep_writes_nothing(tmp_path, tiny):
+    sweep = Sweep(tiny, [RATES], tmp_path / "s", seeds=[0])
+    sweep.open()
+    before = (tmp_path / "s" / sweeping.JOURNAL).read_bytes()
+    sweep.rows(), sweep.best(), sweep.picture(), sweep.open()
+    assert (tmp_path / "s" / sweeping.JOURNAL).read_bytes() == before
 
 
 def test_another_sweep_in_the_same_folder_is_refused(tmp_path, tiny):

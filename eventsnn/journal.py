@@ -1,0 +1,176 @@
+"""The journal of a sweep: Optuna's records in a file, one a line, with what it takes to notice that a line is damaged.
+
+A record carries the byte at which its line begins ("at") and a CRC-32 of itself ("check"), both of which Optuna's own
+tools pass over; theirs have neither and are read all the same. So a changed line does not pass for another one, and a
+line that is missing is noticed at the next. What a killed process or a full disk has left of the last line is put
+aside.
+"""
+
+import contextlib
+import json
+import os
+import re
+import warnings
+import zlib
+
+from .errors import EventsnnError, FileError
+from .writing import reason, write_file
+
+CHECK = re.compile(rb',"check":"([0-9a-f]{8})"\}\n\Z')
+
+
+class Journal:
+    """The records in the file ``path``, for ``optuna.storages.JournalStorage``; raises FileError naming the line."""
+
+    def __init__(self, path):
+        from optuna.storages.journal import JournalFileSymlinkLock
+
+        self.path = os.fspath(path)
+        self._lock = JournalFileSymlinkLock(self.path)
+        self._ends = [0]  # of the lines that were read, in bytes
+        self.line = 0  # that was read last, from 1 on
+        if not os.path.exists(self.path):
+            with self._opened("ab"):
+                pass
+
+    @contextlib.contextmanager
+    def _opened(self, mode):
+        try:
+            with open(self.path, mode, buffering=0 if mode == "r+b" else -1) as file:
+                yield file
+        except FileError:
+            raise
+        except OSError as error:
+            verb = "read" if mode == "rb" else "written"
+            raise FileError(self.path, f"cannot be {verb}: {reason(error)}") from error
+
+    @contextlib.contextmanager
+    def _alone(self):
+        """Hold the lock that all have to hold who write to the journal."""
+        try:
+            self._lock.acquire()
+        except OSError as error:
+            raise FileError(self.path, f"cannot be locked: {reason(error)}") from error
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    # -- what JournalStorage asks for
+
+    def read_logs(self, log_number_from):
+        """Yield the records from a number on, as far as their lines are whole: of the last one a part may be there."""
+        with self._opened("rb") as file:
+            if os.fstat(file.fileno()).st_size < self._ends[log_number_from]:
+                raise FileError(self.path, "has become shorter since it was read; start the sweep again")
+            file.seek(self._ends[log_number_from])
+            for number, line in enumerate(file, start=log_number_from + 1):
+                if not line.endswith(b"\n"):
+                    return
+                start = self._ends[number - 1]
+                self.line = number
+                record = self._record(line, start)
+                self._ends[number:] = [start + len(line)]
+                yield record
+
+    def append_logs(self, logs):
+        """Append records: all of them, or none where they cannot be written."""
+        with self._alone(), self._opened("r+b") as file:
+            at = self._put_aside_what_is_torn(file)
+            file.seek(at)
+            try:
+                _write_all(file, b"".join(_lines(logs, at)))
+                os.fsync(file)
+            except BaseException:
+                file.truncate(at)
+                raise
+
+    # -- damage
+
+    def mend(self):
+        """Put the last line aside if it is not whole, and say so."""
+        with self._alone(), self._opened("r+b") as file:
+            self._put_aside_what_is_torn(file, check=True)
+
+    @contextlib.contextmanager
+    def replayed(self):
+        """While the records are carried out: those that cannot be are damage too."""
+        try:
+            yield
+        except EventsnnError:
+            raise
+        except Exception as error:  # Optuna takes for granted what is in its records
+            reason = f"cannot be carried out ({type(error).__name__}: {error})"
+            raise self._damage(reason, self.line) from error
+
+    def _record(self, line, start):
+        """The record of a line that begins at a byte; raises FileError if it is not what was written there."""
+        found = CHECK.search(line)
+        if found and zlib.crc32(line[: found.start()]) != int(found[1], 16):
+            raise self._damage("does not match its checksum", self.line)
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            raise self._damage("is no JSON", self.line) from None
+        if not isinstance(record, dict) or (not found and not {"at", "check"}.isdisjoint(record)):
+            raise self._damage("is no record", self.line)
+        if found and record.get("at") != start:
+            raise self._damage("was not written at this place: lines are missing or too many above it", self.line)
+        return record
+
+    def _damage(self, what, line):
+        remedy = f"To go on with what was tried before it, cut the file there: head -n {line - 1}"
+        return FileError(self.path, f"{what}. {remedy}", line)
+
+    def _put_aside_what_is_torn(self, file, check=False):
+        """Put what stands after the last whole line aside; return where the journal ends then, in bytes.
+
+        With ``check`` the last line has to be a record as well. The lock has to be held: nobody completes it now.
+        """
+        size = file.seek(0, os.SEEK_END)
+        start = _start_of_last_line(file, size)
+        file.seek(start)
+        tail = file.read(size - start)
+        if not tail or (tail.endswith(b"\n") and not (check and self._is_damaged(tail, start))):
+            return size
+        aside = f"{self.path}.torn-{start}"
+        write_file(aside, tail)
+        file.truncate(start)
+        text = f"{self.path}: its last line was torn; {len(tail)} bytes are put aside in {aside}, all before is kept"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        return start
+
+    def _is_damaged(self, line, start):
+        try:
+            self._record(line, start)
+        except FileError:
+            return True
+        return False
+
+
+def _start_of_last_line(file, size, block=65536):
+    """Where the last line of a file begins, whether or not it has an end."""
+    stop = size - 1  # the line feed at the very end belongs to the last line
+    while stop > 0:
+        start = max(0, stop - block)
+        file.seek(start)
+        place = file.read(stop - start).rfind(b"\n")
+        if place >= 0:
+            return start + place + 1
+        stop = start
+    return 0
+
+
+def _lines(logs, at):
+    """Yield records as lines of which the first begins at byte ``at``."""
+    for log in logs:
+        body = json.dumps({**log, "at": at}, separators=(",", ":")).encode("ascii")[:-1]
+        line = body + b',"check":"%08x"}\n' % zlib.crc32(body)
+        at += len(line)
+        yield line
+
+
+def _write_all(file, data):
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
