@@ -49,10 +49,14 @@ def forward(network, parameters, inputs, run):
     ranges = shards(n_samples, min(N_SHARDS, worth))
     outputs, span = (readings, counters), (0.0, run.duration)
 
+    tapes, offsets = [np.zeros(0, SPIKE)], np.zeros(n_samples + 1, np.int64)
+
     def run_shard(samples, stop):
         return _run_shard(layout, spikes, samples, outputs, stop)
 
-    tapes, offsets = [np.zeros(0, SPIKE)], np.zeros(n_samples + 1, np.int64)
+    if not forward_shard.signatures:
+        # a thread could not be interrupted while it compiles
+        forward_shard(layout.net, spikes, (0, 0, run.max_spikes, 0), _take_buffers(layout)[1], outputs, offsets)
     with in_order(run_shard, ranges, run.n_threads) as shard_tapes:
         for (first, last), (tape, ends) in zip(ranges, shard_tapes, strict=True):
             offsets[first + 1 : last + 1] = offsets[first] + ends
@@ -278,6 +282,9 @@ def backward(network, recording, tape, cotangents, names, with_input_times=False
         return gradients
 
     share = Share(recording.n_samples) if share is None else share
+    if not backward_shard.signatures:  # on this thread, which can be interrupted
+        nothing = layout.empty_gradients()._replace(input_times=input_times)
+        backward_shard(net, spikes, (0, 0), jumps, drive, make_adjoint(*adjoint_key), nothing)
     with in_order(accumulate, share.ranges, run.n_threads) as parts:
         sums = share.add(
             parts, lambda: take("gradients", key, layout.empty_gradients), lambda part: give("gradients", key, part)

@@ -20,7 +20,7 @@ from . import checkpoints, communicator
 from .data.dataset import Dataset
 from .engines import engine_of, outcome
 from .errors import CheckpointError, InvalidInput, NotFinite
-from .kernels.compile import CACHE_FOLDER, is_cached
+from .kernels.compile import CACHE_FOLDER
 from .network import Network
 from .optimizers import Optimizer
 from .sharding import N_SHARDS
@@ -476,8 +476,6 @@ class Trainer:
         KeyboardInterrupt after saving.
         """
         _check_whole("epochs", epochs, 0)
-        if self.progress and not is_cached("backward_shard"):
-            print("compiling the kernels: half a minute, once after installation", file=sys.stderr)
         self._prepare(train, validation, resume)
         n_batches = -(-len(train) // self.options.batch_size)
         done = self._state.epoch * n_batches + self._state.batch
