@@ -27,7 +27,7 @@ from .kernels.state import (
 from .layout import Layout
 from .sharding import N_SHARDS, Share, shards
 from .spikes import Counters, Readout, Recording, SpikeBatch
-from .threads import in_order, stopped_by_signals
+from .threads import StoppedBySignals, in_order
 
 # Fewer input spikes than this are not worth a call of their own.
 SPIKES_WORTH_A_CALL = 256
@@ -104,7 +104,7 @@ def _take_buffers(layout):
 def _looking_at(stop, buffers):
     """The buffers for a kernel that ends when ``stop`` says so."""
     queue, work = buffers
-    return queue, work._replace(stop=stop.flag)
+    return buffers if work.stop is stop.flag else (queue, work._replace(stop=stop.flag))
 
 
 def _fit_to_go_on(buffers, status, stop):
@@ -149,7 +149,7 @@ def _parts(layout, spikes, inputs, every):
         counters = np.zeros((1, 5), np.int64)
         if not finished:
             until = min(math.ceil(end * net.per_ms), net.n_windows)
-            with stopped_by_signals() as stop:
+            with StoppedBySignals() as stop:
                 buffers = _looking_at(stop, buffers)
                 buffers = _run_part(layout, spikes, until, buffers, (readings, counters), (ends, start), stop)
             # a leap over the rest may end the run in an earlier part than the last
@@ -272,7 +272,8 @@ def backward(network, recording, tape, cotangents, names, with_input_times=False
         gradients = take("gradients", key, layout.empty_gradients)
         for array in gradients[:-1]:
             array[:] = 0.0
-        adjoint = take("adjoint", adjoint_key, lambda: make_adjoint(*adjoint_key))._replace(stop=stop.flag)
+        adjoint = take("adjoint", adjoint_key, lambda: make_adjoint(*adjoint_key))
+        adjoint = adjoint if adjoint.stop is stop.flag else adjoint._replace(stop=stop.flag)
         mine = gradients._replace(input_times=input_times)
         status = backward_shard(net, spikes, samples, jumps, drive, adjoint, mine)
         if status == Status.INTERRUPTED:  # neither buffers nor sums are of use any more

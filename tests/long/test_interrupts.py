@@ -1,4 +1,4 @@
-"""No signal is lost and storms end when one comes: a few here, a thousand for each number of threads with the long tests.
+"""No signal is lost and storms end when one comes: a few here, a thousand a case with the long tests.
 
 Hazards: what a handler raises inside a finaliser, which is printed and forgotten; kernels that do not look.
 """
