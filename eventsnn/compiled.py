@@ -17,6 +17,7 @@ from .kernels.state import (
     MAXIMUM,
     MAXIMUM_TIME,
     N_READINGS,
+    NEVER,
     SHARE,
     SPIKE,
     VOLTAGE,
@@ -27,7 +28,7 @@ from .kernels.state import (
 from .layout import Layout
 from .sharding import N_SHARDS, Share, shards
 from .spikes import Counters, Readout, Recording, SpikeBatch
-from .threads import StoppedBySignals, in_order
+from .threads import Stop, StoppedBySignals, in_order
 
 # Fewer input spikes than this are not worth a call of their own.
 SPIKES_WORTH_A_CALL = 256
@@ -48,7 +49,6 @@ def forward(network, parameters, inputs, run):
     worth = max(1, spikes.events.size // SPIKES_WORTH_A_CALL) if run.n_threads == 1 else N_SHARDS
     ranges = shards(n_samples, min(N_SHARDS, worth))
     outputs, span = (readings, counters), (0.0, run.duration)
-
     tapes, offsets = [np.zeros(0, SPIKE)], np.zeros(n_samples + 1, np.int64)
 
     def run_shard(samples, stop):
@@ -56,7 +56,8 @@ def forward(network, parameters, inputs, run):
 
     if not forward_shard.signatures:
         # a thread could not be interrupted while it compiles
-        forward_shard(layout.net, spikes, (0, 0, run.max_spikes, 0), _take_buffers(layout)[1], outputs, offsets)
+        buffers = _looking_at(Stop(NEVER), _take_buffers(layout)[1])
+        forward_shard(layout.net, spikes, (0, 0, run.max_spikes, 0), buffers, outputs, offsets)
     with in_order(run_shard, ranges, run.n_threads) as shard_tapes:
         for (first, last), (tape, ends) in zip(ranges, shard_tapes, strict=True):
             offsets[first + 1 : last + 1] = offsets[first] + ends
@@ -104,7 +105,7 @@ def _take_buffers(layout):
 def _looking_at(stop, buffers):
     """The buffers for a kernel that ends when ``stop`` says so."""
     queue, work = buffers
-    return buffers if work.stop is stop.flag else (queue, work._replace(stop=stop.flag))
+    return buffers if work.stop == stop.address else (queue, work._replace(stop=stop.address))
 
 
 def _fit_to_go_on(buffers, status, stop):
@@ -273,7 +274,7 @@ def backward(network, recording, tape, cotangents, names, with_input_times=False
         for array in gradients[:-1]:
             array[:] = 0.0
         adjoint = take("adjoint", adjoint_key, lambda: make_adjoint(*adjoint_key))
-        adjoint = adjoint if adjoint.stop is stop.flag else adjoint._replace(stop=stop.flag)
+        adjoint = adjoint if adjoint.stop == stop.address else adjoint._replace(stop=stop.address)
         mine = gradients._replace(input_times=input_times)
         status = backward_shard(net, spikes, samples, jumps, drive, adjoint, mine)
         if status == Status.INTERRUPTED:  # neither buffers nor sums are of use any more

@@ -33,10 +33,17 @@ def resolve_n_threads(n_threads=None, n_cores=None):
 
 
 class Stop:
-    """What tells the kernels of one call to end before they are done: they look at ``flag``, uint8 (1,)."""
+    """What tells the kernels of one call to end before they are done: they look at ``flag``, uint8 (1,).
+
+    ``address`` is that of the flag, which lasts as long as this object.
+    """
 
     def __init__(self, flag, signals=None):
-        self.flag, self._signals = flag, signals
+        self._signals = signals
+        self._look_at(flag)
+
+    def _look_at(self, flag):
+        self.flag, self.address = flag, flag.ctypes.data
 
     def set(self):
         """Tell every kernel of the call to end."""
@@ -52,7 +59,7 @@ class Stop:
         if self._signals is None:
             raise Stopped
         place = 2 * np.count_nonzero(self._signals)
-        self.flag = self._signals[place : place + 1] if place < self._signals.size else np.zeros(1, np.uint8)
+        self._look_at(self._signals[place : place + 1] if place < self._signals.size else np.zeros(1, np.uint8))
 
 
 class Stopped(Exception):

@@ -144,13 +144,11 @@ class _CheckedFiles(caching.IndexDataCacheFile):
         except FileNotFoundError:
             return True
         except OSError as error:
-            text = f"compiled kernels in {self._cache_path} cannot be read: {error.strerror}"
-            warnings.warn(text, RuntimeWarning, stacklevel=2)
+            _warn_once(f"compiled kernels in {self._cache_path} cannot be read: {error.strerror}")
             return False
         if _checksum(content[:-CHECKSUM_BYTES]) == content[-CHECKSUM_BYTES:]:
             return True
-        text = f"a file of compiled kernels in {self._cache_path} is damaged: it is compiled again"
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        _warn_once(f"a file of compiled kernels in {self._cache_path} is damaged: it is compiled again")
         return False
 
     def holds_code_for(self, processor):
@@ -192,13 +190,18 @@ class _Cache(caching.FunctionCache):
         try:
             super().save_overload(sig, data)
         except OSError as error:
-            text = f"compiled kernels cannot be kept in {CACHE_FOLDER}: {error.strerror}; they work all the same"
-            warnings.warn(text, RuntimeWarning, stacklevel=2)
+            _warn_once(f"compiled kernels cannot be kept in {CACHE_FOLDER}: {error.strerror}; they work all the same")
 
     def is_filled(self):
         """True where there is code for this processor and version of Python."""
         processor = cpu_target.target_context.codegen().magic_tuple()
         return any(files.holds_code_for(processor) for files in self._files)
+
+
+@cache
+def _warn_once(text):
+    """Warn; Python would do so again and again, because Numba changes the filters while it compiles."""
+    warnings.warn(text, RuntimeWarning, stacklevel=3)
 
 
 @cache
