@@ -261,10 +261,11 @@ def world():
         allowed = "an installed mpi4py, because mpiexec started this process"
         raise InvalidInput("mpi4py", None, str(error), allowed, "pip install 'eventsnn[mpi]' installs one.") from None
     size = MPI.COMM_WORLD.size
-    # a launcher that does not say how many it has started says the number of each: more than 0 are several
-    expected = _of_launcher(LAUNCHED_SIZE, max(size, launched_rank() + 1))
+    # a launcher that does not say how many it has started says the number of each: any but 0 is one of several
+    least = launched_rank() + 1
+    expected = _of_launcher(LAUNCHED_SIZE, max(size, least))
     if expected != size:
-        allowed = f"{expected}, as mpiexec started, or more"
+        allowed = f"{'at least ' if expected == least else ''}{expected}, as mpiexec started"
         remedy = "mpi4py was built for another MPI than that of mpiexec: use the one that belongs to it."
         raise InvalidInput("the number of ranks", None, size, allowed, remedy)
     ranks = Ranks(MPI)

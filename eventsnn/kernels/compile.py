@@ -118,7 +118,7 @@ class _Place:
 class _Compiled(caching.CompileResultCacheImpl):
     """How compiled code is turned into bytes and back, for a file in `_Place`."""
 
-    _locator_classes = [_Place]
+    _locator_classes: list = [_Place]
 
 
 class _CheckedFiles(caching.IndexDataCacheFile):
