@@ -2,10 +2,11 @@
 
 Every rank of a run executes the same program, so all ranks meet in the same calls in the same order. Work that can
 fail on one rank alone goes through ``together`` or ``on_first``, which raise its error on every rank: none is left
-waiting for another. Whatever escapes all the same, and Ctrl-C, ends the whole run (``finish``). Messages are arrays and
-JSON, never pickles.
+waiting for another. Whatever escapes all the same, and Ctrl-C, ends the whole run (``finish``); a rank whose program
+ends says so to the others, and who still waits for it raises RankFailed. Messages are arrays and JSON, never pickles.
 """
 
+import atexit
 import functools
 import json
 import os
@@ -23,11 +24,12 @@ from .threads import available_cores, resolve_n_threads
 # What the launchers of MPI (MPICH, Intel MPI and Cray; Open MPI; PMIx and Slurm) tell each process: its rank, how many.
 LAUNCHED_RANK = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
 LAUNCHED_SIZE = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
-GRACE = 3.0  # seconds that a failing rank gives the others to fail as well, before it ends them
+GRACE = 3.0  # seconds that a failing rank gives the others to fail as well, before it ends them; and messages to come
 LAST_WORDS = 1.0  # seconds that mpiexec has to pass on what this rank printed, before it throws the rest away
 # Seconds: a message is on its way for less than SPIN. Who waits longer waits for another rank's work and naps, so that
 # a rank with more threads, or one that shares the core, gets on.
 SPIN, NAP = 0.01, 1e-4
+LOOK_AROUND = 0.2  # seconds of waiting, after which a rank looks whether another has left
 _yield_core = getattr(os, "sched_yield", lambda: time.sleep(0))
 
 
@@ -156,11 +158,31 @@ class Ranks(Alone):
             self._wait(self._world.Ibcast(array, rank), array.nbytes)
 
     def _wait(self, request, n_bytes):
-        """Wait for a request in small steps: within one long call of MPI, Ctrl-C would not be noticed."""
-        patient = time.monotonic() + SPIN
+        """Wait for a request in small steps: within one long call of MPI, Ctrl-C would not be noticed.
+
+        Raises RankFailed when a rank has left the run and what it said before has had the time to come.
+        """
+        now = time.monotonic()
+        patient, look, last = now + SPIN, now + LOOK_AROUND, None
         while not request.Test():
-            _yield_core() if time.monotonic() < patient else time.sleep(NAP)
+            now = time.monotonic()
+            _yield_core() if now < patient else time.sleep(NAP)
+            if now > look:
+                look, gone = now + LOOK_AROUND, self._gone()
+                last = now + GRACE if last is None and gone is not None else last
+                if last is not None and now > last:
+                    raise RankFailed(gone, "its program ended while other ranks were waiting for it")
         self.bytes_moved += n_bytes
+
+    def leave(self):
+        """Tell the other ranks that this one will not take part in anything any more."""
+        for rank in set(range(self.size)) - {self.rank}:
+            self._closing.Isend(np.zeros(0, np.uint8), rank)
+
+    def _gone(self):
+        """The lowest rank that has left the run, or None."""
+        others = (rank for rank in range(self.size) if rank != self.rank)
+        return next((rank for rank in others if self._closing.Iprobe(source=rank)), None)
 
     def in_turns(self, compute):
         """Run ``compute()`` on every rank: on rank 0 first, then on one rank of each host, then on the others."""
@@ -183,7 +205,7 @@ class Ranks(Alone):
     def all_finish(self):
         """Wait for all ranks to get here, but only for the grace period; return whether they did."""
         request, deadline = self._closing.Ibarrier(), time.monotonic() + GRACE
-        while not (done := request.Test()) and time.monotonic() < deadline:
+        while not (done := request.Test()) and time.monotonic() < deadline and self._gone() is None:
             time.sleep(NAP)
         return done
 
@@ -239,8 +261,11 @@ def world():
         allowed = "an installed mpi4py, because mpiexec started this process"
         raise InvalidInput("mpi4py", None, str(error), allowed, "pip install 'eventsnn[mpi]' installs one.") from None
     size = MPI.COMM_WORLD.size
-    if (expected := _of_launcher(LAUNCHED_SIZE, size)) != size:
-        allowed = f"{expected}, as mpiexec started"
+    # a launcher that does not say how many it has started says the number of each: any but 0 is one of several
+    least = launched_rank() + 1
+    expected = _of_launcher(LAUNCHED_SIZE, max(size, least))
+    if expected != size:
+        allowed = f"{'at least ' if expected == least else ''}{expected}, as mpiexec started"
         remedy = "mpi4py was built for another MPI than that of mpiexec: use the one that belongs to it."
         raise InvalidInput("the number of ranks", None, size, allowed, remedy)
     ranks = Ranks(MPI)
@@ -251,6 +276,7 @@ def world():
         finish(code, lambda: report(kind, error, trace))
 
     sys.excepthook = end_all
+    atexit.register(ranks.leave)  # sys.exit does not come through the hook
     return ranks
 
 

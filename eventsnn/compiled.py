@@ -17,6 +17,7 @@ from .kernels.state import (
     MAXIMUM,
     MAXIMUM_TIME,
     N_READINGS,
+    NEVER,
     SHARE,
     SPIKE,
     VOLTAGE,
@@ -27,7 +28,7 @@ from .kernels.state import (
 from .layout import Layout
 from .sharding import N_SHARDS, Share, shards
 from .spikes import Counters, Readout, Recording, SpikeBatch
-from .threads import in_order, stopped_by_signals
+from .threads import Stop, StoppedBySignals, in_order
 
 # Fewer input spikes than this are not worth a call of their own.
 SPIKES_WORTH_A_CALL = 256
@@ -48,11 +49,15 @@ def forward(network, parameters, inputs, run):
     worth = max(1, spikes.events.size // SPIKES_WORTH_A_CALL) if run.n_threads == 1 else N_SHARDS
     ranges = shards(n_samples, min(N_SHARDS, worth))
     outputs, span = (readings, counters), (0.0, run.duration)
+    tapes, offsets = [np.zeros(0, SPIKE)], np.zeros(n_samples + 1, np.int64)
 
     def run_shard(samples, stop):
         return _run_shard(layout, spikes, samples, outputs, stop)
 
-    tapes, offsets = [np.zeros(0, SPIKE)], np.zeros(n_samples + 1, np.int64)
+    if not forward_shard.signatures:
+        # a thread could not be interrupted while it compiles
+        buffers = _looking_at(Stop(NEVER), _take_buffers(layout)[1])
+        forward_shard(layout.net, spikes, (0, 0, run.max_spikes, 0), buffers, outputs, offsets)
     with in_order(run_shard, ranges, run.n_threads) as shard_tapes:
         for (first, last), (tape, ends) in zip(ranges, shard_tapes, strict=True):
             offsets[first + 1 : last + 1] = offsets[first] + ends
@@ -100,7 +105,7 @@ def _take_buffers(layout):
 def _looking_at(stop, buffers):
     """The buffers for a kernel that ends when ``stop`` says so."""
     queue, work = buffers
-    return queue, work._replace(stop=stop.flag)
+    return buffers if work.stop == stop.address else (queue, work._replace(stop=stop.address))
 
 
 def _fit_to_go_on(buffers, status, stop):
@@ -145,7 +150,7 @@ def _parts(layout, spikes, inputs, every):
         counters = np.zeros((1, 5), np.int64)
         if not finished:
             until = min(math.ceil(end * net.per_ms), net.n_windows)
-            with stopped_by_signals() as stop:
+            with StoppedBySignals() as stop:
                 buffers = _looking_at(stop, buffers)
                 buffers = _run_part(layout, spikes, until, buffers, (readings, counters), (ends, start), stop)
             # a leap over the rest may end the run in an earlier part than the last
@@ -270,7 +275,8 @@ def backward(network, recording, tape, cotangents, names, with_input_times=False
         gradients = take("gradients", key, layout.empty_gradients)
         for array in gradients[:-1]:
             array[:] = 0.0
-        adjoint = take("adjoint", adjoint_key, lambda: make_adjoint(*adjoint_key))._replace(stop=stop.flag)
+        adjoint = take("adjoint", adjoint_key, lambda: make_adjoint(*adjoint_key))
+        adjoint = adjoint if adjoint.stop == stop.address else adjoint._replace(stop=stop.address)
         mine = gradients._replace(input_times=input_times)
         status = backward_shard(net, spikes, samples, jumps, drive, adjoint, mine)
         if status == Status.INTERRUPTED:  # neither buffers nor sums are of use any more
@@ -280,6 +286,9 @@ def backward(network, recording, tape, cotangents, names, with_input_times=False
         return gradients
 
     share = Share(recording.n_samples) if share is None else share
+    if not backward_shard.signatures:  # on this thread, which can be interrupted
+        nothing = layout.empty_gradients()._replace(input_times=input_times)
+        backward_shard(net, spikes, (0, 0), jumps, drive, make_adjoint(*adjoint_key), nothing)
     with in_order(accumulate, share.ranges, run.n_threads) as parts:
         sums = share.add(
             parts, lambda: take("gradients", key, layout.empty_gradients), lambda part: give("gradients", key, part)

@@ -33,14 +33,21 @@ def resolve_n_threads(n_threads=None, n_cores=None):
 
 
 class Stop:
-    """What tells the kernels of one call to end before they are done: they look at ``flag``, uint8 (1,)."""
+    """What tells the kernels of one call to end before they are done: they look at ``flag``, uint8 (1,).
 
-    def __init__(self, flags):
-        self._flags, self.flag = flags, flags[:1]
+    ``address`` is that of the flag, which lasts as long as this object.
+    """
+
+    def __init__(self, flag, signals=None):
+        self._signals = signals
+        self._look_at(flag)
+
+    def _look_at(self, flag):
+        self.flag, self.address = flag, flag.ctypes.data
 
     def set(self):
         """Tell every kernel of the call to end."""
-        self._flags[0] = 1
+        self.flag[0] = 1
 
     def look_further(self):
         """Let work start again, because a signal has ended a kernel and its handler raised nothing.
@@ -49,28 +56,30 @@ class Stop:
         milliseconds does not keep the work from its end, and who presses Ctrl-C again and again is heard. Raises
         Stopped on a thread whose results nobody waits for any more.
         """
-        if self._flags.size == 1:
+        if self._signals is None:
             raise Stopped
-        place = 2 * np.count_nonzero(self._flags)
-        self.flag = self._flags[place : place + 1] if place < self._flags.size else np.zeros(1, np.uint8)
+        place = 2 * np.count_nonzero(self._signals)
+        self._look_at(self._signals[place : place + 1] if place < self._signals.size else np.zeros(1, np.uint8))
 
 
 class Stopped(Exception):
     """Ends the work of a thread; nobody gets to see it."""
 
 
-@contextmanager
 def in_order(function, items, n_threads):
-    """Give an iterator over ``function(item, stop)`` in the order of the items, a few of them at a time on threads.
+    """Return a context with an iterator over ``function(item, stop)`` in the order of the items, run on threads.
 
     At most ``n_threads`` are running and as many waiting; ``stop``: the Stop that the kernels of an item look at. When
     the block ends, all has ended: what was not asked for is stopped. An interrupt in the meantime is raised from the
     block, where one that falls into a generator's finaliser would be printed and forgotten.
     """
     if n_threads == 1 or len(items) <= 1:
-        with stopped_by_signals() as stop:
-            yield map(function, items, repeat(stop))
-        return
+        return _InTurn(function, items)
+    return _on_threads(function, items, n_threads)
+
+
+@contextmanager
+def _on_threads(function, items, n_threads):
     stop = Stop(np.zeros(1, np.uint8))
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="eventsnn", initializer=_ended.clear)
     try:
@@ -96,41 +105,56 @@ def _results(pool, function, items, stop, most):
         yield pending.popleft().result()
 
 
-@contextmanager
-def stopped_by_signals():
-    """Give a Stop for kernels on this very thread: on the main thread, a signal sets it.
+class StoppedBySignals:
+    """A context with a Stop for kernels on this very thread: on the main thread, a signal sets it.
 
     A handler in Python has to wait for the kernel's end; the number of the signal, which Python writes to a file at
     once, need not, and that file is memory that the kernel reads. So looking costs no thread and no call.
     """
-    file, flags = _signal_file()
-    try:
-        before = signal.set_wakeup_fd(file)
-    except ValueError:  # not the main thread, the only one that handles signals
-        yield Stop(np.zeros(2, np.uint8))
-        return
-    try:
-        if flags[0]:
-            os.lseek(file, 0, os.SEEK_SET)
-            flags[:] = 0
-        yield Stop(flags)
-    finally:
-        signal.set_wakeup_fd(before)
-        if flags[0] and before not in (-1, file):
+
+    def __enter__(self):
+        self._file, signals, flag = _signal_file()
+        try:
+            self._before = signal.set_wakeup_fd(self._file)
+        except ValueError:  # not the main thread, the only one that handles signals
+            self._file = None
+            return Stop(np.zeros(1, np.uint8), np.zeros(0, np.uint8))
+        if flag[0]:
+            os.lseek(self._file, 0, os.SEEK_SET)
+            signals[:] = 0
+        return Stop(flag, signals)
+
+    def __exit__(self, *_):
+        if self._file is None:
+            return
+        signal.set_wakeup_fd(self._before)
+        _, signals, flag = _signal_file()
+        if flag[0] and self._before not in (-1, self._file):
             with suppress(OSError):  # an event loop that wants to be woken
-                os.write(before, flags[flags > 0].tobytes())
+                os.write(self._before, signals[signals > 0].tobytes())
+
+
+class _InTurn(StoppedBySignals):
+    """What `in_order` returns for one thread, or one item: this thread does it."""
+
+    def __init__(self, function, items):
+        self._function, self._items = function, items
+
+    def __enter__(self):
+        return map(self._function, self._items, repeat(super().__enter__()))
 
 
 @cache
 def _signal_file():
-    """(file, its first bytes as an array): what `signal.set_wakeup_fd` has Python write signals to."""
+    """(file, its first bytes, the first alone): what `signal.set_wakeup_fd` has Python write signals to."""
     if hasattr(os, "memfd_create"):
         file = os.memfd_create("eventsnn-signals")
     else:
         file = os.dup(tempfile.TemporaryFile().fileno())
     os.ftruncate(file, mmap.PAGESIZE)
     os.set_blocking(file, False)
-    return file, np.frombuffer(mmap.mmap(file, mmap.PAGESIZE), np.uint8)
+    signals = np.frombuffer(mmap.mmap(file, mmap.PAGESIZE), np.uint8)
+    return file, signals, signals[:1]
 
 
 if hasattr(os, "register_at_fork"):  # a child's signals are its own

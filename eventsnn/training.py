@@ -21,7 +21,7 @@ from .data.dataset import Dataset
 from .engines import class_population, engine_of, outcome, places_in
 from .errors import CheckpointError, InvalidInput, NotFinite
 from .gradients import joint_probes
-from .kernels.compile import CACHE_FOLDER, is_cached
+from .kernels.compile import CACHE_FOLDER
 from .network import Network
 from .optimizers import Optimizer, check_within
 from .plausibility import doubts, warn_of_doubts
@@ -490,8 +490,6 @@ class Trainer:
         KeyboardInterrupt after saving. SIGTERM saves as well, and then ends the process, unless it is handled already.
         """
         _check_whole("epochs", epochs, 0)
-        if self.progress and not is_cached("backward_shard"):
-            print("compiling the kernels: half a minute, once after installation", file=sys.stderr)
         # of several ranks, one that died by a signal would take the others with it before they have saved
         with sigterm_as_interrupt(ends=self.communicator.size == 1):
             self._prepare(train, validation, resume)

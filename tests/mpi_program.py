@@ -101,6 +101,25 @@ def fail(rank):
     make_trainer(checkpoint="checkpoint", callbacks=[fails]).fit(TRAIN, VALIDATION, epochs=EPOCHS)
 
 
+def leave(rank):
+    """Rank 1 alone ends its program in the middle, with the exit code that the folder's file says."""
+    code = int(Path("../code").read_text())
+
+    def leaves(trainer, kind, values):
+        if rank == 1 and values.get("step") == 2:
+            sys.exit(code)
+
+    make_trainer(checkpoint="checkpoint", callbacks=[leaves]).fit(TRAIN, VALIDATION, epochs=EPOCHS)
+
+
+def linger(rank):
+    """Rank 1 is done long before rank 0 is: nobody waits for it, so nothing is wrong."""
+    communicator.world().gather_rows(np.zeros(1))
+    if rank == 0:
+        time.sleep(2.0)
+    return "done"
+
+
 def raised(compute):
     """The error of a call, as (class, message, attributes)."""
     try:
@@ -154,7 +173,8 @@ def main(what, folder):
     place = Path(folder) / f"rank{rank}"
     place.mkdir(parents=True, exist_ok=True)
     os.chdir(place)
-    found = {"train": train, "resume": resume, "slow": slow, "fail": fail, "talk": talk}[what](rank)
+    programs = (train, resume, slow, fail, leave, linger, talk)
+    found = {program.__name__: program for program in programs}[what](rank)
     assert ("mpi4py" in sys.modules) == (communicator.world().size > 1)
     Path(f"../outcome{rank}.json").write_text(json.dumps(found))
 

@@ -149,6 +149,22 @@ def test_an_exception_on_rank_1_alone_ends_the_run_soon_and_says_where(tmp_path)
 
 
 @needs_mpi
+@pytest.mark.parametrize("exit_code", [0, 3])
+@pytest.mark.parametrize("n_ranks", [2, 3])
+def test_a_rank_that_leaves_ends_the_run_and_is_named(tmp_path, n_ranks, exit_code):
+    (tmp_path / "code").write_text(str(exit_code))
+    process = start(n_ranks, ROOT / "tests/mpi_program.py", "leave", tmp_path)
+    code, _, errors = ended(process, 180)  # it may have to compile first, beside other tests
+    assert code != 0 and "RankFailed: rank 1: its program ended while other ranks were waiting for it" in errors
+    assert not list(tmp_path.glob("outcome*"))
+
+
+@needs_mpi
+def test_a_rank_that_is_done_before_the_others_is_no_error(tmp_path):
+    assert outcomes(2, "linger", tmp_path) == ["done"] * 2
+
+
+@needs_mpi
 def test_the_command_says_its_errors_and_results_once(tmp_path):
     toml = tmp_path / "tiny.toml"
     toml.write_text('base = "yin-yang"\n[data]\nsamples = 20\n[network]\nhidden = [4]\n[training]\nepochs = 1\n')
@@ -176,6 +192,18 @@ def test_mpiexec_without_its_own_mpi4py_is_explained(monkeypatch, blocked):
     monkeypatch.setenv("PMI_SIZE", "4")
     with pytest.raises(InvalidInput, match=r"eventsnn\[mpi\]" if blocked else "built for another MPI"):
         communicator.world.__wrapped__()
+
+
+def test_a_launcher_that_says_only_the_rank_is_believed(monkeypatch):
+    for name in (*communicator.LAUNCHED_RANK, *communicator.LAUNCHED_SIZE):
+        monkeypatch.delenv(name, raising=False)
+    module = type(sys)("mpi4py")
+    module.MPI = type("Other", (), {"COMM_WORLD": type("World", (), {"size": 1})})
+    monkeypatch.setitem(sys.modules, "mpi4py", module)
+    monkeypatch.setenv("PMIX_RANK", "2")
+    with pytest.raises(InvalidInput, match="the number of ranks is 1; allowed: at least 3") as caught:
+        communicator.world.__wrapped__()
+    assert "built for another MPI" in caught.value.remedy
 
 
 def test_one_process_needs_no_mpi(monkeypatch):

@@ -19,7 +19,7 @@ from eventsnn.initializers import Uniform
 from eventsnn.kernels.state import Status
 from eventsnn.losses import MeanVoltage
 from eventsnn.testing import random_case
-from eventsnn.threads import available_cores, in_order, resolve_n_threads, stopped_by_signals
+from eventsnn.threads import StoppedBySignals, available_cores, in_order, resolve_n_threads
 
 
 def nothing_runs():
@@ -203,6 +203,7 @@ def statuses(monkeypatch):
             found.append(Status(result[0] if isinstance(result, tuple) else result))
             return result
 
+        call.signatures = True  # it is compiled
         return call
 
     monkeypatch.setattr(compiled, "forward_shard", watched(compiled.forward_shard))
@@ -283,12 +284,12 @@ def test_the_wakeup_of_an_event_loop_is_kept_and_the_loop_is_woken(handled):
     waking.setblocking(False)
     before = signal.set_wakeup_fd(waking.fileno())
     try:
-        with stopped_by_signals() as stop:
+        with StoppedBySignals() as stop:
             os.kill(os.getpid(), signal.SIGTERM)
             assert stop.flag[0] == signal.SIGTERM
         assert awaiting.recv(10) == bytes([signal.SIGTERM])
         assert signal.set_wakeup_fd(waking.fileno()) == waking.fileno()
-        with stopped_by_signals() as stop:
+        with StoppedBySignals() as stop:
             assert not stop.flag[0]
     finally:
         signal.set_wakeup_fd(before)
@@ -300,7 +301,7 @@ def test_other_threads_hear_no_signals(handled):
     flags = []
 
     def look():
-        with stopped_by_signals() as stop:
+        with StoppedBySignals() as stop:
             os.kill(os.getpid(), signal.SIGTERM)
             flags.append(int(stop.flag[0]))
 
@@ -313,13 +314,13 @@ def test_other_threads_hear_no_signals(handled):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_the_signals_of_a_child_are_its_own(handled):
     handled(signal.SIGTERM, lambda *arguments: None)
-    with stopped_by_signals():
+    with StoppedBySignals():
         pass
     child = os.fork()
     if child == 0:
-        with stopped_by_signals():
+        with StoppedBySignals():
             os.kill(os.getpid(), signal.SIGTERM)
         os._exit(0)
-    with stopped_by_signals() as stop:
+    with StoppedBySignals() as stop:
         assert os.waitpid(child, 0)[1] == 0
         assert not stop.flag[0]

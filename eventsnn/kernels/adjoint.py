@@ -34,7 +34,7 @@ from .queue import (
     ticks_since,
 )  # fmt: skip
 from .simd import BLOCK, collect, collect_and_sum, collect_row, collect_row_and_sum, is_set, places_back, prefetch
-from .state import LEAST_LEAP, LIF, TARGET, TAU_MEM, TAU_SYN, THRESHOLD, Status
+from .state import LEAST_LEAP, LIF, NEVER, TARGET, TAU_MEM, TAU_SYN, THRESHOLD, Status
 
 OK, INTERRUPTED = int(Status.OK), int(Status.INTERRUPTED)
 NO_SPIKE = -1
@@ -82,7 +82,7 @@ class Adjoint(NamedTuple):
     late: np.ndarray  # LATE
     n_late: np.ndarray  # (1,) of them
     queue: Queue
-    stop: np.ndarray  # (1,) not 0 when the kernel is to end: looked at in whatever a storm makes long
+    stop: int  # address of a byte, not 0 when the kernel is to end: looked at in whatever a storm makes long
 
 
 def make_adjoint(n_state, n_pops, stretch, n_buckets, n_jumps, n_spikes, n_events, with_tails):
@@ -107,7 +107,7 @@ def make_adjoint(n_state, n_pops, stretch, n_buckets, n_jumps, n_spikes, n_event
         late=np.zeros(MOST_LATE, LATE),
         n_late=np.zeros(1, np.int64),
         queue=make_queue(n_buckets, n_events),
-        stop=np.zeros(1, np.uint8),
+        stop=NEVER.ctypes.data,
     )
 
 

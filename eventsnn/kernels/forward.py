@@ -55,6 +55,7 @@ from .state import (
     LIF,
     MAXIMUM,
     MAXIMUM_TIME,
+    NEVER,
     READOUT_MAXIMUM,
     SCREENED,
     SHARE,
@@ -117,7 +118,7 @@ class Workspace(NamedTuple):
     sorted: np.ndarray  # (4, capacity)
     size: np.ndarray  # (8,)
     tape: np.ndarray  # SPIKE
-    stop: np.ndarray  # (1,) not 0 when the kernel is to end: looked at in whatever a storm makes long
+    stop: int  # address of a byte, not 0 when the kernel is to end: looked at in whatever a storm makes long
 
 
 def make_workspace(n_state, n_pops, stretch, capacity):
@@ -138,7 +139,7 @@ def make_workspace(n_state, n_pops, stretch, capacity):
         sorted=np.zeros((4, capacity)),
         size=np.zeros(8, np.int64),
         tape=np.zeros(capacity, SPIKE),
-        stop=np.zeros(1, np.uint8),
+        stop=NEVER.ctypes.data,
     )
 
 

@@ -55,15 +55,17 @@ def _lane_count(builder, n):
 
 
 @intrinsic
-def is_set(_, flag):
-    """True when the first byte of ``flag`` is not 0; read anew each time: another thread or a signal may write it."""
+def is_set(_, address):
+    """True when the byte at an address is not 0; read anew each time: another thread or a signal may write it.
+
+    An address is one word to pass on, where an array is seven.
+    """
 
     def generate(context, builder, signature, arguments):
-        address = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        byte = builder.load_atomic(address, "monotonic", 1)
+        byte = builder.load_atomic(builder.inttoptr(arguments[0], ir.IntType(8).as_pointer()), "monotonic", 1)
         return builder.icmp_unsigned("!=", byte, ir.Constant(byte.type, 0))
 
-    return types.boolean(flag), generate
+    return types.boolean(address), generate
 
 
 @intrinsic

@@ -24,6 +24,8 @@ class Status(IntEnum):
     INTERRUPTED = 5
 
 
+# What kernels look at that nothing is to stop.
+NEVER = np.zeros(1, np.uint8)
 # A silence of fewer windows is crossed window by window: that costs less than the exponentials of one long step.
 LEAST_LEAP = 8
 # Net.slot shifted right by this is the target.

@@ -1,4 +1,4 @@
-"""The file cache: a changed source is noticed, the cache can be moved or turned off, foreign settings survive."""
+"""The file cache: changed sources and damage are noticed, it can be moved, turned off or read-only, all with a word."""
 
 import os
 import pathlib
@@ -89,6 +89,90 @@ def test_what_is_cached_is_known(tmp_path):
     assert first[:2] == ["False", "False"] and first[-1] == "True"
     assert second[:2] == ["True", "False"]
     assert run(code, EVENTSNN_CACHE="off").stdout.split()[-1] == "False"
+    # what another processor, or another version of Python, has left there is of no use
+    other = run(code, EVENTSNN_CACHE=str(tmp_path), NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES="")
+    assert other.stdout.split()[0] == "False"
+    for path in tmp_path.rglob("*write_series*"):
+        path.rename(path.with_name(path.name.replace(".py3", ".py2")))
+    assert run(code, EVENTSNN_CACHE=str(tmp_path)).stdout.split()[0] == "False"
+
+
+def test_that_it_compiles_is_said_once_and_only_when_it_does(tmp_path):
+    code = SERIES + "membrane.write_series(series[:, ::-1], 20.0, 5.0)\n"  # other types: another compilation
+    first, second = (run(code, EVENTSNN_CACHE=str(tmp_path)) for _ in range(2))
+    assert first.stderr.count("compiling kernels, once") == first.stderr.count("\n") == 1
+    assert second.stderr == ""
+    assert run(code, EVENTSNN_CACHE="off").stderr.count("compiling kernels;") == 1
+
+
+def filled(folder):
+    """The files of a cache that holds one kernel: {suffix: path}."""
+    assert run(SERIES, EVENTSNN_CACHE=str(folder)).returncode == 0
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    assert sorted(path.suffix for path in paths) == [".nbc", ".nbi"]
+    return {path.suffix: path for path in paths}
+
+
+def flipped(data):
+    return data[:-200] + bytes([data[-200] ^ 1]) + data[-199:]
+
+
+DAMAGE = {
+    "cut": lambda data: data[: len(data) // 2],
+    "emptied": lambda data: b"",
+    "zeroed": lambda data: bytes(len(data)),
+    "flipped": flipped,
+    "longer": lambda data: data + b"x",
+}
+
+
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+def test_a_damaged_cache_is_compiled_again_with_one_word_and_is_sound_afterwards(tmp_path, suffix):
+    path = filled(tmp_path)[suffix]
+    sound = path.read_bytes()
+    for kind, damage in DAMAGE.items():
+        path.write_bytes(damage(sound))
+        result = run(SERIES, EVENTSNN_CACHE=str(tmp_path))
+        assert result.stdout.split()[0] == "0.05", (kind, result.stderr)
+        assert result.stderr.count("RuntimeWarning: a file of compiled kernels") == 1, (kind, result.stderr)
+        assert run(SERIES, EVENTSNN_CACHE=str(tmp_path)).stderr == "", kind
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
+def test_a_full_disk_means_no_cache_and_is_said(tmp_path):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+    result = run(limit + SERIES, EVENTSNN_CACHE=str(tmp_path))
+    assert result.stdout.split()[0] == "0.05", result.stderr
+    assert result.stderr.count("RuntimeWarning: compiled kernels cannot be kept in") == 1
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert run(SERIES, EVENTSNN_CACHE=str(tmp_path)).stdout.split()[0] == "0.05"
+
+
+READ_ONLY = """
+import os
+def refuse(*arguments, **more):
+    raise PermissionError(13, "read-only")
+os.access = lambda path, mode: mode != os.W_OK
+"""
+
+
+def test_a_read_only_cache_is_read(tmp_path):
+    # whoever runs the tests may be allowed to write everywhere, so the system's answer is given here
+    filled(tmp_path)
+    code = READ_ONLY + "os.utime = os.replace = os.unlink = refuse\n" + SERIES
+    result = run(code, EVENTSNN_CACHE=str(tmp_path))
+    assert result.stdout.split() == ["0.05", "None"] and result.stderr == ""
+    empty = tmp_path / "empty"
+    result = run(code, EVENTSNN_CACHE=str(empty))
+    assert result.stdout.split() == ["0.05", "None"] and "compiling kernels;" in result.stderr
+
+
+def test_a_cache_that_cannot_be_opened_is_no_reason_to_fail(tmp_path):
+    path = filled(tmp_path)[".nbi"]
+    path.unlink()
+    path.mkdir()
+    result = run(SERIES, EVENTSNN_CACHE=str(tmp_path))
+    assert result.stdout.split()[0] == "0.05" and "cannot be read" in result.stderr, result.stderr
 
 
 def test_a_folder_that_cannot_be_made_turns_the_cache_off(tmp_path):
