@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from .errors import NetworkError
-from .kernels.membrane import DEGREE, TAU_FRACTION, write_series
+from .kernels.membrane import DEGREE, TAU_FRACTION, integral_constants, write_series
 from .kernels.simd import BLOCK
 from .kernels.state import (
     CONNECTION,
@@ -129,6 +129,7 @@ class Layout:
             # a delay beyond the end is as good as one there
             tick=(np.minimum(rows["delay"], longest) * (2.0**bits / self.h)).astype(np.uint32),
             charge=self._charges(pops, neurons, rows),
+            integrals=integral_constants(pops["decay_rate"][neurons["pop"]], neurons["tau_mem"], neurons["tau_syn"]),
             **rows,
         )
 
