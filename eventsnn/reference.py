@@ -18,6 +18,8 @@ from .spikes import Counters, Readout, Recording
 # Event kinds in the order in which they act at one instant: every arrival acts before a threshold is looked at.
 ARRIVAL, SPIKE = 0, 1
 GRAZING = 1e-6
+# A voltage that does not exceed the threshold by more than this part of it has not crossed it (section 1).
+CONTACT = 1e-14
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ def first_crossing(v, i, neuron, arithmetic=FLOAT):
     steps then carry it into the arithmetic at hand.
     """
     tau_mem, tau_syn, threshold = neuron
-    if _real(i) <= _real(threshold) or _real(i) <= _real(v):
+    level = _real(threshold) * (1 + CONTACT)
+    if _real(i) <= max(level, _real(v)):
         return None, False
     if _real(v) >= _real(threshold):
         return 0 * i, False
@@ -126,7 +129,7 @@ def first_crossing(v, i, neuron, arithmetic=FLOAT):
     if top is None:
         return None, False
     v_top, _ = flow(v, i, top, tau_mem, tau_syn, arithmetic)
-    if _real(v_top) <= _real(threshold):
+    if _real(v_top) <= level:
         return None, _real(v_top) > _real(threshold) * (1 - GRAZING)
     reals = [_real(x) for x in (v, i, tau_mem, tau_syn, threshold)]
     t = _bisect(*reals, _real(top))
@@ -211,7 +214,7 @@ class Simulation:
             key, event = self.queue.pop(0)
             if key[1] == ARRIVAL:
                 self._arrive(event)
-            elif event[1] == self.neurons[event[0]].version:
+            elif event[1] == self.neurons[event[0]].version and not self._is_forestalled(event[0]):
                 self._fire(event[0], event[2])
         self.final = {name: self._advance(name, self.settings.duration) for name in self.neurons}
         return self
@@ -283,6 +286,20 @@ class Simulation:
         before, after = _real(self.current_before[name]), _real(neuron.i)
         if _real(when) == _real(time) and after < _real(v) < before:
             self.maximum[name] = (v, when, (before - _real(v)) / (before - after))
+
+    def _is_forestalled(self, name):
+        """Whether an arrival acts on a rising neuron before V exceeds the threshold by more than rounding."""
+        neuron = self.neurons[name]
+        tau_mem, tau_syn, threshold = neuron.constants
+        if _real(neuron.v) >= _real(threshold):
+            return False
+        for key, event in self.queue:
+            v, i = flow(neuron.v, neuron.i, event[2] - neuron.time, tau_mem, tau_syn, self.arithmetic)
+            if _real(v) > _real(threshold) * (1 + CONTACT) or _real(i) < _real(v):
+                return False
+            if key[1] == ARRIVAL and event[:2] == name:
+                return True
+        return False
 
     def _fire(self, name, time):
         before = self._advance(name, time)
