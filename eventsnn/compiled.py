@@ -12,7 +12,7 @@ from .kernels.queue import FRESH, make_queue
 from .kernels.simd import BLOCK
 from .kernels.state import (
     AFTER_END,
-    CURRENT,
+    INTEGRAL,
     JUMP,
     MAXIMUM,
     MAXIMUM_TIME,
@@ -20,8 +20,6 @@ from .kernels.state import (
     NEVER,
     SHARE,
     SPIKE,
-    VOLTAGE,
-    WEIGHTED,
     Jumps,
     Status,
 )
@@ -233,14 +231,10 @@ def _recording(layout, inputs, fired, outputs, probes, span):
 
 
 def _readout(layout, name, probe, readings):
-    """Voltage integrals from the weighted arrivals and the end state (docs/mathematics.md, section 4)."""
-    chosen, net, rate = slice(*layout.slices[name]), layout.net, probe.decay_rate
-    tau_mem, tau_syn = net.neurons["tau_mem"][chosen], net.neurons["tau_syn"][chosen]
-    mine, last = readings[:, :, chosen].swapaxes(0, 1), np.exp(-rate * net.duration)
-    current = tau_syn * (mine[WEIGHTED] - last * mine[CURRENT]) / (1 + rate * tau_syn)
-    integral = (current - tau_mem * last * mine[VOLTAGE]) / (1 + rate * tau_mem)
+    """What the kernels have read from one readout."""
+    mine = readings[:, :, slice(*layout.slices[name])].swapaxes(0, 1)
     maximum = (mine[MAXIMUM], mine[MAXIMUM_TIME], mine[SHARE]) if probe.maximum else (None, None, None)
-    return Readout(integral, rate, *maximum)
+    return Readout(mine[INTEGRAL], probe.decay_rate, *maximum)
 
 
 def _storm(layout, sample, tape, start=0.0):

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from .errors import NetworkError
-from .kernels.membrane import DEGREE, TAU_FRACTION, write_series
+from .kernels.membrane import DEGREE, TAU_FRACTION, integral_constants, write_series
 from .kernels.simd import BLOCK
 from .kernels.state import (
     CONNECTION,
@@ -38,7 +38,7 @@ ARRIVAL_TIME = 40.0
 # Synapses whose exponentials are computed together.
 SYNAPSES_AT_ONCE = 2**14
 # Modes are told apart by their time constants; the exponentials of delays must not overflow.
-LEAST_DIFFERENCE, MOST_TIME_CONSTANTS = 1e-3, 300.0
+LEAST_DIFFERENCE, MOST_TIME_CONSTANTS = 0.05, 300.0
 # Delays are counted in fractions of a window, so small that times of up to so many windows are known to one of them.
 MOST_TICK_BITS, MOST_TICKED_WINDOWS = 16, 2.0**34
 # Windows are counted in float64 too, and a window must have a length and a reciprocal.
@@ -129,6 +129,7 @@ class Layout:
             # a delay beyond the end is as good as one there
             tick=(np.minimum(rows["delay"], longest) * (2.0**bits / self.h)).astype(np.uint32),
             charge=self._charges(pops, neurons, rows),
+            integrals=integral_constants(pops["decay_rate"][neurons["pop"]], neurons["tau_mem"], neurons["tau_syn"]),
             **rows,
         )
 

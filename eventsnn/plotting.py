@@ -325,8 +325,7 @@ def _replay(network, parameters, recording, simulation, cotangents):
     for time, _, _, name, event in sorted([*events, *maxima], key=lambda item: item[:3], reverse=True):
         adjoint = adjoints[name]
         yield name, time, adjoint.time, adjoint.at
-        adjoint.v, adjoint.i = adjoint.at(time)
-        adjoint.time = time
+        adjoint.move_to(time)
         if isinstance(event, float):
             adjoint.v -= event / adjoint.tau_mem
         elif event.kind == ARRIVAL:

@@ -18,6 +18,8 @@ from .spikes import Counters, Readout, Recording
 # Event kinds in the order in which they act at one instant: every arrival acts before a threshold is looked at.
 ARRIVAL, SPIKE = 0, 1
 GRAZING = 1e-6
+# A voltage that does not exceed the threshold by more than this part of it has not crossed it (section 1).
+CONTACT = 1e-14
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,32 @@ def flow(v, i, t, tau_mem, tau_syn, arithmetic=FLOAT):
     return v * arithmetic.exp(-t / tau_mem) + i * psp, i * arithmetic.exp(-t / tau_syn)
 
 
+def _triangle_mean(a, b, arithmetic):
+    """(g(a) - g(b))/(b - a) for g = `_relative_growth` and real parts >= 0, without that difference."""
+    near, far = (a, b) if _real(a) <= _real(b) else (b, a)
+    if _real(far) > 1:
+        gap = far - near
+        left = arithmetic.exp(-near) * _relative_growth(gap, arithmetic)
+        return (_relative_growth(near, arithmetic) - left) / far
+    # (e^x - 1)/x and its divided difference have the coefficients 1/(n + 1)! and 1/(n + 2)! at -a and -b
+    power = mixed = 1 + 0 * a
+    total = share = mixed / 2
+    for n in range(1, 40):
+        power = -near * power
+        mixed = -far * mixed + power
+        share = share / (n + 2)
+        total = total + mixed * share
+        if abs(share) < 1e-42:
+            break
+    return total
+
+
+def integrals(t, rate, tau_mem, tau_syn, arithmetic=FLOAT):
+    """The integrals of e^{-rate u} V over 0 <= u <= t, after V = 1 at u = 0, and after I = 1 (section 4)."""
+    a, b = t * (rate + 1 / tau_mem), t * (rate + 1 / tau_syn)
+    return t * _relative_growth(a, arithmetic), t * t / tau_mem * _triangle_mean(a, b, arithmetic)
+
+
 def peak_time(v, i, tau_mem, tau_syn, arithmetic=FLOAT):
     """Time until V is largest, or None if it never turns: V equals I there. Takes a rising state (i > v)."""
     excess = tau_mem / tau_syn - 1
@@ -92,7 +120,8 @@ def first_crossing(v, i, neuron, arithmetic=FLOAT):
     steps then carry it into the arithmetic at hand.
     """
     tau_mem, tau_syn, threshold = neuron
-    if _real(i) <= _real(threshold) or _real(i) <= _real(v):
+    level = _real(threshold) * (1 + CONTACT)
+    if _real(i) <= max(level, _real(v)):
         return None, False
     if _real(v) >= _real(threshold):
         return 0 * i, False
@@ -100,7 +129,7 @@ def first_crossing(v, i, neuron, arithmetic=FLOAT):
     if top is None:
         return None, False
     v_top, _ = flow(v, i, top, tau_mem, tau_syn, arithmetic)
-    if _real(v_top) <= _real(threshold):
+    if _real(v_top) <= level:
         return None, _real(v_top) > _real(threshold) * (1 - GRAZING)
     reals = [_real(x) for x in (v, i, tau_mem, tau_syn, threshold)]
     t = _bisect(*reals, _real(top))
@@ -167,7 +196,7 @@ class Simulation:
         self.events = self.grazing = 0
         self.rank = {name: index for index, name in enumerate(network.populations)}
         self.order = {name: index for index, name in enumerate(network.connections)}
-        self.maximum, self.final, self.current_before = {}, {}, {}
+        self.maximum, self.final, self.current_before, self.integral = {}, {}, {}, defaultdict(float)
         for population in network.populations.values():
             if population.kind != "input":
                 columns = [network.value_of(population.name, key, parameters) for key in population.settings]
@@ -185,7 +214,7 @@ class Simulation:
             key, event = self.queue.pop(0)
             if key[1] == ARRIVAL:
                 self._arrive(event)
-            elif event[1] == self.neurons[event[0]].version:
+            elif event[1] == self.neurons[event[0]].version and not self._is_forestalled(event[0]):
                 self._fire(event[0], event[2])
         self.final = {name: self._advance(name, self.settings.duration) for name in self.neurons}
         return self
@@ -211,10 +240,19 @@ class Simulation:
         before = (neuron.v, neuron.i, neuron.time)
         if self.network.populations[name[0]].kind == "readout":
             self._track_maximum(name, time)
+            self._integrate(name, time)
         tau_mem, tau_syn = neuron.constants[:2]
         neuron.v, neuron.i = flow(neuron.v, neuron.i, time - neuron.time, tau_mem, tau_syn, self.arithmetic)
         neuron.time = time
         return before
+
+    def _integrate(self, name, time):
+        """Add the stretch from the event before until ``time`` to the weighted voltage integral of a readout."""
+        neuron, probe = self.neurons[name], self.settings.probes.get(name[0])
+        if probe is not None:
+            rate, exp = probe.decay_rate, self.arithmetic.exp
+            by_v, by_i = integrals(time - neuron.time, rate, *neuron.constants[:2], self.arithmetic)
+            self.integral[name] += exp(-rate * neuron.time) * (neuron.v * by_v + neuron.i * by_i)
 
     def _track_maximum(self, name, time):
         neuron = self.neurons[name]
@@ -248,6 +286,20 @@ class Simulation:
         before, after = _real(self.current_before[name]), _real(neuron.i)
         if _real(when) == _real(time) and after < _real(v) < before:
             self.maximum[name] = (v, when, (before - _real(v)) / (before - after))
+
+    def _is_forestalled(self, name):
+        """Whether an arrival acts on a rising neuron before V exceeds the threshold by more than rounding."""
+        neuron = self.neurons[name]
+        tau_mem, tau_syn, threshold = neuron.constants
+        if _real(neuron.v) >= _real(threshold):
+            return False
+        for key, event in self.queue:
+            v, i = flow(neuron.v, neuron.i, event[2] - neuron.time, tau_mem, tau_syn, self.arithmetic)
+            if _real(v) > _real(threshold) * (1 + CONTACT) or _real(i) < _real(v):
+                return False
+            if key[1] == ARRIVAL and event[:2] == name:
+                return True
+        return False
 
     def _fire(self, name, time):
         before = self._advance(name, time)
@@ -296,23 +348,9 @@ def delay_of(connection, parameters, synapse):
 
 
 def _readout(simulations, population, probe, network):
-    """Assemble a Readout from the arrivals that the logs hold."""
-    n = network.populations[population].n
-    duration, rate = simulations[0].settings.duration, probe.decay_rate
-    number = np.result_type(*(np.asarray(s.neurons[population, 0].v).dtype for s in simulations), float)
-    integral = np.zeros((len(simulations), n), number)
-    for row, simulation in enumerate(simulations):
-        exp = simulation.arithmetic.exp
-        for entry in simulation.log:
-            if entry.kind == ARRIVAL and entry.neuron[0] == population:
-                weight = simulation.parameters[f"{entry.synapse[0]}.weight"].flat[entry.synapse[2]]
-                integral[row, entry.neuron[1]] += entry.count * weight * exp(-rate * entry.time)
-        for index in range(n):
-            neuron = simulation.neurons[population, index]
-            tau_mem, tau_syn = neuron.constants[:2]
-            last = exp(-rate * duration)
-            current = tau_syn * (integral[row, index] - last * neuron.i) / (1 + rate * tau_syn)
-            integral[row, index] = (current - tau_mem * last * neuron.v) / (1 + rate * tau_mem)
+    """Assemble a Readout from what the simulations have read."""
+    n, rate = network.populations[population].n, probe.decay_rate
+    integral = np.array([[s.integral[population, index] for index in range(n)] for s in simulations])
     if not probe.maximum:
         return Readout(integral, rate)
     maximum = [[s.maximum[population, index] for index in range(n)] for s in simulations]
@@ -378,51 +416,84 @@ def record(network, inputs, run, simulations):
 
 
 class _Adjoint:
-    """lambda_V and lambda_I of one neuron, moving back in time; a readout also feels the pull of its loss."""
+    """lambda_V and lambda_I of one neuron, moving back in time: what spikes and maxima put in, and the loss's drive.
 
-    def __init__(self, neuron, duration, pull, rate):
+    The drive of a readout is known in closed form at any time (docs/mathematics.md, section 4); ``v`` and ``i`` are the
+    rest, as of ``time``.
+    """
+
+    def __init__(self, neuron, duration, drive, rate):
         self.tau_mem, self.tau_syn = neuron.constants[:2]
-        self.time, self.rate = duration, rate
-        # tau_mem lambda_V' = -lambda_V - pull e^{-rate t} has the particular solution drive e^{-rate t}
-        self.drive = -pull / (1 + rate * self.tau_mem)
+        self.time, self.duration, self.drive, self.rate = duration, duration, drive, rate
         self.v = self.i = 0.0
         self.tau_mem_gradient = self.tau_syn_gradient = 0.0
 
-    def _particular(self, time):
-        v = self.drive * math.exp(-self.rate * time)
-        return v, v / (1 + self.rate * self.tau_syn)
+    def _free(self, time):
+        """(lambda_V, lambda_I) without the drive: roles of V and I are exchanged with respect to the membrane."""
+        i, v = flow(self.i, self.v, self.time - time, self.tau_syn, self.tau_mem)
+        return v, i
+
+    def _driven(self, time):
+        """The integrals of e^{-rate t} V from ``time`` to the end, after V = 1 and after I = 1, times the drive."""
+        by_v, by_i = integrals(self.duration - time, self.rate, self.tau_mem, self.tau_syn)
+        scale = self.drive * math.exp(-self.rate * time)
+        return scale * by_v, scale * by_i
 
     def at(self, time):
-        """(lambda_V, lambda_I) at an earlier time: roles of V and I are exchanged with respect to the membrane."""
-        v_now, i_now = self._particular(self.time)
-        i, v = flow(self.i - i_now, self.v - v_now, self.time - time, self.tau_syn, self.tau_mem)
-        v_then, i_then = self._particular(time)
-        return v + v_then, i + i_then
+        """(lambda_V, lambda_I) at a time not after ``self.time``."""
+        v, i = self._free(time)
+        by_v, by_i = self._driven(time) if self.drive else (0.0, 0.0)
+        return v - by_v / self.tau_mem, i - by_i / self.tau_syn
+
+    def pull(self):
+        """lambda_V - lambda_I now; of the drive, how its integral changes as an arrival comes later."""
+        if not self.drive:
+            return self.v - self.i
+        _, by_i = self._driven(self.time)
+        end, _ = flow(0.0, 1.0, self.duration - self.time, self.tau_mem, self.tau_syn)
+        return self.v - self.i - self.rate * by_i - self.drive * math.exp(-self.rate * self.duration) * end
 
     def back_to(self, time, before):
         """Move back to ``time``, through a stretch in which the neuron went on from ``before``: (V, I, time)."""
         self._integrate(time, before)
-        self.v, self.i = self.at(time)
+        self.move_to(time)
+
+    def move_to(self, time):
+        """Move back to ``time``."""
+        self.v, self.i = self._free(time)
         self.time = time
 
     def _integrate(self, time, before):
         """Add the part from ``time`` on of the integrals of lambda_V dV/dt and lambda_I dI/dt, by Gauss's rule."""
         v, i, start = before
-        n_pieces = max(1, math.ceil((self.time - time) / min(self.tau_mem, self.tau_syn)))
-        width = (self.time - time) / n_pieces
-        for piece in range(min(n_pieces, LONGEST_MEMORY)):
+        for middle, half in _pieces(time, self.time, 1 / (self.rate + 1 / min(self.tau_mem, self.tau_syn))):
             for node, weight in zip(*GAUSS, strict=True):
-                t = time + width * (piece + 0.5 + 0.5 * node)
+                t = middle + half * node
                 v_t, i_t = flow(v, i, t - start, self.tau_mem, self.tau_syn)
                 lambda_v, lambda_i = self.at(t)
-                self.tau_mem_gradient += 0.5 * width * weight * lambda_v * (i_t - v_t) / self.tau_mem
-                self.tau_syn_gradient -= 0.5 * width * weight * lambda_i * i_t / self.tau_syn
+                self.tau_mem_gradient += half * weight * lambda_v * (i_t - v_t) / self.tau_mem
+                self.tau_syn_gradient -= half * weight * lambda_i * i_t / self.tau_syn
 
 
-# Exact for polynomials of degree 23 on stretches no longer than the smaller time constant: below rounding.
-GAUSS = np.polynomial.legendre.leggauss(12)
-# After this many of the smaller time constants e^{-t/tau} is 0 in float64 for time constants up to 100 times larger.
-LONGEST_MEMORY = 80_000
+# Exact for polynomials of degree 23. On pieces that grow so, the integral of e^{-u} is right to 1e-15.
+GAUSS, GROWTH = np.polynomial.legendre.leggauss(12), 2.0
+
+
+def _pieces(start, end, tau):
+    """(middle, half length) of pieces that begin with tau at both ends of a stretch and grow towards its middle.
+
+    All that is integrated is a sum of exponentials that decay from either end: where a piece is longer than tau, those
+    that could not be integrated over it have decayed. So the number of pieces grows with the logarithm of the stretch.
+    """
+    left, right, length = start, end, tau
+    while right - left > 2 * length:
+        yield left + 0.5 * length, 0.5 * length
+        yield right - 0.5 * length, 0.5 * length
+        left, right, length = left + length, right - length, GROWTH * length
+    n_left = math.ceil((right - left) / length)
+    for piece in range(n_left):
+        half = 0.5 * (right - left) / n_left
+        yield left + (2 * piece + 1) * half, half
 
 
 def backward(network, parameters, recording, simulations, cotangents):
@@ -493,8 +564,9 @@ def _pull_maximum(adjoints, histories, time, name, pull):
 def _arrival_back(network, parameters, adjoint, entry, gradients, pulls):
     name = entry.synapse[0]
     weight = parameters[f"{name}.weight"].flat[entry.synapse[2]]
-    gradients[f"{name}.weight"].flat[entry.synapse[2]] -= entry.count * adjoint.tau_syn * adjoint.i
-    pull = entry.count * weight * (adjoint.v - adjoint.i)
+    _, lambda_i = adjoint.at(entry.time)
+    gradients[f"{name}.weight"].flat[entry.synapse[2]] -= entry.count * adjoint.tau_syn * lambda_i
+    pull = entry.count * weight * adjoint.pull()
     connection = network.connections[name]
     if connection.delay is not None:
         gradients[f"{name}.delay"].flat[delay_index(connection, entry.synapse)] += pull

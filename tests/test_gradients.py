@@ -1,11 +1,15 @@
 """Gradients against complex steps and central differences, thousands of them; what value_and_grad returns."""
 
+from dataclasses import dataclass
+
+import mpmath
 import numpy as np
 import pytest
 
-from eventsnn import Network, SpikeBatch, simulate, value_and_grad
+from eventsnn import Network, SpikeBatch, simulate, stream, value_and_grad
 from eventsnn.errors import InvalidInput
 from eventsnn.losses import ExponentialMeanVoltage, MaxVoltage, MeanVoltage, SpikeCountTarget
+from eventsnn.spikes import Cotangents, Probe
 from eventsnn.testing import LOSSES, Tolerances, check_gradients, random_case
 
 # The bars are on all coordinates together: a single network's worst one may do what it likes up to here.
@@ -220,3 +224,91 @@ def test_empty_batch_is_refused():
         value_and_grad(
             network, parameters, SpikeBatch.from_lists([]), np.zeros(0, int), loss=MeanVoltage(), duration=30.0
         )
+
+
+@dataclass(frozen=True)
+class FirstIntegral:
+    """A loss that is the weighted voltage integral of the readout's first neuron."""
+
+    decay_rate: float
+
+    def probes(self, network, duration):
+        return {"out": Probe(decay_rate=self.decay_rate)}
+
+    def __call__(self, recording, labels):
+        integral = recording.readouts["out"].integral
+        return integral[:, 0], Cotangents(integral={"out": np.tile([1.0, 0.0], (len(integral), 1))})
+
+
+# (unit, time, count) of three input spikes, and the delays of four synapses, in durations: their sums are exact
+SPIKES, WEIGHTS = ((0, 1 / 32, 1.0), (1, 1 / 4, 2.0), (0, 3 / 8, 3.0)), np.array([[1.5, 0.5], [0.7, -0.2]])
+DELAYS = np.array([[1 / 8, 1 / 4], [1 / 16, 1 / 2]])
+# Relative step of exact differences, and where equal time constants are moved apart.
+STEP = mpmath.mpf(10) ** -40
+
+
+def exact_readout(duration, rate, taus):
+    """{name: value} of the integral of a readout's first neuron and of its derivatives, to 60 digits."""
+
+    def unit(arrival, tau_mem, tau_syn):
+        left, parts = duration - arrival, []
+        for tau in (tau_mem, tau_syn):
+            parts.append(-mpmath.expm1(-left * (rate + 1 / tau)) / (rate + 1 / tau))
+        return mpmath.exp(-rate * arrival) * tau_syn / (tau_mem - tau_syn) * (parts[0] - parts[1])
+
+    def slope(function, x):
+        return (function(x * (1 + STEP)) - function(x * (1 - STEP))) / (2 * STEP * x)
+
+    tau_mem, tau_syn = map(mpmath.mpf, taus)
+    tau_syn *= 1 if tau_syn != tau_mem else 1 + STEP**2
+    arrivals = [(u, mpmath.mpf(c), duration * (mpmath.mpf(t) + mpmath.mpf(DELAYS[u, 0]))) for u, t, c in SPIKES]
+    charges = [mpmath.mpf(WEIGHTS[u, 0]) * c for u, c, _ in arrivals]
+    later = [w * slope(lambda s: unit(s, tau_mem, tau_syn), s) for w, (*_, s) in zip(charges, arrivals, strict=True)]
+
+    def integral(tau_mem, tau_syn):
+        return sum(w * unit(s, tau_mem, tau_syn) for w, (*_, s) in zip(charges, arrivals, strict=True))
+
+    values = {
+        "integral": [integral(tau_mem, tau_syn)],
+        "tau_mem": [slope(lambda tau: integral(tau, tau_syn), tau_mem)],
+        "tau_syn": [slope(lambda tau: integral(tau_mem, tau), tau_syn)],
+        "weight": [sum(c * unit(s, tau_mem, tau_syn) for v, c, s in arrivals if v == u) for u in range(2)],
+        "delay": [later[0] + later[2], later[1]],
+        "times": later,
+    }
+    return {name: np.array([float(x) for x in value]) for name, value in values.items()}
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize("rate", [0.0, 0.03])
+@pytest.mark.parametrize("per", ["synapse", "neuron"])
+@pytest.mark.parametrize("others", ["alike", "different"])
+def test_readouts_keep_their_digits_beside_long_time_constants(engine, rate, per, others):
+    cases = [((10.0**k, 5.0), 128.0) for k in (10, 12, 15)] + [((5.0, 1e12), 128.0), ((1e10, 1e10), 128.0)]
+    cases += [((20.0, 5.0), 2.0**-7), ((20.0, 5.0), 128.0), ((20.0, 20.0), 4.0), ((20.0, 20.0 * (1 + 1e-9)), 32.0)]
+    cases += [((20.0, 20.0 * 1.0015), 32.0), ((1e15, 1e15 * (1 + 1e-12)), 128.0)]
+    for taus, duration in cases:
+        network = Network()
+        network.add_input("in", 2)
+        tau_mem = taus[0] if others == "alike" else np.array([taus[0], 33.0])
+        network.add_readout("out", 2, tau_mem=tau_mem, tau_syn=taus[1], train=True)
+        delays = DELAYS if per == "synapse" else DELAYS[:, 0]
+        network.connect("in", "out", weight=WEIGHTS, delay=duration * delays, delay_per=per)
+        units, times, counts = zip(*SPIKES, strict=True)
+        batch = SpikeBatch.from_lists([(duration * np.array(times), units, counts)])
+        parameters, loss = network.initialize(), FirstIntegral(rate)
+        arguments = {"loss": loss, "duration": duration, "engine": engine, "n_threads": 1, "input_times": True}
+        value, gradients, by_time = value_and_grad(network, parameters, batch, [0], **arguments)
+        found = {"integral": [value], "times": by_time["in"]}
+        for key in ("tau_mem", "tau_syn"):
+            found[key] = gradients[f"out.{key}"].reshape(-1)[:1]
+        for key in ("weight", "delay"):
+            found[key] = gradients[f"in->out.{key}"].reshape(2, -1)[:, 0]
+        with mpmath.workdps(160):
+            exact = exact_readout(mpmath.mpf(duration), mpmath.mpf(rate), taus)
+        for key, values in exact.items():
+            np.testing.assert_allclose(found[key], values, rtol=1e-14, err_msg=f"{key}, {taus}, {duration}")
+        if engine == "compiled":
+            probes = loss.probes(network, duration)
+            *_, last = stream(network, parameters, batch, duration=duration, every=duration / 3, probes=probes)
+            np.testing.assert_allclose(last.readouts["out"].integral[0, 0], exact["integral"][0], rtol=1e-14)

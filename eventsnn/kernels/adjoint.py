@@ -13,7 +13,18 @@ from typing import NamedTuple
 import numpy as np
 
 from .compile import entry, inlined, kernel
-from .membrane import double_psp, is_other, leap_on, mode_growth, polynomial, psp, responses, step_on
+from .membrane import (
+    double_psp,
+    integral_by_taus,
+    is_other,
+    leap_on,
+    mode_growth,
+    polynomial,
+    psp,
+    response_integral,
+    responses,
+    step_on,
+)
 from .queue import (
     LIVE,
     NOTHING,
@@ -34,7 +45,7 @@ from .queue import (
     ticks_since,
 )  # fmt: skip
 from .simd import BLOCK, collect, collect_and_sum, collect_row, collect_row_and_sum, is_set, places_back, prefetch
-from .state import LEAST_LEAP, LIF, NEVER, TARGET, TAU_MEM, TAU_SYN, THRESHOLD, Status
+from .state import LEAST_LEAP, LIF, NEVER, READOUT, TARGET, TAU_MEM, TAU_SYN, THRESHOLD, Status
 
 OK, INTERRUPTED = int(Status.OK), int(Status.INTERRUPTED)
 NO_SPIKE = -1
@@ -230,17 +241,18 @@ def _tails_at(net, adjoint, jumps, j, time):
 
 @kernel
 def _add_tau(net, adjoint, jumps, j, arrival, charge, lambda_i, gradients):
-    """Add what one arrival gives to dL/dtau; ``charge``: count times weight, ``lambda_i`` with the loss's pull."""
+    """Add what one arrival gives to dL/dtau; ``charge``: count times weight, ``lambda_i`` without the loss's drive."""
     _, psp_tail, current_tail = _tails_at(net, adjoint, jumps, j, arrival)
     tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
-    rate = net.pops[net.neurons[j].pop].decay_rate
+    by_mem, by_syn = (tau_syn * lambda_i - psp_tail) / tau_mem, -current_tail / tau_syn
     drive = adjoint.steps[DRIVE, j]
     if drive != 0.0:
-        pull = tau_syn * drive * math.exp(-rate * arrival) / (1.0 + rate * tau_syn)
-        psp_tail += pull / (1.0 + rate * tau_mem)
-        current_tail += pull / (1.0 + rate * tau_syn)
-    gradients.neurons[TAU_MEM, j] += charge * (tau_syn * lambda_i - psp_tail) / tau_mem
-    gradients.neurons[TAU_SYN, j] -= charge * current_tail / tau_syn
+        rate = net.pops[net.neurons[j].pop].decay_rate
+        drive *= math.exp(-rate * arrival)
+        mem, syn = integral_by_taus(net.duration - arrival, rate, tau_mem, tau_syn)
+        by_mem, by_syn = by_mem + drive * mem, by_syn + drive * syn
+    gradients.neurons[TAU_MEM, j] += charge * by_mem
+    gradients.neurons[TAU_SYN, j] += charge * by_syn
 
 
 @inlined
@@ -265,16 +277,25 @@ def _write_modes(net, adjoint, window):
 
 
 @inlined
-def _seen(net, adjoint, jumps, j, time):
-    """(lambda_V, lambda_I) of neuron j as an arrival at ``time`` sees it, with the loss's direct pull."""
-    v, i = _adjoint_at(net, adjoint, jumps, j, time)
+def _unit_drive(net, j, time):
+    """(-d/dtime, 1/tau_syn) of the integral of e^{-rate t} V that a unit jump of I at ``time`` brings to a readout."""
+    rate, (whole, last) = net.integrals[j].rate, response_integral(net.duration - time, net.integrals[j])
+    decay = math.exp(-rate * time) if rate != 0.0 else 1.0
+    return decay * (rate * whole + last), decay * whole / net.neurons[j].tau_syn
+
+
+@inlined
+def _seen(net, adjoint, jumps, j, time, unit):
+    """(lambda_V - lambda_I, lambda_I, and lambda_I without the drive) of neuron j as an arrival at ``time`` sees it.
+
+    ``unit``: what a unit of the loss's drive does there, by `_unit_drive`.
+    """
+    v = i = 0.0
+    # a readout without a maximum has nothing but its drive
+    if net.pops[net.neurons[j].pop].kind != READOUT:
+        v, i = _adjoint_at(net, adjoint, jumps, j, time)
     drive = adjoint.steps[DRIVE, j]
-    if drive != 0.0:
-        # the particular solution C e^{-rate t} of lambda_V, and that of lambda_I
-        rate = net.pops[net.neurons[j].pop].decay_rate
-        drive *= math.exp(-rate * time)
-        v, i = v + drive, i + drive / (1.0 + rate * net.neurons[j].tau_syn)
-    return v, i
+    return v - i - drive * unit[0], i - drive * unit[1], i
 
 
 @inlined
@@ -282,12 +303,13 @@ def _collect_exactly(net, adjoint, jumps, event, s, gradients):
     """Add the gradients of one synapse onto a population that is not modal; returns its pull."""
     j, arrival, count = np.int64(net.slot[s] >> TARGET), event.time + net.delay[s], event.count
     charge = count * net.weight[s]
-    v, i = _seen(net, adjoint, jumps, j, arrival)
-    gradients.per_synapse[2 * s] -= count * net.neurons[j].tau_syn * i
-    gradients.per_synapse[2 * s + 1] += charge * (v - i)
+    unit = (0.0, 0.0) if net.pops[net.neurons[j].pop].kind == LIF else _unit_drive(net, j, arrival)
+    pull, lambda_i, free = _seen(net, adjoint, jumps, j, arrival, unit)
+    gradients.per_synapse[2 * s] -= count * net.neurons[j].tau_syn * lambda_i
+    gradients.per_synapse[2 * s + 1] += charge * pull
     if adjoint.tails.shape[1] > 0:
-        _add_tau(net, adjoint, jumps, j, arrival, charge, i, gradients)
-    return charge * (v - i)
+        _add_tau(net, adjoint, jumps, j, arrival, charge, free, gradients)
+    return charge * pull
 
 
 @inlined
@@ -419,13 +441,19 @@ def _add_pull(adjoint, event, pull, gradients):
 def _collect_row(net, adjoint, jumps, event, gradients):
     """Add the gradients of a row that arrived as a whole."""
     time, count, total, with_tails = event.time, event.count, 0.0, adjoint.tails.shape[1] > 0
+    pop, unit = net.conns[event.conn].target, (0.0, 0.0)
+    driven, uniform = net.pops[pop].kind != LIF, net.pops[pop].uniform
+    if driven and uniform:
+        unit = _unit_drive(net, net.pops[pop].start, time)
     for s in range(event.stop, event.at):
         j = np.int64(net.slot[s] >> TARGET)
-        v, i = _seen(net, adjoint, jumps, j, time)
-        gradients.weight[s - net.first_shared] -= count * net.neurons[j].tau_syn * i
-        total += net.weight[s] * (v - i)
+        if driven and not uniform:
+            unit = _unit_drive(net, j, time)
+        pull, lambda_i, free = _seen(net, adjoint, jumps, j, time, unit)
+        gradients.weight[s - net.first_shared] -= count * net.neurons[j].tau_syn * lambda_i
+        total += net.weight[s] * pull
         if with_tails:
-            _add_tau(net, adjoint, jumps, j, time, count * net.weight[s], i, gradients)
+            _add_tau(net, adjoint, jumps, j, time, count * net.weight[s], free, gradients)
     _add_pull(adjoint, event, count * total, gradients)
 
 
@@ -653,7 +681,7 @@ def _jump(net, adjoint, jumps, e, window, gradients):
 
 @kernel
 def _begin_sample(net, adjoint, n_jumps, n_spikes):
-    """lambda = 0 at the end of the simulation: the homogeneous part cancels the loss's particular solution."""
+    """lambda = 0 at the end of the simulation; what the loss's drive adds is known in closed form (`_unit_drive`)."""
     clear(adjoint.queue)
     adjoint.lost[:] = 0.0
     adjoint.pulls[:n_spikes] = 0.0
@@ -662,15 +690,10 @@ def _begin_sample(net, adjoint, n_jumps, n_spikes):
     for j in range(net.neurons.size):
         at = place + j
         adjoint.first[at] = NO_SPIKE
-        rate, tau_syn = net.pops[net.neurons[j].pop].decay_rate, net.neurons[j].tau_syn
-        drive_v = adjoint.steps[DRIVE, j] * math.exp(-rate * net.duration)
-        drive_i = drive_v / (1.0 + rate * tau_syn)
-        adjoint.states[LAMBDA_V, at], adjoint.states[LAMBDA_I, at] = -drive_v, -drive_i
+        adjoint.states[LAMBDA_V, at] = adjoint.states[LAMBDA_I, at] = 0.0
         if adjoint.tails.shape[1] > 0:
-            # only LIF neurons reset, and nothing pulls on them directly
-            adjoint.tails[RESET_TAIL, at] = 0.0
-            adjoint.tails[PSP_TAIL, at] = -drive_i * tau_syn / (1.0 + rate * net.neurons[j].tau_mem)
-            adjoint.tails[CURRENT_TAIL, at] = -drive_i * tau_syn / (1.0 + rate * tau_syn)
+            for row in (RESET_TAIL, PSP_TAIL, CURRENT_TAIL):
+                adjoint.tails[row, at] = 0.0
 
 
 @inlined
@@ -773,9 +796,7 @@ def backward_shard(net, spikes, samples, jumps, drive, adjoint, gradients):
     _set_step(net, adjoint.steps, net.h, adjoint.tails.shape[1] > 0)
     for sample in range(samples[0], samples[1]):
         for j in range(net.neurons.size):
-            # tau_mem lambda' = -lambda - g e^{-rate t} has the particular solution -g/(1 + rate tau_mem) e^{-rate t}
-            rate = net.pops[net.neurons[j].pop].decay_rate
-            adjoint.steps[DRIVE, j] = -drive[sample, j] / (1.0 + rate * net.neurons[j].tau_mem)
+            adjoint.steps[DRIVE, j] = drive[sample, j]
         backward_sample(net, spikes, sample, jumps, adjoint, gradients)
         if is_set(adjoint.stop):
             return INTERRUPTED

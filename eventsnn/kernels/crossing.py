@@ -1,6 +1,7 @@
 """The first threshold crossing between two arrivals.
 
-The rule: a spike is fired at the first t in [0, dt) at which V reaches the threshold from below with dV/dt > 0. An
+The rule (docs/mathematics.md, section 1): a spike is fired at the first t in [0, dt) at which V reaches the threshold
+from below and goes on to exceed it by more than CONTACT of it; a peak that only touches the threshold is none. An
 arrival at the very instant at which V equals the threshold acts first; whether the neuron fires then depends on the
 current after the arrival. V has at most one interior maximum, so two states and at most one peak decide.
 """
@@ -13,7 +14,9 @@ from .membrane import flow, peak_time
 SILENT, FIRES, GRAZES = 0, 1, 2
 # Newton's method doubles its digits at a clean crossing and gains one bit per step at a double root.
 LARGEST_STEP_COUNT = 80
-# V is known to about this much of the threshold: a smaller gap only makes Newton's method creep.
+# V exceeds the threshold by more than this part of it, or does not cross it: rounding must not decide on a contact.
+CONTACT = 1e-14
+# A root is known to about this much of the threshold: a smaller gap only makes Newton's method creep.
 ROUNDING = 4.4e-16
 # The series of the inverse function is used as long as its second term is at most this part of the first.
 MOST_BEND = 0.1
@@ -81,16 +84,17 @@ def crossing(v, i, v_end, i_end, dt, neuron):
     """Look for a spike in [0, dt): return (SILENT | FIRES | GRAZES, time in ms, slope).
 
     ``v, i``: state now; ``v_end, i_end``: state after ``dt`` ms; ``neuron``: (tau_mem, tau_syn, v_threshold). The slope
-    is I - v_threshold = tau_mem dV/dt at the crossing. GRAZES is a peak just below threshold: no spike.
+    is I - v_threshold = tau_mem dV/dt at the crossing. GRAZES is a peak at or just below threshold: no spike.
     """
     tau_mem, tau_syn, threshold = neuron
-    # at a crossing I exceeds the threshold, and without arrivals I only decays
-    if i <= threshold:
+    level = threshold * (1.0 + CONTACT)
+    # V exceeds the level only while I does, and without arrivals I only decays; at once, the arrivals act first
+    if i <= level or dt == 0.0:
         return SILENT, 0.0, 0.0
     if v >= threshold:
         return FIRES, 0.0, i - threshold
     high = dt
-    if v_end > threshold:
+    if v_end > level:
         guess = _guess(v, i, v_end, i_end, dt, threshold)
     else:
         guess = 0.0
@@ -100,7 +104,7 @@ def crossing(v, i, v_end, i_end, dt, neuron):
         if not high < dt:
             return SILENT, 0.0, 0.0
         v_peak, _ = flow(v, i, high, tau_mem, tau_syn)
-        if v_peak <= threshold:
+        if v_peak <= level:
             return (GRAZES if v_peak > threshold * (1.0 - GRAZING) else SILENT), 0.0, 0.0
     t = _root(v, i, high, guess, neuron)
     slope = i * math.exp(-t / tau_syn) - threshold

@@ -25,6 +25,7 @@ from .membrane import (
     mode_growth,
     peak_time,
     psp,
+    response_integral,
     responses,
     step_on,
 )
@@ -48,9 +49,9 @@ from .queue import (
 from .simd import BLOCK, add_rows, advance_calm, is_set, places_ahead, prefetch, scatter, trailing_zeros
 from .state import (
     AFTER_END,
-    CURRENT,
     EVENTS,
     GRAZED,
+    INTEGRAL,
     LEAST_LEAP,
     LIF,
     MAXIMUM,
@@ -61,9 +62,7 @@ from .state import (
     SHARE,
     SPIKE,
     TARGET,
-    VOLTAGE,
     WALKED,
-    WEIGHTED,
     Status,
 )
 
@@ -622,9 +621,16 @@ def walk_maximum(net, work, j, n, span, end, outputs):
 
 
 @inlined
-def weigh_readout(net, queue, work, pop, window, weighted):
-    """Add w e^{-decay_rate s} of every arrival of a readout population to ``weighted``."""
-    rate, place = net.pops[pop].decay_rate, window & (net.stretch - 1)
+def unit_integral(net, j, time):
+    """The integral of e^{-decay_rate t} V, from ``time`` to the end, that a unit jump of I at ``time`` brings."""
+    rate, (whole, _) = net.integrals[j].rate, response_integral(net.duration - time, net.integrals[j])
+    return whole * math.exp(-rate * time) if rate != 0.0 else whole
+
+
+@inlined
+def integrate_readout(net, queue, work, pop, window, integral):
+    """Add what the arrivals of a window bring to the integrals of a readout population until the end."""
+    place, uniform = window & (net.stretch - 1), net.pops[pop].uniform
     touched = work.cells[TOUCHED, place * net.n_pops + pop] != 0
     for j in range(net.pops[pop].start, net.pops[pop].stop if touched else 0):
         cell = place * net.neurons.size + j
@@ -632,14 +638,17 @@ def weigh_readout(net, queue, work, pop, window, weighted):
             arrival = head
             while arrival != NONE:
                 time, charge = arrival_of(net, work, arrival)
-                weighted[j] += charge * (math.exp(-rate * time) if rate != 0.0 else 1.0)
+                integral[j] += charge * unit_integral(net, j, time)
                 arrival = work.link[arrival]
     item = work.cells[FIRST_ROW, place * net.n_pops + pop]
     while item >= 0:
         event = queue.events[item]
-        factor = event.count * math.exp(-rate * event.time)
+        unit = unit_integral(net, net.pops[pop].start, event.time)
         for s in range(event.at, event.stop):
-            weighted[net.slot[s] >> TARGET] += net.weight[s] * factor
+            j = net.slot[s] >> TARGET
+            if not uniform:
+                unit = unit_integral(net, j, event.time)
+            integral[j] += net.weight[s] * event.count * unit
         item = event.next
 
 
@@ -700,7 +709,7 @@ def run_population(net, queue, work, pop, window, outputs, counters):
     cell = (window & (net.stretch - 1)) * net.n_pops + pop
     counters[EVENTS] += sum_arrivals(net, queue, work, pop, window, end)
     if kind != LIF:
-        weigh_readout(net, queue, work, pop, window, outputs[WEIGHTED])
+        integrate_readout(net, queue, work, pop, window, outputs[INTEGRAL])
     screen(net, work, pop, outputs[MAXIMUM])
     before, n_suspects = work.size[N_SPIKES], work.size[N_SUSPECTS]
     counters[WALKED] += n_suspects
@@ -743,12 +752,10 @@ def begin_sample(net, queue, work, first_input):
 
 
 @kernel
-def end_sample(net, work, outputs):
-    """Write down the state that a sample ends with; the next one starts from the beginning."""
+def end_sample(net, work):
+    """Leave the workspace so that the next sample starts from the beginning."""
     if net.n_windows * net.h != net.duration:
         set_window(net, work, net.h)
-    for j in range(net.neurons.size):
-        outputs[VOLTAGE, j], outputs[CURRENT, j] = work.values[V, j], work.values[I, j]
     work.size[WINDOW] = 0
 
 
@@ -826,7 +833,7 @@ def forward_sample(net, spikes, queue, work, outputs, counters):
     if window == net.n_windows:
         counters[EVENTS] += work.size[N_ARRIVALS]
         counters[AFTER_END] = last - at
-        end_sample(net, work, outputs)
+        end_sample(net, work)
     return OK
 
 

@@ -8,6 +8,8 @@ argument, which keeps full precision through tau_mem == tau_syn and cannot overf
 
 import math
 
+import numpy as np
+
 from .compile import entry, inlined, kernel
 
 # Within a window of length h <= TAU_FRACTION * tau the exponentials are polynomials of this degree. The first omitted
@@ -17,6 +19,14 @@ DEGREE = 10
 TAU_FRACTION = 0.125
 # Below this a state is zero: it cannot move any result, and denormal numbers would slow every window.
 NEGLIGIBLE = 1e-290
+# Series of positive terms end with a term of this part of the sum, or here: for arguments below 2 that comes later.
+SMALLEST_TERM, MOST_TERMS = 1e-17, 40
+# What `response_integral` asks of a neuron, in 1/ms: the decay rate of the weighted integral, the rates of tau_mem and
+# of the slower time constant, and how much faster the other one is; the decay rate with the slower and with the faster
+# one; and reciprocals of what is to be divided by.
+INTEGRAL = np.dtype(
+    [(name, np.float64) for name in ("rate", "mem", "slow", "gap", "near", "far", "by_near", "by_far", "by_gap")]
+)
 
 
 @inlined
@@ -79,6 +89,93 @@ def double_psp(x, tau_one, tau_two):
     for n in range(15, 2, -1):
         total = 1.0 + z * total / n
     return 0.5 * x * x * math.exp(-x / tau_one) * total
+
+
+@inlined
+def _shifted_series(far, gap, again, order):
+    """The sum of h_n/(n + order)! over n >= 0, times e^{-far}, for ``order`` 2 or 3.
+
+    h_n is the complete homogeneous polynomial of degree n in ``far``, ``gap`` and ``again``, all >= 0 and far < 2: a
+    divided difference of e^x at points between -far and 0, all taken from -far, where nothing cancels.
+    """
+    one = two = three = 1.0
+    share = total = 0.5 if order == 2 else 1.0 / 6.0
+    for n in range(1, MOST_TERMS):
+        one *= again
+        two = gap * two + one
+        three = far * three + two
+        share /= n + order
+        total += three * share
+        if three * share < SMALLEST_TERM * total:
+            break
+    return math.exp(-far) * total
+
+
+@inlined
+def _mean_decay(x):
+    """(1 - e^{-x})/x, the mean of e^{-u} over 0 <= u <= x."""
+    return 1.0 if x == 0.0 else -math.expm1(-x) / x
+
+
+@kernel
+def second_difference(a, b):
+    """The divided difference of e^x at 0, -a and -b, for a, b >= 0; relative error <= 4e-15."""
+    near, far = min(a, b), max(a, b)
+    gap = far - near
+    if far < 1.0:
+        return _shifted_series(far, gap, 0.0, 2)
+    return (_mean_decay(near) - math.exp(-near) * _mean_decay(gap)) / far
+
+
+@kernel
+def third_difference(a, b):
+    """The divided difference of e^x at 0, -a, -b and -b, for a, b > 0; relative error <= 1e-14."""
+    far = max(a, b)
+    if far < 2.0:
+        return _shifted_series(far, abs(a - b), a - b if a > b else 0.0, 3)
+    first = second_difference(b, b) if a > b else second_difference(a, b)
+    return (first - double_psp(1.0, 1.0 / b, 1.0 / a)) / far
+
+
+def integral_constants(rate, tau_mem, tau_syn):
+    """The constants of `response_integral` for arrays of decay rates (1/ms) and time constants (ms), as INTEGRAL."""
+    slow, fast = np.maximum(tau_mem, tau_syn), np.minimum(tau_mem, tau_syn)
+    constants = np.zeros(np.shape(tau_mem), INTEGRAL)
+    constants["rate"], constants["mem"], constants["slow"] = rate, 1.0 / tau_mem, 1.0 / slow
+    constants["gap"] = gap = (slow - fast) / (slow * fast)
+    constants["near"], constants["far"] = near, far = rate + 1.0 / slow, rate + 1.0 / fast
+    constants["by_near"], constants["by_far"] = 1.0 / (tau_mem * near), 1.0 / far
+    # infinite for equal time constants, which do not read it
+    with np.errstate(divide="ignore"):
+        constants["by_gap"] = 1.0 / (tau_mem * gap)
+    return constants
+
+
+@inlined
+def response_integral(x, c):
+    """(integral of e^{-rate u} psp(u) over 0 <= u <= x, e^{-rate x} psp(x)) for x >= 0; ``c``: one INTEGRAL.
+
+    The integral is x^2/tau_mem times `second_difference` of x (rate + 1/tau_mem) and x (rate + 1/tau_syn), written with
+    the exponentials of psp where those are large (docs/mathematics.md, section 4). Relative error <= 4e-15.
+    """
+    decay, z, near = math.exp(-x * c.slow), x * c.gap, x * c.near
+    if c.rate != 0.0:
+        decay *= math.exp(-x * c.rate)
+    last = decay * (x * c.mem * _mean_decay(z) if z < 1.0 else (1.0 - math.exp(-z)) * c.by_gap)
+    if x * c.far < 1.0:
+        return x * x * c.mem * second_difference(near, x * c.far), last
+    gone = 1.0 - decay if near > 1.0 else -math.expm1(-near)
+    return (gone * c.by_near - last) * c.by_far, last
+
+
+@kernel
+def integral_by_taus(x, rate, tau_mem, tau_syn):
+    """The derivatives of the integral of `response_integral` by tau_mem and by tau_syn."""
+    a, b, decay = x * (rate + 1.0 / tau_mem), x * (rate + 1.0 / tau_syn), math.exp(-rate * x)
+    by_mem = decay * double_psp(x, tau_mem, tau_syn)
+    if rate > 0.0:
+        by_mem += x * x * (x * rate) * third_difference(b, a)
+    return -by_mem / (tau_mem * tau_mem), x * x * x / (tau_mem * tau_syn * tau_syn) * third_difference(a, b)
 
 
 @entry

@@ -66,10 +66,10 @@ SPIKE = np.dtype([("time", np.float64), ("slope", np.float64), ("neuron", np.int
 JUMP = np.dtype(
     [("time", np.float64), ("slope", np.float64), ("pull", np.float64), ("kick", np.float64), ("neuron", np.int64)]
 )
-# Rows of Readings (n_samples, n_state each): the sum over arrivals of w e^{-decay_rate s}, V and I at the end, the
-# largest voltage, when it was reached, and the share of its pull that arrivals at that very instant feel.
-WEIGHTED, VOLTAGE, CURRENT, MAXIMUM, MAXIMUM_TIME, SHARE = range(6)
-N_READINGS = 6
+# Rows of Readings (n_samples, n_state each): the integral of e^{-decay_rate t} V, the largest voltage, when it was
+# reached, and the share of its pull that arrivals at that very instant feel.
+INTEGRAL, MAXIMUM, MAXIMUM_TIME, SHARE = range(4)
+N_READINGS = 4
 # Columns of the counter table, as in eventsnn.spikes.Counters.
 EVENTS, WALKED, SCREENED, GRAZED, AFTER_END = range(5)
 # Rows of Gradients.neurons, in the order of eventsnn.network.NEURON_ATTRIBUTES.
@@ -111,6 +111,7 @@ class Net(NamedTuple):
     tick: np.ndarray  # (as delay,) the delays in ticks, rounded down
     charge: np.ndarray  # (2 per delay,) onto modal populations: weight e^{delay/tau_mem}, weight e^{delay/tau_syn}
     first_shared: int  # the first synapse of a row that shares one delay
+    integrals: np.ndarray  # (n_state,) membrane.INTEGRAL
 
 
 class Spikes(NamedTuple):

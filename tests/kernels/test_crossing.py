@@ -165,7 +165,9 @@ def test_reference_finds_the_same_crossings():
         (-2.0, 30.0, 50.0, FIRES),
         (0.0, 30.0, 0.0, SILENT),  # no time to rise
         (0.0, 30.0, 1e-3, SILENT),
-        (1.0, 1.5, 0.0, FIRES),
+        (1.0, 1.5, 0.0, SILENT),  # no time at all: arrivals at that instant act first
+        (1.0, 1.5, 1e-300, FIRES),
+        (1.0, 1.0 + 4.4e-16, 50.0, SILENT),  # no more than rounding above the threshold
     ],
 )
 def test_rules(v, i, dt, outcome):
@@ -179,7 +181,12 @@ def test_graze_is_named_on_both_sides_of_the_peak():
     # tau_mem = 2 tau_syn: the response to a unit jump peaks at 1/4
     for shortfall, outcome in ((1e-3, SILENT), (1e-5, SILENT), (5e-7, GRAZES), (1e-9, GRAZES)):
         assert cross(0.0, 4.0 * (1 - shortfall), 60.0, 20.0, 10.0, 1.0)[0] == outcome
-    for excess in (1e-15, 1e-13, 1e-9, 1e-3):
+    # a peak that exceeds the threshold by no more than rounding touches it, like one that equals it
+    for excess in (0.0, 1e-15, 8e-15):
+        assert cross(0.0, 4.0 * (1 + excess), 60.0, 20.0, 10.0, 1.0)[0] == GRAZES
+        assert reference.first_crossing(0.0, 4.0 * (1 + excess), (20.0, 10.0, 1.0)) == (None, True)
+    for excess in (1.3e-14, 1e-13, 1e-9, 1e-3):
+        assert reference.first_crossing(0.0, 4.0 * (1 + excess), (20.0, 10.0, 1.0))[0] is not None
         outcome, time, slope = cross(0.0, 4.0 * (1 + excess), 60.0, 20.0, 10.0, 1.0)
         assert outcome == FIRES and slope > 0
         # V = 1 where y (1 - y) = 1/w, y = e^{-t/tau_mem}

@@ -13,6 +13,8 @@ psp = numba.njit(lambda t, tau_mem, tau_syn: membrane.psp(t, tau_mem, tau_syn))
 flow = numba.njit(lambda v, i, t, tau_mem, tau_syn: membrane.flow(v, i, t, tau_mem, tau_syn))
 peak_time = numba.njit(lambda v, i, tau_mem, tau_syn: membrane.peak_time(v, i, tau_mem, tau_syn))
 double_psp = numba.njit(lambda x, tau_one, tau_two: membrane.double_psp(x, tau_one, tau_two))
+third_difference = numba.njit(lambda a, b: membrane.third_difference(a, b))
+integral_by_taus = numba.njit(lambda x, rate, tau_mem, tau_syn: membrane.integral_by_taus(x, rate, tau_mem, tau_syn))
 polynomial = numba.njit(lambda series, k, row, x: membrane.polynomial(series, k, row, x))
 
 APART = [0.0, *(10.0**-k for k in range(16, 0, -1))]
@@ -140,3 +142,71 @@ def test_window_polynomials_are_the_functions_they_stand_for(ratio):
             # the convolutions only serve gradients; they start with x^2, so that fewer of their terms are left
             for row, (value, bar) in enumerate(zip(exact, (1e-15, 2e-15, 5e-14, 5e-14), strict=True)):
                 assert polynomial(series, 0, row, x) == pytest.approx(float(value), rel=bar, abs=1e-300)
+
+
+@numba.njit
+def response_integral_of(x, constants):
+    return membrane.response_integral(x, constants[0])
+
+
+def response_integral(x, rate, tau_mem, tau_syn):
+    return response_integral_of(x, membrane.integral_constants(rate, np.array([tau_mem]), tau_syn))
+
+
+def exact_integral(x, rate, tau_mem, tau_syn):
+    """The integral of e^{-rate u} psp(u) from 0 to x, in the working precision of mpmath."""
+    by_mem, by_syn = (-mpmath.expm1(-x * (rate + 1 / tau)) / (rate + 1 / tau) for tau in (tau_mem, tau_syn))
+    return tau_syn / (tau_mem - tau_syn) * (by_mem - by_syn)
+
+
+def integral_cases():
+    """(x, rate, tau_mem, tau_syn): time constants from 0.1 to 1e15 ms, apart, close and equal, beside all durations."""
+    rng = np.random.default_rng(4)
+    for number in range(1200):
+        tau_mem = 10.0 ** (rng.uniform(-1, 3) if number % 3 else rng.uniform(3, 15))
+        apart = rng.choice([-1, 1]) * 10.0 ** rng.uniform(-17, -0.5)
+        tau_syn = (tau_mem * 10.0 ** rng.uniform(-3, 3), tau_mem * (1 + apart), tau_mem, 5.0)[number % 4]
+        least = min(tau_mem, tau_syn)
+        x = 10.0 ** rng.uniform(-5, 1.5) * least if number % 5 else 10.0 ** rng.uniform(-2, 2)
+        yield x, 0.0 if number % 2 else 10.0 ** rng.uniform(-4, 2) / least, tau_mem, tau_syn
+
+
+def test_integrals_of_responses_and_their_derivatives_keep_their_digits():
+    worst = np.zeros(4)
+    # differences of a derivative in 120 digits, with equal time constants moved apart by the 60th
+    with mpmath.workdps(240):
+        step = mpmath.mpf(10) ** -60
+        for case in integral_cases():
+            x, rate, a, b = map(mpmath.mpf, case)
+            b *= 1 if a != b else 1 + 3 * step
+            exact = (
+                exact_integral(x, rate, a, b),
+                mpmath.exp(-rate * x) * exact_psp(x, a, b),
+                (exact_integral(x, rate, a * (1 + step), b) - exact_integral(x, rate, a * (1 - step), b))
+                / (2 * step * a),
+                (exact_integral(x, rate, a, b * (1 + step)) - exact_integral(x, rate, a, b * (1 - step)))
+                / (2 * step * b),
+            )
+            # the arguments of exponentials are rounded: their relative error grows with their size
+            size = float(1 + x * (rate + 1 / a))
+            found = (*response_integral(*case), *integral_by_taus(*case))
+            for k, bar in enumerate((1.0, size, size, 1.0)):
+                if abs(exact[k]) > 1e-280:
+                    worst[k] = max(worst[k], relative(found[k], exact[k]) / bar)
+    assert np.all(worst <= 4e-15), worst
+
+
+@pytest.mark.parametrize("a", [1e-13, 0.3, 1.99, 2.01, 7.0, 60.0])
+@pytest.mark.parametrize("b", [1e-13, 0.3, 1.99, 2.01, 7.0, 60.0])
+def test_third_differences_on_both_sides_of_their_series(a, b):
+    with mpmath.workdps(250):
+        # the simplex that the divided difference is a mean over, in closed form for points apart
+        apart = mpmath.mpf(10) ** -30
+        points = [mpmath.mpf(0), -mpmath.mpf(a), -mpmath.mpf(b) * (1 + apart), -mpmath.mpf(b) * (1 - 2 * apart)]
+        exact = mpmath.mpf(0)
+        for one in points:
+            product = mpmath.mpf(1)
+            for other in points:
+                product *= one - other if one != other else 1
+            exact += mpmath.exp(one) / product
+        assert relative(third_difference(a, b), exact) <= 1e-14
