@@ -16,8 +16,8 @@ FLOORS = {
     "kernels": 1, "reference": 1, "initializers": 1, "communicator": 1, "checks": 1, "synapses": 1, "plausibility": 2,
     "sharding": 2, "network": 2, "losses": 2, "optimizers": 2, "checkpoints": 2, "data": 2,
     "layout": 3, "controls": 3, "compiled": 4, "simulation": 5, "gradients": 6, "testing": 7, "warming": 7,
-    "surrogate": 7, "engines": 8, "resuming": 8, "training": 9, "presets": 10, "plotting": 10, "runs": 11, "journal": 11,
-    "sweeping": 12, "cli": 13, "__main__": 14, "__init__": 14,
+    "surrogate": 7, "engines": 8, "resuming": 8, "training": 9, "presets": 10, "plotting": 10, "runs": 11,
+    "journal": 11, "sweeping": 12, "cli": 13, "__main__": 14, "__init__": 14,
 }  # fmt: skip
 # (importer, imported): pairs that must never meet, whatever their floors.
 WALLS = [
