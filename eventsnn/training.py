@@ -557,9 +557,8 @@ class Trainer:
             allowed, remedy = f"{train.duration} ms as in train", "Load them with one duration, or pass duration=."
             raise InvalidInput("validation.duration", None, validation.duration, allowed, remedy)
         self._duration = train.duration if self.options.duration is None else self.options.duration
-        joint_probes(
-            (self.loss, *self.options.regularizers), self.network, self._duration
-        )  # which refuses what is none
+        # which refuses what is no loss, or not one of this network
+        joint_probes((self.loss, *self.options.regularizers), self.network, self._duration)
         for name, data in (("train", train), ("validation", validation)):
             if data is not None:
                 _check_classes(self.network, self.loss, data, name)
@@ -825,7 +824,7 @@ def evaluate(
 def _evaluated(network, parameters, dataset, loss, duration, n_threads, max_spikes, delays=None):
     """The Evaluation of a data set that has been looked at."""
     duration = dataset.duration if duration is None else duration
-    joint_probes((loss,), network, duration)  # which refuses what is no loss
+    joint_probes((loss,), network, duration)  # which refuses what is no loss of this network
     _check_classes(network, loss, dataset, "dataset")
     values, predictions, spikes = [], [], {}
     engine, team = engine_of(network), communicator.world()
