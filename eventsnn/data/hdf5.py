@@ -7,6 +7,7 @@ followed except hard links, so no other file is opened. The formats of the super
 Format Specification 3.0, II.A and III.E.
 """
 
+import errno
 import io
 import os
 import stat
@@ -807,6 +808,8 @@ def write(path, data, keys=None):
     """
     from h5py import File
 
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidInput("path", None, path, "the path of a file")
     if not isinstance(data, Dataset):
         raise InvalidInput("data", None, type(data).__name__, "a Dataset")
     keys = list(map(str, range(data.n_classes) if keys is None else keys))
@@ -820,7 +823,8 @@ def write(path, data, keys=None):
             _fill(file, data, keys)
         os.replace(partial, path)
     except (OSError, RuntimeError) as error:
-        raise OSError(getattr(error, "errno", None), f"cannot be written ({error})", str(path)) from None
+        number = getattr(error, "errno", None) or errno.EIO
+        raise OSError(number, f"cannot be written ({error})", str(path)) from None
     finally:
         partial.unlink(missing_ok=True)
 

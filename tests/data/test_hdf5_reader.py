@@ -430,5 +430,9 @@ def test_a_write_that_fails_leaves_the_file_of_before(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left.*spikes.h5"):
         hdf5.write(path, dataset())
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
-    with pytest.raises(OSError, match="absent"):
-        hdf5.write(tmp_path / "absent" / "spikes.h5", dataset())
+    (tmp_path / "folder").mkdir()
+    for place in ("absent/spikes.h5", "folder"):
+        with pytest.raises(OSError, match=place):
+            hdf5.write(tmp_path / place, dataset())
+    with pytest.raises(InvalidInput, match="path is None"):
+        hdf5.write(None, dataset())
