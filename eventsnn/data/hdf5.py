@@ -11,7 +11,6 @@ import errno
 import io
 import os
 import stat
-import warnings
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -658,12 +657,6 @@ class SpikeFile:
         if largest >= MAX_CLASSES:
             allowed = f"labels below {MAX_CLASSES}, as neither n_classes nor extra/keys says how many classes there are"
             raise InvalidInput(f"{self.path}: labels", int(self.labels.argmax()), largest, allowed)
-        if self.labels.size and self.labels.min() == 1:
-            text = (
-                f"{self.path}: labels run from 1 to {largest}, and class 0 of {largest + 1} classes has no sample. "
-                "Write labels - 1 into the file, or give n_classes or extra/keys if that is meant."
-            )
-            warnings.warn(text, stacklevel=4)
         return largest + 1
 
     def doubt_of_seconds(self, last):

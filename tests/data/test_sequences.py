@@ -47,7 +47,7 @@ def test_jitter_is_a_function_of_the_seed_and_stays_positive():
         {"times": (0.0, np.nan)},
         {"times": ("0", "10")},
         {"times": (0j, 10 + 1j)},
-        {"times": np.array([0, 10], "m8[s]")},
+        {"times": np.array([0, 10], "M8[s]")},
         {"times": (False, True)},
         {"times": tuple(range(7))},
         {"orders": []},
