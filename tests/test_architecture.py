@@ -28,7 +28,7 @@ WALLS = [
     *(("surrogate/reference", f"surrogate/{part}") for part in ("engine", "layers", "paths", "taps")),
 ]  # fmt: skip
 # memory writes to the system alone, under /proc
-WRITERS = {"data/hdf5", "checkpoints", "writing", "journal", "cli", "runs", "sweeping", "kernels/compile", "memory"}
+WRITERS = {"checkpoints", "writing", "journal", "cli", "runs", "sweeping", "kernels/compile", "memory"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Functions of modules that write files or change folders.
 WRITING_CALLS = {

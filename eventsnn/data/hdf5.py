@@ -7,7 +7,6 @@ followed except hard links, so no other file is opened. The formats of the super
 Format Specification 3.0, II.A and III.E.
 """
 
-import errno
 import io
 import os
 import stat
@@ -22,6 +21,8 @@ import numpy as np
 from ..checks import is_number
 from ..errors import InvalidInput, UnsafeFile
 from ..spikes import SpikeBatch
+from ..structured import MILLISECONDS, milliseconds_per
+from ..writing import write_file
 from .dataset import Dataset
 from .packed import PackedSpikes
 
@@ -29,7 +30,6 @@ __all__ = ["SpikeFile", "describe", "read", "write"]
 
 NEEDED = ("spikes/times", "spikes/units", "labels")
 USED = (*NEEDED, "extra/speaker", "extra/keys")
-TIME_UNITS = {"s": 1000.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6}  # ms
 # The layout has seconds. Later spikes than this are taken for those of another unit, unless it was given: words take
 # about one second, gestures some six; ten of the units of a file in ms are soon over.
 LONGEST_IN_SECONDS = 20.0
@@ -53,7 +53,7 @@ PACKED = {"xz": b"\xfd7zXZ\x00", "gzip": b"\x1f\x8b", "zip": b"PK\x03\x04"}
 REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])  # variable-length element on disk
 HEAP_HEADER, OBJECT_HEADER = 16, 16  # bytes; addresses and lengths of 8 bytes
 HALF_INFINITY = 0x7C00  # bits of a float16; below it they grow with the value, above are NaN and negative numbers
-SECONDS = TIME_UNITS["s"]
+SECONDS = MILLISECONDS["s"]
 
 
 def _read_guarded(path, item, action, *arguments):
@@ -511,16 +511,6 @@ def _plain(source, name, array, heap):
     return np.char.decode(values, "utf-8", "replace") if values.dtype.kind == "S" else values
 
 
-def _milliseconds(time_unit):
-    """How many ms a unit of time is, by its name or as the number itself."""
-    if isinstance(time_unit, str) and time_unit in TIME_UNITS:
-        return TIME_UNITS[time_unit]
-    if is_number(time_unit) and 0 < time_unit < np.inf:
-        return float(time_unit)
-    allowed = f"one of {', '.join(TIME_UNITS)}, or how many ms one unit is"
-    raise InvalidInput("time_unit", None, time_unit, allowed)
-
-
 def _check_count(name, value):
     """Refuse what is no number of channels or of classes, or None."""
     if value is not None and (not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1):
@@ -545,7 +535,7 @@ class SpikeFile:
         _check_count("n_units", n_units)
         _check_count("n_classes", n_classes)
         self.n_units, self.n_classes, self._unit_is_given = n_units, n_classes, time_unit is not None
-        self.milliseconds_per_unit = _milliseconds("s" if time_unit is None else time_unit)
+        self.milliseconds_per_unit = milliseconds_per("s" if time_unit is None else time_unit)
         self._longest = LONGEST_IN_SECONDS if time_unit is None else np.inf
         self._source = _Bytes(path, image)
         self.path = self._source.path
@@ -796,7 +786,7 @@ def write(path, data, keys=None):
     ``keys``: names of the classes, one for each (None: their numbers). Groups become extra/speaker, and a spike that
     counts n becomes n spikes. Times are written in seconds, as float16 where that loses nothing, else as float64, which
     ``read`` gives back to within one part in 2^52. The layout has no place for ``n_units`` and ``duration``: give them
-    to ``read``. Raises InvalidInput for counts that are no whole numbers and for what ``read`` would refuse, OSError
+    to ``read``. Raises InvalidInput for counts that are no whole numbers and for what ``read`` would refuse, FileError
     where the file cannot be written.
     """
     from h5py import File
@@ -809,17 +799,11 @@ def write(path, data, keys=None):
     if len(keys) != data.n_classes:
         raise InvalidInput("keys", None, len(keys), f"a name for each of the {data.n_classes} classes")
     _check_writable(data)
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with File(partial, "w") as file:
-            _fill(file, data, keys)
-        os.replace(partial, path)
-    except (OSError, RuntimeError) as error:
-        number = getattr(error, "errno", None) or errno.EIO
-        raise OSError(number, f"cannot be written ({error})", str(path)) from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with File("spikes", "w", driver="core", backing_store=False) as file:
+        _fill(file, data, keys)
+        file.flush()
+        image = file.id.get_file_image()
+    write_file(path, image)
 
 
 def _check_writable(data):

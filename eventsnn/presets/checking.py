@@ -6,11 +6,11 @@ import warnings
 from dataclasses import fields, replace
 from pathlib import Path
 
-from ..data.hdf5 import TIME_UNITS
 from ..data.mnist import POOLS
 from ..errors import InvalidInput
 from ..naming import said_as
 from ..network import NEURON_ATTRIBUTES
+from ..structured import MILLISECONDS
 from ..surrogate.network import DELAY_SHARING, RESETS, SURROGATES, Spread
 from .settings import DELAYS, LOSSES, OPTIMIZERS, SCHEDULES, SOURCES, WITH_VALIDATION, GridSettings
 
@@ -169,7 +169,7 @@ def _check_data(settings):
     choice("data.source", settings.source, tuple(SOURCES))
     _check_kind("data", settings, "source", SOURCES)
     if settings.time_unit is not None:
-        choice("data.time_unit", settings.time_unit, tuple(TIME_UNITS))
+        choice("data.time_unit", settings.time_unit, tuple(MILLISECONDS))
     if settings.pool not in POOLS:
         raise InvalidInput("data.pool", None, settings.pool, f"one of {', '.join(map(str, POOLS))}")
     shares = {name: getattr(settings, name) for name in ("validation_fraction", "test_fraction")}

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 
 import h5py
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from eventsnn.data import Dataset, hdf5
 from eventsnn.data.hdf5 import SpikeFile, describe, read
 from eventsnn.data.packed import PackedSpikes
-from eventsnn.errors import InvalidInput, UnsafeFile
+from eventsnn.errors import FileError, InvalidInput, UnsafeFile
 from eventsnn.spikes import SpikeBatch
 
 KEYS = ["zero", "one", "two"]
@@ -327,7 +328,7 @@ def test_describe_says_that_times_can_hardly_be_seconds(tmp_path):
 
 @pytest.mark.parametrize("unit", ["sec", "", 0, -1.0, np.nan, np.inf, True, ["s"]])
 def test_unknown_units_are_refused(tmp_path, unit):
-    with pytest.raises(InvalidInput, match="time_unit is .*one of s, ms, us, ns"):
+    with pytest.raises(InvalidInput, match="time_unit is .*one of .*us"):
         read(write(tmp_path / "spikes.h5", rows()), time_unit=unit)
 
 
@@ -423,13 +424,14 @@ def test_a_write_that_fails_leaves_the_file_of_before(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(hdf5, "_fill", full)
-    with pytest.raises(OSError, match="No space left.*spikes.h5"):
-        hdf5.write(path, dataset())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(FileError, match="spikes.h5.*No space left"):
+            hdf5.write(path, dataset())
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
     (tmp_path / "folder").mkdir()
     for place in ("absent/spikes.h5", "folder"):
-        with pytest.raises(OSError, match=place):
+        with pytest.raises(FileError, match=place):
             hdf5.write(tmp_path / place, dataset())
     with pytest.raises(InvalidInput, match="path is None"):
         hdf5.write(None, dataset())

@@ -39,6 +39,10 @@ def test_jitter_is_a_function_of_the_seed_and_stays_positive():
     assert abs(late.mean() - 10.0) < 1.5 and 2.0 < late.std() < 4.0
 
 
+def test_times_with_a_unit_are_converted():
+    assert sequence_detection(np.array([0, 10_000], "m8[us]")).spikes.times.tolist() == [0.0, 10.0] * 2
+
+
 @pytest.mark.parametrize(
     "change",
     [
