@@ -154,7 +154,7 @@ def test_an_exception_on_rank_1_alone_ends_the_run_soon_and_says_where(tmp_path)
 def test_a_rank_that_leaves_ends_the_run_and_is_named(tmp_path, n_ranks, exit_code):
     (tmp_path / "code").write_text(str(exit_code))
     process = start(n_ranks, ROOT / "tests/mpi_program.py", "leave", tmp_path)
-    code, _, errors = ended(process, 180)  # it may have to compile first, beside other tests
+    code, _, errors = ended(process)
     assert code != 0 and "RankFailed: rank 1: its program ended while other ranks were waiting for it" in errors
     assert not list(tmp_path.glob("outcome*"))
 
