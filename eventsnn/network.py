@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .arrays import plain_array
 from .checks import (
     check_arrays,
     check_count,
@@ -113,7 +114,7 @@ class Connection:
 
     def _of_each(self, values):
         """Weights or delays, one for each synapse."""
-        values = np.asarray(values)
+        values = plain_array(values, f"values of {self.name}")
         if values.shape == self.weight_shape:
             return values
         if self.delay is None or values.shape != self.delay_shape:

@@ -59,7 +59,7 @@ class _Times:
         text = f"{text}, the duration, and do not act."
         if self.n_late <= SMALL_SHARE * self.total:
             return text
-        return f"{text} Are the times in ms, and the duration? Divide times in us by 1000, multiply seconds by 1000."
+        return f"{text} Are the times in ms? Divide times in us by 1000; multiply a duration in s by 1000."
 
     def early(self, name):
         if not 0 < self.last < SMALL_SHARE * self.duration:

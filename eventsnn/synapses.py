@@ -6,6 +6,7 @@ matrix may hold its values in another order, so they are never taken from their 
 
 import numpy as np
 
+from .arrays import plain_array
 from .errors import InvalidInput
 
 
@@ -48,7 +49,7 @@ def per_synapse(values, name, rows, mask=None):
         return values
     sizes = np.shape(values) if isinstance(values, np.ndarray) else _shape(values)
     if sizes == shape:
-        return _of_dense(values, rows)
+        return _of_dense(values, name, rows)
     if len(sizes) == 1 and is_sparse(mask) and not _in_order(mask):
         allowed = "values of a mask in canonical order: rows, sorted columns, no zeros, nothing twice"
         raise InvalidInput(name, None, f"{sizes[0]} values", allowed, f"Give the matrix itself: {_key(name)}=matrix.")
@@ -88,10 +89,11 @@ def _shape(values):
         return ()
 
 
-def _of_dense(values, rows):
-    """The entries of a dense matrix at which there are synapses; what stands elsewhere means nothing."""
+def _of_dense(values, name, rows):
+    """The entries of a dense matrix at which there are synapses; what stands elsewhere, masked too, means nothing."""
     indptr, indices, _ = rows
-    return np.asarray(values)[_presynaptic(indptr), indices]
+    values = values if isinstance(values, np.ndarray) else plain_array(values, name)
+    return plain_array(values[_presynaptic(indptr), indices], name)
 
 
 def _of_sparse(matrix, name, rows):

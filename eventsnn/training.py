@@ -758,7 +758,8 @@ class Trainer:
                     else ""
                 )
                 text = f"no neuron of {name!r} has fired in this epoch, while others have. {learns}"
-                warnings.warn(text + "Raise the weights onto it, or use silent_raise.", stacklevel=5)
+                remedy = self._doubts[0] if self._doubts else "Raise the weights onto it, or use silent_raise."
+                warnings.warn(text + remedy, stacklevel=5)
 
     def _record(self, state, result, started):
         running = state.running

@@ -169,6 +169,19 @@ def test_masked_entries_are_refused_by_place(attempt, place):
         attempt()
 
 
+def test_masked_weights_are_read_where_there_are_synapses_only():
+    weight = np.ma.array([[1.0, 2.0], [3.0, 4.0]], mask=[[False, True], [False, False]])
+    network = Network()
+    network.add_input("in", 2)
+    network.add_readout("out", 2)
+    with pytest.raises(InvalidInput, match=r"^in->out\.weight\[1\] is 'masked'"):
+        network.connect("in", "out", weight=weight, mask=[[True, True], [True, False]])
+    network.connect("in", "out", weight=weight, mask=~weight.mask)
+    assert network.initialize()["in->out.weight"].tolist() == [1.0, 3.0, 4.0]
+    with pytest.raises(InvalidInput, match="is 'masked'"):
+        network.connections["in->out"].to_dense(np.ma.array([1.0, 2.0, 3.0], mask=[True, False, False]))
+
+
 def connected(network):
     network.add_input("in", 2)
     network.add_readout("out", 1)
