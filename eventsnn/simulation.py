@@ -13,7 +13,7 @@ ENGINES = ("compiled", "reference")
 # The default budget of spikes (default_budget): a storm is to end within minutes, and nothing else is to meet it. A
 # mean of 1 spike per ms over a whole network is beyond any code; of small networks a single neuron may be that fast.
 SPIKES_PER_NEURON, SPIKES_PER_MS = 100, 1.0
-LEAST_BUDGET, MOST_BUDGET = 100_000, 10_000_000
+LEAST_BUDGET, MOST_BUDGET = 100_000, 5_000_000
 # Parts of a stream, so that they can be counted in float64.
 MOST_PARTS = 2**53
 
