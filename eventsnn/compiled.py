@@ -120,7 +120,7 @@ def _enlarged(buffers, status):
     if status == Status.QUEUE_FULL:
         return queue._replace(events=_doubled(queue.events)), work
     if status == Status.ARRIVALS_FULL:
-        larger = {name: _doubled(getattr(work, name)) for name in ("found", "link", "blocks", "sorted")}
+        larger = {name: _doubled(getattr(work, name)) for name in ("found", "link", "blocks", "sorted", "spare")}
         return queue, work._replace(**larger)
     return queue, work._replace(tape=_doubled(work.tape))
 

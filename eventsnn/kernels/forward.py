@@ -79,9 +79,9 @@ MODE_SAFETY = 1e-11
 # Rows of Workspace.row_factors: what a unit weight adds to V and I; and the rows that are added together.
 TO_V, TO_I = range(2)
 MOST_ROWS = 64
-# Rows of Workspace.sorted, the arrivals of one neuron, the latest first: time left to the window's end, and weight; and
-# room to merge sorted runs in. So many arrivals are sorted by insertion: few are sorted fastest so.
-LEFT, WEIGHT, SPARE_LEFT, SPARE_WEIGHT = range(4)
+# Rows of Workspace.sorted, the arrivals of one neuron, the latest first: time left to the window's end, and weight.
+LEFT, WEIGHT = range(2)
+# So many arrivals are sorted by insertion: few are sorted fastest so.
 RUN = 32
 # Places in Workspace.size: suspects, spikes on the tape, spikes that the sample may reach; arrivals of the stretch at
 # hand, and blocks of them. Then where a sample goes on: the next window (0: from the start), the stretch at hand, the
@@ -114,7 +114,8 @@ class Workspace(NamedTuple):
     place: np.ndarray  # (BLOCK,)
     row_first: np.ndarray  # (MOST_ROWS,) the first synapses of dense rows at hand
     row_factors: np.ndarray  # (2, MOST_ROWS)
-    sorted: np.ndarray  # (4, capacity)
+    sorted: np.ndarray  # (2, capacity)
+    spare: np.ndarray  # (2, capacity / 2) room to merge sorted runs in
     size: np.ndarray  # (8,)
     tape: np.ndarray  # SPIKE
     stop: int  # address of a byte, not 0 when the kernel is to end: looked at in whatever a storm makes long
@@ -135,7 +136,8 @@ def make_workspace(n_state, n_pops, stretch, capacity):
         place=np.zeros(BLOCK, np.uint32),
         row_first=np.zeros(MOST_ROWS, np.int64),
         row_factors=np.zeros((2, MOST_ROWS)),
-        sorted=np.zeros((4, capacity)),
+        sorted=np.zeros((2, capacity)),
+        spare=np.zeros((2, -(-capacity // 2))),
         size=np.zeros(8, np.int64),
         tape=np.zeros(capacity, SPIKE),
         stop=NEVER.ctypes.data,
@@ -429,30 +431,30 @@ def insert(work, n, left, weight):
 
 
 @kernel
-def merge(rows, first, middle, stop):
-    """Merge two sorted runs of arrivals that lie side by side; of the same time, those of the first stay first."""
+def merge(rows, spare, first, middle, stop):
+    """Merge two sorted runs of arrivals side by side, the second not the longer; equal times stay in order."""
     if rows[LEFT, middle - 1] <= rows[LEFT, middle]:
         return
-    for p in range(first, middle):
-        rows[SPARE_LEFT, p], rows[SPARE_WEIGHT, p] = rows[LEFT, p], rows[WEIGHT, p]
-    a, b, p = first, middle, first
-    while a < middle:
-        if b < stop and rows[LEFT, b] < rows[SPARE_LEFT, a]:
-            rows[LEFT, p], rows[WEIGHT, p] = rows[LEFT, b], rows[WEIGHT, b]
-            b += 1
+    for p in range(stop - middle):
+        spare[LEFT, p], spare[WEIGHT, p] = rows[LEFT, middle + p], rows[WEIGHT, middle + p]
+    a, b, p = middle - 1, stop - middle - 1, stop - 1
+    while b >= 0:
+        if a >= first and rows[LEFT, a] > spare[LEFT, b]:
+            rows[LEFT, p], rows[WEIGHT, p] = rows[LEFT, a], rows[WEIGHT, a]
+            a -= 1
         else:
-            rows[LEFT, p], rows[WEIGHT, p] = rows[SPARE_LEFT, a], rows[SPARE_WEIGHT, a]
-            a += 1
-        p += 1
+            rows[LEFT, p], rows[WEIGHT, p] = spare[LEFT, b], spare[WEIGHT, b]
+            b -= 1
+        p -= 1
 
 
 @kernel
-def merge_runs(rows, n):
+def merge_runs(rows, spare, n):
     """Merge the sorted runs of n arrivals into one; takes n log n steps, and n / RUN if they are in order."""
     length = RUN
     while length < n:
         for first in range(0, n - length, 2 * length):
-            merge(rows, first, first + length, min(first + 2 * length, n))
+            merge(rows, spare, first, first + length, min(first + 2 * length, n))
         length *= 2
 
 
@@ -531,7 +533,7 @@ def gather(net, queue, work, number, window, end):
             n += 1
         item = event.next
     if n > RUN:
-        merge_runs(work.sorted, n)
+        merge_runs(work.sorted, work.spare, n)
     return n
 
 

@@ -15,7 +15,7 @@ def sort(work, left, weight):
     for n in range(left.size):
         if not insert(work, n, left[n], weight[n]):
             return False
-    merge_runs(work.sorted, left.size)
+    merge_runs(work.sorted, work.spare, left.size)
     return True
 
 

@@ -102,7 +102,7 @@ MUTANTS = [
     ("forward", " and is_quiet(net, work):", ":"),
     ("forward", "while window < last and is_empty(net, queue, window >> net.shift):", "while window < last:"),
     ("forward", "while p > first and rows[LEFT, p - 1] > left:", "while p > first and rows[LEFT, p - 1] < left:"),
-    ("forward", "rows[LEFT, b] < rows[SPARE_LEFT, a]:", "rows[LEFT, b] > rows[SPARE_LEFT, a]:"),
+    ("forward", "rows[LEFT, a] > spare[LEFT, b]:", "rows[LEFT, a] < spare[LEFT, b]:"),
     ("forward", "i, v = slope + neuron[2], 0.0", "i, v = 0.0, 0.0"),
     ("forward", "i, v = slope + neuron[2], 0.0", "i, v = slope + neuron[2], 0.1"),
     ("forward", "x = max(x - t, until)", "x = until"),
