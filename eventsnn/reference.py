@@ -19,7 +19,7 @@ from .spikes import Counters, Readout, Recording
 ARRIVAL, SPIKE = 0, 1
 GRAZING = 1e-6
 # A voltage that does not exceed the threshold by more than this part of it has not crossed it (section 1).
-CONTACT = 1e-14
+CONTACT = 5e-15
 
 
 @dataclass(frozen=True)
@@ -295,7 +295,7 @@ class Simulation:
             return False
         for key, event in self.queue:
             v, i = flow(neuron.v, neuron.i, event[2] - neuron.time, tau_mem, tau_syn, self.arithmetic)
-            if _real(v) > _real(threshold) * (1 + CONTACT) or _real(i) < _real(v):
+            if abs(_real(v) - _real(threshold)) > CONTACT * _real(threshold) or _real(i) <= _real(v):
                 return False
             if key[1] == ARRIVAL and event[:2] == name:
                 return True

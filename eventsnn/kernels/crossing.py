@@ -15,7 +15,7 @@ SILENT, FIRES, GRAZES = 0, 1, 2
 # Newton's method doubles its digits at a clean crossing and gains one bit per step at a double root.
 LARGEST_STEP_COUNT = 80
 # V exceeds the threshold by more than this part of it, or does not cross it: rounding must not decide on a contact.
-CONTACT = 1e-14
+CONTACT = 5e-15
 # A root is known to about this much of the threshold: a smaller gap only makes Newton's method creep.
 ROUNDING = 4.4e-16
 # The series of the inverse function is used as long as its second term is at most this part of the first.

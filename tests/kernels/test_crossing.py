@@ -182,10 +182,10 @@ def test_graze_is_named_on_both_sides_of_the_peak():
     for shortfall, outcome in ((1e-3, SILENT), (1e-5, SILENT), (5e-7, GRAZES), (1e-9, GRAZES)):
         assert cross(0.0, 4.0 * (1 - shortfall), 60.0, 20.0, 10.0, 1.0)[0] == outcome
     # a peak that exceeds the threshold by no more than rounding touches it, like one that equals it
-    for excess in (0.0, 1e-15, 8e-15):
+    for excess in (0.0, 1e-15, 3e-15):
         assert cross(0.0, 4.0 * (1 + excess), 60.0, 20.0, 10.0, 1.0)[0] == GRAZES
         assert reference.first_crossing(0.0, 4.0 * (1 + excess), (20.0, 10.0, 1.0)) == (None, True)
-    for excess in (1.3e-14, 1e-13, 1e-9, 1e-3):
+    for excess in (1e-14, 1e-13, 1e-9, 1e-3):
         assert reference.first_crossing(0.0, 4.0 * (1 + excess), (20.0, 10.0, 1.0))[0] is not None
         outcome, time, slope = cross(0.0, 4.0 * (1 + excess), 60.0, 20.0, 10.0, 1.0)
         assert outcome == FIRES and slope > 0

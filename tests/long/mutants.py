@@ -50,7 +50,7 @@ MUTANTS = [
     ("crossing", "later = t + gap * tau_mem / (i_t - v_t)", "later = t + gap * tau_syn / (i_t - v_t)"),
     ("crossing", "slope = i * math.exp(-t / tau_syn) - threshold", "slope = i * math.exp(-t / tau_syn)"),
     ("crossing", "    if v_end > level:", "    if v_end > 1.1 * threshold:"),
-    ("crossing", "CONTACT = 1e-14", "CONTACT = 0.0"),
+    ("crossing", "CONTACT = 5e-15", "CONTACT = 0.0"),
     ("crossing", " or dt == 0.0:", ":"),
     ("crossing", "        if abs(second) * step * step <= ROUNDING * threshold:", "        if step >= 0.0:"),
     ("crossing", "        step = (threshold - v_t) * tau_mem / (i_t - v_t)", "        step = 1e-3 * t"),
