@@ -54,7 +54,7 @@ def forward(network, parameters, inputs, run):
 
     if not forward_shard.signatures:
         # a thread could not be interrupted while it compiles
-        buffers = _looking_at(Stop(NEVER), _take_buffers(layout)[1])
+        buffers = _looking_at(Stop.at(NEVER), _take_buffers(layout)[1])
         forward_shard(layout.net, spikes, (0, 0, run.max_spikes, 0), buffers, outputs, offsets)
     with in_order(run_shard, ranges, run.n_threads) as shard_tapes:
         for (first, last), (tape, ends) in zip(ranges, shard_tapes, strict=True):
