@@ -206,7 +206,7 @@ def statuses(monkeypatch):
             found.append(Status(result[0] if isinstance(result, tuple) else result))
             return result
 
-        call.signatures = True  # it is compiled
+        call.overloads = True  # it is compiled
         return call
 
     monkeypatch.setattr(compiled, "forward_shard", watched(compiled.forward_shard))
