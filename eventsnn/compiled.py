@@ -52,9 +52,9 @@ def forward(network, parameters, inputs, run):
     def run_shard(samples, stop):
         return _run_shard(layout, spikes, samples, outputs, stop)
 
-    if not forward_shard.signatures:
+    if not forward_shard.overloads:
         # a thread could not be interrupted while it compiles
-        buffers = _looking_at(Stop(NEVER), _take_buffers(layout)[1])
+        buffers = _looking_at(Stop.at(NEVER), _take_buffers(layout)[1])
         forward_shard(layout.net, spikes, (0, 0, run.max_spikes, 0), buffers, outputs, offsets)
     with in_order(run_shard, ranges, run.n_threads) as shard_tapes:
         for (first, last), (tape, ends) in zip(ranges, shard_tapes, strict=True):
@@ -280,7 +280,7 @@ def backward(network, recording, tape, cotangents, names, with_input_times=False
         return gradients
 
     share = Share(recording.n_samples) if share is None else share
-    if not backward_shard.signatures:  # on this thread, which can be interrupted
+    if not backward_shard.overloads:  # on this thread, which can be interrupted
         nothing = layout.empty_gradients()._replace(input_times=input_times)
         backward_shard(net, spikes, (0, 0), jumps, drive, make_adjoint(*adjoint_key), nothing)
     with in_order(accumulate, share.ranges, run.n_threads) as parts:

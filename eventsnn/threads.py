@@ -1,18 +1,21 @@
 """The only module that starts threads: ordered, bounded, with results that do not depend on how many there are."""
 
+import _thread
 import mmap
 import os
 import signal
 import tempfile
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import repeat
+from queue import Empty, SimpleQueue
 
 import numpy as np
 
 from .errors import InvalidInput
+
+LOOK_UP = 0.1  # seconds
 
 
 def available_cores():
@@ -38,12 +41,13 @@ class Stop:
     ``address`` is that of the flag, which lasts as long as this object.
     """
 
-    def __init__(self, flag, signals=None):
-        self._signals = signals
-        self._look_at(flag)
+    def __init__(self, flag, address, signals=None):
+        self.flag, self.address, self._signals = flag, address, signals
 
-    def _look_at(self, flag):
-        self.flag, self.address = flag, flag.ctypes.data
+    @classmethod
+    def at(cls, flag, signals=None):
+        """A Stop with this flag; asking NumPy for an address takes longer than all the rest."""
+        return cls(flag, flag.ctypes.data, signals)
 
     def set(self):
         """Tell every kernel of the call to end."""
@@ -59,7 +63,8 @@ class Stop:
         if self._signals is None:
             raise Stopped
         place = 2 * np.count_nonzero(self._signals)
-        self._look_at(self._signals[place : place + 1] if place < self._signals.size else np.zeros(1, np.uint8))
+        self.flag = self._signals[place : place + 1] if place < self._signals.size else np.zeros(1, np.uint8)
+        self.address = self.flag.ctypes.data
 
 
 class Stopped(Exception):
@@ -80,29 +85,63 @@ def in_order(function, items, n_threads):
 
 @contextmanager
 def _on_threads(function, items, n_threads):
-    stop = Stop(np.zeros(1, np.uint8))
-    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="eventsnn", initializer=_ended.clear)
+    """`in_order` on threads, by what of Python's threads is written in C alone.
+
+    An interrupt between two lines of a lock, an event or a pool that are written in Python leaves a lock that is never
+    released, or comes out as another error; and when such objects are freed, as nothing.
+    """
+    stop, tasks, ended = Stop.at(np.zeros(1, np.uint8)), SimpleQueue(), SimpleQueue()
+    started = 0
     try:
-        yield _results(pool, function, items, stop, 2 * n_threads)
+        for _ in range(min(n_threads, len(items))):
+            _thread.start_new_thread(_work, (function, tasks, stop, ended))
+            started += 1
+        yield _results(items, tasks, 2 * n_threads)
     finally:
         stop.set()
-        pool.shutdown(cancel_futures=True)
-        _ended.append(pool)
+        for _ in range(n_threads):
+            tasks.put(None)
+        for _ in range(started):
+            _wait_for(ended)
 
 
-# Pools that have ended, until a thread of the next one lets go of them. Python code of the standard library runs when
-# they are freed; on the main thread a signal may fall into it, and what its handler raises there is forgotten.
-_ended: deque = deque()
+def _work(function, tasks, stop, ended):
+    """What each thread does: tasks, (item, queue for (result, error)), until there are none or it is told to stop."""
+    while (task := tasks.get()) is not None and not stop.flag[0]:
+        item, result = task
+        try:
+            result.put((function(item, stop), None))
+        except BaseException as error:
+            result.put((None, error))
+    ended.put(None)
 
 
-def _results(pool, function, items, stop, most):
+def _results(items, tasks, most):
+    """The results of all items in their order; ``most`` of them at most are tasks, or done and not asked for."""
     pending = deque()
     for item in items:
         if len(pending) == most:
-            yield pending.popleft().result()
-        pending.append(pool.submit(function, item, stop))
+            yield _result(pending.popleft())
+        pending.append(SimpleQueue())
+        tasks.put((item, pending[-1]))
     while pending:
-        yield pending.popleft().result()
+        yield _result(pending.popleft())
+
+
+def _result(queue):
+    result, error = _wait_for(queue)
+    if error is not None:
+        raise error
+    return result
+
+
+def _wait_for(queue):
+    """What comes out of a queue; a signal that falls between Python's last look and the wait itself is seen soon."""
+    while True:
+        try:
+            return queue.get(timeout=LOOK_UP)
+        except Empty:
+            pass
 
 
 class StoppedBySignals:
@@ -113,22 +152,22 @@ class StoppedBySignals:
     """
 
     def __enter__(self):
-        self._file, signals, flag = _signal_file()
+        self._file, signals, flag, address = _signal_file()
         try:
             self._before = signal.set_wakeup_fd(self._file)
         except ValueError:  # not the main thread, the only one that handles signals
             self._file = None
-            return Stop(np.zeros(1, np.uint8), np.zeros(0, np.uint8))
+            return Stop.at(np.zeros(1, np.uint8), np.zeros(0, np.uint8))
         if flag[0]:
             os.lseek(self._file, 0, os.SEEK_SET)
             signals[:] = 0
-        return Stop(flag, signals)
+        return Stop(flag, address, signals)
 
     def __exit__(self, *_):
         if self._file is None:
             return
         signal.set_wakeup_fd(self._before)
-        _, signals, flag = _signal_file()
+        _, signals, flag, _ = _signal_file()
         if flag[0] and self._before not in (-1, self._file):
             with suppress(OSError):  # an event loop that wants to be woken
                 os.write(self._before, signals[signals > 0].tobytes())
@@ -146,7 +185,7 @@ class _InTurn(StoppedBySignals):
 
 @cache
 def _signal_file():
-    """(file, its first bytes, the first alone): what `signal.set_wakeup_fd` has Python write signals to."""
+    """(file, its first bytes, the first, its address): what `signal.set_wakeup_fd` has Python write signals to."""
     if hasattr(os, "memfd_create"):
         file = os.memfd_create("eventsnn-signals")
     else:
@@ -154,7 +193,7 @@ def _signal_file():
     os.ftruncate(file, mmap.PAGESIZE)
     os.set_blocking(file, False)
     signals = np.frombuffer(mmap.mmap(file, mmap.PAGESIZE), np.uint8)
-    return file, signals, signals[:1]
+    return file, signals, signals[:1], signals.ctypes.data
 
 
 if hasattr(os, "register_at_fork"):  # a child's signals are its own

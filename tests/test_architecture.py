@@ -126,7 +126,7 @@ def test_heavy_and_dangerous_modules_stay_in_their_places(path):
             assert name == "data/hdf5"
         if top == "mpi4py":
             assert name == "communicator"
-        if module.startswith(("/threading", "/concurrent", "/multiprocessing")):
+        if module.startswith(("/threading", "/_thread", "/concurrent", "/multiprocessing")):
             assert name == "threads"
 
 

@@ -10,7 +10,7 @@ N_PARTS = 16
 
 def run(kernel, n, mode, *arguments):
     """Call ``kernel(*arguments, first, last)`` for ranges that make up 0..n."""
-    if not getattr(kernel, "signatures", True):
+    if not getattr(kernel, "overloads", True):
         kernel(*arguments, 0, 0)  # compiled on this thread, which can be interrupted
     with _in_order(lambda part, stop: kernel(*arguments, *part), n, mode) as parts:
         for _ in parts:
