@@ -41,9 +41,10 @@ class UsageError(EventsnnError):
 def main(argv=None):
     """Run the command line ``argv`` (None: that of the process) and return its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    output = contextlib.redirect_stdout(Output(sys.stdout, "standard output"))
-    with _only_rank_0_prints(), output, sigterm_as_interrupt():
-        code, message = _flushed(*_outcome(argv))
+    with _only_rank_0_prints(), sigterm_as_interrupt():
+        # what rank 0 alone prints to: in this order
+        with contextlib.redirect_stdout(Output(sys.stdout, "standard output")):
+            code, message = _flushed(*_outcome(argv))
     return communicator.finish(code, lambda: message and print(message, file=Words(sys.stderr, "standard error")))
 
 
