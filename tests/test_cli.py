@@ -307,7 +307,7 @@ def test_pictures_that_were_interrupted_are_drawn_when_the_run_is_resumed(tmp_pa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(plotting, "save_all", interrupted)
+        patch.setattr(plotting, "of_run", interrupted)
         assert train(toml, "--out", tmp_path / "run") == INTERRUPTED
     assert train("--resume", "--out", tmp_path / "run") == 0
     assert (tmp_path / "run/raster.png").exists()
@@ -343,6 +343,7 @@ def test_a_run_goes_on_as_it_was_whatever_is_refused_today(toml, tmp_path, capsy
         for place in ("reading", "building"):
             patch.setattr(f"eventsnn.presets.{place}.checked", lambda preset: preset)
         patch.setattr("eventsnn.presets.initialize", lambda preset, network: network.initialize())
+        patch.setattr("eventsnn.training.check_within", lambda *arguments: None)
         patch.setattr("eventsnn.training.Trainer.evaluate", interrupted)
         again = ("--controls", "none", "--out", tmp_path / "a")
         assert train(toml, "--set", "optimizer.max_delay=2", *again) == INTERRUPTED
