@@ -86,3 +86,21 @@ def test_a_storm_ends_at_its_budget_whatever_its_arrivals():
     with pytest.raises(EventStorm) as caught:
         simulate(network, network.initialize(0), batch, duration=1000.0, max_spikes=160_000)
     assert caught.value.count == 160_000
+
+
+@pytest.mark.filterwarnings("ignore:.*delays of 'hidden->hidden' are so long")
+def test_a_spike_just_before_the_end_is_found_wherever_the_end_cuts_its_window():
+    # arrivals summed as modes are carried back from the end of a whole window to where the last one is cut
+    network, rng = Network(), np.random.default_rng(1)
+    network.add_input("in", 30)
+    network.add_lif("hidden", 40, tau_mem=20.0, tau_syn=5.0)
+    network.connect("in", "hidden", weight=Normal(0.5, 0.3), delay=Uniform(0.0, 12.0))
+    network.connect("hidden", "hidden", weight=Normal(0.0, 0.1), delay=Uniform(1.0, 12.0))
+    batch = SpikeBatch.from_lists([(rng.uniform(0.0, 60.0, 400), rng.integers(0, 30, 400))])
+    parameters = network.initialize(0)
+    times = np.sort(simulate(network, parameters, batch, duration=60.0).times)
+    assert times.size > 200
+    for k in range(0, times.size, 20):
+        end = times[k] + 1e-9
+        found = simulate(network, parameters, batch, duration=end, n_threads=1)
+        assert found.times.size == np.count_nonzero(times < end)
