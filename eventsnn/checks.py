@@ -9,6 +9,8 @@ from .random import stream
 # Parameters, by the last part of their names, that may be negative, and that may be 0; all others are positive.
 SIGNED = ("weight", "bias", "gain", "offset", "width", "running_mean")
 UNSIGNED = ("delay", "running_variance")
+# Of a parameter that may be negative: no sum of such overflows, with counts in float64, nor in float32 on a grid.
+LARGEST_SIGNED = 1e30
 
 
 def structure_stream(seed, name):
@@ -102,7 +104,7 @@ def check_arrays(parameters, shapes):
 
 
 def check_array(name, values, shape):
-    """Return values as a float64 array; weights may be any finite numbers, delays not below 0, all else above 0."""
+    """Return values as a float64 array; weights are at most 1e30 in size, delays not below 0, all else above 0."""
     array = plain_array(values, name)
     if array.dtype.kind not in "fiu":
         raise InvalidInput(name, None, array.dtype, "a real numeric dtype, best float64")
@@ -123,4 +125,6 @@ def _outside(kind, array):
     """Where the values are not what a parameter of this kind may be, and what it may be."""
     if kind in UNSIGNED:
         return array < 0, "delays >= 0 ms" if kind == "delay" else "numbers >= 0"
-    return (np.zeros_like(array, bool), "") if kind in SIGNED else (array <= 0, "numbers > 0")
+    if kind in SIGNED:
+        return np.abs(array) > LARGEST_SIGNED, f"numbers from {-LARGEST_SIGNED:g} to {LARGEST_SIGNED:g}"
+    return array <= 0, "numbers > 0"

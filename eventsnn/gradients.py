@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import compiled, reference
-from .errors import InvalidInput
+from .errors import InvalidInput, NotFinite
 from .sharding import Share
 from .simulation import check_duration, forward, warn_of_batch
 from .spikes import Cotangents, Probe
@@ -24,6 +24,8 @@ def value_and_grad(
 
     The gradient is the exact EventProp gradient (Wunderlich & Pehle 2021; delays: Mészáros, Knight & Nowotny 2025)
     of the continuous-time network, wherever the loss is differentiable: see docs/mathematics.md.
+
+    Raises as ``simulate`` does, and NotFinite for a loss or a gradient that is NaN or infinite.
     """
     duration = check_duration(duration)
     if share is None:  # else this is one of many batches, whose data are judged as a whole
@@ -48,10 +50,22 @@ def value_and_grad(
             network, network.check_parameters(parameters), recording, tape, cotangents
         )
         gradients = {name: gradients[name] for name in names}
+    check_finite(value, gradients)
     result = (value, gradients)
     if input_times:
         result += (times,)
     return (*result, recording) if return_recording else result
+
+
+def check_finite(value, gradients):
+    """Refuse a loss or gradients, {parameter: array}, that are NaN or infinite, naming the first of them."""
+    if not np.isfinite(value):
+        raise NotFinite(f"the loss ({value})")
+    for name, gradient in gradients.items():
+        if not np.isfinite(gradient).all():
+            index = tuple(map(int, np.argwhere(~np.isfinite(gradient))[0]))
+            place = f"{name}{list(index)}" if index else name
+            raise NotFinite(f"the gradient of {place} ({gradient[index]})")
 
 
 def joint_probes(losses, network, duration):

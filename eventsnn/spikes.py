@@ -12,6 +12,9 @@ from .arrays import in_milliseconds, plain_array
 from .errors import InvalidInput
 from .structured import LARGEST_UNIT, EventLayout, listed
 
+# Spikes merged in one: with weights as large as may be they are no sum that overflows.
+LARGEST_COUNT = 1e30
+
 
 def _first(condition):
     """Index of the first true element, or None."""
@@ -55,8 +58,9 @@ def _check_counts(counts, n_spikes, name):
     counts = _as_vector(counts, name, "fiu").astype(np.float64)
     if counts.size != n_spikes:
         raise InvalidInput(name, None, counts.size, f"as many entries as there are times ({n_spikes})")
-    if (bad := _first(~(np.isfinite(counts) & (counts > 0)))) is not None:
-        raise InvalidInput(name, bad, counts[bad], "finite counts > 0", "Leave a spike out instead of counting it 0.")
+    if (bad := _first(~((counts > 0) & (counts <= LARGEST_COUNT)))) is not None:
+        allowed = f"counts above 0, to {LARGEST_COUNT:g}"
+        raise InvalidInput(name, bad, counts[bad], allowed, "Leave a spike out instead of counting it 0.")
     return counts
 
 

@@ -12,6 +12,7 @@ import math
 import sys
 import time
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
@@ -680,13 +681,11 @@ class Trainer:
         """One update: everything is computed first, then the state is replaced in one assignment."""
         started, state = time.perf_counter(), self._state
         labels, parameters = train.labels[indices], self._engine.at_epoch(state.parameters, state.epoch)
-        with places_in("train", indices):
+        with places_in("train", indices), _at_step(state.step):
             step = self._engine.gradient(
                 parameters, train, labels, indices, (state.epoch, state.batch), loss=self.loss, options=self.options,
                 duration=self._duration, team=self.communicator, n_threads=self.n_threads,
             )  # fmt: skip
-        if not np.isfinite(step.value):
-            raise NotFinite(f"the loss ({step.value})", state.step)
         parameters, optimizer = self.optimizer.step(parameters, step.gradients, state.optimizer, bounds=self._bounds)
         parameters |= step.statistics
         self._state = replace(
@@ -845,6 +844,15 @@ def _evaluated(network, parameters, dataset, loss, duration, n_threads, max_spik
     if not np.isfinite(mean):
         raise NotFinite(f"the loss of the evaluation ({mean})")
     return Evaluation(mean, correct / n, n, wilson_interval(correct, n), _per_neuron(spikes, n), predictions)
+
+
+@contextmanager
+def _at_step(step):
+    """Have a loss or a gradient that is not finite name the optimiser's step."""
+    try:
+        yield
+    except NotFinite as error:
+        raise NotFinite(error.what, step) from None
 
 
 def _check_channels(network, dataset, name):

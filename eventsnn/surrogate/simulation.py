@@ -4,7 +4,7 @@ import numpy as np
 
 from ..arrays import plain_array
 from ..errors import InvalidInput
-from ..gradients import evaluate, joint_probes
+from ..gradients import check_finite, evaluate, joint_probes
 from ..plausibility import doubts, warn_of_doubts
 from ..simulation import check_duration
 from ..spikes import SpikeBatch
@@ -62,6 +62,7 @@ def value_and_grad(
         recording, tape = _run(network, parameters, spikes, duration, mode, probes)
         value, cotangents = evaluate(losses, recording, labels)
         gradients = backward(network, parameters, tape, *recording.by_step(cotangents))
+    check_finite(value, gradients)
     return (value, gradients, recording) if return_recording else (value, gradients)
 
 

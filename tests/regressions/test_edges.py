@@ -5,6 +5,7 @@ import pytest
 
 from eventsnn import (
     Cotangents,
+    EventStorm,
     InvalidInput,
     Network,
     NetworkError,
@@ -199,3 +200,32 @@ def test_a_maximum_at_the_start_moves_nothing(engine):
         input_times=True,
     )  # fmt: skip
     assert not gradients["in->out.weight"].any() and not times["in"].any()
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize(("weight", "count"), [(1.7e308, 1.0), (-1.7e308, 1.0), (10.0, 1e308), (1e31, 1.0)])
+def test_what_would_overflow_is_refused_before_a_time_is_no_number(weight, count, engine):
+    # sums of such weights were infinite, their spike times not a number, and a kernel that met one never ended
+    network = Network()
+    network.add_input("in", 1)
+    network.add_lif("h", 1)
+    network.add_lif("o", 1)
+    network.connect("in", "h", weight=weight)
+    network.connect("h", "o", weight=1.0)
+    with pytest.raises(InvalidInput, match="1e.30"):
+        batch = SpikeBatch.from_lists([([1.0, 2.0, 3.0], [0, 0, 0], [count] * 3)])
+        simulate(network, network.initialize(), batch, duration=40.0, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_the_largest_weights_and_counts_are_simulated(engine):
+    network = Network()
+    network.add_input("in", 1)
+    network.add_lif("h", 1)
+    network.add_readout("out", 2)
+    network.connect("in", "h", weight=1e30)
+    network.connect("in", "out", weight=1e30)
+    batch = SpikeBatch.from_lists([([1.0], [0], [1e30])])
+    with pytest.raises(EventStorm) as caught:
+        simulate(network, network.initialize(), batch, duration=40.0, engine=engine, max_spikes=100)
+    assert np.isfinite(caught.value.time) and caught.value.count == 100
