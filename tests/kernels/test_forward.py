@@ -144,3 +144,21 @@ def test_arrivals_on_the_edges_of_windows_that_end_a_maximum_get_their_share(spr
             np.testing.assert_allclose(found[1][name], gradient, rtol=0, atol=atol, err_msg=f"{seed} {name}")
         n_ended += np.count_nonzero(right.maximum_share[above] != 1.0)
     assert n_ended > 15
+
+
+def test_an_arrival_on_the_edge_that_a_leap_ends_at_gets_its_share_of_a_maximum():
+    rng = np.random.default_rng(0)
+    network = Network(min_delay=0.25)
+    network.add_input("in", 2)
+    network.add_lif("cycle", 1)
+    network.add_readout("out", 1, tau_mem=20.0, tau_syn=5.0)
+    network.connect("cycle", "cycle", weight=1.0, delay=0.25)  # short windows, so that a silence has many
+    network.connect("in", "out", weight=np.array([[1.0], [-1.0]]))
+    counts = rng.uniform(0.5, 1.0, 100)
+    batch = SpikeBatch.from_lists([([0.0, 4.0 + k % 5], [0, 1], [count, 5.0]) for k, count in enumerate(counts)])
+    mine, right = (
+        simulate(network, network.initialize(0), batch, duration=40.0, engine=engine).readouts["out"]
+        for engine in ("compiled", "reference")
+    )
+    assert np.all(right.maximum_share != 1.0)
+    np.testing.assert_allclose(mine.maximum_share, right.maximum_share, rtol=0, atol=1e-9)
