@@ -748,16 +748,16 @@ class Trainer:
         if len(silent) < len(populations):
             texts = [self._silence_of(name) for name in silent if name not in raised]
         else:
-            texts = ["no LIF neuron has fired in this epoch."] if silent and not raised else []
-        remedy = self._doubts[0] if self._doubts else "Raise the weights, or use silent_raise."
+            texts = ["no LIF neuron has fired in this epoch"] if silent and not raised else []
+        remedy = self._doubts[0] if self._doubts else "raise the weights, or use silent_raise"
         for text in texts:
-            warnings.warn(f"{text} {remedy}", stacklevel=5)
+            warnings.warn(f"{text}: {remedy}", stacklevel=5)
 
     def _silence_of(self, name):
         """What a LIF population that alone has not fired means for learning."""
-        text = f"no neuron of {name!r} has fired in this epoch, while others have."
+        text = f"no neuron of {name!r} has fired in this epoch, while others have"
         if name == class_population(self.network, self.loss):
-            text += " The loss reads its spikes: there is no gradient, and nothing is learned."
+            text += ". The loss reads its spikes: there is no gradient, and it learns nothing"
         return text
 
     def _record(self, state, result, started):

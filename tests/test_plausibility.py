@@ -91,7 +91,7 @@ def test_spikes_that_all_come_after_the_end_are_said(call):
     found = said(call, batch(1000.0))
     total = 2 if call == "stream" else 3
     assert f"{total} of {total} input spikes" in found[0] and "Divide times in us by 1000" in found[0]
-    assert not any("Raise the weights" in text for text in found)
+    assert not any("raise the weights" in text for text in found)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -104,7 +104,7 @@ def test_times_in_seconds_are_said(call):
 def test_delays_beyond_the_sample_are_said(call):
     found = said(call, batch(), delay=19.5)
     assert "6 of 6 delays of 'i->h' are so long (from 19.5 ms) that no spike sent over them arrives" in found[0]
-    assert not any("Raise the weights" in text for text in found)
+    assert not any("raise the weights" in text for text in found)
 
 
 @pytest.mark.parametrize("call", [call for call in CALLS if "grid" not in call])
@@ -112,12 +112,12 @@ def test_a_membrane_in_seconds_is_said(call):
     found = said(call, batch(), tau_mem=0.02, weight=1.0)
     assert found[0].startswith("tau_mem of 'h' is 0.02 ms, so its neurons forget at once")
     assert "0.02 s would be 20" in found[0]
-    assert not any("Raise the weights" in text for text in found)
+    assert not any("raise the weights" in text for text in found)
 
 
 def test_a_network_that_never_fires_is_told_the_cause_where_there_is_one():
     assert said("fit", batch(), weight=1e-3) == [
-        "no LIF neuron has fired in this epoch. Raise the weights, or use silent_raise."
+        "no LIF neuron has fired in this epoch: raise the weights, or use silent_raise"
     ]
     first, silent = said("fit", batch(), delay=19.5)
     assert silent == f"no LIF neuron has fired in this epoch: {first}"
