@@ -10,10 +10,10 @@ from .errors import EventStorm, InvalidInput, NotFinite
 from .gradients import joint_probes, value_and_grad
 from .random import stream
 from .sharding import Share
-from .simulation import simulated, spiking_outputs
+from .simulation import forward, spiking_outputs
 from .surrogate.binning import n_steps
 from .surrogate.network import GridNetwork
-from .surrogate.simulation import simulated as simulated_on_grid
+from .surrogate.simulation import simulated
 
 # How many samples are evaluated at a time, and about how many input spikes; the results do not depend on it.
 EVALUATION_BATCH, EVALUATION_SPIKES = 128, 2**17
@@ -119,11 +119,11 @@ class EventEngine:
 
     def run_nothing(self, parameters, nothing, duration, n_threads):
         """Simulate no samples: whatever is wrong with the network, the duration or the threads is said now."""
-        simulated(self.network, parameters, nothing, duration=duration, n_threads=n_threads)
+        forward(self.network, parameters, nothing, duration, n_threads=n_threads)
 
     def record(self, parameters, spikes, duration):
         """Return the Recording of a few samples, to look at."""
-        return simulated(self.network, parameters, spikes, duration=duration, n_threads=1)
+        return forward(self.network, parameters, spikes, duration, n_threads=1)[0]
 
     def _dropout(self, options, when):
         """{weight: factor on each synapse, 0 where the neuron before it is silenced} for the batch to come."""
@@ -151,7 +151,7 @@ class EventEngine:
             share = Share(len(batch), team, len(batch))
             with places_in("dataset", np.arange(part.start, part.stop)):
                 own = share.together(
-                    lambda mine=batch[share.samples]: simulated(self.network, parameters, mine, **settings)
+                    lambda mine=batch[share.samples]: forward(self.network, parameters, mine, **settings)[0]
                 )
             yield part, share.whole(own)
 
@@ -202,17 +202,17 @@ class GridEngine:
         }  # fmt: skip
         values = n_steps(duration, self.network.dt) * sum(p.n for p in self.network.populations.values())
         for part in slices(len(spikes), GRID_VALUES // values):
-            recording = simulated_on_grid(self.network, parameters, spikes[part], **settings)
+            recording = simulated(self.network, parameters, spikes[part], **settings)
             _check_finite(recording.voltages, part.start)
             yield part, recording
 
     def run_nothing(self, parameters, nothing, duration, n_threads):
         """Simulate no samples: whatever is wrong with the network or the duration is said now."""
-        simulated_on_grid(self.network, parameters, nothing, duration=duration, n_threads=n_threads)
+        simulated(self.network, parameters, nothing, duration=duration, n_threads=n_threads)
 
     def record(self, parameters, spikes, duration):
         """Return the GridRecording of a few samples, delays rounded, to look at."""
-        return simulated_on_grid(self.network, parameters, spikes, duration=duration, n_threads=1)
+        return simulated(self.network, parameters, spikes, duration=duration, n_threads=1)
 
 
 def _alone(team):

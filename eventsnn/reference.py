@@ -123,14 +123,14 @@ def first_crossing(v, i, neuron, arithmetic=FLOAT):
     level = _real(threshold) * (1 + CONTACT)
     if _real(i) <= max(level, _real(v)):
         return None, False
-    if _real(v) >= _real(threshold):
-        return 0 * i, False
     top = peak_time(v, i, tau_mem, tau_syn, arithmetic)
     if top is None:
         return None, False
     v_top, _ = flow(v, i, top, tau_mem, tau_syn, arithmetic)
     if _real(v_top) <= level:
         return None, _real(v_top) > _real(threshold) * (1 - GRAZING)
+    if _real(v) >= _real(threshold):
+        return 0 * i, False
     reals = [_real(x) for x in (v, i, tau_mem, tau_syn, threshold)]
     t = _bisect(*reals, _real(top))
     for _ in range(arithmetic.newton_steps):

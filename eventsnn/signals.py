@@ -4,6 +4,7 @@ import contextlib
 import signal
 
 SIGNALLED = 128  # what shells add to the number of a signal that has ended a process
+OVERLOOKED = 2  # signals: what one wish to end may bring after the first
 
 
 class Terminated(KeyboardInterrupt):
@@ -39,18 +40,31 @@ def sigterm_as_interrupt(ends=True):
 
 @contextlib.contextmanager
 def uninterrupted():
-    """While it lasts, Ctrl-C and SIGTERM do nothing: for the moments in which one of them is being dealt with.
+    """While it lasts, the first OVERLOOKED of Ctrl-C and SIGTERM do nothing; the next acts as it did before.
 
-    Both often come twice: to a process and to its group, from a terminal and from mpiexec.
+    For the moments in which one of them is being dealt with. Both often come twice: to a process and to its group, from
+    a terminal and from mpiexec. But whoever presses Ctrl-C on and on means it: what is being done is then given up.
     """
     # None: a handler that is not Python's, and could not be put back
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    held = [n for n, handler in before.items() if handler is not None and _handles(n, _do_nothing)]
+    came = []
+
+    def overlook(number, frame):
+        came.append(number)
+        if len(came) > OVERLOOKED:
+            put_back()
+            signal.raise_signal(number)
+
+    def put_back():
+        for n in held:
+            signal.signal(n, before[n])
+
+    held = [n for n, handler in before.items() if handler is not None]
+    held = [n for n in held if _handles(n, overlook)]
     try:
         yield
     finally:
-        for number in held:
-            signal.signal(number, before[number])
+        put_back()
 
 
 def _handles(number, handler):
@@ -64,7 +78,3 @@ def _handles(number, handler):
 
 def _raise_terminated(number, frame):
     raise Terminated
-
-
-def _do_nothing(number, frame):
-    pass

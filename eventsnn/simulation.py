@@ -34,19 +34,7 @@ def simulate(
     spikes come after the end, or before a hundredth of it, and of time constants and delays that can hardly be in ms.
     """
     warn_of_batch(network, parameters, batch, duration)
-    return simulated(
-        network, parameters, batch, duration=duration, engine=engine, n_threads=n_threads, max_spikes=max_spikes,
-        probes=probes,
-    )  # fmt: skip
-
-
-def simulated(
-    network, parameters, batch, *, duration, engine="compiled", n_threads=None, max_spikes=None, probes=None
-):  # fmt: skip
-    """Return what ``simulate`` does, without its warnings: for one of many batches whose data are judged as a whole."""
-    probes = _full_probes(network) if probes is None else probes
-    recording, _ = forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes)
-    return recording
+    return forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes)[0]
 
 
 def stream(network, parameters, batch, *, duration, every, max_spikes=None, probes=None):
@@ -86,8 +74,14 @@ def _full_probes(network):
     return {p.name: Probe(maximum=True) for p in network.populations.values() if p.kind == "readout"}
 
 
-def forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes):
-    """Check the arguments and run the forward pass; returns (Recording, tape for the engine's backward pass)."""
+def forward(
+    network, parameters, batch, duration, engine="compiled", n_threads=None, max_spikes=None, probes=None
+):  # fmt: skip
+    """Check the arguments and run the forward pass; returns (Recording, tape for the engine's backward pass).
+
+    Without the warnings of ``simulate``: for one of many batches whose data are judged as a whole, too.
+    """
+    probes = _full_probes(network) if probes is None else probes
     if engine not in ENGINES:
         raise InvalidInput("engine", None, engine, f"one of {ENGINES}")
     parameters, inputs, run = _checked(network, parameters, batch, duration, n_threads, max_spikes, probes)

@@ -5,6 +5,7 @@ import mmap
 import os
 import signal
 import tempfile
+import threading
 from collections import deque
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -152,25 +153,34 @@ class StoppedBySignals:
     """
 
     def __enter__(self):
-        self._file, signals, flag, address = _signal_file()
+        self._file, self._before = _signal_file(), []
+        if self._file is None:
+            return self._given(Stop.at(np.zeros(1, np.uint8), np.zeros(0, np.uint8)))
+        file, signals, flag, address = self._file
         try:
-            self._before = signal.set_wakeup_fd(self._file)
-        except ValueError:  # not the main thread, the only one that handles signals
-            self._file = None
-            return Stop.at(np.zeros(1, np.uint8), np.zeros(0, np.uint8))
-        if flag[0]:
-            os.lseek(self._file, 0, os.SEEK_SET)
-            signals[:] = 0
-        return Stop(flag, address, signals)
+            # in one call, so that no handler runs between the change and the note of what was before
+            self._before.extend(map(signal.set_wakeup_fd, (file,)))
+            if flag[0]:
+                os.lseek(file, 0, os.SEEK_SET)
+                signals[:] = 0
+            return self._given(Stop(flag, address, signals))
+        except BaseException:  # of a handler: nobody calls __exit__ then
+            if self._before:
+                signal.set_wakeup_fd(*self._before)
+            raise
 
     def __exit__(self, *_):
         if self._file is None:
             return
-        signal.set_wakeup_fd(self._before)
-        _, signals, flag, _ = _signal_file()
-        if flag[0] and self._before not in (-1, self._file):
+        signal.set_wakeup_fd(*self._before)
+        file, signals, flag, _ = self._file
+        if flag[0] and self._before[0] not in (-1, file):
             with suppress(OSError):  # an event loop that wants to be woken
-                os.write(self._before, signals[signals > 0].tobytes())
+                os.write(self._before[0], signals[signals > 0].tobytes())
+
+    def _given(self, stop):
+        """What the context gives to its block."""
+        return stop
 
 
 class _InTurn(StoppedBySignals):
@@ -179,25 +189,56 @@ class _InTurn(StoppedBySignals):
     def __init__(self, function, items):
         self._function, self._items = function, items
 
-    def __enter__(self):
-        return map(self._function, self._items, repeat(super().__enter__()))
+    def _given(self, stop):
+        return map(self._function, self._items, repeat(stop))
+
+
+def _signal_file():
+    """What `_made_signal_file` returns, or None: no file can be had, or this is not the thread that handles signals."""
+    if _thread.get_ident() != threading.main_thread().ident:
+        return None
+    try:
+        return _made_signal_file()
+    except OSError as error:
+        if error.errno is None:  # of a handler, such as TimeoutError
+            raise
+        return None
 
 
 @cache
-def _signal_file():
+def _made_signal_file():
     """(file, its first bytes, the first, its address): what `signal.set_wakeup_fd` has Python write signals to."""
-    if hasattr(os, "memfd_create"):
-        file = os.memfd_create("eventsnn-signals")
-    else:
-        file = os.dup(tempfile.TemporaryFile().fileno())
-    os.ftruncate(file, mmap.PAGESIZE)
-    os.set_blocking(file, False)
-    signals = np.frombuffer(mmap.mmap(file, mmap.PAGESIZE), np.uint8)
+    file = _nameless_file()
+    try:
+        os.ftruncate(file, mmap.PAGESIZE)
+        os.set_blocking(file, False)
+        signals = np.frombuffer(mmap.mmap(file, mmap.PAGESIZE), np.uint8)
+    except BaseException:
+        os.close(file)
+        raise
     return file, signals, signals[:1], signals.ctypes.data
 
 
-if hasattr(os, "register_at_fork"):  # a child's signals are its own
-    os.register_at_fork(after_in_child=_signal_file.cache_clear)
+def _nameless_file():
+    """The descriptor of a new file: in memory, where that is possible and allowed."""
+    with suppress(OSError, AttributeError):
+        return os.memfd_create("eventsnn-signals")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _part_from_parent():
+    """In a forked child: its signals are its own, and must not be written to the file that its parent reads."""
+    if _made_signal_file.cache_info().currsize:
+        file, *_ = _made_signal_file()
+        before = signal.set_wakeup_fd(-1)
+        if before not in (-1, file):
+            signal.set_wakeup_fd(before)
+        _made_signal_file.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_part_from_parent)
 
 
 def one_blas_thread():

@@ -741,24 +741,23 @@ class Trainer:
         """Warn of LIF populations that have not fired in this epoch, and that no rule will raise."""
         if self.communicator.rank != 0:
             return
-        silent = [name for name, counts in self._state.running.spikes.items() if not counts.any()]
+        populations = self._state.running.spikes
+        silent = [name for name, counts in populations.items() if not counts.any()]
         raised = [rule.population for rule in self.options.silent_raise]
-        if silent and len(silent) == len(self._state.running.spikes):
-            if not raised:
-                remedy = self._doubts[0] if self._doubts else "raise the weights, or use silent_raise"
-                warnings.warn(f"no LIF neuron has fired in this epoch: {remedy}", stacklevel=5)
-            return
-        output = class_population(self.network, self.loss)
-        for name in silent:
-            if name not in raised:
-                learns = (
-                    "The loss reads its spikes: there is no gradient, and nothing is learned. "
-                    if name == output
-                    else ""
-                )
-                text = f"no neuron of {name!r} has fired in this epoch, while others have. {learns}"
-                remedy = self._doubts[0] if self._doubts else "Raise the weights onto it, or use silent_raise."
-                warnings.warn(text + remedy, stacklevel=5)
+        if len(silent) < len(populations):
+            texts = [self._silence_of(name) for name in silent if name not in raised]
+        else:
+            texts = ["no LIF neuron has fired in this epoch"] if silent and not raised else []
+        remedy = self._doubts[0] if self._doubts else "raise the weights, or use silent_raise"
+        for text in texts:
+            warnings.warn(f"{text}: {remedy}", stacklevel=5)
+
+    def _silence_of(self, name):
+        """What a LIF population that alone has not fired means for learning."""
+        text = f"no neuron of {name!r} has fired in this epoch, while others have"
+        if name == class_population(self.network, self.loss):
+            text += ". The loss reads its spikes: there is no gradient, and it learns nothing"
+        return text
 
     def _record(self, state, result, started):
         running = state.running

@@ -139,6 +139,28 @@ def test_an_arrival_at_the_instant_of_a_crossing_acts_first(engine, start, later
         np.testing.assert_allclose(times[:1], start + later, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("tau_mem", "tau_syn", "highest"), [(20.0, 10.0, 0.25), (10.0, 20.0, 0.5)])
+@pytest.mark.parametrize("before", [0.0, 1e-8, 1e-7, 3e-7])  # ms
+def test_an_arrival_just_before_a_contact_does_not_turn_it_into_a_spike(engine, tau_mem, tau_syn, highest, before):
+    # V stands at the threshold, to rounding, and the current exceeds it, but V climbs no further
+    peak = 20.0 * math.log(2.0)
+    for below, fires in ((0.0, False), (3e-15, False), (1e-13, True)):
+        network = Network()
+        network.add_input("in", 2)
+        network.add_lif("hidden", 1, tau_mem=tau_mem, tau_syn=tau_syn, v_threshold=highest * (1 - below))
+        network.connect("in", "hidden", weight=np.array([[1.0], [0.0]]))
+        batch = SpikeBatch.from_lists([([0.0, peak - before], [0, 1])])
+        found = simulate(network, network.initialize(), batch, duration=30.0, engine=engine, n_threads=1)
+        assert (found.times.size > 0) == fires
+
+
+def test_a_state_at_the_threshold_fires_where_it_goes_on_to_exceed_it():
+    neuron = (20.0, 10.0, 1.0)
+    assert reference.first_crossing(1.0, 1.0 + 1e-8, neuron) == (None, True)
+    assert reference.first_crossing(1.0, 1.0 + 1e-6, neuron) == (0.0, False)
+
+
 def test_a_backward_pass_does_not_grow_with_the_number_of_time_constants(monkeypatch):
     network = Network()
     network.add_input("in", 1)

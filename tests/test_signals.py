@@ -55,6 +55,22 @@ def test_nothing_disturbs_what_may_not_be_interrupted():
     assert done and signal.getsignal(signal.SIGINT) is before and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+@pytest.mark.parametrize("last", [signal.SIGINT, signal.SIGTERM])
+def test_who_goes_on_pressing_is_heard(last):
+    before = signal.getsignal(signal.SIGINT)
+    with sigterm_as_interrupt(ends=False):
+        handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        with pytest.raises(KeyboardInterrupt) as caught, uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(last)
+            passed = True
+            signal.raise_signal(last)
+            passed = False
+        assert passed and (caught.type is Terminated) == (last == signal.SIGTERM)
+        assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert signal.getsignal(signal.SIGINT) is before and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
 def test_other_threads_can_pass_through():
     found = []
 

@@ -5,6 +5,7 @@ whose handler raises nothing, which must change no result; an event loop that wa
 """
 
 import _thread
+import errno
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ import time
 import numpy as np
 import pytest
 
-from eventsnn import Network, SpikeBatch, compiled, simulate, stream, value_and_grad
+from eventsnn import Network, SpikeBatch, compiled, simulate, stream, threads, value_and_grad
 from eventsnn.errors import EventStorm
 from eventsnn.initializers import Uniform
 from eventsnn.kernels.state import Status
@@ -63,13 +64,24 @@ def test_an_error_comes_out_and_stops_the_rest():
     assert nothing_runs()
 
 
+class Noted(list):
+    """A list that notes how many of its items have been handed out."""
+
+    n_taken = 0
+
+    def __iter__(self):
+        for item in super().__iter__():
+            self.n_taken += 1
+            yield item
+
+
 def test_work_ahead_is_bounded():
-    started = []
-    with in_order(lambda k, stop: started.append(k) or k, list(range(100)), 2) as found:
-        next(found)
-        time.sleep(0.05)
-        assert len(started) <= 8
-    assert len(started) < 100
+    items = Noted(range(100))
+    with in_order(lambda k, stop: k, items, 2) as found:
+        for k in range(100):
+            assert next(found) == k
+            # two for each thread that wait or are done, and the one asked for, however fast the threads are
+            assert items.n_taken == min(k + 5, 100)
 
 
 def test_what_is_still_running_when_the_block_ends_is_told_to_end():
@@ -325,5 +337,75 @@ def test_the_signals_of_a_child_are_its_own(handled):
             os.kill(os.getpid(), signal.SIGTERM)
         os._exit(0)
     with StoppedBySignals() as stop:
+        assert os.waitpid(child, 0)[1] == 0
+        assert not stop.flag[0]
+
+
+@pytest.fixture
+def new_file():
+    """A file for signals is made anew, here and afterwards."""
+    threads._made_signal_file.cache_clear()
+    yield
+    threads._made_signal_file.cache_clear()
+
+
+def refuse(*_):
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def test_a_system_without_files_in_memory_uses_another(handled, monkeypatch, new_file):
+    handled(signal.SIGTERM, lambda *arguments: None)
+    monkeypatch.setattr(os, "memfd_create", refuse, raising=False)
+    with StoppedBySignals() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.flag[0] == signal.SIGTERM
+
+
+def test_a_process_that_may_open_no_file_works_and_hears_signals_later(handled, monkeypatch, new_file):
+    handled(signal.SIGTERM, lambda *arguments: None)
+    monkeypatch.setattr(os, "memfd_create", refuse, raising=False)
+    monkeypatch.setattr(threads.tempfile, "TemporaryFile", refuse)
+    with StoppedBySignals() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert not stop.flag[0]
+    assert results(lambda k: k, [1, 2], 1) == [1, 2]
+    monkeypatch.undo()
+    with StoppedBySignals() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.flag[0] == signal.SIGTERM
+
+
+def test_what_a_handler_raises_while_the_context_begins_leaves_the_wakeup_as_it_was(monkeypatch):
+    awaiting, waking = socket.socketpair()
+    waking.setblocking(False)
+    before = signal.set_wakeup_fd(waking.fileno())
+
+    def interrupted(*_):
+        raise Interrupt
+
+    monkeypatch.setattr(threads, "Stop", interrupted)
+    try:
+        for context in (StoppedBySignals(), in_order(abs, [1], 1)):
+            with pytest.raises(Interrupt), context:
+                pass
+            assert signal.set_wakeup_fd(waking.fileno()) == waking.fileno()
+        monkeypatch.undo()
+        monkeypatch.setattr(threads, "repeat", interrupted)
+        with pytest.raises(Interrupt), in_order(abs, [1], 1):
+            pass
+        assert signal.set_wakeup_fd(waking.fileno()) == waking.fileno()
+    finally:
+        signal.set_wakeup_fd(before)
+        awaiting.close(), waking.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_child_forked_during_a_call_does_not_stop_its_parent(handled):
+    handled(signal.SIGTERM, lambda *arguments: None)
+    with StoppedBySignals() as stop:
+        child = os.fork()
+        if child == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
         assert not stop.flag[0]

@@ -122,7 +122,18 @@ class _Compiled(caching.CompileResultCacheImpl):
 
 
 class _CheckedFiles(caching.IndexDataCacheFile):
-    """The cache files of a kernel in one folder: each ends with a checksum, behind where Numba stops to read."""
+    """The cache files of a kernel in one folder: each ends with a checksum, behind where Numba stops to read.
+
+    Machine code is kept with the key that it was compiled for: two processes that save at once may give one name to
+    two files, and where their processors differ, the index could lead one to the code of the other.
+    """
+
+    def save(self, key, data):
+        super().save(key, (key, data))
+
+    def load(self, key):
+        stored = super().load(key)
+        return stored[1] if stored is not None and stored[0] == key else None
 
     @contextmanager
     def _open_for_write(self, path):

@@ -2,8 +2,8 @@
 
 The rule (docs/mathematics.md, section 1): a spike is fired at the first t in [0, dt) at which V reaches the threshold
 from below and goes on to exceed it by more than CONTACT of it; a peak that only touches the threshold is none. An
-arrival at the very instant at which V equals the threshold acts first; whether the neuron fires then depends on the
-current after the arrival. V has at most one interior maximum, so two states and at most one peak decide.
+arrival at the very instant at which V equals the threshold acts first; whether V goes on to exceed it then depends on
+the current after the arrival. V has at most one interior maximum, so two states and at most one peak decide.
 """
 
 import math
@@ -91,8 +91,6 @@ def crossing(v, i, v_end, i_end, dt, neuron):
     # V exceeds the level only while I does, and without arrivals I only decays; at once, the arrivals act first
     if i <= level or dt == 0.0:
         return SILENT, 0.0, 0.0
-    if v >= threshold:
-        return FIRES, 0.0, i - threshold
     high = dt
     if v_end > level:
         guess = _guess(v, i, v_end, i_end, dt, threshold)
@@ -106,6 +104,8 @@ def crossing(v, i, v_end, i_end, dt, neuron):
         v_peak, _ = flow(v, i, high, tau_mem, tau_syn)
         if v_peak <= level:
             return (GRAZES if v_peak > threshold * (1.0 - GRAZING) else SILENT), 0.0, 0.0
+    if v >= threshold:
+        return FIRES, 0.0, i - threshold
     t = _root(v, i, high, guess, neuron)
     slope = i * math.exp(-t / tau_syn) - threshold
     # rounding may leave a contact with no slope at all; the smallest one keeps its order of magnitude

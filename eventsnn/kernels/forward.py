@@ -593,6 +593,16 @@ def walk_lif(net, work, j, n, span, end):
 
 
 @inlined
+def keep_edge(outputs, j, v, end):
+    """Let a maximum at the end of a window be the V that the next one begins with, which rounds in another way.
+
+    An arrival on the very edge belongs to the next window, which knows by this V whether it meets the maximum.
+    """
+    if outputs[MAXIMUM_TIME, j] == end:
+        outputs[MAXIMUM, j] = v
+
+
+@inlined
 def walk_maximum(net, work, j, n, span, end, outputs):
     """Take readout neuron j through its n sorted arrivals and keep its largest voltage, the time and the share.
 
@@ -620,6 +630,7 @@ def walk_maximum(net, work, j, n, span, end, outputs):
         if until == 0.0:
             break
     settle(work, j)
+    keep_edge(outputs, j, work.values[V, j], end)
 
 
 @inlined
@@ -677,9 +688,11 @@ def leap(net, work, outputs, begin, end):
             t = min(peak_time(v, i, tau_mem, tau_syn), x)
             v_peak, _ = flow(v, i, t, tau_mem, tau_syn)
             if v_peak > outputs[MAXIMUM, j]:
-                outputs[MAXIMUM, j], outputs[MAXIMUM_TIME, j], outputs[SHARE, j] = v_peak, begin + t, 1.0
+                time = begin + t if t < x else end
+                outputs[MAXIMUM, j], outputs[MAXIMUM_TIME, j], outputs[SHARE, j] = v_peak, time, 1.0
         values[V, j], values[LOST_V, j] = leap_on(v, i * response, decay_v, fall_v, values[LOST_V, j])
         values[I, j], values[LOST_I, j] = leap_on(i, 0.0, decay_i, fall_i, values[LOST_I, j])
+        keep_edge(outputs, j, values[V, j], end)
 
 
 @inlined

@@ -138,6 +138,33 @@ def test_a_damaged_cache_is_compiled_again_with_one_word_and_is_sound_afterwards
         assert run(SERIES, EVENTSNN_CACHE=str(tmp_path)).stderr == "", kind
 
 
+@pytest.mark.parametrize("last", ["mine", "other"])
+def test_two_that_save_at_once_never_get_each_others_code(tmp_path, monkeypatch, last):
+    # both have read an empty index, so both choose the same name for their code
+    keys = {"mine": ("signature", "this processor"), "other": ("signature", "another processor")}
+    files = {name: compiling._CheckedFiles(str(tmp_path), "kernel", "") for name in keys}
+    write = files["mine"]._save_data
+
+    def write_after_the_other(name, data):
+        if last == "other":
+            write(name, data)
+        monkeypatch.setattr(files["other"], "_load_index", dict)
+        files["other"].save(keys["other"], "code of other")
+        if last == "mine":
+            write(name, data)
+
+    monkeypatch.setattr(files["mine"], "_save_data", write_after_the_other)
+    files["mine"].save(keys["mine"], "code of mine")
+    monkeypatch.undo()
+    for name, key in keys.items():
+        assert files[name].load(key) in (None, f"code of {name}")
+    # and each can be saved again
+    for name, key in keys.items():
+        files[name].save(key, f"code of {name}")
+    for name, key in keys.items():
+        assert files[name].load(key) == f"code of {name}"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
 def test_a_full_disk_means_no_cache_and_is_said(tmp_path):
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"

@@ -166,8 +166,11 @@ def test_reference_finds_the_same_crossings():
         (0.0, 30.0, 0.0, SILENT),  # no time to rise
         (0.0, 30.0, 1e-3, SILENT),
         (1.0, 1.5, 0.0, SILENT),  # no time at all: arrivals at that instant act first
-        (1.0, 1.5, 1e-300, FIRES),
+        (1.0, 1.5, 1e-300, SILENT),  # nor time to exceed the threshold
+        (1.0, 1.5, 1e-12, FIRES),
         (1.0, 1.0 + 4.4e-16, 50.0, SILENT),  # no more than rounding above the threshold
+        (1.0, 1.0 + 1e-8, 50.0, GRAZES),  # at threshold, with a current that lifts V by less than rounding
+        (1.0, 1.0 + 1e-6, 50.0, FIRES),  # by 2.5e-13
     ],
 )
 def test_rules(v, i, dt, outcome):

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from eventsnn import EventStorm, Network, Normal, SpikeBatch, Uniform, losses, simulate
+from eventsnn import EventStorm, Network, Normal, SpikeBatch, Uniform, losses, simulate, value_and_grad
 from eventsnn.kernels.forward import LEFT, RUN, WEIGHT, insert, make_workspace, merge_runs
 from eventsnn.testing import compare_engines
 
@@ -104,3 +104,61 @@ def test_a_spike_just_before_the_end_is_found_wherever_the_end_cuts_its_window()
         end = times[k] + 1e-9
         found = simulate(network, parameters, batch, duration=end, n_threads=1)
         assert found.times.size == np.count_nonzero(times < end)
+
+
+def edge_case(seed, spread):
+    """A readout on a grid of whole ms, where arrivals come on the edges of windows: (network, parameters, batch)."""
+    rng = np.random.default_rng(seed)
+    network = Network()
+    network.add_input("in", 4)
+    tau_mem, tau_syn = ((20.0, 5.0), (8.0, 4.0))[seed % 2]
+    network.add_readout("out", 3, tau_mem=tau_mem, tau_syn=tau_syn)
+    delay = rng.integers(0, 4, (4, 3)).astype(float)
+    network.connect("in", "out", weight=rng.normal(0.0, 1.0, (4, 3)), delay=delay)
+    times = np.sort(rng.integers(0, spread, 12)).astype(float)
+    batch = SpikeBatch.from_lists([(times, rng.integers(0, 4, 12))])
+    return network, network.initialize(0), batch
+
+
+# The state between windows is rounded in another way than the walk within one.
+@pytest.mark.parametrize("spread", (40, 200))
+def test_arrivals_on_the_edges_of_windows_that_end_a_maximum_get_their_share(spread):
+    n_ended = 0
+    for seed in range(60):
+        network, parameters, batch = edge_case(seed, spread)
+        found, expected = (
+            value_and_grad(
+                network, parameters, batch, [0], loss=losses.MaxVoltage(), duration=spread + 20.0, engine=engine,
+                return_recording=True,
+            )
+            for engine in ("compiled", "reference")
+        )  # fmt: skip
+        mine, right = found[2].readouts["out"], expected[2].readouts["out"]
+        above = right.maximum > 0.0
+        np.testing.assert_allclose(
+            mine.maximum_share[above], right.maximum_share[above], rtol=0, atol=1e-9, err_msg=str(seed)
+        )
+        np.testing.assert_allclose(mine.maximum, right.maximum, rtol=1e-13)
+        for name, gradient in expected[1].items():
+            atol = 1e-14 + 1e-10 * np.abs(gradient).max()
+            np.testing.assert_allclose(found[1][name], gradient, rtol=0, atol=atol, err_msg=f"{seed} {name}")
+        n_ended += np.count_nonzero(right.maximum_share[above] != 1.0)
+    assert n_ended > 15
+
+
+def test_an_arrival_on_the_edge_that_a_leap_ends_at_gets_its_share_of_a_maximum():
+    rng = np.random.default_rng(0)
+    network = Network(min_delay=0.25)
+    network.add_input("in", 2)
+    network.add_lif("cycle", 1)
+    network.add_readout("out", 1, tau_mem=20.0, tau_syn=5.0)
+    network.connect("cycle", "cycle", weight=1.0, delay=0.25)  # short windows, so that a silence has many
+    network.connect("in", "out", weight=np.array([[1.0], [-1.0]]))
+    counts = rng.uniform(0.5, 1.0, 100)
+    batch = SpikeBatch.from_lists([([0.0, 4.0 + k % 5], [0, 1], [count, 5.0]) for k, count in enumerate(counts)])
+    mine, right = (
+        simulate(network, network.initialize(0), batch, duration=40.0, engine=engine).readouts["out"]
+        for engine in ("compiled", "reference")
+    )
+    assert np.all(right.maximum_share != 1.0)
+    np.testing.assert_allclose(mine.maximum_share, right.maximum_share, rtol=0, atol=1e-9)

@@ -45,7 +45,7 @@ MUTANTS = [
     ("membrane", "    x *= net.part\n", ""),
     ("membrane", "    if cut > 0.0:", "    if cut > 1e300:"),
     ("crossing", "if i <= level or", "if i < v or"),
-    ("crossing", "if v >= threshold:", "if v > threshold * 1.01:"),
+    ("crossing", "if v >= threshold:", "if v > 0.99 * threshold:"),
     ("crossing", "        if i_end >= v_end:", "        if i_end <= v_end:"),
     ("crossing", "if v_peak <= level:", "if v_peak <= threshold * (1.0 + 1e-9):"),
     ("crossing", "threshold * (1.0 - GRAZING) else SILENT", "threshold * (1.0 + GRAZING) else SILENT"),
