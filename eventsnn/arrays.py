@@ -37,6 +37,19 @@ def plain_array(values, name):
         raise InvalidInput(name, None, type(values).__name__, "a rectangular array of numbers", remedy) from None
 
 
+def is_number(value):
+    """Return whether ``value`` is one real number, of Python or NumPy; a truth value and a timedelta64 are none.
+
+    A timedelta64 is an np.integer to isinstance, and a length of time in a unit of its own.
+    """
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, (bool, np.timedelta64))
+
+
+def is_whole(value):
+    """Return whether ``value`` is an integer, of Python or NumPy; a truth value and a timedelta64 are none."""
+    return is_number(value) and isinstance(value, (int, np.integer))
+
+
 def in_milliseconds(values, name):
     """Return times as an array of ms: those in another unit of time, or timedelta64, as float64, all others as given.
 

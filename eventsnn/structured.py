@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import in_milliseconds, plain_array
+from .arrays import in_milliseconds, is_number, is_whole, plain_array
 from .errors import InvalidInput
 
 # Names of each field, titles of a dtype in brackets: tonic and metavision say t and p, event-stream p (on), faery and
@@ -108,8 +108,7 @@ def milliseconds_per(time_unit):
     """Return the ms in one ``time_unit``: "s", "ms", "us", "ns", or a number of ms > 0."""
     if isinstance(time_unit, str) and time_unit in MILLISECONDS:
         return MILLISECONDS[time_unit]
-    number = isinstance(time_unit, (int, float, np.integer, np.floating)) and not isinstance(time_unit, bool)
-    if not (number and 0 < time_unit < np.inf):
+    if not (is_number(time_unit) and 0 < time_unit < np.inf):
         raise InvalidInput("time_unit", None, time_unit, f"one of {tuple(MILLISECONDS)}, or a number of ms > 0")
     return float(time_unit)
 
@@ -122,7 +121,7 @@ def _ways():
 def _checked_size(size):
     """(width, height, polarities or None) of a sensor_size."""
     entries = tuple(size) if np.iterable(size) and not isinstance(size, str) else ()
-    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 1 for n in entries)
+    whole = all(is_whole(n) and n >= 1 for n in entries)
     if len(entries) not in (2, 3) or not whole or entries[2:] not in ((), (1,), (2,)):
         allowed = "(width, height) or (width, height, polarities): ints >= 1, and 1 or 2 polarities"
         raise InvalidInput("sensor_size", None, size, allowed)

@@ -127,7 +127,8 @@ def _rows(matrix, name, shape):
         raise InvalidInput(name, None, matrix.dtype, "a real numeric dtype, best float64")
     if matrix.shape != shape:
         raise InvalidInput(name, None, matrix.shape, f"shape (n_pre, n_post) = {shape}")
-    matrix = matrix.tocsr(copy=True)
+    # before values of one place are added up: in int8, 100 + 100 would be -56
+    matrix = matrix.astype(np.float64).tocsr(copy=True)
     matrix.sum_duplicates()
     return matrix
 

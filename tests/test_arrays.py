@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from eventsnn import Network, SpikeBatch, SpikeTrain
-from eventsnn.arrays import in_milliseconds, plain_array
-from eventsnn.data import Augmentation, Dataset
+from eventsnn import Adam, Network, SpikeBatch, SpikeTrain, Uniform
+from eventsnn.arrays import in_milliseconds, is_number, is_whole, plain_array
+from eventsnn.data import Augmentation, Dataset, sequence_detection
+from eventsnn.data.braille import delta_events
 from eventsnn.data.frames import Frames
 from eventsnn.errors import InvalidInput
 from eventsnn.initializers import as_initializer
 from eventsnn.losses import check_labels
+from eventsnn.simulation import check_duration
 from eventsnn.surrogate import GridNetwork
 
 SECONDS = [0.1, 0.25]
@@ -209,3 +211,33 @@ def test_numbers_of_an_augmentation_have_no_unit():
     for value in (jitter, "1"):
         with pytest.raises(InvalidInput, match="^time_jitter is"):
             Augmentation(time_jitter=value)
+
+
+LENGTHS = [np.timedelta64(2, "s"), np.timedelta64(2, "ns"), np.timedelta64(2)]
+
+
+@pytest.mark.parametrize("length", LENGTHS, ids=str)
+def test_a_timedelta64_is_no_number(length):
+    assert not is_number(length) and not is_whole(length)
+    assert not is_number(True) and not is_number(np.True_) and not is_whole(2.0)
+    assert is_number(np.float32(2.0)) and is_number(2) and is_whole(np.uint8(2))
+
+
+@pytest.mark.parametrize("length", LENGTHS, ids=str)
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("min_delay", lambda length: Network(min_delay=length)),
+        ("time_jitter", lambda length: Augmentation(time_jitter=length)),
+        ("time_unit", lambda length: SpikeBatch.from_structured([], length)),
+        ("low", lambda length: Uniform(length, 3.0)),
+        ("duration", check_duration),
+        ("duration", lambda length: Dataset(SpikeBatch.from_lists([]), [], 1, 1, length)),
+        ("jitter", lambda length: sequence_detection(jitter=length)),
+        ("threshold", lambda length: delta_events(np.zeros((2, 1)), length, 1.0)),
+        ("learning_rate", lambda length: Adam(learning_rate=length)),
+    ],
+)
+def test_a_timedelta64_is_refused_wherever_a_number_is_meant(name, call, length):
+    with pytest.raises(InvalidInput, match=f"{name}.* is .*; allowed: "):
+        call(length)

@@ -11,7 +11,7 @@ from math import prod
 
 import numpy as np
 
-from ..arrays import plain_array
+from ..arrays import is_number, plain_array
 from ..errors import InvalidInput, UnsafeFile
 from ..naming import said_as
 from ..spikes import SpikeBatch
@@ -159,7 +159,7 @@ def delta_events(signal, threshold, frame):
     ``(times, units)``: ms and 2 x channel for a rise, 2 x channel + 1 for a fall. Raises InvalidInput for a threshold
     that is not a finite number > 0 and for a signal with NaN or infinities, or of more than 8 million events.
     """
-    if not (isinstance(threshold, (int, float, np.integer, np.floating)) and 0 < threshold < np.inf):
+    if not (is_number(threshold) and 0 < threshold < np.inf):
         raise InvalidInput("threshold", None, threshold, "a finite number > 0")
     signal = plain_array(signal, "signal")
     if signal.ndim != 2 or signal.dtype.kind not in "fiu":

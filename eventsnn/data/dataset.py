@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arrays import plain_array
+from ..arrays import is_whole, plain_array
 from ..errors import InvalidInput
 from ..random import stream
 from ..spikes import SpikeBatch
@@ -209,7 +209,7 @@ class Dataset:
         Spikes that now share time and channel become one spike whose count is their number (or the sum of their
         counts). Raises InvalidInput for a factor that is not an int >= 1.
         """
-        if not isinstance(factor, (int, np.integer)) or factor < 1:
+        if not is_whole(factor) or factor < 1:
             raise InvalidInput("factor", None, factor, "an int >= 1")
         return self._with(spikes=self.spikes.merge_channels(int(factor)), n_units=-(-self.n_units // int(factor)))
 
@@ -225,7 +225,7 @@ class Dataset:
         The order is ``order(seed, epoch)``; the last batch is smaller when the sizes do not divide, or left out with
         ``drop_last``. Raises InvalidInput for batch_size < 1.
         """
-        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        if not is_whole(batch_size) or batch_size < 1:
             raise InvalidInput("batch_size", None, batch_size, "an int >= 1")
         order = self.order(seed, epoch, shuffle)
         stop = len(order) - len(order) % batch_size if drop_last else len(order)

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checks import is_number
+from ..arrays import is_number, is_whole
 from ..errors import InvalidInput, UnsafeFile
-from ..spikes import SpikeBatch
+from ..spikes import SpikeBatch, chosen_samples
 from ..structured import MILLISECONDS, milliseconds_per
 from ..writing import write_file
 from .dataset import Dataset
@@ -136,13 +136,16 @@ class _Bytes:
 def _read_open_file(file):
     """Return (name, bytes) of a file object, from its beginning, wherever it stands."""
     name = str(getattr(file, "name", type(file).__name__))
+    remedy = 'Write open(path, "rb").'
+    if isinstance(file, io.TextIOBase):  # which would first take the bytes for characters
+        raise InvalidInput("path", None, name, "a path, or a file opened in binary mode", remedy)
     try:
         file.seek(0)
         image = file.read(MAX_IMAGE_BYTES + 1)
     except (OSError, ValueError, EOFError, zlib.error) as error:
         raise InvalidInput("path", None, name, f"a file that can be read from its beginning ({error})") from None
     if not isinstance(image, bytes):
-        raise InvalidInput("path", None, name, "a path, or a file opened in binary mode", 'Write open(path, "rb").')
+        raise InvalidInput("path", None, name, "a path, or a file opened in binary mode", remedy)
     if len(image) > MAX_IMAGE_BYTES:
         raise InvalidInput("path", None, name, f"an open file of at most {MAX_IMAGE_BYTES} bytes", "Give its path.")
     return name, image
@@ -513,7 +516,7 @@ def _plain(source, name, array, heap):
 
 def _check_count(name, value):
     """Refuse what is no number of channels or of classes, or None."""
-    if value is not None and (not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1):
+    if value is not None and not (is_whole(value) and value >= 1):
         raise InvalidInput(name, None, value, "an int >= 1, or None")
 
 
@@ -721,7 +724,7 @@ class SpikeFile:
 
     def batch(self, indices):
         """Return the samples at ``indices`` (a slice, or ints in any order) as a SpikeBatch."""
-        chosen = np.arange(len(self))[indices]
+        chosen = chosen_samples(indices, len(self))
         offsets = np.concatenate([[0], np.cumsum(self.lengths[chosen])])
         times, units = np.empty(offsets[-1]), np.empty(offsets[-1], np.int32)
         for place in np.flatnonzero(self.lengths[chosen]):  # a small file can claim a million empty rows
@@ -734,7 +737,7 @@ class SpikeFile:
 
         Raises as reading the samples one by one does.
         """
-        chosen = np.arange(len(self))[indices]
+        chosen = chosen_samples(indices, len(self))
         ends = np.concatenate([[0], np.cumsum(self.lengths[chosen])])
         halves, units = np.empty(ends[-1], np.uint16), np.empty(ends[-1], np.uint16)
         if (self._times.inner, self._units.inner) != (np.float16, np.uint16):
@@ -757,7 +760,7 @@ class SpikeFile:
         """
         if duration is not None and is_number(duration):
             self._longest = max(self._longest, duration / self.milliseconds_per_unit)
-        chosen = np.arange(len(self)) if indices is None else np.arange(len(self))[indices]
+        chosen = chosen_samples(slice(None) if indices is None else indices, len(self))
         spikes = self.packed(chosen) if packed else self.batch(chosen)
         groups = None if self.speakers is None else self.speakers[chosen]
         n_units, last = 0, 0.0
@@ -766,7 +769,7 @@ class SpikeFile:
         n_units = max(n_units, 1) if self.n_units is None else self.n_units
         duration = np.floor(last) + 1.0 if duration is None else duration
         name = Path(self.path).stem if name is None else name
-        return Dataset(spikes, self.labels[chosen], n_units, self.n_classes, float(duration), groups, name)
+        return Dataset(spikes, self.labels[chosen], n_units, self.n_classes, duration, groups, name)
 
 
 def read(path, n_units=None, n_classes=None, duration=None, name=None, packed=False, time_unit=None):

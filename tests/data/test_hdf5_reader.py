@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventsnn.data import Dataset, hdf5
+from eventsnn.data import Dataset, hdf5, load_shd, load_ssc
 from eventsnn.data.hdf5 import SpikeFile, describe, read
 from eventsnn.data.packed import PackedSpikes
 from eventsnn.errors import FileError, InvalidInput, UnsafeFile
@@ -120,6 +120,23 @@ def test_duration_is_the_next_whole_millisecond_or_what_was_given(tmp_path):
     assert read(path, duration=700.0).duration == 700.0
     path = write(tmp_path / "spikes.h5", [(np.array([0.1]), np.array([0]))])
     assert read(path).duration == np.ceil(float(np.float16(0.1)) * 1000.0) == 100.0
+
+
+class Quantity(float):
+    """A number with a unit, as quantities and astropy have them."""
+
+    units = unit = "s"
+
+
+def test_a_duration_with_a_unit_is_refused(tmp_path):
+    path = write(tmp_path / "spikes.h5", rows())
+    for duration in (Quantity(2.0), np.timedelta64(2, "s")):
+        for load in (read, load_shd, load_ssc):
+            with pytest.raises(InvalidInput, match="^duration"):
+                load(path, duration=duration)
+    with SpikeFile(path) as file, pytest.raises(InvalidInput, match="^duration"):
+        file.dataset(duration=Quantity(2.0))
+    assert type(read(path, duration=np.int64(2000)).duration) is float
 
 
 def test_empty_samples_and_empty_files(tmp_path):
@@ -260,8 +277,9 @@ def test_files_that_are_open_are_read_from_their_beginning(tmp_path):
 
 def test_what_is_no_open_file_is_refused_with_the_remedy(tmp_path, monkeypatch):
     path = write(tmp_path / "spikes.h5", rows())
-    with open(path, encoding="latin-1") as file, pytest.raises(InvalidInput, match="Write open"):
-        read(file)
+    for encoding in ("latin-1", "utf-8"):
+        with open(path, encoding=encoding) as file, pytest.raises(InvalidInput, match=r'Write open\(path, "rb"\)'):
+            read(file)
     with open(path, "rb") as file:
         pass
     with pytest.raises(InvalidInput, match="read from its beginning .*closed"):
