@@ -61,10 +61,33 @@ def in_milliseconds(values, name):
         array = plain_array(getattr(values, "magnitude", getattr(values, "value", None)), name)
         # before it is scaled: in float16, 70 s would be infinitely many ms
         return exact_times(array, name) * factor if array.dtype.kind in "fiu" else array
-    if isinstance(values, (list, tuple)) and any(_unit(part) is not None for part, _ in _parts(values, name)):
+    if isinstance(values, (list, tuple)) and _all_have_units(values, name):
         return np.array([in_milliseconds(value, f"{name}[{index}]") for index, value in enumerate(values)])
     array = plain_array(values, name)
     return _from_timedelta(array, name) if array.dtype.kind in "mM" else array
+
+
+def _all_have_units(values, name):
+    """Whether the entries of a list have a unit of time each; refuses a list in which only some have."""
+    kinds = set(map(type, values))
+    if not any(issubclass(kind, (np.timedelta64, timedelta)) or not issubclass(kind, PLAIN_TYPES) for kind in kinds):
+        return False
+    united = [_says_its_unit(value, name) for value in values]
+    if any(united) and not all(united):
+        index = united.index(False)
+        remedy = "Give all entries a unit, or all as numbers of ms."
+        raise InvalidInput(name, index, values[index], "a time with a unit, as other entries have one", remedy)
+    return any(united)
+
+
+def _says_its_unit(value, name):
+    """Whether a time, or any in a list of them, has a unit of its own: of another library, or timedelta64."""
+    return any(
+        _unit(part) is not None
+        or isinstance(part, timedelta)
+        or getattr(getattr(part, "dtype", None), "kind", "") == "m"
+        for part, _ in _parts(value, name)
+    )
 
 
 def exact_times(values, name):

@@ -130,6 +130,9 @@ def _rows(matrix, name, shape):
     # before values of one place are added up: in int8, 100 + 100 would be -56
     matrix = matrix.astype(np.float64).tocsr(copy=True)
     matrix.sum_duplicates()
+    if (bad := np.flatnonzero(~np.isfinite(matrix.data))).size:
+        place = int(_presynaptic(matrix.indptr)[bad[0]]), int(matrix.indices[bad[0]])
+        raise InvalidInput(name, place, matrix.data[bad[0]], "finite numbers")
     return matrix
 
 

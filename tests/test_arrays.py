@@ -1,5 +1,7 @@
 """Arrays of other libraries: what a plain array would lose, units, masks and gradients, is converted or refused."""
 
+import datetime
+
 import numpy as np
 import pytest
 
@@ -241,3 +243,30 @@ def test_a_timedelta64_is_no_number(length):
 def test_a_timedelta64_is_refused_wherever_a_number_is_meant(name, call, length):
     with pytest.raises(InvalidInput, match=f"{name}.* is .*; allowed: "):
         call(length)
+
+
+class Seconds:
+    """A number with a unit, as other libraries have them."""
+
+    units, magnitude = "s", 1.0
+
+
+@pytest.mark.parametrize("united", [Seconds(), np.timedelta64(1, "s"), datetime.timedelta(seconds=1)])
+@pytest.mark.parametrize("plain", [2, 2.0, np.float32(2.0)])
+def test_a_list_in_which_only_some_times_have_a_unit_is_refused(united, plain):
+    for values, index in (([united, plain], 1), ([plain, united], 0), ((united, united, plain), 2)):
+        with pytest.raises(InvalidInput, match=rf"^times\[{index}\] is 2.*; allowed: a time with a unit"):
+            SpikeTrain(values, [0] * len(values))
+
+
+def test_lists_in_which_all_times_have_a_unit_are_converted():
+    assert in_milliseconds([np.timedelta64(1, "s"), np.timedelta64(2, "ms")], "times").tolist() == [1000.0, 2.0]
+    assert in_milliseconds([np.float64(1.0), 2, 3.5], "times").tolist() == [1.0, 2.0, 3.5]
+    quantities = pytest.importorskip("quantities")
+    assert in_milliseconds([1 * quantities.s, np.timedelta64(2, "s")], "times").tolist() == [1000.0, 2000.0]
+
+
+def test_whole_times_beyond_float64_are_refused():
+    with pytest.raises(InvalidInput, match=r"^times\[1\] is 9007199254740993; .*2\*\*53.*Subtract"):
+        SpikeTrain(np.array([2**53, 2**53 + 1]), [0, 0])
+    assert SpikeTrain([2**53], [0]).times.tolist() == [2.0**53]

@@ -229,3 +229,12 @@ def test_entries_of_a_mask_that_come_round_to_zero_are_synapses():
     network.add_lif("h", 3, tau_mem=20.0, tau_syn=5.0)
     network.connect("i", "h", weight=1.0, delay=1.0, mask=mask)
     assert network.connections["i->h"].indices.tolist() == [1]
+
+
+def test_a_value_that_is_no_number_is_named_by_row_and_column():
+    values, rows, columns = [1.0, np.nan, 2.0], [0, 2, 1], [1, 3, 0]
+    network = Network()
+    network.add_input("i", 3)
+    network.add_lif("h", 4, tau_mem=20.0, tau_syn=5.0)
+    with pytest.raises(InvalidInput, match=r"^i->h.weight\[\(2, 3\)\] is nan; allowed: finite numbers"):
+        network.connect("i", "h", weight=sp.coo_array((values, (rows, columns)), (3, 4)), delay=1.0)

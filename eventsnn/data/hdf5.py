@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arrays import is_number, is_whole
+from ..arrays import exact_times, is_number, is_whole
 from ..errors import InvalidInput, UnsafeFile
 from ..spikes import SpikeBatch, chosen_samples
 from ..structured import MILLISECONDS, milliseconds_per
@@ -699,7 +699,8 @@ class SpikeFile:
         return None if bad else PackedSpikes.ordered(halves, units)
 
     def _sorted(self, sample, times, units):
-        times, units = times.astype(np.float64), units.astype(np.int64)
+        place = f"{self.path}: spikes/times[sample {sample}]"
+        times = exact_times(times, place)
         largest = (MAX_UNITS if self.n_units is None else self.n_units) - 1
         checks = (
             ("spikes/times", times, ~np.isfinite(times), "finite times"),
@@ -709,9 +710,8 @@ class SpikeFile:
         for name, values, wrong, allowed in checks:
             if wrong.any():
                 index = int(np.flatnonzero(wrong)[0])
-                remedy = (
-                    "Give n_units if there are more channels." if name == "spikes/units" and not self.n_units else ""
-                )
+                beyond = name == "spikes/units" and not self.n_units and values[index] > largest
+                remedy = "Give n_units if there are more channels." if beyond else ""
                 place = f"{self.path}: {name}[sample {sample}]"
                 raise InvalidInput(place, index, values[index].item(), allowed, remedy)
         if times.max(initial=0.0) > self._longest:

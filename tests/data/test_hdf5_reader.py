@@ -363,7 +363,23 @@ def test_labels_from_one_without_names_are_warned_of(tmp_path):
         del file["extra"]
     with pytest.warns(UserWarning, match="no sample of spikes has label 0, and all other labels to 3 occur") as caught:
         assert read(path).n_classes == 4
-    assert len(caught) == 1
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_a_unit_beyond_int64_is_named_as_it_is(tmp_path):
+    path = write(tmp_path / "spikes.h5", [(np.array([0.5]), np.array([2**64 - 1], np.uint64))], types=("f4", "u8"))
+    with pytest.raises(InvalidInput, match=r"\[0\] is 18446744073709551615; .*Give n_units"):
+        read(path)
+    path = write(tmp_path / "spikes.h5", [(np.array([0.5]), np.array([-1]))], types=("f4", "i8"))
+    with pytest.raises(InvalidInput, match=r"\[0\] is -1; allowed: channels from 0 to \d+\.$"):
+        read(path)
+
+
+def test_whole_times_beyond_float64_are_refused(tmp_path):
+    times = np.array([1_700_000_000_000_000_000, 1_700_000_000_000_000_100], np.uint64)
+    path = write(tmp_path / "spikes.h5", [(times, np.array([0, 1]))], types=("u8", "u2"))
+    with pytest.raises(InvalidInput, match=r"spikes/times\[sample 0\]\[0\] is 17000.*Subtract"):
+        read(path, time_unit="ns")
 
 
 # -------------------------------------------------------------------------------------------------------------- writing
