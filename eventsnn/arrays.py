@@ -13,6 +13,7 @@ from .errors import InvalidInput
 PLAIN_TYPES = (bool, int, float, complex, str, bytes, type(None), np.generic)
 # Units of timedelta64 that are no fixed number of milliseconds.
 NO_FIXED_LENGTH = ("generic", "Y", "M")
+LARGEST_WHOLE = 2**53  # up to which every whole number is a float64
 
 
 def plain_array(values, name):
@@ -37,6 +38,19 @@ def plain_array(values, name):
         raise InvalidInput(name, None, type(values).__name__, "a rectangular array of numbers", remedy) from None
 
 
+def is_number(value):
+    """Return whether ``value`` is one real number, of Python or NumPy; a truth value and a timedelta64 are none.
+
+    A timedelta64 is an np.integer to isinstance, and a length of time in a unit of its own.
+    """
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, (bool, np.timedelta64))
+
+
+def is_whole(value):
+    """Return whether ``value`` is an integer, of Python or NumPy; a truth value and a timedelta64 are none."""
+    return is_number(value) and isinstance(value, (int, np.integer))
+
+
 def in_milliseconds(values, name):
     """Return times as an array of ms: those in another unit of time, or timedelta64, as float64, all others as given.
 
@@ -46,11 +60,53 @@ def in_milliseconds(values, name):
         factor = _milliseconds_per(unit, name)
         array = plain_array(getattr(values, "magnitude", getattr(values, "value", None)), name)
         # before it is scaled: in float16, 70 s would be infinitely many ms
-        return array.astype(np.float64) * factor if array.dtype.kind in "fiu" else array
-    if isinstance(values, (list, tuple)) and any(_unit(part) is not None for part, _ in _parts(values, name)):
+        return exact_times(array, name) * factor if array.dtype.kind in "fiu" else array
+    if isinstance(values, (list, tuple)) and _all_have_units(values, name):
         return np.array([in_milliseconds(value, f"{name}[{index}]") for index, value in enumerate(values)])
     array = plain_array(values, name)
     return _from_timedelta(array, name) if array.dtype.kind in "mM" else array
+
+
+def _all_have_units(values, name):
+    """Whether the entries of a list have a unit of time each; refuses a list in which only some have."""
+    kinds = set(map(type, values))
+    if not any(issubclass(kind, (np.timedelta64, timedelta)) or not issubclass(kind, PLAIN_TYPES) for kind in kinds):
+        return False
+    united = [_says_its_unit(value, name) for value in values]
+    if any(united) and not all(united):
+        index = united.index(False)
+        remedy = "Give all entries a unit, or all as numbers of ms."
+        raise InvalidInput(name, index, values[index], "a time with a unit, as other entries have one", remedy)
+    return any(united)
+
+
+def _says_its_unit(value, name):
+    """Whether a time, or any in a list of them, has a unit of its own: of another library, or timedelta64."""
+    return any(
+        _unit(part) is not None
+        or isinstance(part, timedelta)
+        or getattr(getattr(part, "dtype", None), "kind", "") == "m"
+        for part, _ in _parts(value, name)
+    )
+
+
+def exact_times(values, name):
+    """Return times, an array of real numbers, as float64; refuses whole numbers so large that some would become equal.
+
+    Such as ns since 1970, of which 256 are one float64.
+    """
+    if values.dtype.kind in "iu":
+        beyond = np.argwhere((values > LARGEST_WHOLE) | (values < -LARGEST_WHOLE))
+        if beyond.size:
+            index = tuple(int(place) for place in beyond[0])
+            allowed = (
+                f"whole numbers up to 2**53 = {LARGEST_WHOLE}, beyond which float64 takes different ones for equal"
+            )
+            remedy = (
+                "Subtract the time at which the sample starts, such as its first, before the numbers are converted."
+            )
+            raise InvalidInput(name, index[0] if len(index) == 1 else index, values[index], allowed, remedy)
+    return values.astype(np.float64)
 
 
 def _parts(values, name):
@@ -95,6 +151,7 @@ def _from_timedelta(array, name):
     if np.datetime_data(array.dtype)[0] in NO_FIXED_LENGTH:
         allowed = "timedelta64 with a unit of fixed length, such as timedelta64[us]"
         raise InvalidInput(name, None, array.dtype, allowed)
+    exact_times(array.astype(np.int64)[~np.isnat(array)], name)
     return array / np.timedelta64(1, "ms")  # NaT becomes NaN
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .arrays import plain_array
+from .arrays import is_number, is_whole, plain_array
 from .errors import InvalidInput, NetworkError
 from .random import stream
 
@@ -18,18 +18,14 @@ def structure_stream(seed, name):
     return stream(check_seed(seed), f"{name}.structure")
 
 
-def is_number(value):
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-
-
 def check_seed(seed):
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
+    if not is_whole(seed) or seed < 0:
         raise InvalidInput("seed", None, seed, "an int >= 0")
     return int(seed)
 
 
 def check_count(n):
-    if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
+    if not is_whole(n) or n < 1:
         raise InvalidInput("n", None, n, "an int >= 1")
     return int(n)
 
@@ -77,9 +73,8 @@ def draw_structure(mask, sparsity, shape, rng):
     if tuple(mask.shape) != shape:
         raise InvalidInput("mask", None, mask.shape, f"shape (n_pre, n_post) = {shape}")
     if hasattr(mask, "tocsr"):
-        csr = mask.tocsr()
+        csr = mask.astype(np.float64).tocsr()  # a copy; in uint8, entries of one place, 128 + 128, would be 0
         if hasattr(csr, "sum_duplicates"):
-            csr = csr.copy()
             csr.sum_duplicates()
             csr.eliminate_zeros()
         return np.asarray(csr.indptr, np.int64), np.asarray(csr.indices, np.int32)

@@ -42,8 +42,9 @@ class InvalidInput(EventsnnError, ValueError):
     """
 
     def __init__(self, array, index, value, allowed, remedy=""):
-        # a NumPy scalar says no more than the number, and says it less readably
-        value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+        # a NumPy scalar says no more than the number, and says it less readably; a timedelta64 says its unit too
+        timed = isinstance(value, (np.timedelta64, np.datetime64))
+        value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 and not timed else value
         self.array, self.index, self.value, self.allowed, self.remedy = array, index, value, allowed, remedy
         place = array if index is None else f"{array}[{index}]"
         message = f"{place} is {value!r}; allowed: {allowed}."

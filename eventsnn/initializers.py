@@ -9,13 +9,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from .arrays import plain_array
+from .arrays import is_number, is_whole, plain_array
 from .errors import InvalidInput
 
 
 def _number(value, name, allowed="a finite number"):
     """Return `value` as a float, or raise InvalidInput if it is no finite real number."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+    if not is_number(value):
         raise InvalidInput(name, None, value, allowed)
     try:
         number = float(value)
@@ -37,7 +37,7 @@ def _as_shape(shape):
     """Return `shape` as a tuple of ints >= 0; a bare int means one dimension."""
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
     for size in sizes:
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 0:
+        if not is_whole(size) or size < 0:
             raise InvalidInput("shape", None, shape, "a tuple of ints >= 0, for example (n_pre, n_post)")
     return tuple(int(size) for size in sizes)
 

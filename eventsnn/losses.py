@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import in_milliseconds, plain_array
+from .arrays import in_milliseconds, is_number, plain_array
 from .errors import InvalidInput
 from .spikes import Cotangents, Probe
 
@@ -415,5 +415,5 @@ class SilentNeuronRaise:
 
 
 def _check_positive(name, value):
-    if not (isinstance(value, (int, float, np.integer, np.floating)) and 0 < value < np.inf):
+    if not (is_number(value) and 0 < value < np.inf):
         raise InvalidInput(name, None, value, "a finite number > 0 (ms)")

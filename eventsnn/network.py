@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .arrays import plain_array
+from .arrays import is_number, plain_array
 from .checks import (
     check_arrays,
     check_count,
@@ -21,7 +21,6 @@ from .checks import (
     check_new_name,
     check_seed,
     draw_structure,
-    is_number,
     structure_stream,
 )
 from .errors import InvalidInput, NetworkError, ZeroDelayCycle

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from .arrays import plain_array
+from .arrays import is_number, is_whole, plain_array
 from .errors import InvalidInput, NotFinite
 
 # Arrays are walked in blocks whose temporaries (128 KiB each) stay in the second-level cache.
@@ -32,7 +32,7 @@ SMALLEST = sys.float_info.min
 
 def _number(value, name, allowed, low=-LARGEST, high=LARGEST):
     """Return `value` as a finite float within [low, high], or raise InvalidInput."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+    if not is_number(value):
         raise InvalidInput(name, None, value, allowed)
     if not low <= value <= high:  # refuses NaN and infinities too
         raise InvalidInput(name, None, value, allowed)
@@ -40,7 +40,7 @@ def _number(value, name, allowed, low=-LARGEST, high=LARGEST):
 
 
 def _whole(value, name, low):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
+    if not is_whole(value) or value < low:
         raise InvalidInput(name, None, value, f"an int >= {low}")
     return int(value)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__, checkpoints, communicator, presets
-from .checks import is_number
+from .arrays import is_number
 from .engines import engine_of
 from .errors import CheckpointError, FileError, InvalidInput
 from .memory import MEGABYTE, forget_peak, peak_memory

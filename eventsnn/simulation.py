@@ -3,6 +3,7 @@
 import numpy as np
 
 from . import compiled, reference
+from .arrays import is_number, is_whole
 from .errors import InvalidInput
 from .network import Network
 from .plausibility import doubts, warn_of_doubts
@@ -124,8 +125,7 @@ def warn_of_batch(network, parameters, batch, duration):
 
 def check_duration(duration, name="duration"):
     """Return ``duration`` as a float; raises InvalidInput unless it is finite and > 0 ms."""
-    number = isinstance(duration, (int, float, np.integer, np.floating)) and not isinstance(duration, bool)
-    if not (number and 0 < duration < np.inf):
+    if not (is_number(duration) and 0 < duration < np.inf):
         raise InvalidInput(name, None, duration, "a finite number > 0 (ms)")
     return float(duration)
 
@@ -143,7 +143,7 @@ def default_budget(network, duration):
 
 def check_budget(max_spikes):
     """Return ``max_spikes``; raises InvalidInput unless it is an int >= 1."""
-    if not isinstance(max_spikes, (int, np.integer)) or isinstance(max_spikes, bool) or not 0 < max_spikes <= 2**62:
+    if not is_whole(max_spikes) or not 0 < max_spikes <= 2**62:
         raise InvalidInput("max_spikes", None, max_spikes, "an int from 1 to 2**62")
     return int(max_spikes)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .arrays import in_milliseconds, plain_array
+from .arrays import exact_times, in_milliseconds, plain_array
 from .errors import InvalidInput
 from .structured import LARGEST_UNIT, EventLayout, listed
 
@@ -35,7 +35,7 @@ def _as_vector(values, name, kind):
 
 
 def _check_times(times, name):
-    times = _as_vector(in_milliseconds(times, name), name, "fiu").astype(np.float64)
+    times = exact_times(_as_vector(in_milliseconds(times, name), name, "fiu"), name)
     if (bad := _first(~np.isfinite(times))) is not None:
         raise InvalidInput(name, bad, times[bad], "finite times in ms", "Remove the spike or repair the file.")
     if (bad := _first(times < 0)) is not None:
@@ -166,19 +166,23 @@ class SpikeBatch:
         return cls._join(trains)
 
     @classmethod
-    def from_structured(cls, arrays, time_unit=None, *, sensor_size=None, polarity=None):
+    def from_structured(cls, arrays, time_unit=None, *, sensor_size=None, polarity=None, milliseconds_per_unit=None):
         """Build a batch from one structured array of events per sample, as tonic, faery, aedat and others make them.
 
         Fields: ``t`` (or timestamp), ``x``, and perhaps ``y`` and a polarity (``p``, polarity, on, is_increase), whose
         values are bools, 0 and 1, or -1 and +1. The channel of an event depends on the arguments alone:
         pixel = y * width + x, and unit = pixel, or 2 * pixel + p where the polarity is kept.
 
-        Parameters: ``time_unit``: what ``t`` counts, "s", "ms", "us" (None; but timedelta64 has its own), "ns" or a
-        number of ms; ``sensor_size``: (width, height) or (width, height, polarities), needed where y is not 0;
-        ``polarity``: "keep", "drop" (both on one channel) or "merge" (the same, and spikes of one time and channel
-        become one that counts), needed where there is a polarity and sensor_size does not say how many. Raises
-        InvalidInput for everything else: fields of other names, pixels outside, fractions.
+        Parameters: ``time_unit``: what ``t`` counts, "s", "ms", "us", "ns" or a number of ms (None: us for whole
+        numbers; timedelta64 has its own); ``sensor_size``: (width, height) or (width, height, polarities), needed where
+        y is not 0; ``polarity``: "keep", "drop" (both on one channel) or "merge" (the same, and spikes of one time and
+        channel become one that counts), needed where there is a polarity and sensor_size does not say that there are
+        two. Raises InvalidInput for everything else: fields of other names, pixels outside, fractions, real times
+        without a unit. ``milliseconds_per_unit``, the name of time_unit before, is refused.
         """
+        if milliseconds_per_unit is not None:
+            remedy = f"Write time_unit={milliseconds_per_unit!r}."
+            raise InvalidInput("milliseconds_per_unit", None, milliseconds_per_unit, "time_unit in its place", remedy)
         layout = EventLayout(sensor_size, polarity, time_unit)
         places = {f"arrays[{index}]": array for index, array in enumerate(listed(arrays))}
         batch = cls._join([_train(place, *layout.read(array, place)) for place, array in places.items()])

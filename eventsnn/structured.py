@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import in_milliseconds, plain_array
+from .arrays import exact_times, in_milliseconds, is_number, is_whole, plain_array
 from .errors import InvalidInput
 
 # Names of each field, titles of a dtype in brackets: tonic and metavision say t and p, event-stream p (on), faery and
@@ -16,6 +16,8 @@ from .errors import InvalidInput
 FIELDS = {"t": ("t", "timestamp"), "x": ("x",), "y": ("y",), "p": ("p", "polarity", "on", "is_increase")}
 POLARITIES = ("keep", "drop", "merge")
 MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
+# What polarity may be with 1 or 2 polarities in sensor_size: one channel of each pixel, or two.
+WORDS_FOR = {1: (None, "drop", "merge"), 2: (None, "keep")}
 LARGEST_UNIT = np.iinfo(np.int32).max
 
 
@@ -47,6 +49,11 @@ class EventLayout:
             object.__setattr__(self, "sensor_size", _checked_size(self.sensor_size))
         if self.time_unit is not None:
             object.__setattr__(self, "time_unit", milliseconds_per(self.time_unit))
+        polarities = None if self.sensor_size is None else self.sensor_size[2]
+        if polarities is not None and self.polarity not in WORDS_FOR[polarities]:
+            allowed = f"one of {WORDS_FOR[polarities]} with {polarities} for the polarities in sensor_size"
+            remedy = "Or say sensor_size=(width, height), and polarity alone what becomes of it."
+            raise InvalidInput("polarity", None, self.polarity, allowed, remedy)
 
     def read(self, array, name):
         """Return ``(times, units)`` of a structured array: (n,) in ms and (n,) int64; ``name`` is for messages."""
@@ -59,15 +66,19 @@ class EventLayout:
         return times, self._with_polarity(pixels, values.get("p"), places.get("p"), name)
 
     def _times(self, values, place):
-        times = in_milliseconds(values, place)
-        if values.dtype.kind == "m":
+        if values.dtype.kind in "mM":
+            times = in_milliseconds(values, place)
             if self.time_unit is not None:
                 allowed = "None, because these times say their unit"
                 raise InvalidInput("time_unit", None, f"{self.time_unit:g} ms for {values.dtype}", allowed)
             return times
+        times = plain_array(values, place)
         if times.dtype.kind not in "fiu":
             raise InvalidInput(place, None, times.dtype, "real numbers or timedelta64")
-        return times.astype(np.float64) * (MILLISECONDS["us"] if self.time_unit is None else self.time_unit)
+        if self.time_unit is None and times.dtype.kind == "f":
+            remedy = 'Say time_unit="s", "ms", "us" or "ns"; without a word, whole numbers are us.'
+            raise InvalidInput(place, None, times.dtype, "whole numbers of us, or a time_unit", remedy)
+        return exact_times(times, place) * (MILLISECONDS["us"] if self.time_unit is None else self.time_unit)
 
     def _pixels(self, values, places):
         if self.sensor_size is None:
@@ -95,21 +106,17 @@ class EventLayout:
             raise InvalidInput(name, None, "without polarity", f"one of the fields {FIELDS['p']} to keep", _ways())
         if self.polarity is None and known is None:
             raise InvalidInput("polarity", None, None, f"a word on {place}", _ways())
-        on = _polarities(values, place)
-        if known != 1:
-            return 2 * pixels + on
-        if on.size and (other := np.flatnonzero(on != on[0])).size:
-            allowed = "one polarity, as sensor_size says"
-            raise InvalidInput(place, int(other[0]), values[other[0]], allowed, _ways())
-        return pixels
+        if known == 1:  # which of the two it is may differ from sample to sample
+            allowed = f'"drop" or "merge", as sensor_size has 1 polarity and {place} may have two'
+            raise InvalidInput("polarity", None, None, allowed, _ways())
+        return 2 * pixels + _polarities(values, place)
 
 
 def milliseconds_per(time_unit):
     """Return the ms in one ``time_unit``: "s", "ms", "us", "ns", or a number of ms > 0."""
     if isinstance(time_unit, str) and time_unit in MILLISECONDS:
         return MILLISECONDS[time_unit]
-    number = isinstance(time_unit, (int, float, np.integer, np.floating)) and not isinstance(time_unit, bool)
-    if not (number and 0 < time_unit < np.inf):
+    if not (is_number(time_unit) and 0 < time_unit < np.inf):
         raise InvalidInput("time_unit", None, time_unit, f"one of {tuple(MILLISECONDS)}, or a number of ms > 0")
     return float(time_unit)
 
@@ -122,7 +129,7 @@ def _ways():
 def _checked_size(size):
     """(width, height, polarities or None) of a sensor_size."""
     entries = tuple(size) if np.iterable(size) and not isinstance(size, str) else ()
-    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 1 for n in entries)
+    whole = all(is_whole(n) and n >= 1 for n in entries)
     if len(entries) not in (2, 3) or not whole or entries[2:] not in ((), (1,), (2,)):
         allowed = "(width, height) or (width, height, polarities): ints >= 1, and 1 or 2 polarities"
         raise InvalidInput("sensor_size", None, size, allowed)
@@ -164,6 +171,8 @@ def _whole(values, place, largest, allowed="", remedy=""):
     values = plain_array(values, place)
     if values.dtype.kind not in "fiu" or values.ndim != 1:
         raise InvalidInput(place, None, (values.dtype, values.shape), "one whole number for each event")
+    # in float16, the largest number would be infinite, and infinity no larger
+    values = values.astype(np.float64) if values.dtype.kind == "f" else values
     inside = (values >= 0) & (values <= largest)
     inside &= values == np.floor(values) if values.dtype.kind == "f" else True
     if (bad := np.flatnonzero(~inside)).size:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import presets, runs
-from .checks import is_number
+from .arrays import is_number
 from .errors import EventsnnError, EventStorm, FileError, InvalidInput, NotFinite
 from .journal import Journal
 

@@ -127,8 +127,12 @@ def _rows(matrix, name, shape):
         raise InvalidInput(name, None, matrix.dtype, "a real numeric dtype, best float64")
     if matrix.shape != shape:
         raise InvalidInput(name, None, matrix.shape, f"shape (n_pre, n_post) = {shape}")
-    matrix = matrix.tocsr(copy=True)
+    # before values of one place are added up: in int8, 100 + 100 would be -56
+    matrix = matrix.astype(np.float64).tocsr(copy=True)
     matrix.sum_duplicates()
+    if (bad := np.flatnonzero(~np.isfinite(matrix.data))).size:
+        place = int(_presynaptic(matrix.indptr)[bad[0]]), int(matrix.indices[bad[0]])
+        raise InvalidInput(name, place, matrix.data[bad[0]], "finite numbers")
     return matrix
 
 

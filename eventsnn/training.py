@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 
 from . import checkpoints, communicator, resuming
+from .arrays import is_whole
 from .data.dataset import Dataset
 from .engines import class_population, engine_of, outcome, places_in
 from .errors import CheckpointError, InvalidInput, NotFinite
@@ -98,7 +99,7 @@ class TrainingOptions:
 
 
 def _check_whole(name, value, low):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
+    if not is_whole(value) or value < low:
         raise InvalidInput(name, None, value, f"an int >= {low}")
 
 

@@ -1,15 +1,19 @@
 """Arrays of other libraries: what a plain array would lose, units, masks and gradients, is converted or refused."""
 
+import datetime
+
 import numpy as np
 import pytest
 
-from eventsnn import Network, SpikeBatch, SpikeTrain
-from eventsnn.arrays import in_milliseconds, plain_array
-from eventsnn.data import Augmentation, Dataset
+from eventsnn import Adam, Network, SpikeBatch, SpikeTrain, Uniform
+from eventsnn.arrays import in_milliseconds, is_number, is_whole, plain_array
+from eventsnn.data import Augmentation, Dataset, sequence_detection
+from eventsnn.data.braille import delta_events
 from eventsnn.data.frames import Frames
 from eventsnn.errors import InvalidInput
 from eventsnn.initializers import as_initializer
 from eventsnn.losses import check_labels
+from eventsnn.simulation import check_duration
 from eventsnn.surrogate import GridNetwork
 
 SECONDS = [0.1, 0.25]
@@ -209,3 +213,60 @@ def test_numbers_of_an_augmentation_have_no_unit():
     for value in (jitter, "1"):
         with pytest.raises(InvalidInput, match="^time_jitter is"):
             Augmentation(time_jitter=value)
+
+
+LENGTHS = [np.timedelta64(2, "s"), np.timedelta64(2, "ns"), np.timedelta64(2)]
+
+
+@pytest.mark.parametrize("length", LENGTHS, ids=str)
+def test_a_timedelta64_is_no_number(length):
+    assert not is_number(length) and not is_whole(length)
+    assert not is_number(True) and not is_number(np.True_) and not is_whole(2.0)
+    assert is_number(np.float32(2.0)) and is_number(2) and is_whole(np.uint8(2))
+
+
+@pytest.mark.parametrize("length", LENGTHS, ids=str)
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("min_delay", lambda length: Network(min_delay=length)),
+        ("time_jitter", lambda length: Augmentation(time_jitter=length)),
+        ("time_unit", lambda length: SpikeBatch.from_structured([], length)),
+        ("low", lambda length: Uniform(length, 3.0)),
+        ("duration", check_duration),
+        ("duration", lambda length: Dataset(SpikeBatch.from_lists([]), [], 1, 1, length)),
+        ("jitter", lambda length: sequence_detection(jitter=length)),
+        ("threshold", lambda length: delta_events(np.zeros((2, 1)), length, 1.0)),
+        ("learning_rate", lambda length: Adam(learning_rate=length)),
+    ],
+)
+def test_a_timedelta64_is_refused_wherever_a_number_is_meant(name, call, length):
+    with pytest.raises(InvalidInput, match=f"{name}.* is .*; allowed: "):
+        call(length)
+
+
+class Seconds:
+    """A number with a unit, as other libraries have them."""
+
+    units, magnitude = "s", 1.0
+
+
+@pytest.mark.parametrize("united", [Seconds(), np.timedelta64(1, "s"), datetime.timedelta(seconds=1)])
+@pytest.mark.parametrize("plain", [2, 2.0, np.float32(2.0)])
+def test_a_list_in_which_only_some_times_have_a_unit_is_refused(united, plain):
+    for values, index in (([united, plain], 1), ([plain, united], 0), ((united, united, plain), 2)):
+        with pytest.raises(InvalidInput, match=rf"^times\[{index}\] is 2.*; allowed: a time with a unit"):
+            SpikeTrain(values, [0] * len(values))
+
+
+def test_lists_in_which_all_times_have_a_unit_are_converted():
+    assert in_milliseconds([np.timedelta64(1, "s"), np.timedelta64(2, "ms")], "times").tolist() == [1000.0, 2.0]
+    assert in_milliseconds([np.float64(1.0), 2, 3.5], "times").tolist() == [1.0, 2.0, 3.5]
+    quantities = pytest.importorskip("quantities")
+    assert in_milliseconds([1 * quantities.s, np.timedelta64(2, "s")], "times").tolist() == [1000.0, 2000.0]
+
+
+def test_whole_times_beyond_float64_are_refused():
+    with pytest.raises(InvalidInput, match=r"^times\[1\] is 9007199254740993; .*2\*\*53.*Subtract"):
+        SpikeTrain(np.array([2**53, 2**53 + 1]), [0, 0])
+    assert SpikeTrain([2**53], [0]).times.tolist() == [2.0**53]

@@ -37,7 +37,7 @@ def test_arrays_of_other_libraries_keep_time_place_and_polarity(dtype):
         batch = read([array], **arguments)
         assert batch.times.tolist() == [1.0, 2.0]
         assert batch.units.tolist() == [2 * 11 + 1, 2 * 23]
-    assert read([array], sensor_size=(5, 6, 2), polarity="drop").units.tolist() == [11, 23]
+    assert read([array], sensor_size=(5, 6), polarity="drop").units.tolist() == [11, 23]
 
 
 @pytest.mark.parametrize("module", ["faery", "event_stream"])
@@ -82,10 +82,51 @@ def test_polarities_of_both_codes_mean_the_same_and_nothing_collides():
         read([plain((0, 1))], sensor_size=(5, 1, 2))
 
 
-def test_one_polarity_is_one_channel_and_two_are_refused_there():
-    assert read([events((0, 4, 1), (1, 2, 1))], sensor_size=(5, 1, 1)).units.tolist() == [4, 2]
-    with pytest.raises(InvalidInput, match=r"arrays\[0\]\['p'\]\[1\] is 0; allowed: one polarity"):
-        read([events((0, 4, 1), (1, 2, 0))], sensor_size=(5, 1, 1))
+@pytest.mark.parametrize("samples", [[[1], [1]], [[0], [1]], [[0, 1]]])
+def test_one_polarity_in_sensor_size_never_makes_two_polarities_one_without_a_word(samples):
+    arrays = [events(*((0, 4, p) for p in sample)) for sample in samples]
+    with pytest.raises(InvalidInput, match=r"^polarity is None; allowed: \"drop\" or \"merge\".*arrays\[0\]\['p'\]"):
+        read(arrays, sensor_size=(5, 1, 1))
+    with pytest.raises(InvalidInput, match="^polarity is 'keep'; .*with 1 for the polarities in sensor_size"):
+        read(arrays, sensor_size=(5, 1, 1), polarity="keep")
+    assert set(read(arrays, sensor_size=(5, 1, 1), polarity="drop").units) == {4}
+    assert read([plain((0, 4))], sensor_size=(5, 1, 1)).units.tolist() == [4]
+
+
+@pytest.mark.parametrize("polarity", ["drop", "merge"])
+def test_two_polarities_are_not_dropped_in_the_same_breath(polarity):
+    with pytest.raises(InvalidInput, match=f"^polarity is '{polarity}'; .*with 2 for the polarities in sensor_size"):
+        read([events((0, 4, 1))], sensor_size=(5, 1, 2), polarity=polarity)
+
+
+@pytest.mark.parametrize("kind", ["<f2", "<f4", "<f8"])
+def test_an_infinite_place_is_named_in_every_float(kind):
+    with pytest.raises(InvalidInput, match=r"arrays\[0\]\['x'\]\[0\] is inf; allowed: whole numbers"):
+        read([plain((0, np.inf), x=kind)])
+    assert read([plain((0, 2048.0), x=kind)]).units.tolist() == [2048]
+
+
+def test_real_times_need_a_unit():
+    array = np.array([(0.5, 1)], [("t", "<f8"), ("x", "<i8")])
+    with pytest.raises(InvalidInput, match=r"arrays\[0\]\['t'\] is .*float64.*time_unit=\"s\""):
+        read([array])
+    assert read([array], "s").times.tolist() == [500.0]
+
+
+@pytest.mark.parametrize("kind", ["<u8", "<i8", "<m8[ns]"])
+def test_whole_times_beyond_float64_are_refused(kind):
+    ns = 1_700_000_000_000_000_000
+    array = np.array([(2**53, 1), (ns, 1), (ns + 100, 1)], [("t", kind), ("x", "<i8")])
+    unit = None if "m8" in kind else "ns"
+    with pytest.raises(InvalidInput, match=r"arrays\[0\]\['t'\]\[1\] is 17000.*Subtract"):
+        read([array], unit)
+    array["t"] -= array["t"][1].copy()
+    assert read([array[1:]], unit).times.tolist() == [0.0, pytest.approx(1e-4, rel=1e-15)]
+
+
+def test_the_old_name_of_time_unit_is_refused_with_the_new_one():
+    with pytest.raises(InvalidInput, match=r"^milliseconds_per_unit is 1.0; .*Write time_unit=1.0"):
+        read([plain((5, 0))], milliseconds_per_unit=1.0)
 
 
 def test_merged_polarities_count():

@@ -201,3 +201,40 @@ def test_a_network_of_a_sparse_weight_comes_back_from_its_description():
     again = Network.from_dict(network.to_dict())
     assert again.fingerprint() == network.fingerprint()
     assert np.array_equal(again.initialize()["in->h.weight"], parameters["in->h.weight"])
+
+
+@pytest.mark.parametrize(("kind", "values", "total"), [("i1", [100, 100], 200.0), ("u1", [200, 100], 300.0)])
+def test_small_integers_of_one_place_are_added_without_coming_round(kind, values, total):
+    matrix = sp.coo_matrix((np.array(values, kind), ([0, 0], [1, 1])), (2, 3))
+    network = Network()
+    network.add_input("i", 2)
+    network.add_lif("h", 3, tau_mem=20.0, tau_syn=5.0)
+    network.connect("i", "h", weight=matrix, delay=1.0)
+    assert network.initialize(seed=0)["i->h.weight"].tolist() == [total]
+
+
+def test_float32_of_one_place_is_added_as_float64():
+    values = np.array([1.0, 2.0**-30], np.float32)
+    network = Network()
+    network.add_input("i", 1)
+    network.add_lif("h", 1, tau_mem=20.0, tau_syn=5.0)
+    network.connect("i", "h", weight=sp.coo_matrix((values, ([0, 0], [0, 0])), (1, 1)), delay=1.0)
+    assert network.initialize(seed=0)["i->h.weight"].tolist() == [1.0 + 2.0**-30]
+
+
+def test_entries_of_a_mask_that_come_round_to_zero_are_synapses():
+    mask = sp.coo_matrix((np.array([128, 128], np.uint8), ([0, 0], [1, 1])), (2, 3))
+    network = Network()
+    network.add_input("i", 2)
+    network.add_lif("h", 3, tau_mem=20.0, tau_syn=5.0)
+    network.connect("i", "h", weight=1.0, delay=1.0, mask=mask)
+    assert network.connections["i->h"].indices.tolist() == [1]
+
+
+def test_a_value_that_is_no_number_is_named_by_row_and_column():
+    values, rows, columns = [1.0, np.nan, 2.0], [0, 2, 1], [1, 3, 0]
+    network = Network()
+    network.add_input("i", 3)
+    network.add_lif("h", 4, tau_mem=20.0, tau_syn=5.0)
+    with pytest.raises(InvalidInput, match=r"^i->h.weight\[\(2, 3\)\] is nan; allowed: finite numbers"):
+        network.connect("i", "h", weight=sp.coo_array((values, (rows, columns)), (3, 4)), delay=1.0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from ..checks import is_number
+from ..arrays import is_number
 from ..errors import InvalidInput
 from ..random import stream
 from ..spikes import SpikeBatch

@@ -11,11 +11,13 @@ from math import prod
 
 import numpy as np
 
-from ..arrays import plain_array
+from ..arrays import exact_times, is_number, plain_array
 from ..errors import InvalidInput, UnsafeFile
 from ..naming import said_as
 from ..spikes import SpikeBatch
+from ..structured import milliseconds_per
 from .dataset import Dataset, find_file
+from .hdf5 import LONGEST_IN_SECONDS
 
 N_TAXELS = 12
 FRAME = 25.0  # ms between two frames of the analog sweeps (40 Hz)
@@ -102,19 +104,38 @@ def _as_numbers(values, name):
     return values.astype(np.float64)
 
 
-def load_braille(path, duration=None):
+def _milliseconds(times, name, duration, time_unit):
+    """Return times of a file in ms; without a word on their unit they are seconds, unless they can hardly be."""
+    factor = milliseconds_per("s" if time_unit is None else time_unit)
+    if times.dtype.kind not in "fiu":
+        raise InvalidInput(name, None, str(times.dtype), "real numbers")
+    if time_unit is None:
+        longest = LONGEST_IN_SECONDS
+        longest = max(longest, duration / SECONDS) if is_number(duration) else longest
+        remedy = 'Give time_unit="ms" or "us", or time_unit="s" if they are seconds.'
+        if times.dtype.kind in "iu":
+            raise InvalidInput(name, None, str(times.dtype), "seconds: numbers with fractions", remedy)
+        if (late := np.flatnonzero(np.ravel(times) > longest)).size:
+            value = np.ravel(times)[late[0]]
+            raise InvalidInput(name, int(late[0]), value, f"seconds: times up to {longest:g}", remedy)
+    return exact_times(times, name) * factor
+
+
+def load_braille(path, duration=None, time_unit=None):
     """Return the coded letters as a Dataset: 24 channels (2 x taxel + polarity), 27 classes, times in ms.
 
     Parameters: ``path`` of an .npz with ``times`` (s), ``channels``, ``counts``, ``labels`` and ``letters`` (as it is,
-    or in the folder EVENTSNN_DATA); ``duration`` (ms; None: the smallest whole number above the last spike). Raises
-    InvalidInput when the file is absent or holds values out of range, UnsafeFile when it is no plain .npz.
+    or in the folder EVENTSNN_DATA); ``duration`` (ms; None: the smallest whole number above the last spike);
+    ``time_unit``: that of times, "s", "ms", "us", "ns" or a number of ms (None: s, and times that can hardly be seconds
+    are refused: whole numbers, and those above 20 and above ``duration``). Raises InvalidInput when the file is absent
+    or holds values out of range, UnsafeFile when it is no plain .npz.
     """
     times, channels, counts, labels, letters = _arrays(path, ("times", "channels", "counts", "labels", "letters"))
     offsets = _offsets(counts, times.size, f"{path}: counts")
     if channels.shape != times.shape or times.ndim != 1:
         found, allowed = f"shape {channels.shape}", f"a channel for each of the times, which have shape {times.shape}"
         raise InvalidInput(f"{path}: channels", None, found, allowed)
-    times = _as_numbers(times, f"{path}: times") * SECONDS
+    times = _milliseconds(times, f"{path}: times", duration, time_unit)
     spans = [slice(*span) for span in zip(offsets[:-1], offsets[1:], strict=True)]
     spikes = SpikeBatch.from_lists([(times[span], channels[span]) for span in spans])
     return _dataset(path, spikes, labels, letters, duration)
@@ -159,7 +180,7 @@ def delta_events(signal, threshold, frame):
     ``(times, units)``: ms and 2 x channel for a rise, 2 x channel + 1 for a fall. Raises InvalidInput for a threshold
     that is not a finite number > 0 and for a signal with NaN or infinities, or of more than 8 million events.
     """
-    if not (isinstance(threshold, (int, float, np.integer, np.floating)) and 0 < threshold < np.inf):
+    if not (is_number(threshold) and 0 < threshold < np.inf):
         raise InvalidInput("threshold", None, threshold, "a finite number > 0")
     signal = plain_array(signal, "signal")
     if signal.ndim != 2 or signal.dtype.kind not in "fiu":

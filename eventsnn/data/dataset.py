@@ -2,19 +2,21 @@
 
 import copy
 import os
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..arrays import plain_array
+from ..arrays import is_whole, plain_array
 from ..errors import InvalidInput
 from ..random import stream
 from ..spikes import SpikeBatch
 from .stored import StoredSpikes
 
 DATA_FOLDER = "EVENTSNN_DATA"  # the environment variable that names the folder of data files
+PACKAGE = __name__.partition(".")[0]
 FRACTION_TOLERANCE = 1e-9
 TO_WHOLE_NUMBERS = "names, values = np.unique(values, return_inverse=True) numbers what they are from 0."
 # Fewer classes than this can lack their first one by chance.
@@ -60,6 +62,9 @@ def _vector(values, name, n_samples):
         raise InvalidInput(name, None, (array.dtype, array.shape), "a one-dimensional array of integers", remedy)
     if array.size != n_samples:
         raise InvalidInput(name, None, array.size, f"one entry for each of the {n_samples} samples")
+    if (bad := np.flatnonzero(array > np.iinfo(np.int64).max)).size:  # which int64 would make negative
+        index = int(bad[0])
+        raise InvalidInput(name, index, array[index], f"integers up to {np.iinfo(np.int64).max}", TO_WHOLE_NUMBERS)
     return array.astype(np.int64)
 
 
@@ -68,7 +73,15 @@ def _warn_of_labels_from_one(labels, n_classes, name):
     if n_classes >= CLASSES_TO_JUDGE and np.array_equal(np.unique(labels), np.arange(1, n_classes)):
         text = f"no sample of {name or 'the data set'} has label 0, and all other labels to {n_classes - 1} occur"
         remedy = "where they count from 1, give labels - 1 and one class less, or label by np.unique"
-        warnings.warn(f"{text}: {remedy}(labels, return_inverse=True)[1].", stacklevel=4)
+        warnings.warn(f"{text}: {remedy}(labels, return_inverse=True)[1].", stacklevel=_level_of_caller())
+
+
+def _level_of_caller():
+    """The stacklevel, for who calls this, of the first code outside this package: who made or read a data set."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(f"{PACKAGE}."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _outside(values, stop):
@@ -99,6 +112,11 @@ class Dataset:
             raise InvalidInput(
                 "spikes", None, type(self.spikes).__name__, "a SpikeBatch", "SpikeBatch.from_lists makes one."
             )
+        for name in ("n_units", "n_classes"):
+            value = getattr(self, name)
+            if not (is_whole(value) and value >= 1):
+                raise InvalidInput(name, None, value, "an int >= 1")
+            object.__setattr__(self, name, int(value))
         labels = _vector(self.labels, "labels", len(self.spikes))
         if (bad := _outside(labels, self.n_classes)) is not None:
             allowed = f"labels from 0 to n_classes - 1 = {self.n_classes - 1}"
@@ -209,7 +227,7 @@ class Dataset:
         Spikes that now share time and channel become one spike whose count is their number (or the sum of their
         counts). Raises InvalidInput for a factor that is not an int >= 1.
         """
-        if not isinstance(factor, (int, np.integer)) or factor < 1:
+        if not is_whole(factor) or factor < 1:
             raise InvalidInput("factor", None, factor, "an int >= 1")
         return self._with(spikes=self.spikes.merge_channels(int(factor)), n_units=-(-self.n_units // int(factor)))
 
@@ -225,7 +243,7 @@ class Dataset:
         The order is ``order(seed, epoch)``; the last batch is smaller when the sizes do not divide, or left out with
         ``drop_last``. Raises InvalidInput for batch_size < 1.
         """
-        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        if not is_whole(batch_size) or batch_size < 1:
             raise InvalidInput("batch_size", None, batch_size, "an int >= 1")
         order = self.order(seed, epoch, shuffle)
         stop = len(order) - len(order) % batch_size if drop_last else len(order)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..arrays import plain_array
-from ..checks import is_number
+from ..arrays import is_number, plain_array
 from ..errors import InvalidInput
+from ..spikes import chosen_samples
 from .stored import SAMPLES_AT_ONCE, StoredSpikes
 
 
@@ -58,7 +58,7 @@ class Frames(StoredSpikes):
     def select(self, indices):
         """Return the samples at ``indices`` (ints, a mask or a slice), in that order; the values are shared."""
         selected = object.__new__(Frames)
-        selected.__dict__.update(vars(self), _chosen=self._chosen[indices])
+        selected.__dict__.update(vars(self), _chosen=self._chosen[chosen_samples(indices, len(self))])
         return selected
 
     def merge_channels(self, factor):

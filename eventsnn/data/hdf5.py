@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checks import is_number
+from ..arrays import exact_times, is_number, is_whole
 from ..errors import InvalidInput, UnsafeFile
-from ..spikes import SpikeBatch
+from ..spikes import SpikeBatch, chosen_samples
 from ..structured import MILLISECONDS, milliseconds_per
 from ..writing import write_file
 from .dataset import Dataset
@@ -54,6 +54,17 @@ REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")]) 
 HEAP_HEADER, OBJECT_HEADER = 16, 16  # bytes; addresses and lengths of 8 bytes
 HALF_INFINITY = 0x7C00  # bits of a float16; below it they grow with the value, above are NaN and negative numbers
 SECONDS = MILLISECONDS["s"]
+UNIT_ATTRIBUTES = ("time_unit", "units", "unit")  # of spikes/times, whose text names the unit; write makes the first
+WORDS = {
+    "s": ("second", "seconds", "sec"),
+    "ms": ("millisecond", "milliseconds"),
+    "us": ("microsecond", "microseconds"),
+}
+WORDS |= {"ns": ("nanosecond", "nanoseconds")}
+UNIT_OF_TEXT = {text: unit for unit, words in WORDS.items() for text in (unit, *words)}
+MAX_UNIT_BYTES = 64
+MAX_HEADER_BLOCKS, MAX_HEADER_BYTES = 64, 2**20  # of one object; each block at most so long
+CONTINUATION, ATTRIBUTE = 0x10, 0x0C  # types of messages in the header of an object
 
 
 def _read_guarded(path, item, action, *arguments):
@@ -136,13 +147,16 @@ class _Bytes:
 def _read_open_file(file):
     """Return (name, bytes) of a file object, from its beginning, wherever it stands."""
     name = str(getattr(file, "name", type(file).__name__))
+    remedy = 'Write open(path, "rb").'
+    if isinstance(file, io.TextIOBase):  # which would first take the bytes for characters
+        raise InvalidInput("path", None, name, "a path, or a file opened in binary mode", remedy)
     try:
         file.seek(0)
         image = file.read(MAX_IMAGE_BYTES + 1)
     except (OSError, ValueError, EOFError, zlib.error) as error:
         raise InvalidInput("path", None, name, f"a file that can be read from its beginning ({error})") from None
     if not isinstance(image, bytes):
-        raise InvalidInput("path", None, name, "a path, or a file opened in binary mode", 'Write open(path, "rb").')
+        raise InvalidInput("path", None, name, "a path, or a file opened in binary mode", remedy)
     if len(image) > MAX_IMAGE_BYTES:
         raise InvalidInput("path", None, name, f"an open file of at most {MAX_IMAGE_BYTES} bytes", "Give its path.")
     return name, image
@@ -494,6 +508,63 @@ class _Rows:
         return np.frombuffer(self.source.read(offset, size, item), self.inner)
 
 
+def _header_messages(source, address, item):
+    """Yield (type, bytes) of the messages in an object's header (File Format Specification 3.0, IV.A.1)."""
+    head = source.read(address, 16, item)
+    if head[:4] == b"OHDR":
+        start = address + 6 + (16 if head[5] & 0x20 else 0) + (4 if head[5] & 0x10 else 0)
+        width, type_bytes, head_bytes, frame = 1 << (head[5] & 3), 1, 6 if head[5] & 4 else 4, 4
+        blocks = [(start + width, int.from_bytes(source.read(start, width, item), "little"))]
+    else:
+        type_bytes, head_bytes, frame = 2, 8, 0
+        blocks = [(address + 16, int.from_bytes(head[8:12], "little"))]
+    for place, size in blocks:  # which grows on the way
+        if size > MAX_HEADER_BYTES:
+            raise UnsafeFile(source.path, item, f"lies in a header of {size} bytes; allowed: {MAX_HEADER_BYTES}")
+        block, place = source.read(place, size, item), 0
+        while place + head_bytes <= size:
+            kind = int.from_bytes(block[place : place + type_bytes], "little")
+            length = int.from_bytes(block[place + type_bytes : place + type_bytes + 2], "little")
+            body = block[place + head_bytes : place + head_bytes + length]
+            place += head_bytes + length
+            if kind == CONTINUATION and len(body) >= 16 and len(blocks) < MAX_HEADER_BLOCKS:
+                offset, length = int.from_bytes(body[:8], "little"), int.from_bytes(body[8:16], "little")
+                blocks.append((offset + frame, max(length - 2 * frame, 0)))
+            yield kind, body
+
+
+def _attribute_data(source, address, key, item):
+    """Return the bytes of an attribute as they are stored, b"" where it does not lie in the object's header."""
+    for kind, body in _header_messages(source, address, item):
+        if kind != ATTRIBUTE or len(body) < 9:
+            continue
+        sizes = [int.from_bytes(body[place : place + 2], "little") for place in (2, 4, 6)]
+        start = 9 if body[0] == 3 else 8
+        if body[start : start + sizes[0]].rstrip(b"\0") == key:
+            return body[start + sum(size + (-size % 8 if body[0] == 1 else 0) for size in sizes) :]
+    return b""
+
+
+def _text_of_attribute(source, heap, handle, key, item):
+    """Return the text of an attribute, or None for what is no short text; the library converts nothing."""
+    from h5py import h5a, h5o, h5t
+
+    attribute = h5a.open(handle, key)
+    kind = attribute.get_type()
+    if kind.get_class() != h5t.STRING or attribute.shape not in ((), (1,)):
+        return None
+    data = _attribute_data(source, h5o.get_info(handle).addr, key, item)
+    if kind.is_variable_str():
+        if len(data) < REFERENCE.itemsize:
+            return None
+        length, address, index = np.frombuffer(data[: REFERENCE.itemsize], REFERENCE)[0].item()
+        offset, size = heap.locate(address, index, item) if length else (0, 0)
+        data = source.read(offset, min(length, size, MAX_UNIT_BYTES), item)
+    else:
+        data = data[: min(kind.get_size(), MAX_UNIT_BYTES)]
+    return data.decode("utf-8", "replace").strip("\0 ") or None
+
+
 def _plain(source, name, array, heap):
     """Return a plain array, or one of strings (as str), native byte order."""
     if array.inner is None:
@@ -513,7 +584,7 @@ def _plain(source, name, array, heap):
 
 def _check_count(name, value):
     """Refuse what is no number of channels or of classes, or None."""
-    if value is not None and (not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1):
+    if value is not None and not (is_whole(value) and value >= 1):
         raise InvalidInput(name, None, value, "an int >= 1, or None")
 
 
@@ -522,21 +593,24 @@ class SpikeFile:
 
     Parameters: ``path``, or a file opened in binary mode; ``n_units`` (int or None: number of channels, units from it
     on are refused); ``n_classes`` (int or None: as many as extra/keys names, else one above the largest label);
-    ``time_unit``: that of spikes/times, "s", "ms", "us", "ns" or how many ms one unit is (None: s, and times that can
-    hardly be seconds are refused: whole numbers, and those above 20); ``image`` (bytes of the file, to be read in place
-    of the file ``path``, which then is only a name). Attributes: ``labels`` (n,) int64, ``speakers`` (n,) int64 or
+    ``time_unit``: that of spikes/times, "s", "ms", "us", "ns" or how many ms one unit is (None: what the attribute
+    time_unit, units or unit of spikes/times says, else s, and times that can hardly be seconds are refused: whole
+    numbers, and those above 20); ``image`` (bytes of the file, to be read in place of the file ``path``, which then is
+    only a name). Attributes: ``labels`` (n,) int64, ``speakers`` (n,) int64 or
     None, ``keys`` (list of str: the names of the classes, or None), ``extra`` (dict of the plain arrays in extra/),
-    ``lengths`` (n,) int64: spikes per sample, ``ignored`` (dict: all else in the file, and why it is left alone).
+    ``lengths`` (n,) int64: spikes per sample, ``time_unit`` (as given or as the file says, or None),
+    ``ignored`` (dict: all else in the file, and why it is left alone).
     Raises UnsafeFile for structures of what is used that a spike file has no need of, and for damage, InvalidInput for
     values out of range and for what is missing.
     """
 
+    _doubts = True  # whether times that can hardly be seconds are refused
+
     def __init__(self, path, n_units=None, n_classes=None, time_unit=None, image=None):
         _check_count("n_units", n_units)
         _check_count("n_classes", n_classes)
-        self.n_units, self.n_classes, self._unit_is_given = n_units, n_classes, time_unit is not None
+        self.n_units, self.n_classes, self.time_unit = n_units, n_classes, time_unit
         self.milliseconds_per_unit = milliseconds_per("s" if time_unit is None else time_unit)
-        self._longest = LONGEST_IN_SECONDS if time_unit is None else np.inf
         self._source = _Bytes(path, image)
         self.path = self._source.path
         try:
@@ -560,9 +634,10 @@ class SpikeFile:
                 remedy = f"Found: {present}."
                 raise InvalidInput(f"{self.path}: {name}", None, None, "a dataset of this name (SHD's layout)", remedy)
         self._heap = _Heap(self._source)
+        self._settle_unit(found["spikes/times"])
         self._times = self._rows("spikes/times", found, "fiu", "seconds as numbers")
         self._units = self._rows("spikes/units", found, "iu", "channel numbers of an integer type")
-        if not self._unit_is_given and self._times.inner.kind in "iu":
+        if np.isfinite(self._longest) and self._times.inner.kind in "iu":
             self._refuse_seconds("spikes/times", None, f"rows of {self._times.inner}", "numbers with fractions")
         self.labels = self._integers("labels", _plain(self._source, "labels", found["labels"], self._heap))
         self.extra = self._extra({name: array for name, array in found.items() if name.startswith("extra/")})
@@ -571,6 +646,39 @@ class SpikeFile:
         speakers = self.extra.get("speaker")
         self.speakers = None if speakers is None else self._integers("extra/speaker", speakers)
         self.lengths = self._times.lengths
+
+    def _settle_unit(self, times):
+        """Take the times in the unit that was given, else in the one that the file says, else in seconds, if likely."""
+        said = self._said_unit(times.handle)
+        if said is not None and self.time_unit is None:
+            self.time_unit, self.milliseconds_per_unit = said, MILLISECONDS[said]
+        elif said is not None and self.milliseconds_per_unit != MILLISECONDS[said]:
+            allowed = f"{said!r}, as an attribute of {self.path}: spikes/times says"
+            raise InvalidInput(
+                "time_unit", None, self.time_unit, allowed, "Leave time_unit out, or mend the attribute."
+            )
+        doubted = self.time_unit is None and self._doubts
+        self._longest = LONGEST_IN_SECONDS if doubted else np.inf
+
+    def _said_unit(self, handle):
+        """The unit that the attributes of the times name, or None; what is none that is known is noted as ignored."""
+        from h5py import h5a
+
+        found = {}
+        for name in UNIT_ATTRIBUTES:
+            if not h5a.exists(handle, name.encode()):
+                continue
+            item = f"spikes/times, attribute {name!r}"
+            text = _read_guarded(
+                self.path, item, _text_of_attribute, self._source, self._heap, handle, name.encode(), item
+            )
+            if text in UNIT_OF_TEXT:
+                found[name] = UNIT_OF_TEXT[text]
+            else:
+                self.ignored[item] = f"is {text!r}, no unit that is known ({', '.join(MILLISECONDS)}); give time_unit"
+        if len(set(found.values())) > 1:
+            raise InvalidInput(f"{self.path}: spikes/times", None, found, "attributes that name one unit of time")
+        return next(iter(found.values()), None)
 
     def _extra(self, arrays):
         """Read extra/ as far as there is room, what is used first; what cannot be read and is not used is ignored."""
@@ -696,7 +804,8 @@ class SpikeFile:
         return None if bad else PackedSpikes.ordered(halves, units)
 
     def _sorted(self, sample, times, units):
-        times, units = times.astype(np.float64), units.astype(np.int64)
+        place = f"{self.path}: spikes/times[sample {sample}]"
+        times = exact_times(times, place)
         largest = (MAX_UNITS if self.n_units is None else self.n_units) - 1
         checks = (
             ("spikes/times", times, ~np.isfinite(times), "finite times"),
@@ -706,9 +815,8 @@ class SpikeFile:
         for name, values, wrong, allowed in checks:
             if wrong.any():
                 index = int(np.flatnonzero(wrong)[0])
-                remedy = (
-                    "Give n_units if there are more channels." if name == "spikes/units" and not self.n_units else ""
-                )
+                beyond = name == "spikes/units" and not self.n_units and values[index] > largest
+                remedy = "Give n_units if there are more channels." if beyond else ""
                 place = f"{self.path}: {name}[sample {sample}]"
                 raise InvalidInput(place, index, values[index].item(), allowed, remedy)
         if times.max(initial=0.0) > self._longest:
@@ -721,7 +829,7 @@ class SpikeFile:
 
     def batch(self, indices):
         """Return the samples at ``indices`` (a slice, or ints in any order) as a SpikeBatch."""
-        chosen = np.arange(len(self))[indices]
+        chosen = chosen_samples(indices, len(self))
         offsets = np.concatenate([[0], np.cumsum(self.lengths[chosen])])
         times, units = np.empty(offsets[-1]), np.empty(offsets[-1], np.int32)
         for place in np.flatnonzero(self.lengths[chosen]):  # a small file can claim a million empty rows
@@ -734,7 +842,7 @@ class SpikeFile:
 
         Raises as reading the samples one by one does.
         """
-        chosen = np.arange(len(self))[indices]
+        chosen = chosen_samples(indices, len(self))
         ends = np.concatenate([[0], np.cumsum(self.lengths[chosen])])
         halves, units = np.empty(ends[-1], np.uint16), np.empty(ends[-1], np.uint16)
         if (self._times.inner, self._units.inner) != (np.float16, np.uint16):
@@ -757,7 +865,7 @@ class SpikeFile:
         """
         if duration is not None and is_number(duration):
             self._longest = max(self._longest, duration / self.milliseconds_per_unit)
-        chosen = np.arange(len(self)) if indices is None else np.arange(len(self))[indices]
+        chosen = chosen_samples(slice(None) if indices is None else indices, len(self))
         spikes = self.packed(chosen) if packed else self.batch(chosen)
         groups = None if self.speakers is None else self.speakers[chosen]
         n_units, last = 0, 0.0
@@ -766,7 +874,7 @@ class SpikeFile:
         n_units = max(n_units, 1) if self.n_units is None else self.n_units
         duration = np.floor(last) + 1.0 if duration is None else duration
         name = Path(self.path).stem if name is None else name
-        return Dataset(spikes, self.labels[chosen], n_units, self.n_classes, float(duration), groups, name)
+        return Dataset(spikes, self.labels[chosen], n_units, self.n_classes, duration, groups, name)
 
 
 def read(path, n_units=None, n_classes=None, duration=None, name=None, packed=False, time_unit=None):
@@ -785,9 +893,10 @@ def write(path, data, keys=None):
 
     ``keys``: names of the classes, one for each (None: their numbers). Groups become extra/speaker, and a spike that
     counts n becomes n spikes. Times are written in seconds, as float16 where that loses nothing, else as float64, which
-    ``read`` gives back to within one part in 2^52. The layout has no place for ``n_units`` and ``duration``: give them
-    to ``read``. Raises InvalidInput for counts that are no whole numbers and for what ``read`` would refuse, FileError
-    where the file cannot be written.
+    ``read`` gives back to within one part in 2^52; the attribute time_unit of spikes/times says that they are seconds.
+    The layout has no place for ``n_units`` and ``duration``: give them to ``read``, which needs n_units for channels
+    from 4,194,304 on. Raises InvalidInput for counts that are no whole numbers and for what ``read`` would refuse,
+    FileError where the file cannot be written.
     """
     from h5py import File
 
@@ -798,12 +907,30 @@ def write(path, data, keys=None):
     keys = list(map(str, range(data.n_classes) if keys is None else keys))
     if len(keys) != data.n_classes:
         raise InvalidInput("keys", None, len(keys), f"a name for each of the {data.n_classes} classes")
+    keys = _encoded(keys)
     _check_writable(data)
     with File("spikes", "w", driver="core", backing_store=False) as file:
         _fill(file, data, keys)
         file.flush()
         image = file.id.get_file_image()
     write_file(path, image)
+
+
+def _encoded(keys):
+    """Return the names of the classes as the file holds them, an array of bytes all as long as the longest."""
+    encoded = []
+    for index, key in enumerate(keys):
+        try:
+            encoded.append(key.encode())
+        except UnicodeEncodeError:  # half of a pair of UTF-16
+            raise InvalidInput("keys", index, key, "text that UTF-8 can hold") from None
+        if key.endswith("\0"):
+            raise InvalidInput("keys", index, key, "text that does not end in a zero, which the file has as padding")
+    size = len(encoded) * max(map(len, encoded))
+    if len(encoded) > MAX_ELEMENTS or size > MAX_ARRAY_BYTES:
+        allowed = f"at most {MAX_ELEMENTS} classes, and {MAX_ARRAY_BYTES} bytes for their names, each as the longest"
+        raise InvalidInput("keys", None, f"{len(encoded)} names in {size} bytes", allowed, "Give shorter keys.")
+    return np.array(encoded, "S")
 
 
 def _check_writable(data):
@@ -814,9 +941,8 @@ def _check_writable(data):
     wrong = np.flatnonzero((groups < 0) | (groups > np.iinfo(np.int32).max))
     if wrong.size:
         raise InvalidInput("data.groups", int(wrong[0]), int(groups[wrong[0]]), "integers from 0 to 2147483647")
-    for sample, (_, _, counts) in enumerate(_samples(data)):
-        if counts is None:
-            continue
+    for sample, (times, _, counts) in enumerate(_samples(data)):
+        counts = np.ones(times.size) if counts is None else counts
         wrong = np.flatnonzero(counts != np.rint(counts))
         if wrong.size:
             place, allowed = f"data.spikes[{sample}].counts", "whole numbers: a spike file has no place for values"
@@ -841,6 +967,8 @@ def _fill(file, data, keys):
     )
     names = ("spikes/times", "spikes/units")
     rows = [file.create_dataset(name, (len(data),), vlen_dtype(kind)) for name, kind in zip(names, kinds, strict=True)]
+    # of fixed length, and so read everywhere; with it, samples longer than 20 s are no doubtful seconds
+    rows[0].attrs[UNIT_ATTRIBUTES[0]] = np.bytes_("s")
     for sample, (times, units, counts) in enumerate(_samples(data)):
         repeats = 1 if counts is None else counts.astype(np.int64)
         for row, values in zip(rows, (times / SECONDS, units), strict=True):
@@ -848,7 +976,7 @@ def _fill(file, data, keys):
     file["labels"] = data.labels
     if data.groups is not None:
         file["extra/speaker"] = data.groups
-    file["extra/keys"] = np.array([key.encode() for key in keys], "S")
+    file["extra/keys"] = keys
 
 
 def _is_half(times):
@@ -858,16 +986,22 @@ def _is_half(times):
         return bool((seconds.astype(np.float16) == seconds).all())
 
 
+class _AnySpikeFile(SpikeFile):
+    """A spike file whose times are looked at, not used: they may be unlikely."""
+
+    _doubts = False
+
+
 def describe(path, n_units=None, time_unit=None):
     """Return what a spike file holds as a dict of plain numbers and lists, reading one sample at a time.
 
     Keys: ``path``, ``samples``, ``spikes``, ``n_units``, ``n_classes``, ``keys``, ``samples_per_class``,
     ``samples_per_speaker`` (dict, or None), ``duration`` and ``spikes_per_sample`` (dicts of min, mean, max; a
     sample's duration is the time of its last spike, ms), ``rates`` (mean rate of each channel in Hz), ``time_unit``
-    (as given, or "s") and ``time_doubt`` (why it can hardly be seconds where none was given, or None), ``ignored``
-    (dict: what in the file is not read, and why).
+    (as given or as the file says, or "s") and ``time_doubt`` (why it can hardly be seconds where neither says, or
+    None), ``ignored`` (dict: what in the file is not read, and why).
     """
-    with SpikeFile(path, n_units, time_unit="s" if time_unit is None else time_unit) as file:
+    with _AnySpikeFile(path, n_units, time_unit=time_unit) as file:
         last, counts = np.zeros(len(file)), np.zeros(0 if n_units is None else n_units, np.int64)
         for sample in np.flatnonzero(file.lengths):
             times, units = file[sample]
@@ -890,8 +1024,8 @@ def describe(path, n_units=None, time_unit=None):
             "duration": _spread(last),
             "spikes_per_sample": _spread(file.lengths),
             "rates": (counts / max(last.sum() / SECONDS, np.finfo(float).tiny)).tolist(),
-            "time_unit": "s" if time_unit is None else time_unit,
-            "time_doubt": None if time_unit is not None else file.doubt_of_seconds(last.max(initial=0.0)),
+            "time_unit": "s" if file.time_unit is None else file.time_unit,
+            "time_doubt": None if file.time_unit is not None else file.doubt_of_seconds(last.max(initial=0.0)),
             "ignored": file.ignored,
         }
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..errors import InvalidInput
+from ..spikes import chosen_samples
 from .stored import StoredSpikes
 
 SPIKES_AT_ONCE = 2**20
@@ -70,8 +71,8 @@ class PackedSpikes(StoredSpikes):
 
     def select(self, indices):
         """Return the samples at ``indices`` (ints, a mask or a slice), in that order; the spikes are shared."""
-        selected = object.__new__(PackedSpikes)
-        selected.__dict__.update(vars(self), _starts=self._starts[indices], lengths=self.lengths[indices])
+        chosen, selected = chosen_samples(indices, len(self)), object.__new__(PackedSpikes)
+        selected.__dict__.update(vars(self), _starts=self._starts[chosen], lengths=self.lengths[chosen])
         return selected
 
     def merge_channels(self, factor):

@@ -7,7 +7,7 @@ from itertools import permutations
 
 import numpy as np
 
-from ..arrays import in_milliseconds
+from ..arrays import in_milliseconds, is_number, is_whole
 from ..errors import InvalidInput
 from ..random import stream
 from ..spikes import SpikeBatch
@@ -31,9 +31,9 @@ def sequence_detection(times=(0.0, 10.0), orders=None, repeats=1, jitter=0.0, se
     if times.ndim != 1 or times.size == 0 or not (np.isfinite(times) & (times >= 0)).all():
         raise InvalidInput("times", None, times.tolist(), "at least one finite time >= 0 ms")
     orders = _orders(orders, times.size)
-    if not isinstance(repeats, (int, np.integer)) or repeats < 1:
+    if not is_whole(repeats) or repeats < 1:
         raise InvalidInput("repeats", None, repeats, "an int >= 1")
-    if not 0 <= jitter < np.inf:
+    if not (is_number(jitter) and 0 <= jitter < np.inf):
         raise InvalidInput("jitter", None, jitter, "a standard deviation in ms >= 0")
     samples = []
     for index in range(repeats * len(orders)):

@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 
-from ..checks import is_number
+from ..arrays import is_number
 from ..errors import InvalidInput
 from .dataset import Dataset, find_folder
 from .frames import Frames

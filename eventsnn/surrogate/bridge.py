@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..checks import is_number
+from ..arrays import is_number
 from ..data import Dataset
 from ..errors import InvalidInput
 from ..network import Network

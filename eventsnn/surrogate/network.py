@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from ..arrays import is_number
 from ..checks import (
     check_arrays,
     check_count,
@@ -20,7 +21,6 @@ from ..checks import (
     check_new_name,
     check_seed,
     draw_structure,
-    is_number,
     structure_stream,
 )
 from ..errors import InvalidInput, NetworkError

@@ -246,3 +246,17 @@ def test_the_analog_letters():
     name = data_file("braille_analog.npz")
     sizes = [load_braille_analog(name, threshold).spikes.times.size for threshold in (2, 5, 10)]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_times_that_can_hardly_be_seconds_are_refused_unless_somebody_says_so(tmp_path):
+    path = tmp_path / "braille.npz"
+    for kind, words in (
+        (np.int32, "times is 'int32'; allowed: seconds"),
+        (np.float64, r"times\[0\] is 100.0; .*to 20"),
+    ):
+        coded(path, times=np.array([100, 900, 1, 2], kind))
+        with pytest.raises(InvalidInput, match=f"{words}.*time_unit="):
+            load_braille(path)
+        assert load_braille(path, time_unit="ms").spikes.times.tolist() == [100.0, 900.0, 1.0, 2.0]
+        assert load_braille(path, time_unit="s").spikes.times.max() == 900_000.0
+    assert load_braille(path, duration=1e6).spikes.times.max() == 900_000.0

@@ -263,3 +263,25 @@ def test_labels_of_a_file_that_count_from_one_are_pointed_out(tmp_path):
                 rows[row] = np.array([0])
     with pytest.warns(UserWarning, match="no sample of mine has label 0"):
         assert hdf5.read(tmp_path / "mine.h5").n_classes == 3
+
+
+@pytest.mark.parametrize("name", ["n_units", "n_classes"])
+@pytest.mark.parametrize("value", [0, -1, "1", 2.5, np.nan, True, None, np.timedelta64(3, "s")])
+def test_numbers_of_channels_and_classes_are_whole(name, value):
+    arguments = {"spikes": SpikeBatch.from_lists([([1.0], [0])]), "labels": [0], "n_units": 1, "n_classes": 1}
+    with pytest.raises(InvalidInput, match=f"^{name} is .*; allowed: an int >= 1"):
+        Dataset(**{**arguments, "duration": 3.0, name: value})
+
+
+@pytest.mark.parametrize("name", ["labels", "groups"])
+def test_numbers_beyond_int64_do_not_become_negative(name):
+    arguments = {"labels": [0, 0], "groups": [0, 1], name: np.array([0, 2**64 - 1], np.uint64)}
+    spikes = SpikeBatch.from_lists([([1.0], [0])] * 2)
+    with pytest.raises(InvalidInput, match=rf"^{name}\[1\] is 18446744073709551615; "):
+        Dataset(spikes, n_units=1, n_classes=1, duration=3.0, **arguments)
+
+
+def test_labels_from_one_are_warned_of_where_the_data_set_is_made():
+    with pytest.warns(UserWarning, match="no sample of") as caught:
+        Dataset(SpikeBatch.from_lists([([1.0], [0])] * 2), [1, 2], 1, 3, 3.0)
+    assert caught[0].filename == __file__

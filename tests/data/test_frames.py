@@ -297,3 +297,16 @@ def test_recordings_of_another_kind_are_named(words):
         load_speech_commands(words)
     with pytest.raises(InvalidInput, match="speech_commands_v0.02"):
         load_speech_commands(words / "no")
+
+
+def test_masked_indices_choose_nothing():
+    frames = Frames(np.ones((3, 2, 2)), dt=1.0)
+    with pytest.raises(InvalidInput, match=r"index\[1\] is 'masked'"):
+        frames.select(np.ma.array([0, 1], mask=[False, True]))
+    assert len(frames.select(np.ma.array([2, 1]))) == 2
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "ns"])
+def test_a_step_that_is_a_timedelta64_is_refused(unit):
+    with pytest.raises(InvalidInput, match="^dt is .*timedelta64.*; allowed: a finite number > 0"):
+        Frames(np.ones((1, 2, 2)), dt=np.timedelta64(2, unit))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventsnn.data import Dataset, hdf5
+from eventsnn.data import Dataset, hdf5, load_shd, load_ssc
 from eventsnn.data.hdf5 import SpikeFile, describe, read
 from eventsnn.data.packed import PackedSpikes
 from eventsnn.errors import FileError, InvalidInput, UnsafeFile
@@ -120,6 +120,23 @@ def test_duration_is_the_next_whole_millisecond_or_what_was_given(tmp_path):
     assert read(path, duration=700.0).duration == 700.0
     path = write(tmp_path / "spikes.h5", [(np.array([0.1]), np.array([0]))])
     assert read(path).duration == np.ceil(float(np.float16(0.1)) * 1000.0) == 100.0
+
+
+class Quantity(float):
+    """A number with a unit, as quantities and astropy have them."""
+
+    units = unit = "s"
+
+
+def test_a_duration_with_a_unit_is_refused(tmp_path):
+    path = write(tmp_path / "spikes.h5", rows())
+    for duration in (Quantity(2.0), np.timedelta64(2, "s")):
+        for load in (read, load_shd, load_ssc):
+            with pytest.raises(InvalidInput, match="^duration"):
+                load(path, duration=duration)
+    with SpikeFile(path) as file, pytest.raises(InvalidInput, match="^duration"):
+        file.dataset(duration=Quantity(2.0))
+    assert type(read(path, duration=np.int64(2000)).duration) is float
 
 
 def test_empty_samples_and_empty_files(tmp_path):
@@ -260,8 +277,9 @@ def test_files_that_are_open_are_read_from_their_beginning(tmp_path):
 
 def test_what_is_no_open_file_is_refused_with_the_remedy(tmp_path, monkeypatch):
     path = write(tmp_path / "spikes.h5", rows())
-    with open(path, encoding="latin-1") as file, pytest.raises(InvalidInput, match="Write open"):
-        read(file)
+    for encoding in ("latin-1", "utf-8"):
+        with open(path, encoding=encoding) as file, pytest.raises(InvalidInput, match=r'Write open\(path, "rb"\)'):
+            read(file)
     with open(path, "rb") as file:
         pass
     with pytest.raises(InvalidInput, match="read from its beginning .*closed"):
@@ -345,7 +363,23 @@ def test_labels_from_one_without_names_are_warned_of(tmp_path):
         del file["extra"]
     with pytest.warns(UserWarning, match="no sample of spikes has label 0, and all other labels to 3 occur") as caught:
         assert read(path).n_classes == 4
-    assert len(caught) == 1
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_a_unit_beyond_int64_is_named_as_it_is(tmp_path):
+    path = write(tmp_path / "spikes.h5", [(np.array([0.5]), np.array([2**64 - 1], np.uint64))], types=("f4", "u8"))
+    with pytest.raises(InvalidInput, match=r"\[0\] is 18446744073709551615; .*Give n_units"):
+        read(path)
+    path = write(tmp_path / "spikes.h5", [(np.array([0.5]), np.array([-1]))], types=("f4", "i8"))
+    with pytest.raises(InvalidInput, match=r"\[0\] is -1; allowed: channels from 0 to \d+\.$"):
+        read(path)
+
+
+def test_whole_times_beyond_float64_are_refused(tmp_path):
+    times = np.array([1_700_000_000_000_000_000, 1_700_000_000_000_000_100], np.uint64)
+    path = write(tmp_path / "spikes.h5", [(times, np.array([0, 1]))], types=("u8", "u2"))
+    with pytest.raises(InvalidInput, match=r"spikes/times\[sample 0\]\[0\] is 17000.*Subtract"):
+        read(path, time_unit="ns")
 
 
 # -------------------------------------------------------------------------------------------------------------- writing
@@ -435,3 +469,97 @@ def test_a_write_that_fails_leaves_the_file_of_before(tmp_path, monkeypatch):
             hdf5.write(tmp_path / place, dataset())
     with pytest.raises(InvalidInput, match="path is None"):
         hdf5.write(None, dataset())
+
+
+def test_spikes_after_twenty_seconds_come_back_without_a_word(tmp_path):
+    data = Dataset(SpikeBatch.from_lists([([1.0, 60_000.0], [0, 0])]), [0], 1, 1, 70_000.0)
+    hdf5.write(tmp_path / "long.h5", data)
+    assert read(tmp_path / "long.h5").spikes.times.tolist() == [1.0, 60_000.0]
+    assert describe(tmp_path / "long.h5")["time_doubt"] is None
+    with pytest.raises(InvalidInput, match="^time_unit is 'ms'; allowed: 's', as an attribute of"):
+        read(tmp_path / "long.h5", time_unit="ms")
+
+
+def test_more_spikes_in_a_sample_than_are_read_are_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(hdf5, "MAX_SPIKES_PER_SAMPLE", 5)
+    for n, counts in ((6, None), (3, [1.0, 2.0, 3.0])):
+        spikes = SpikeBatch.from_lists([(np.arange(float(n)), np.zeros(n, int), counts)])
+        with pytest.raises(InvalidInput, match=r"data.spikes\[0\] is '6 spikes'; allowed: at most 5"):
+            hdf5.write(tmp_path / "spikes.h5", Dataset(spikes, [0], 1, 1, 9.0))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "keys"),
+    [("MAX_ELEMENTS", 3, list("abcd")), ("MAX_ARRAY_BYTES", 99, ["a" * 25, *"bcd"])],
+)
+def test_names_of_classes_that_are_not_read_are_not_written(tmp_path, monkeypatch, name, limit, keys):
+    hdf5.write(tmp_path / "spikes.h5", dataset(), keys)
+    monkeypatch.setattr(hdf5, name, limit)
+    with pytest.raises(InvalidInput, match=r"^keys is '4 names in \d+ bytes'"):
+        hdf5.write(tmp_path / "spikes.h5", dataset(), keys)
+
+
+@pytest.mark.parametrize("key", ["\ud800", "a\0"])
+def test_a_name_that_does_not_come_back_is_not_written(tmp_path, key):
+    with pytest.raises(InvalidInput, match=r"^keys\[1\] is .*; allowed: text that"):
+        hdf5.write(tmp_path / "spikes.h5", dataset(), ["a", key, "c", "d"])
+
+
+# ------------------------------------------------------------------------------------- units of time that a file names
+
+
+def named(path, libver=None, **attributes):
+    """A file in whole ms whose spikes/times has these attributes."""
+    write(path, [(np.array([100, 900]), np.array([0, 1]))], types=(np.int32, np.uint16), libver=libver)
+    with h5py.File(path, "a", libver=libver) as file:
+        file["spikes/times"].attrs["about"] = "x" * 300
+        for name, value in attributes.items():
+            file["spikes/times"].attrs[name] = value
+    return path
+
+
+@pytest.mark.parametrize("libver", [None, "latest"])
+@pytest.mark.parametrize("name", ["units", "unit", "time_unit"])
+@pytest.mark.parametrize("text", ["ms", np.bytes_("ms"), "milliseconds", np.array(["ms"], h5py.string_dtype())])
+def test_a_unit_that_the_file_names_is_honoured(tmp_path, libver, name, text):
+    path = named(tmp_path / "spikes.h5", libver, **{name: text})
+    for unit in (None, "ms", 1.0):
+        assert read(path, time_unit=unit).spikes.times.tolist() == [100.0, 900.0]
+    for unit in ("s", "us", 2.0):
+        with pytest.raises(InvalidInput, match="^time_unit is .*; allowed: 'ms', as an attribute of"):
+            read(path, time_unit=unit)
+    with SpikeFile(path) as file:
+        assert file.time_unit == "ms" and "spikes/times" not in " ".join(file.ignored)
+    found = describe(path)
+    assert (found["time_unit"], found["time_doubt"], found["duration"]["max"]) == ("ms", None, 900.0)
+
+
+@pytest.mark.parametrize("value", ["minutes", "", 3.0, np.array(["ms", "ms"], "S2"), h5py.Empty("f")])
+def test_an_attribute_that_names_no_known_unit_is_listed_and_names_none(tmp_path, value):
+    path = named(tmp_path / "spikes.h5", units=value)
+    with pytest.raises(InvalidInput, match="spikes/times is 'rows of int32'; allowed: seconds"):
+        read(path)
+    with SpikeFile(path, time_unit="ms") as file:
+        assert "no unit that is known" in file.ignored["spikes/times, attribute 'units'"]
+
+
+def test_attributes_that_contradict_each_other_are_refused(tmp_path):
+    with pytest.raises(InvalidInput, match="spikes/times is .*; allowed: attributes that name one unit of time"):
+        read(named(tmp_path / "spikes.h5", units="ms", time_unit="s"))
+
+
+@pytest.mark.parametrize("libver", [None, "latest"])
+def test_a_file_with_an_attribute_that_is_cut_or_changed_never_breaks_the_reader(tmp_path, libver):
+    path = named(tmp_path / "spikes.h5", libver, units="ms")
+    image = path.read_bytes()
+    places = [place for place in range(len(image)) if image[place : place + 5] == b"units"]
+    for offset in sorted({place + step for place in places for step in range(-32, 48)}):
+        for value in (0, 255):
+            changed = bytearray(image)
+            changed[offset] = value
+            try:
+                data = read(io.BytesIO(bytes(changed)), time_unit=None)
+                assert data.spikes.times.max() <= 900_000.0
+            except (UnsafeFile, InvalidInput):
+                pass

@@ -136,3 +136,15 @@ def test_lengths_must_add_up():
 def test_lengths_are_compared_one_by_one_before_they_are_added(lengths, message):
     with pytest.raises(InvalidInput, match=f"{message}.*from 0 to 2 spikes"):
         PackedSpikes(np.zeros(2, np.uint16), np.zeros(2, np.uint16), lengths, 1.0)
+
+
+def test_masked_indices_choose_nothing(tmp_path):
+    packed = PackedSpikes(np.arange(3, dtype=np.uint16), np.zeros(3, np.uint16), [1, 1, 1], 1000.0)
+    data = hdf5.Dataset(packed, [0, 0, 0], 1, 1, 3.0)
+    hdf5.write(tmp_path / "spikes.h5", data)
+    index = np.ma.array([0, 1], mask=[False, True])
+    with hdf5.SpikeFile(tmp_path / "spikes.h5") as file:
+        for choose in (packed.select, file.batch, file.packed, file.dataset):
+            with pytest.raises(InvalidInput, match=r"index\[1\] is 'masked'"):
+                choose(index)
+            assert len(choose(np.ma.array([2, 1]))) == 2
