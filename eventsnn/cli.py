@@ -210,7 +210,7 @@ def _train(arguments, argv):
     data = presets.load_data(preset, test)
     try:
         runs.train_all(
-            preset, data, folder, modes=modes, seeds=seeds, report=_print_result, compare=_print_comparison,
+            preset, data, folder, modes=modes, seeds=seeds, report=print_result, compare=_print_comparison,
             command=command, test=test, n_threads=arguments.threads, checkpoint_every=arguments.checkpoint_every,
             progress=not arguments.quiet,
         )  # fmt: skip
@@ -311,7 +311,8 @@ def _check_folder(folder, seeds, arguments):
         raise UsageError(f"{folder} exists already: continue that run with --resume, or choose another --out")
 
 
-def _print_result(result):
+def print_result(result):
+    """Print what a run has come to, as its ``result.json`` says it."""
     counts = result["parameters"]
     other = f", {counts['other']:,} other" if counts["other"] else ""
     epoch = "" if result["best_epoch"] is None else f" (parameters of epoch {result['best_epoch']}, best on validation)"
