@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import CheckpointError, InvalidInput
+from .writing import reason, remove_unfinished, unfinished_name, write_beside
 
 MAGIC = b"\x89evsnn\r\n"  # not ASCII, and a line end, so that a transfer in text mode is noticed
 VERSION, WITH_LISTS = 1, 2
@@ -36,7 +37,6 @@ LONG_LIST = 1024  # numbers: as JSON they take three times the room, and much lo
 MAX_DIMENSIONS = 64  # numpy's own limit
 DTYPES = ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
 PREVIOUS = ".previous"
-UNFINISHED = ".writing-"
 
 
 class _Entry(NamedTuple):
@@ -319,11 +319,7 @@ def _reader(path):
     except CheckpointError:
         raise
     except (OSError, ValueError) as error:
-        raise CheckpointError(path, "file", f"cannot be read: {_reason(error)}") from error
-
-
-def _reason(error):
-    return getattr(error, "strerror", None) or str(error)
+        raise CheckpointError(path, "file", f"cannot be read: {reason(error)}") from error
 
 
 def _read(path):
@@ -374,8 +370,8 @@ def load(path):
     try:
         content = _read(path + PREVIOUS)
     except CheckpointError as second:
-        reason = f"{first.reason} (previous generation: {second.field}: {second.reason})"
-        raise CheckpointError(path, first.field, reason) from first
+        text = f"{first.reason} (previous generation: {second.field}: {second.reason})"
+        raise CheckpointError(path, first.field, text) from first
     warnings.warn(f"{first}; loaded the previous generation {path}{PREVIOUS}", RuntimeWarning, stacklevel=2)
     return content
 
@@ -392,19 +388,6 @@ def _resolve(path):
     if not name or "\0" in name:
         raise InvalidInput("path", None, path, "the name of a file")
     return os.path.realpath(name)
-
-
-def _write_all(path, pieces):
-    """Create `path` (which must not exist), write the pieces and bring them to the disk."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        for piece in pieces:
-            left = memoryview(piece)
-            while left:
-                left = left[os.write(file, left[: 64 * CHUNK]) :]
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _sync_folder(folder):
@@ -424,14 +407,6 @@ def _sync_folder(folder):
 def _unlink_if_there(path):
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
-
-
-def _remove_unfinished(path):
-    """Remove what a killed save of the same checkpoint left behind."""
-    folder, name = os.path.split(path)
-    for found in os.listdir(folder):
-        if found.startswith(name + UNFINISHED):
-            _unlink_if_there(os.path.join(folder, found))
 
 
 def _install(path, fresh, keep):
@@ -472,15 +447,15 @@ def save(path, arrays, meta, keep=2):
         raise InvalidInput("keep", None, keep, "1 or 2")
     path = _resolve(path)
     pieces = _pack(arrays, meta)
-    fresh = f"{path}{UNFINISHED}{os.getpid()}-{os.urandom(4).hex()}"
+    fresh = unfinished_name(path)
     try:
-        _remove_unfinished(path)
-        _write_all(fresh, pieces)
+        remove_unfinished(path)  # of any age: one writer per path at a time
+        write_beside(path, fresh, pieces)
         _install(path, fresh, keep)
     except (OSError, ValueError) as error:
         kept = "; the checkpoint that was there before can still be loaded" if _can_be_loaded(path) else ""
-        reason = f"cannot be written: {_reason(error)}{kept}"
-        raise CheckpointError(path, "file", reason) from error
+        text = f"cannot be written: {reason(error)}{kept}"
+        raise CheckpointError(path, "file", text) from error
     finally:
         for leftover in (fresh, fresh + PREVIOUS):
             with contextlib.suppress(OSError, ValueError):

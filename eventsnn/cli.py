@@ -30,6 +30,7 @@ OPTIONS = {
     "n_threads": "--threads", "checkpoint_every": "--checkpoint-every", "neurons": "--neurons",
     "population": "--population", "step": "--round-delays",
 }  # fmt: skip
+TIME_UNITS = ("s", "ms", "us", "ns")
 NOT_READ_AT_MOST = 10  # lines of ``info`` about what in a file is not read
 PICTURES = ("raster", "voltage", "adjoint", "delays", "curve", "comparison")
 
@@ -102,6 +103,9 @@ def _parser():
     command.add_argument("checkpoint", help="checkpoint file or run folder")
     chosen = command.add_mutually_exclusive_group()
     chosen.add_argument("--data", metavar="FILE.h5", help="spike file in SHD's layout (default: the run's test set)")
+    command.add_argument(
+        "--time-unit", choices=TIME_UNITS, help="of the times in --data (default: as in the run's data)"
+    )
     chosen.add_argument(
         "--split", choices=("train", "validation", "test"), default="test", help="set of the run's data"
     )
@@ -116,7 +120,7 @@ def _parser():
     command = _command(commands, "info", _info, "what a spike file holds")
     command.add_argument("file", metavar="FILE.h5")
     command.add_argument("--units", type=int, metavar="N", help="number of channels (default: the largest found)")
-    command.add_argument("--time-unit", choices=("s", "ms", "us", "ns"), help="of its times (default: s, as in SHD)")
+    command.add_argument("--time-unit", choices=TIME_UNITS, help="of its times (default: s, as in SHD)")
     command.add_argument("--json", action="store_true", help="print JSON, channel rates included")
     _add_plot(commands)
     command = _command(commands, "presets", _presets, "list the presets, or print one as TOML")
@@ -206,7 +210,7 @@ def _train(arguments, argv):
     data = presets.load_data(preset, test)
     try:
         runs.train_all(
-            preset, data, folder, modes=modes, seeds=seeds, report=_print_result, compare=_print_comparison,
+            preset, data, folder, modes=modes, seeds=seeds, report=print_result, compare=_print_comparison,
             command=command, test=test, n_threads=arguments.threads, checkpoint_every=arguments.checkpoint_every,
             progress=not arguments.quiet,
         )  # fmt: skip
@@ -307,7 +311,8 @@ def _check_folder(folder, seeds, arguments):
         raise UsageError(f"{folder} exists already: continue that run with --resume, or choose another --out")
 
 
-def _print_result(result):
+def print_result(result):
+    """Print what a run has come to, as its ``result.json`` says it."""
     counts = result["parameters"]
     other = f", {counts['other']:,} other" if counts["other"] else ""
     epoch = "" if result["best_epoch"] is None else f" (parameters of epoch {result['best_epoch']}, best on validation)"
@@ -405,7 +410,6 @@ def _split_to_show(preset):
 
 def _evaluate(arguments, argv):
     from . import presets, runs
-    from .data import hdf5
     from .training import evaluate
 
     network, parameters, meta = runs.load(arguments.checkpoint)
@@ -413,14 +417,12 @@ def _evaluate(arguments, argv):
     if arguments.delays is not None and preset.grid.dt is None:
         allowed = "nothing, because this network is not on a grid: its delays are real numbers"
         raise InvalidInput("--delays", None, arguments.delays, allowed, "Leave --delays out.")
+    if arguments.time_unit is not None and arguments.data is None:
+        raise UsageError("--time-unit is that of a file: name it with --data")
     if arguments.data is None:
         data = _split(preset, arguments.split)
     else:
-        n_inputs, n_classes = network.populations["input"].n, network.populations["output"].n
-        data = hdf5.read(
-            arguments.data, n_inputs * preset.data.merge, n_classes, meta["duration"], time_unit=preset.data.time_unit
-        )
-        data = data if preset.data.merge == 1 else data.merge_channels(preset.data.merge)
+        data = _data_of_file(arguments, network, preset, meta["duration"])
     settings = {
         "loss": presets.build_loss(preset), "duration": meta["duration"], "n_threads": arguments.threads,
         "delays": arguments.delays,
@@ -435,6 +437,20 @@ def _evaluate(arguments, argv):
     if len(results) > 1:
         shares = np.array([100 * result.accuracy for result in results])
         print(f"mean of {shares.size}: {shares.mean():.1f} +- {shares.std(ddof=1):.1f} %")
+
+
+def _data_of_file(arguments, network, preset, duration):
+    """The spike file that --data names, read as the run has read its data."""
+    from .data import hdf5
+
+    n_inputs, n_classes = network.populations["input"].n, network.populations["output"].n
+    unit = arguments.time_unit or preset.data.time_unit
+    if arguments.time_unit is None and unit is not None:
+        text = f"eventsnn: the times in {arguments.data} are taken as {unit}, as in the run's data; or say --time-unit"
+        print(text, file=sys.stderr)
+    with said_as({}, {hdf5.SAY_THE_UNIT: "Give --time-unit ms or us, or s if they are seconds."}):
+        data = hdf5.read(arguments.data, n_inputs * preset.data.merge, n_classes, duration, time_unit=unit)
+    return data if preset.data.merge == 1 else data.merge_channels(preset.data.merge)
 
 
 def _evaluation(result, data):

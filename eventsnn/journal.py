@@ -10,13 +10,16 @@ import contextlib
 import json
 import os
 import re
+import shlex
+import time
 import warnings
 import zlib
 
 from .errors import EventsnnError, FileError
-from .writing import reason, write_file
+from .writing import reason, write_all, write_file
 
 CHECK = re.compile(rb',"check":"([0-9a-f]{8})"\}\n\Z')
+GRACE = 30  # seconds after which the lock of a process that was killed is taken away, by Optuna too
 
 
 class Journal:
@@ -25,8 +28,9 @@ class Journal:
     def __init__(self, path):
         from optuna.storages.journal import JournalFileSymlinkLock
 
-        self.path = os.fspath(path)
-        self._lock = JournalFileSymlinkLock(self.path)
+        # the lock is a link to this path, and has to lead there from the journal's folder
+        self.path = os.path.abspath(path)
+        self._lock = JournalFileSymlinkLock(self.path, grace_period=GRACE)
         self._ends = [0]  # of the lines that were read, in bytes
         self.line = 0  # that was read last, from 1 on
         if not os.path.exists(self.path):
@@ -48,13 +52,34 @@ class Journal:
     def _alone(self):
         """Hold the lock that all have to hold who write to the journal."""
         try:
+            self._remove_lock_that_leads_nowhere()
             self._lock.acquire()
         except OSError as error:
             raise FileError(self.path, f"cannot be locked: {reason(error)}") from error
         try:
             yield
-        finally:
+        except BaseException:
+            with contextlib.suppress(RuntimeError):  # the first failure is what is told
+                self._lock.release()
+            raise
+        try:
             self._lock.release()
+        except RuntimeError as error:
+            raise self._taken_over() from error
+
+    def _remove_lock_that_leads_nowhere(self):
+        """Remove what a process has left that was killed before the folder was moved: Optuna would wait without end."""
+        lock, given_up = self.path + ".lock", time.monotonic() + GRACE
+        while os.path.islink(lock) and not os.path.exists(lock):
+            if time.monotonic() > given_up:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(lock)
+                return
+            time.sleep(0.1)
+
+    def _taken_over(self):
+        text = f"another process took its lock over, because this one stood still for more than {GRACE} s"
+        return FileError(self.path, f"{text}. Start the same sweep again: it goes on with what was tried")
 
     # -- what JournalStorage asks for
 
@@ -77,9 +102,11 @@ class Journal:
         """Append records: all of them, or none where they cannot be written."""
         with self._alone(), self._opened("r+b") as file:
             at = self._put_aside_what_is_torn(file)
-            file.seek(at)
+            lines = b"".join(_lines(logs, at))
+            if file.seek(0, os.SEEK_END) != at:
+                raise self._taken_over()
             try:
-                _write_all(file, b"".join(_lines(logs, at)))
+                write_all(file.fileno(), lines)
                 os.fsync(file)
             except BaseException:
                 file.truncate(at)
@@ -106,8 +133,9 @@ class Journal:
     def _record(self, line, start):
         """The record of a line that begins at a byte; raises FileError if it is not what was written there."""
         found = CHECK.search(line)
-        if found and zlib.crc32(line[: found.start()]) != int(found[1], 16):
+        if found and not _matches(found):
             raise self._damage("does not match its checksum", self.line)
+        self._refuse_changed_line_ends(line)
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
@@ -118,9 +146,23 @@ class Journal:
             raise self._damage("was not written at this place: lines are missing or too many above it", self.line)
         return record
 
+    def _refuse_changed_line_ends(self, line):
+        """Refuse a line that would be whole without a carriage return at its end."""
+        found = line.endswith(b"\r\n") and CHECK.search(line[:-2] + b"\n")
+        if found and _matches(found):
+            journal, mended = shlex.quote(self.path), shlex.quote(f"{self.path}.mended")
+            remedy = (
+                f"Copy it once more in binary mode, or: tr -d '\\r' < {journal} > {mended} && mv {mended} {journal}"
+            )
+            raise FileError(self.path, f"its line ends were changed (CR LF), as a transfer in text mode does. {remedy}")
+
     def _damage(self, what, line):
-        remedy = f"To go on with what was tried before it, cut the file there: head -n {line - 1}"
-        return FileError(self.path, f"{what}. {remedy}", line)
+        if line == 1:
+            return FileError(self.path, f"{what}. Nothing stands before it: give the sweep another folder", line)
+        remedy = f"truncate -s {self._ends[line - 1]} {shlex.quote(self.path)}"
+        return FileError(
+            self.path, f"{what}. To go on with what was tried before it, cut the file there: {remedy}", line
+        )
 
     def _put_aside_what_is_torn(self, file, check=False):
         """Put what stands after the last whole line aside; return where the journal ends then, in bytes.
@@ -131,6 +173,7 @@ class Journal:
         start = _start_of_last_line(file, size)
         file.seek(start)
         tail = file.read(size - start)
+        self._refuse_changed_line_ends(tail)
         if not tail or (tail.endswith(b"\n") and not (check and self._is_damaged(tail, start))):
             return size
         aside = f"{self.path}.torn-{start}"
@@ -146,6 +189,11 @@ class Journal:
         except FileError:
             return True
         return False
+
+
+def _matches(found):
+    """Whether a line, as CHECK has found it, fits its checksum."""
+    return zlib.crc32(found.string[: found.start()]) == int(found[1], 16)
 
 
 def _start_of_last_line(file, size, block=65536):
@@ -168,9 +216,3 @@ def _lines(logs, at):
         line = body + b',"check":"%08x"}\n' % zlib.crc32(body)
         at += len(line)
         yield line
-
-
-def _write_all(file, data):
-    left = memoryview(data)
-    while left:
-        left = left[file.write(left) :]

@@ -260,8 +260,8 @@ class Sweep:
             except Timeout:
                 continue
 
-    def _next(self, study):
-        """(the next trial to train, its lock, which is held), or None when all have been taken."""
+    def next_trial(self, study):
+        """Return (the next trial of the study to train, its lock, which is held), or None when all have been taken."""
         optuna = _optuna()
         with self._lock():
             self._retake_what_was_killed(study)
@@ -289,7 +289,7 @@ class Sweep:
         Raises KeyboardInterrupt after putting the trial at work back, to be gone on with.
         """
         study = self.open()
-        while (taken := self._next(study)) is not None:
+        while (taken := self.next_trial(study)) is not None:
             trial, lock = taken
             try:
                 self._train(study, trial, n_threads=n_threads, progress=progress)

@@ -2,29 +2,28 @@
 
 import contextlib
 import os
+import stat
 import time
 
 from .errors import FileError
 
 UNFINISHED = ".writing-"
 ABANDONED = 3600.0  # seconds after which nobody is still at work on an unfinished file
+AT_ONCE = 2**26  # bytes of one write, between which signals are looked at
 
 
 def write_file(path, data):
     """Write bytes to ``path``: then it holds all of them, or what it held before, and nothing else lies beside it.
 
-    Raises FileError, which names the file and the reason.
+    A file that was there keeps its permissions. Raises FileError, which names the file and the reason.
     """
     target = os.path.realpath(path)
-    fresh = f"{target}{UNFINISHED}{os.getpid()}-{os.urandom(4).hex()}"
+    fresh = unfinished_name(target)
     if os.path.lexists(target) and not os.path.isfile(target):
         raise FileError(path, "cannot be written: what is there is no regular file")
     try:
-        _remove_abandoned(target)
-        with open(fresh, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file)
+        remove_unfinished(target, ABANDONED)
+        write_beside(target, fresh, [data])
         os.replace(fresh, target)
     except OSError as error:
         raise FileError(path, f"cannot be written: {reason(error)}") from error
@@ -33,20 +32,52 @@ def write_file(path, data):
             os.unlink(fresh)
 
 
-def _remove_abandoned(target):
-    """Remove what a process that was killed while it wrote this file has left."""
+def unfinished_name(target):
+    """The name under which one writer writes what is to be renamed to ``target``."""
+    return f"{target}{UNFINISHED}{os.getpid()}-{os.urandom(4).hex()}"
+
+
+def write_beside(target, fresh, pieces):
+    """Create the file ``fresh`` with the permissions of ``target``, write the pieces and bring them to the disk."""
+    try:
+        mode = stat.S_IMODE(os.stat(target).st_mode)
+    except OSError:  # nothing is there: as the system makes new files
+        mode = None
+
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    file = os.open(fresh, flags, 0o666 if mode is None else mode)  # so that nobody else can read it meanwhile
+    try:
+        for piece in pieces:
+            write_all(file, piece)
+        os.fsync(file)
+    finally:
+        os.close(file)
+    if mode is not None:
+        with contextlib.suppress(OSError):  # what the umask took away; some file systems know no permissions
+            os.chmod(fresh, mode)
+
+
+def write_all(file, data):
+    """Write bytes to an open file (its descriptor), which may take a part of them at a time."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(file, left[:AT_ONCE]) :]
+
+
+def remove_unfinished(target, age=None):
+    """Remove what killed writers of ``target`` have left; with ``age`` only what is older than so many seconds."""
     folder, name = os.path.split(target)
     for found in os.listdir(folder):
         place = os.path.join(folder, found)
         if found.startswith(name + UNFINISHED):
             with contextlib.suppress(FileNotFoundError):  # another process removes it too
-                if time.time() - os.stat(place).st_mtime > ABANDONED:
+                if age is None or time.time() - os.stat(place).st_mtime > age:
                     os.unlink(place)
 
 
 def reason(error):
-    """What an OSError says, without its number."""
-    return error.strerror or str(error)
+    """What an exception says, an OSError without its number."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 class Output:

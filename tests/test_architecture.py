@@ -190,25 +190,19 @@ def test_every_public_name_exists():
 
 
 IMPORT = """
-import sys, time
+import sys
 import numpy
-start = time.process_time()  # of this process alone: the machine may be busy
+before = set(sys.modules)
 import eventsnn
-print(time.process_time() - start)
-heavy = {"matplotlib", "h5py", "scipy", "hypothesis", "tqdm", "mpi4py"}
-print(sorted({name.split(".")[0] for name in sys.modules} & heavy))
+print(sorted(set(sys.modules) - before))
 """
 
 
-def test_importing_is_quick_and_light():
-    # the best of three: the first one may have to compile the sources
-    results = [
-        subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
-        for _ in range(3)
-    ]
-    seconds = [float(result.stdout.split("\n")[0]) for result in results]
-    assert min(seconds) <= 0.5
-    assert all(result.stdout.split("\n")[1] == "[]" for result in results)
+def test_importing_loads_nothing_before_it_is_used():
+    result = subprocess.run(
+        [sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
+    assert result.stdout.strip() == "['eventsnn']"
 
 
 USE = """

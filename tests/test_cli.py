@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +28,22 @@ samples = 120
 hidden = [8]
 [training]
 epochs = 2
+"""
+FILES = """
+delays = "none"
+[data]
+source = "files"
+train = {0}
+test = {0}
+n_units = 4
+duration = 200
+validation_fraction = 0.25
+[network]
+hidden = [8]
+input_weight = [3.0, 0.5]
+output_weight = [1.0, 1.0]
+[training]
+epochs = 1
 """
 
 
@@ -365,6 +382,34 @@ def test_times_in_another_unit_are_asked_about(run, tmp_path, write_spike_file, 
     path = write_spike_file(tmp_path / "ms.h5", [([2.0, 3.0], [0, 1])] * 2, np.array([0, 1]))  # in s: 2000 ms
     assert main(["evaluate", str(run), "--data", path]) == 0
     assert "4 of 4 input spikes of " in (err := capsys.readouterr().err) and "Are the times in ms?" in err
+
+
+def test_times_in_ms_are_read_as_the_errors_say(run, tmp_path, write_spike_file, capsys):
+    times, units, labels = [20.5, 21.5, 22.25, 23.0], [0, 1, 2, 3], np.arange(12) % 3
+    in_ms = write_spike_file(tmp_path / "ms.h5", [(times, units)] * 12, labels)
+    in_s = write_spike_file(tmp_path / "s.h5", [([time / 1000 for time in times], units)] * 12, labels)
+    files = tmp_path / "files.toml"
+    files.write_text(FILES.format(json.dumps(in_ms)))
+
+    def evaluated(folder, *arguments):
+        assert main(["evaluate", str(folder), "--json", "--threads", "1", *arguments]) == 0
+        out, err = capsys.readouterr()
+        return json.loads(out)["loss"], err
+
+    assert train(files, "--out", tmp_path / "a") == FAILED
+    said = re.search("Give (--set data.time_unit=ms) or =us, or =s if", capsys.readouterr().err)
+    assert train(files, "--out", tmp_path / "a", *said[1].split()) == 0
+    capsys.readouterr()
+    loss, err = evaluated(tmp_path / "a", "--data", in_ms)
+    assert f"the times in {in_ms} are taken as ms, as in the run's data; or say --time-unit" in err
+    other, err = evaluated(tmp_path / "a", "--data", in_s, "--time-unit", "s")
+    assert other == loss != pytest.approx(np.log(3)) and "taken as" not in err  # which it would be without spikes
+
+    assert main(["evaluate", str(run), "--data", in_ms]) == FAILED
+    said = re.search("Give (--time-unit ms) or us, or s if", capsys.readouterr().err)
+    evaluated(run, "--data", in_ms, *said[1].split())
+    assert main(["evaluate", str(run), "--time-unit", "ms"]) == FAILED
+    assert "name it with --data" in capsys.readouterr().err
 
 
 def test_a_folder_of_seeds_is_not_one_run(toml, tmp_path, capsys):

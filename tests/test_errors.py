@@ -14,9 +14,10 @@ import pytest
 
 import eventsnn
 from eventsnn import EventStorm, InvalidInput, Network, SpikeBatch, simulate
-from eventsnn.errors import CheckpointError, NotFinite, RankFailed, UnsafeFile, ZeroDelayCycle
+from eventsnn.errors import CheckpointError, EventsnnError, NotFinite, RankFailed, UnsafeFile, ZeroDelayCycle
 from eventsnn.testing import GradientMismatch
 
+PAGE = pathlib.Path(__file__).parents[1] / "docs" / "errors-and-limits.md"
 TIMEOUT = 300  # seconds: a pool that never answers must not stop the suite
 BUSIEST = [("loud", 3, 40), ("loud", 1, 2)]
 ARGUMENTS = {
@@ -59,6 +60,18 @@ def assert_same(found, error):
 def test_the_exceptions_are_found():
     names = {kind.__name__ for kind in exception_classes()}
     assert {"InvalidInput", "SweepError", "RankFailed", "UsageError", "PlotError", "EngineMismatch"} <= names
+
+
+def test_the_table_of_exceptions_is_complete_and_says_what_they_carry():
+    rows = [line.split("|")[1:4] for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    table = {name.split("`")[1].split(".")[-1]: attributes.split() for name, _, attributes in rows if "Error)" in name}
+    assert len(table) == sum("Error)" in name for name, *_ in rows)  # none stands there twice
+    internal = {"EventsnnError", "UsageError", "BrokenRun"}  # the base, a line of the command, a trial that failed
+    kinds = [kind for kind in exception_classes() if issubclass(kind, EventsnnError)]
+    assert table.keys() == {kind.__name__ for kind in kinds} - internal
+    for kind in kinds:
+        carried = {name for error in examples(kind) for name in vars(error)}
+        assert kind.__name__ in internal or {name.strip(",") for name in table[kind.__name__]} == carried
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)

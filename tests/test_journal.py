@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
+import eventsnn.journal
 from eventsnn.errors import FileError
 from eventsnn.journal import Journal
 
@@ -75,7 +77,7 @@ def test_lines_that_are_missing_doubled_or_exchanged_are_noticed(path):
     lines = path.read_bytes().splitlines(keepends=True)
     for changed in (lines[:1] + lines[2:], [lines[0], *lines], [lines[0], lines[2], lines[1], *lines[3:]]):
         path.write_bytes(b"".join(changed))
-        with pytest.raises(FileError, match=r"line [12]: was not written at this place.*head -n [01]"):
+        with pytest.raises(FileError, match=r"line [12]: was not written at this place"):
             read(path)
 
 
@@ -128,3 +130,88 @@ def test_what_cannot_be_read_or_carried_out_is_named(path, tmp_path):
     with pytest.raises(FileError, match="line 1: cannot be carried out"):  # noqa: SIM117
         with (journal := Journal(path)).replayed():
             optuna.storages.JournalStorage(journal)
+
+
+def test_the_lock_of_a_killed_process_is_one_that_others_can_look_at(tmp_path, monkeypatch):
+    # Optuna looks at what the lock leads to, and takes it away after a while; where it leads nowhere it waits for ever
+    monkeypatch.chdir(tmp_path)
+    os.mkdir("sweep")
+    journal, found = Journal(os.path.join("sweep", "j")), []
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", lambda file: found.append(os.stat("sweep/j.lock").st_ino))
+        journal.append_logs(RECORDS)
+    assert found == [os.stat("sweep/j").st_ino] and not os.path.lexists("sweep/j.lock")
+
+
+def test_a_lock_that_leads_nowhere_is_removed_after_a_while(path, monkeypatch):
+    journal, lock = Journal(path), path.with_name("j.lock")
+    lock.symlink_to("moved/away")
+    with monkeypatch.context() as patched:
+        patched.setattr(eventsnn.journal, "GRACE", 0.2)
+        journal.append_logs(RECORDS[:1])
+    assert read(path) == [*RECORDS, RECORDS[0]] and not lock.is_symlink()
+
+
+def test_what_others_wrote_after_the_lock_was_taken_over_is_kept(path, monkeypatch):
+    slow, before = Journal(path), path.read_bytes()
+    make = eventsnn.journal._lines
+
+    def interrupted(logs, at):
+        with monkeypatch.context() as patched:
+            patched.setattr(eventsnn.journal, "_lines", make)
+            path.with_name("j.lock").unlink()  # as another process does after its grace period
+            Journal(path).append_logs(RECORDS[:1])
+        return make(logs, at)
+
+    monkeypatch.setattr(eventsnn.journal, "_lines", interrupted)
+    with pytest.raises(FileError, match="took its lock over"):
+        slow.append_logs([{"op_code": 9, "text": "z" * 100}])
+    assert path.read_bytes().startswith(before) and read(path) == [*RECORDS, RECORDS[0]]
+
+
+def test_a_lock_that_is_gone_is_an_error_of_the_file(path):
+    journal = Journal(path)
+    with pytest.raises(FileError, match="j: another process took its lock over"), journal._alone():
+        path.with_name("j.lock").unlink()
+    with pytest.raises(KeyError, match="first"), journal._alone():
+        path.with_name("j.lock").unlink()
+        raise KeyError("first")
+
+
+def follow(error, pattern):
+    """Carry out the command that an error ends with."""
+    subprocess.run(re.search(pattern, str(error)).group(), shell=True, check=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="commands of POSIX")
+@pytest.mark.parametrize("line", [2, 4])
+def test_what_is_said_about_damage_keeps_all_before_it(tmp_path, line):
+    path = tmp_path / "a folder" / "j"
+    path.parent.mkdir()
+    Journal(path).append_logs(RECORDS)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[line - 1] = lines[line - 1].replace(b"op_code", b"op-code")
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(FileError, match=f"line {line}: ") as caught:
+        read(path)
+    follow(caught.value, "truncate .*")
+    assert read(path) == RECORDS[: line - 1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="commands of POSIX")
+@pytest.mark.parametrize("look", [lambda path: Journal(path).mend(), read], ids=["mend", "read"])
+def test_line_ends_that_a_transfer_has_changed_are_named_and_can_be_changed_back(path, look):
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    with pytest.raises(FileError, match="CR LF") as caught:
+        look(path)
+    follow(caught.value, "tr -d .*")
+    assert read(path) == RECORDS
+    Journal(path).mend()
+
+
+def test_damage_in_the_first_line_asks_for_another_folder(path):
+    path.write_bytes(b"x" + path.read_bytes())
+    with pytest.raises(
+        FileError, match="line 1: does not match .*[.] Nothing stands before it: give the sweep another folder$"
+    ):
+        read(path)

@@ -3,13 +3,14 @@
 import contextlib
 import io
 import os
+import stat
 import subprocess
 import sys
 import time
 
 import pytest
 
-from eventsnn import writing
+from eventsnn import checkpoints, writing
 from eventsnn.errors import FileError
 from eventsnn.writing import Output, Words, write_file
 
@@ -25,6 +26,25 @@ def test_a_link_keeps_leading_to_the_file(tmp_path):
     (tmp_path / "b").symlink_to(tmp_path / "a")
     write_file(tmp_path / "b", b"x")
     assert (tmp_path / "b").is_symlink() and (tmp_path / "a").read_bytes() == b"x"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+def test_a_file_keeps_its_permissions_and_nobody_reads_it_before_it_is_whole(tmp_path, monkeypatch, mode):
+    def write_checkpoint(path, data):
+        checkpoints.save(path, {}, {"data": data.decode()})
+
+    seen, sync = [], os.fsync
+    for k, write in enumerate((write_file, write_checkpoint)):
+        path = tmp_path / str(k)
+        write(path, b"private")
+        path.chmod(mode)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", lambda file: (seen.append(stat.S_IMODE(os.stat(file).st_mode)), sync(file)))
+            write(path, b"still private")
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+        assert not seen[0] & ~mode  # of the file that is being written
+        seen.clear()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")

@@ -16,7 +16,7 @@ from ..errors import InvalidInput, UnsafeFile
 from ..naming import said_as
 from ..spikes import SpikeBatch
 from ..structured import milliseconds_per
-from .dataset import Dataset, find_file
+from .dataset import MOST_TO_ONE, Dataset, find_file
 from .hdf5 import LONGEST_IN_SECONDS
 
 N_TAXELS = 12
@@ -27,7 +27,6 @@ MAX_VALUES = 2**23  # of one array: 30 times the events of the published recordi
 MAX_SAMPLES = 2**17  # 24 times the recordings
 MAX_EVENTS = 2**23  # that sweeps are coded as
 MAX_HEAD = 1000  # characters of the description of an array, which takes about a hundred
-MOST_TO_ONE = 1032  # the bytes that a compression of zip files can make of one (RFC 1951: 258 from two bits)
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # NumPy's two
 ORIGIN = "The recordings are published with https://doi.org/10.3389/fnins.2022.951164 (Müller-Cleve et al. 2022)."
 

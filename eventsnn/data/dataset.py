@@ -17,6 +17,7 @@ from .stored import StoredSpikes
 
 DATA_FOLDER = "EVENTSNN_DATA"  # the environment variable that names the folder of data files
 PACKAGE = __name__.partition(".")[0]
+MOST_TO_ONE = 1032  # the bytes that gzip and zip can make of one (deflate, RFC 1951: 258 from two bits)
 FRACTION_TOLERANCE = 1e-9
 TO_WHOLE_NUMBERS = "names, values = np.unique(values, return_inverse=True) numbers what they are from 0."
 # Fewer classes than this can lack their first one by chance.

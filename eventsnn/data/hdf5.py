@@ -34,6 +34,7 @@ USED = (*NEEDED, "extra/speaker", "extra/keys")
 # about one second, gestures some six; ten of the units of a file in ms are soon over.
 LONGEST_IN_SECONDS = 20.0
 MAX_UNITS, MAX_CLASSES = 2**22, 2**16  # where nothing but the largest says how many there are
+SAY_THE_UNIT = 'Give time_unit="ms" or "us", or time_unit="s" if they are seconds.'
 MAX_IMAGE_BYTES = 2**30  # of a file that somebody else opened
 MAX_OBJECTS = 4096  # groups and datasets that are listed of one file; SHD has 10
 MAX_DEPTH = 8
@@ -699,9 +700,8 @@ class SpikeFile:
         return extra
 
     def _refuse_seconds(self, name, index, value, allowed):
-        remedy = 'Give time_unit="ms" or "us", or time_unit="s" if they are seconds.'
         allowed = f"seconds, as the layout has them: {allowed}"
-        raise InvalidInput(f"{self.path}: {name}", index, value, allowed, remedy)
+        raise InvalidInput(f"{self.path}: {name}", index, value, allowed, SAY_THE_UNIT)
 
     def _rows(self, name, found, kinds, allowed):
         array = found[name]

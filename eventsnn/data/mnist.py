@@ -12,14 +12,13 @@ from math import prod
 import numpy as np
 
 from ..errors import InvalidInput, UnsafeFile
-from .dataset import Dataset, find_folder
+from .dataset import MOST_TO_ONE, Dataset, find_folder
 from .frames import Frames
 
 SIDE, N_TRAIN, WHITE = 28, 50_000, 255
 POOLS = (1, 2, 4, 7)
 PERMUTATION_SEED = 20251
 MAX_BYTES = 2**27  # of one file, unpacked: 2.8 times the training images
-MOST_TO_ONE = 1032  # the bytes that gzip can make of one (RFC 1951: 258 from two bits)
 ORIGIN = (
     "MNIST's four IDX files (train-images-idx3-ubyte and so on, each with or without .gz) are at "
     "https://yann.lecun.com/exdb/mnist/ and https://ossci-datasets.s3.amazonaws.com/mnist/"

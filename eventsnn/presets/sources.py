@@ -23,9 +23,13 @@ _NAMES = {
     "groups": "data.validation_groups",
     **in_table("data", "folder", "duration", "threshold", "seed", "n_units", "time_unit", "merge"),
 }
+_REMEDIES = {
+    hdf5.SAY_THE_UNIT: "Give --set data.time_unit=ms or =us, or =s if they are seconds (in a file of settings: "
+    'time_unit = "ms" in [data]).'
+}
 
 
-@said_as(_NAMES)
+@said_as(_NAMES, _REMEDIES)
 def load_data(preset, test=True):
     """Return (train, validation, test) Datasets of a Preset; validation is None where nothing is held out for it.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eventsnn import checkpoints
+from eventsnn import checkpoints, writing
 from eventsnn.checkpoints import MAGIC, MAX_HEADER, PREFIX, VERSION, load, save
 from eventsnn.errors import CheckpointError
 
@@ -384,7 +384,7 @@ def test_20_kills_in_the_middle_of_repeated_saves(path):
             time.sleep(float(rng.uniform(0.0, 0.02)))
             process.send_signal(signal.SIGKILL)
             reported = max([reported, *(int(line) for line in process.stdout if line.endswith("\n"))])
-        caught_writing += any(checkpoints.UNFINISHED in name for name in files(path))
+        caught_writing += any(writing.UNFINISHED in name for name in files(path))
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # with hard links the newest generation never goes missing
             arrays, meta = load(path)

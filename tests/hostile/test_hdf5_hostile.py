@@ -17,7 +17,7 @@ import pytest
 from eventsnn.data.hdf5 import SpikeFile, describe, read
 from eventsnn.errors import InvalidInput, UnsafeFile
 
-SECONDS_ALLOWED = 2.0
+SECONDS_ALLOWED = 30.0  # of processor time, for one file: a reader that comes to no end takes them on any machine
 BYTES_ALLOWED = 256 * 2**20
 N_UNITS = 50
 
@@ -495,7 +495,7 @@ FLIPS = textwrap.dedent("""
         except (UnsafeFile, InvalidInput):
             refused += 1
         slowest = max(slowest, time.process_time() - start)
-    assert slowest < 2.0, slowest
+    assert slowest < float(sys.argv[3]), slowest
     print(refused)
 """)
 
@@ -503,7 +503,7 @@ FLIPS = textwrap.dedent("""
 @pytest.mark.parametrize("libver", ["earliest", "latest"])
 def test_damage_anywhere_is_refused_or_harmless(tmp_path, libver):
     path = write(tmp_path / "file.h5", libver)
-    refused = int(in_a_process(FLIPS, str(path), "1"))
+    refused = int(in_a_process(FLIPS, str(path), "1", str(SECONDS_ALLOWED)))
     assert refused > 200
 
 

@@ -10,7 +10,7 @@ import warnings
 
 from eventsnn import presets, runs
 from eventsnn.checks import is_number
-from eventsnn.cli import FAILED, main
+from eventsnn.cli import FAILED, main, print_result
 from eventsnn.errors import EventsnnError, FileError
 from eventsnn.sweeping import JOURNAL, Sweep, SweepError
 
@@ -44,7 +44,7 @@ def journal(folder):
     sweep, states = sweep_in(folder / "sweep"), optuna.trial.TrialState
     study = sweep.open()
     for state in (states.COMPLETE, states.FAIL, states.PRUNED, None):
-        trial, lock = sweep._next(study)
+        trial, lock = sweep.next_trial(study)
         for axis in sweep.axes:
             axis.suggest(trial)
         trial.report(0.4, 1)
@@ -74,7 +74,7 @@ def go_on(path):
         warnings.simplefilter("ignore")  # of what is put aside
         sweep = sweep_in(path.parent)
         study = sweep.open()
-        taken = sweep._next(study)
+        taken = sweep.next_trial(study)
         if taken is not None:
             trial, lock = taken
             try:
@@ -140,10 +140,8 @@ def use_result(path):
         except RuntimeWarning as damage:
             raise Refused(str(damage)) from None
     if result is not None:
-        from eventsnn.cli import _print_result
-
         with contextlib.redirect_stdout(io.StringIO()):
-            _print_result(result)
+            print_result(result)
         assert is_number(runs.summary([result])["accuracy"]) and runs.cells(runs.summary([result]))
 
 
