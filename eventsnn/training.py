@@ -24,9 +24,9 @@ from .gradients import joint_probes
 from .kernels.compile import CACHE_FOLDER
 from .network import Network
 from .optimizers import Optimizer, check_within
-from .plausibility import doubts, warn_of_doubts
+from .plausibility import doubts, unexcited, warn_of_doubts
 from .sharding import N_SHARDS
-from .signals import sigterm_as_interrupt, uninterrupted
+from .signals import Terminated, sigterm_as_interrupt, uninterrupted
 from .simulation import check_budget, check_duration
 from .warming import warmup
 
@@ -506,17 +506,19 @@ class Trainer:
                 while self._state.epoch < epochs and not self._state.stopped:
                     self._run_batches(train, n_batches, progress)
                     self._finish_epoch(validation, epochs, progress)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             if self.communicator.rank != 0:
                 raise
             with uninterrupted():
                 self._write()  # without the other ranks: they are interrupted too
-                self._say_what_is_kept()
+                self._say_what_is_kept(interrupt)
             raise
 
-    def _say_what_is_kept(self):
+    def _say_what_is_kept(self, interrupt):
         """Say on stderr where an interrupted run stands, and how it goes on."""
         kept = "nothing is saved on disk; another fit of this Trainer continues"
+        if isinstance(interrupt, Terminated):  # which ends the process, and the Trainer with it
+            kept = "SIGTERM ends the run, and nothing is saved on disk; a Trainer with checkpoint= would have saved it"
         if self.checkpoint is not None:
             kept = f"saved in {self.checkpoint}"
             if not self.notes.get("command"):  # else who runs the command says how it goes on
@@ -746,7 +748,7 @@ class Trainer:
         raised = [rule.population for rule in self.options.silent_raise]
         if silent and len(silent) == len(self._state.running.spikes):
             if not raised:
-                remedy = self._doubts[0] if self._doubts else "raise the weights, or use silent_raise"
+                remedy = self._causes(silent) or "raise the weights, or use silent_raise"
                 warnings.warn(f"no LIF neuron has fired in this epoch: {remedy}", stacklevel=5)
             return
         output = class_population(self.network, self.loss)
@@ -758,8 +760,13 @@ class Trainer:
                     else ""
                 )
                 text = f"no neuron of {name!r} has fired in this epoch, while others have. {learns}"
-                remedy = self._doubts[0] if self._doubts else "Raise the weights onto it, or use silent_raise."
+                remedy = self._causes([name]) or "Raise the weights onto it, or use silent_raise."
                 warnings.warn(text + remedy, stacklevel=5)
+
+    def _causes(self, silent):
+        """All that is found that can keep these populations silent, as one text."""
+        found = [doubt.text for doubt in self._doubts if not doubt.populations.isdisjoint(silent)]
+        return " ".join([*found, *unexcited(self.network, self._state.parameters, silent)])
 
     def _record(self, state, result, started):
         running = state.running
