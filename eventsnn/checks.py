@@ -5,6 +5,7 @@ import numpy as np
 from .arrays import is_number, is_whole, plain_array
 from .errors import InvalidInput, NetworkError
 from .random import stream
+from .structured import LARGEST_UNIT
 
 # Parameters, by the last part of their names, that may be negative, and that may be 0; all others are positive.
 SIGNED = ("weight", "bias", "gain", "offset", "width", "running_mean")
@@ -28,6 +29,15 @@ def check_count(n):
     if not is_whole(n) or n < 1:
         raise InvalidInput("n", None, n, "an int >= 1")
     return int(n)
+
+
+def check_size(n, populations):
+    """Return how many neurons a population to come has; all of a network together are addressed with 32 bits."""
+    n, before = check_count(n), sum(population.n for population in populations.values())
+    if n > LARGEST_UNIT - before:
+        remedy = f"A network holds at most {LARGEST_UNIT} neurons and channels, and this one has {before}."
+        raise InvalidInput("n", None, n, f"an int from 1 to {LARGEST_UNIT - before}", remedy)
+    return n
 
 
 def check_new_name(name, populations):

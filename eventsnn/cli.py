@@ -1,6 +1,7 @@
 """The command ``eventsnn``: train, sweep, evaluate, info, plot, presets.
 
-Errors that eventsnn raises on purpose are one line on stderr and exit code 2; Ctrl-C is 130 and SIGTERM 143. Under
+Errors that eventsnn raises on purpose are one line on stderr and exit code 2; Ctrl-C is 130 and SIGTERM 143. Where the
+reader of what is printed has gone (`eventsnn presets | head -1`) the command ends without a word, with 141. Under
 mpiexec train and evaluate share the work; rank 0 alone prints and writes.
 """
 
@@ -25,6 +26,7 @@ from .writing import Output, Words, reason
 # presets.DELAYS, which would take the import of all the rest
 MODES = ("learned", "fixed", "none", "feed-forward", "recurrent")
 FAILED = 2
+READER_GONE = 141  # what shells say of a program that was ended by SIGPIPE
 # what arguments are called that options were given for
 OPTIONS = {
     "n_threads": "--threads", "checkpoint_every": "--checkpoint-every", "neurons": "--neurons",
@@ -58,7 +60,7 @@ def _outcome(argv):
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else FAILED, ""
     except EventsnnError as error:
-        return FAILED, f"eventsnn: {error}"
+        return _failure(error)
     except OSError as error:
         place = "" if error.filename is None else f"{error.filename}: "
         return FAILED, f"eventsnn: {place}{reason(error)}"
@@ -71,8 +73,15 @@ def _flushed(code, message):
     try:
         sys.stdout.flush()
     except FileError as error:
-        return FAILED, message or f"eventsnn: {error}"
+        return (FAILED, message) if message else _failure(error)
     return code, message
+
+
+def _failure(error):
+    """The outcome of a command that an error of eventsnn has ended; a reader that went away is none."""
+    if isinstance(error.__cause__, BrokenPipeError):
+        return READER_GONE, ""
+    return FAILED, f"eventsnn: {error}"
 
 
 @contextlib.contextmanager
@@ -552,9 +561,11 @@ def _drawn(drawings, folder):
     failed = []
     for name, draw in drawings.items():
         try:
-            print(draw(folder / name))
+            place = draw(folder / name)
         except FileError as error:
             failed.append(f"eventsnn: {error}")
+        else:
+            print(place)
     return (FAILED, "\n".join(failed)) if failed else None
 
 

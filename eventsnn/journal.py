@@ -2,8 +2,8 @@
 
 A record carries the byte at which its line begins ("at") and a CRC-32 of itself ("check"), both of which Optuna's own
 tools pass over; theirs have neither and are read all the same. So a changed line does not pass for another one, and a
-line that is missing is noticed at the next. What a killed process or a full disk has left of the last line is put
-aside.
+line that is missing is noticed at the next; whole lines that are missing at the very end cannot be noticed. What a
+killed process or a full disk has left of the last line is put aside, if all before it is sound.
 """
 
 import contextlib
@@ -115,7 +115,7 @@ class Journal:
     # -- damage
 
     def mend(self):
-        """Put the last line aside if it is not whole, and say so."""
+        """Put the last line aside if it is torn, and say so; raises FileError for damage above a torn line."""
         with self._alone(), self._opened("r+b") as file:
             self._put_aside_what_is_torn(file, check=True)
 
@@ -132,6 +132,13 @@ class Journal:
 
     def _record(self, line, start):
         """The record of a line that begins at a byte; raises FileError if it is not what was written there."""
+        record, found = self._whole(line), CHECK.search(line)
+        if found and record.get("at") != start:
+            raise self._damage("was not written at this place: lines are missing or too many above it", self.line)
+        return record
+
+    def _whole(self, line):
+        """The record of a line, wherever that stands."""
         found = CHECK.search(line)
         if found and not _matches(found):
             raise self._damage("does not match its checksum", self.line)
@@ -142,8 +149,6 @@ class Journal:
             raise self._damage("is no JSON", self.line) from None
         if not isinstance(record, dict) or (not found and not {"at", "check"}.isdisjoint(record)):
             raise self._damage("is no record", self.line)
-        if found and record.get("at") != start:
-            raise self._damage("was not written at this place: lines are missing or too many above it", self.line)
         return record
 
     def _refuse_changed_line_ends(self, line):
@@ -167,15 +172,17 @@ class Journal:
     def _put_aside_what_is_torn(self, file, check=False):
         """Put what stands after the last whole line aside; return where the journal ends then, in bytes.
 
-        With ``check`` the last line has to be a record as well. The lock has to be held: nobody completes it now.
+        With ``check`` the last line has to be a record as well. What is damaged above a torn line is an error, and
+        nothing is put aside: no killed process has left that. The lock has to be held: nobody completes the line now.
         """
         size = file.seek(0, os.SEEK_END)
         start = _start_of_last_line(file, size)
         file.seek(start)
         tail = file.read(size - start)
         self._refuse_changed_line_ends(tail)
-        if not tail or (tail.endswith(b"\n") and not (check and self._is_damaged(tail, start))):
+        if not tail or (tail.endswith(b"\n") and not (check and self._is_torn(tail))):
             return size
+        self._check_lines_before(start)
         aside = f"{self.path}.torn-{start}"
         write_file(aside, tail)
         file.truncate(start)
@@ -183,12 +190,22 @@ class Journal:
         warnings.warn(text, RuntimeWarning, stacklevel=2)
         return start
 
-    def _is_damaged(self, line, start):
+    def _is_torn(self, line):
+        """True for a line that is damaged in itself, and not only out of its place."""
         try:
-            self._record(line, start)
+            self._whole(line)
         except FileError:
             return True
         return False
+
+    def _check_lines_before(self, end):
+        start = 0
+        with self._opened("rb") as file:
+            for self.line, line in enumerate(file, start=1):
+                if start == end:
+                    return
+                self._record(line, start)
+                start += len(line)
 
 
 def _matches(found):

@@ -15,11 +15,11 @@ import numpy as np
 from .arrays import is_number, plain_array
 from .checks import (
     check_arrays,
-    check_count,
     check_ends,
     check_names,
     check_new_name,
     check_seed,
+    check_size,
     draw_structure,
     structure_stream,
 )
@@ -145,7 +145,7 @@ class Network:
 
     def add_input(self, name, n):
         """Add ``n`` input channels, whose spikes come from a SpikeBatch."""
-        self._add(Population(check_new_name(name, self.populations), "input", check_count(n)))
+        self._add(Population(check_new_name(name, self.populations), "input", check_size(n, self.populations)))
 
     def add_lif(self, name, n, *, tau_mem=20.0, tau_syn=5.0, v_threshold=1.0, train=()):
         """Add ``n`` leaky integrate-and-fire neurons with exponential synapses that reset to 0.
@@ -161,7 +161,7 @@ class Network:
         self._add_neurons(name, "readout", n, {"tau_mem": tau_mem, "tau_syn": tau_syn}, train)
 
     def _add_neurons(self, name, kind, n, settings, train):
-        name, n = check_new_name(name, self.populations), check_count(n)
+        name, n = check_new_name(name, self.populations), check_size(n, self.populations)
         # in one order whatever the order given: engines take the settings by position
         settings = {k: as_initializer(settings[k], f"{name}.{k}") for k in NEURON_ATTRIBUTES if k in settings}
         for key, value in settings.items():

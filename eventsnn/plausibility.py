@@ -5,6 +5,7 @@ fires, says nothing of the cause.
 """
 
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,25 +21,50 @@ SHORTEST_TAU_MEM = 0.1
 TAUS_PER_SAMPLE = 100
 
 
-def warn_of_doubts(texts, stacklevel):
-    """Warn of each text that ``doubts`` returned; ``stacklevel`` 1 is who calls this function."""
-    for text in texts:
-        warnings.warn(text, stacklevel=stacklevel + 1)
+class Doubt(NamedTuple):
+    """What can hardly be meant, in words, and the names of the ``populations`` that it can keep silent."""
+
+    text: str
+    populations: frozenset
+
+
+def warn_of_doubts(found, stacklevel):
+    """Warn of each Doubt that ``doubts`` returned; ``stacklevel`` 1 is who calls this function."""
+    for doubt in found:
+        warnings.warn(doubt.text, stacklevel=stacklevel + 1)
 
 
 def doubts(network, parameters, spikes, duration, name="the batch", some_late=False):
-    """Return what can hardly be meant, one text for each, of a Network or a GridNetwork and checked parameters.
+    """Return what can hardly be meant, one Doubt for each, of a Network or a GridNetwork and checked parameters.
 
     ``spikes``: a list of SpikeBatches, or what else has ``blocks``, one for each input; ``duration`` in ms; ``name``
     is what the spikes are called; ``some_late``: say also where not all, but some of them come after the duration.
     """
     times = _Times(spikes, duration)
-    found = [times.late(name, some_late), times.early(name)]
-    found += [_short_taus(network, p, parameters, duration) for p in network.populations.values()]
+    fed = [c.post for c in network.connections.values() if network.populations[c.pre].kind == "input"]
+    found = [(times.late(name, some_late), fed), (times.early(name), fed)]
+    found += [(_short_taus(network, p, parameters, duration), [p.name]) for p in network.populations.values()]
     if times.total > times.n_late:
         left = duration - times.first
-        found += [_long_delays(c.name, parameters[f"{c.name}.delay"], left) for c in _delayed(network)]
-    return [text for text in found if text]
+        found += [(_long_delays(c.name, parameters[f"{c.name}.delay"], left), [c.post]) for c in _delayed(network)]
+    return [Doubt(text, frozenset(populations)) for text, populations in found if text]
+
+
+def unexcited(network, parameters, silent):
+    """Return one text for each population among ``silent`` (names) onto which nothing sends with a weight above 0."""
+    return [
+        f"No weight onto {name!r} from other populations is above 0: nothing excites it. Draw weights of both signs."
+        for name in silent
+        if not _is_excited(network, parameters, name)
+    ]
+
+
+def _is_excited(network, parameters, name):
+    population = network.populations[name]
+    if getattr(population, "batch_norm", False) or getattr(population, "bias", None) is not None:
+        return True  # on a grid: what is added to the input can be above 0
+    sending = [c.name for c in network.connections.values() if c.post == name and c.pre != name]
+    return any(np.max(parameters[f"{connection}.weight"], initial=0.0) > 0 for connection in sending)
 
 
 class _Times:

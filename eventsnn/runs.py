@@ -143,7 +143,7 @@ def finished(preset, folder, test=True):
     path = Path(folder) / RESULT
     try:
         result = read_json(path)
-        if result is None or not {"preset", "accuracy", "interval"} <= set(result):
+        if result is None:
             return None
         _check_result(path, result)
     except FileError as error:
@@ -164,12 +164,14 @@ TESTED = ("accuracy", "n_test", "test_loss")
 def _check_result(path, result):
     """Refuse a result that ``train`` has not written."""
     kinds = {key: isinstance(result.get(key), str) for key in TEXTS}
-    kinds |= {key: is_number(result.get(key)) for key in NUMBERS}
-    kinds |= {key: result.get(key) is None or is_number(result[key]) for key in OPTIONAL}
-    if result["accuracy"] is None:
-        kinds["interval"] = result["interval"] is None
+    kinds |= {key: _is_finite(result.get(key)) for key in NUMBERS}
+    kinds |= {key: result.get(key) is None or _is_finite(result[key]) for key in OPTIONAL}
+    kinds["preset"] = isinstance(result.get("preset"), dict)
+    if result.get("accuracy") is None:
+        kinds |= {"accuracy": "accuracy" in result, "interval": result.get("interval") is None}
     else:
-        kinds |= {key: is_number(result.get(key)) for key in TESTED} | {"interval": _is_interval(result["interval"])}
+        kinds |= {key: _is_finite(result.get(key)) for key in TESTED}
+        kinds["interval"] = _is_interval(result.get("interval"))
     counts = result.get("parameters")
     kinds["parameters"] = isinstance(counts, dict) and all(
         isinstance(counts.get(key), int) for key in ("weights", "delays", "other")
@@ -178,8 +180,12 @@ def _check_result(path, result):
         raise FileError(path, f"{wrong[0]} is {result.get(wrong[0])!r}, which no run has written")
 
 
+def _is_finite(value):
+    return is_number(value) and -math.inf < value < math.inf
+
+
 def _is_interval(value):
-    return isinstance(value, list) and len(value) == 2 and all(map(is_number, value))
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_finite, value))
 
 
 def same_settings(described, preset):

@@ -14,6 +14,12 @@ from .structured import LARGEST_UNIT, EventLayout, listed
 
 # Spikes merged in one: with weights as large as may be they are no sum that overflows.
 LARGEST_COUNT = 1e30
+# What is asked for again and again by who has one train for each neuron.
+ONE_TRAIN_PER_NEURON = (
+    "Trains of the neurons, one for each, are one sample as (np.concatenate(trains), "
+    "np.repeat(np.arange(len(trains)), [len(train) for train in trains])), "
+    "each of them numbers in ms (of neo: train.rescale('ms').magnitude)."
+)
 
 
 def _first(condition):
@@ -44,9 +50,14 @@ def _check_times(times, name):
 
 
 def _check_units(units, n_spikes, name):
-    units = _as_vector(units, name, "iu")
+    try:
+        units = _as_vector(units, name, "iu")
+    except InvalidInput as error:
+        remedy = f"{error.remedy} {ONE_TRAIN_PER_NEURON}".strip()
+        raise InvalidInput(error.array, error.index, error.value, error.allowed, remedy) from None
     if units.size != n_spikes:
-        raise InvalidInput(name, None, units.size, f"as many entries as there are times ({n_spikes})")
+        allowed = f"as many entries as there are times ({n_spikes})"
+        raise InvalidInput(name, None, units.size, allowed, ONE_TRAIN_PER_NEURON)
     if (bad := _first((units < 0) | (units > LARGEST_UNIT))) is not None:
         raise InvalidInput(name, bad, units[bad], f"unit indices from 0 to {LARGEST_UNIT}")
     return units.astype(np.int32)
@@ -97,6 +108,13 @@ class SpikeTrain:
         new = np.r_[True, (np.diff(self.times) != 0) | (np.diff(self.units) != 0)]
         counts = np.ones(len(self)) if self.counts is None else self.counts
         return SpikeTrain(self.times[new], self.units[new], np.add.reduceat(counts, np.flatnonzero(new)))
+
+
+def check_factor(factor):
+    """Return how many neighbouring channels are to be made one; raises InvalidInput for what is no int >= 1."""
+    if not isinstance(factor, (int, np.integer)) or isinstance(factor, bool) or not 1 <= factor <= LARGEST_UNIT:
+        raise InvalidInput("factor", None, factor, f"an int >= 1, and at most {LARGEST_UNIT}")
+    return int(factor)
 
 
 def chosen_samples(index, n_samples):
@@ -150,8 +168,9 @@ class SpikeBatch:
     def from_lists(cls, samples):
         """Build a batch from one entry per sample: ``(times, units)``, ``(times, units, counts)`` or a SpikeTrain.
 
-        Each sample's spikes may come in any order; equal (time, unit) pairs are kept as separate spikes. Raises
-        InvalidInput naming the sample.
+        Each sample's spikes may come in any order; equal (time, unit) pairs are kept as separate spikes. A sample is
+        never one list for each neuron: two lists of whole numbers are its times and its units. Raises InvalidInput
+        naming the sample.
         """
         trains = []
         if not np.iterable(samples):
@@ -161,7 +180,8 @@ class SpikeBatch:
                 trains.append(sample)
                 continue
             if not isinstance(sample, (tuple, list)) or len(sample) not in (2, 3):
-                raise InvalidInput("samples", index, sample, "a SpikeTrain, (times, units) or (times, units, counts)")
+                allowed = "a SpikeTrain, (times, units) or (times, units, counts)"
+                raise InvalidInput("samples", index, sample, allowed, ONE_TRAIN_PER_NEURON)
             trains.append(_train(f"samples[{index}]", *sample))
         return cls._join(trains)
 
@@ -244,8 +264,11 @@ class SpikeBatch:
         yield self
 
     def merge_channels(self, factor):
-        """Return the spikes with ``factor`` neighbouring channels made one; equal spikes become counts."""
-        units = self.units // np.int32(factor)
+        """Return the spikes with ``factor`` (an int >= 1) neighbouring channels made one; equal spikes become counts.
+
+        Raises InvalidInput for other factors.
+        """
+        units = self.units // np.int32(check_factor(factor))
         new = np.ones(units.size, dtype=bool)
         new[1:] = (self.times[1:] != self.times[:-1]) | (units[1:] != units[:-1])
         new[self.offsets[:-1][np.diff(self.offsets) > 0]] = True

@@ -26,9 +26,9 @@ from .gradients import joint_probes
 from .kernels.compile import CACHE_FOLDER
 from .network import Network
 from .optimizers import Optimizer, check_within
-from .plausibility import doubts, warn_of_doubts
+from .plausibility import doubts, unexcited, warn_of_doubts
 from .sharding import N_SHARDS
-from .signals import sigterm_as_interrupt, uninterrupted
+from .signals import Terminated, sigterm_as_interrupt, uninterrupted
 from .simulation import check_budget, check_duration
 from .warming import warmup
 
@@ -508,17 +508,19 @@ class Trainer:
                 while self._state.epoch < epochs and not self._state.stopped:
                     self._run_batches(train, n_batches, progress)
                     self._finish_epoch(validation, epochs, progress)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             if self.communicator.rank != 0:
                 raise
             with uninterrupted():
                 self._write()  # without the other ranks: they are interrupted too
-                self._say_what_is_kept()
+                self._say_what_is_kept(interrupt)
             raise
 
-    def _say_what_is_kept(self):
+    def _say_what_is_kept(self, interrupt):
         """Say on stderr where an interrupted run stands, and how it goes on."""
         kept = "nothing is saved on disk; another fit of this Trainer continues"
+        if isinstance(interrupt, Terminated):  # which ends the process, and the Trainer with it
+            kept = "SIGTERM ends the run, and nothing is saved on disk; a Trainer with checkpoint= would have saved it"
         if self.checkpoint is not None:
             kept = f"saved in {self.checkpoint}"
             if not self.notes.get("command"):  # else who runs the command says how it goes on
@@ -746,11 +748,11 @@ class Trainer:
         silent = [name for name, counts in populations.items() if not counts.any()]
         raised = [rule.population for rule in self.options.silent_raise]
         if len(silent) < len(populations):
-            texts = [self._silence_of(name) for name in silent if name not in raised]
+            texts = {self._silence_of(name): [name] for name in silent if name not in raised}
         else:
-            texts = ["no LIF neuron has fired in this epoch"] if silent and not raised else []
-        remedy = self._doubts[0] if self._doubts else "raise the weights, or use silent_raise"
-        for text in texts:
+            texts = {"no LIF neuron has fired in this epoch": silent} if silent and not raised else {}
+        for text, concerned in texts.items():
+            remedy = self._causes(concerned) or "raise the weights, or use silent_raise"
             warnings.warn(f"{text}: {remedy}", stacklevel=5)
 
     def _silence_of(self, name):
@@ -759,6 +761,11 @@ class Trainer:
         if name == class_population(self.network, self.loss):
             text += ". The loss reads its spikes: there is no gradient, and it learns nothing"
         return text
+
+    def _causes(self, silent):
+        """All that is found that can keep these populations silent, as one text."""
+        found = [doubt.text for doubt in self._doubts if not doubt.populations.isdisjoint(silent)]
+        return " ".join([*found, *unexcited(self.network, self._state.parameters, silent)])
 
     def _record(self, state, result, started):
         running = state.running

@@ -554,6 +554,17 @@ def test_output_that_is_lost_is_said(arguments):
     assert done.stderr == "eventsnn: standard output: cannot be written: No space left on device\n"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+@pytest.mark.parametrize("arguments", [["presets"], ["presets", "sequence"], ["--help"], ["--version"]])
+def test_a_reader_that_went_away_is_no_error(arguments):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "eventsnn", *arguments]
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 def test_progress_that_is_lost_costs_no_training(tmp_path, toml):
     command = [sys.executable, "-m", "eventsnn", "train", toml, "--out", str(tmp_path / "run"), "--threads", "1"]

@@ -90,6 +90,29 @@ def test_damage_in_the_last_line_is_put_aside_when_a_sweep_is_opened(path):
     Journal(path).mend()  # nothing is left to be said
 
 
+@pytest.mark.parametrize("tail", [b"", b'{"op_code":2,"te', b'{"op_code":2,"te\n'])
+@pytest.mark.parametrize("change", ["missing", "doubled", "changed"])
+def test_no_last_line_is_put_aside_where_another_is_damaged(path, change, tail):
+    lines = path.read_bytes().splitlines(keepends=True)
+    middle = {"missing": [], "doubled": [lines[2], lines[2]], "changed": [lines[2].replace(b"xx", b"xy")]}[change]
+    damaged = b"".join([*lines[:2], *middle, *lines[3:]]) + tail
+    path.write_bytes(damaged)
+    calls = [Journal(path).mend] if tail.endswith(b"\n") or not tail else [Journal(path).mend, lambda: append(path)]
+    for call in calls:
+        if tail:
+            with pytest.raises(FileError, match="line [34]: "):
+                call()
+        else:
+            call()  # which leaves what is damaged to whoever reads the lines
+    assert path.read_bytes() == damaged and [item.name for item in path.parent.iterdir()] == ["j"]
+    with pytest.raises(FileError, match="line [34]: "):
+        read(path)
+
+
+def append(path):
+    Journal(path).append_logs(RECORDS[:1])
+
+
 @pytest.mark.parametrize("line", [b"[1]\n", b"\n", b"\xff\n", b'{"check":"00000000","a":1}\n', b"[" * 100_000 + b"\n"])
 def test_lines_without_a_checksum_are_records_all_the_same(path, line):
     whole = path.read_bytes()

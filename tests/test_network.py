@@ -8,7 +8,8 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventsnn import Network, SpikeBatch, simulate
+from eventsnn import Network, SpikeBatch, simulate, surrogate
+from eventsnn.errors import InvalidInput
 from eventsnn.initializers import HalfNormal, Normal, Uniform
 from eventsnn.network import SMALLEST_TAU, SMALLEST_THRESHOLD, find_cycle
 from eventsnn.testing import networks, random_case
@@ -218,3 +219,16 @@ def test_cycles_are_found_exactly_when_there_are_any(edges):
         free = {node for node in left if not any(post == node and pre in left for pre, post in edges)}
         assert free
         left -= free
+
+
+@pytest.mark.parametrize("kind", [Network, lambda: surrogate.GridNetwork(1.0)])
+@pytest.mark.parametrize("add", ["add_input", "add_lif", "add_readout"])
+def test_more_neurons_than_can_be_addressed_are_refused(kind, add):
+    for n in (10**12, 2**31, 10**30):
+        with pytest.raises(InvalidInput, match=f"n is {n}; allowed: an int from 1 to 2147483647"):
+            getattr(kind(), add)("g", n)
+    network = kind()
+    network.add_input("i", 2**31 - 2)
+    with pytest.raises(InvalidInput, match="n is 2; allowed: an int from 1 to 1. .* and this one has 2147483646"):
+        getattr(network, add)("g", 2)
+    getattr(network, add)("g", 1)

@@ -123,6 +123,58 @@ def test_a_network_that_never_fires_is_told_the_cause_where_there_is_one():
     assert silent == f"no LIF neuron has fired in this epoch: {first}"
 
 
+def chain(second=5.0, delay=None):
+    """An input, two LIF populations one behind the other, and a readout of both."""
+    network = Network()
+    network.add_input("i", 2)
+    for name in ("g", "h"):
+        network.add_lif(name, 3)
+    network.add_readout("o", 2)
+    network.connect("i", "g", weight=30.0, delay=1.0)
+    network.connect("g", "h", weight=second, delay=delay)
+    for name in ("g", "h"):
+        network.connect(name, "o", weight=np.array([[1.0, 0.5]] * 3))
+    return network
+
+
+def fit_warnings(network, spikes):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fitted(network, network.initialize(), spikes, DURATION)
+    return [str(warning.message) for warning in caught]
+
+
+def test_all_causes_of_silence_are_named_and_not_the_first_alone():
+    late, delays, silent = said("fit", batch(10.0), delay=18.0)
+    assert "1 of 3 input spikes" not in late and "2 of 3 input spikes of train are at or after 20 ms" in late
+    assert "delays of 'i->h' are so long" in delays
+    assert silent == f"no LIF neuron has fired in this epoch: {late} {delays}"
+
+
+def test_negative_weights_are_named_as_the_cause_of_silence():
+    late, silent = said("fit", batch(10.0), weight=-1.0)
+    cause = "No weight onto 'h' from other populations is above 0: nothing excites it. Draw weights of both signs."
+    assert silent == f"no LIF neuron has fired in this epoch: {late} {cause}"
+    network = grid_network()
+    parameters = network.initialize() | {"i->h.weight": np.full((2, 3), -1.0)}
+    with pytest.warns(UserWarning, match="No weight onto 'h' from other populations is above 0"):
+        fitted(network, parameters, batch(), DURATION)
+
+
+def test_one_silent_population_is_told_what_concerns_it_alone():
+    some_late = SpikeBatch.from_lists([([1.0, 25.0], [0, 1]), ([2.0], [1])])
+    late, silent = fit_warnings(chain(second=-5.0), some_late)
+    assert "1 of 3 input spikes" in late
+    assert silent == (
+        "no neuron of 'h' has fired in this epoch, while others have. No weight onto 'h' from other populations is "
+        "above 0: nothing excites it. Draw weights of both signs."
+    )
+    late, delays, silent = fit_warnings(chain(delay=19.5), some_late)
+    assert silent == f"no neuron of 'h' has fired in this epoch, while others have. {delays}"
+    late, silent = fit_warnings(chain(second=1e-3), some_late)
+    assert silent.endswith("Raise the weights onto it, or use silent_raise.")
+
+
 def test_some_late_spikes_are_counted_in_a_simulation_and_said_of_a_data_set():
     assert said("simulate", batch(), 2.0, delay=0.5) == []
     for call in ("evaluate", "fit"):

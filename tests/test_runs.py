@@ -1,6 +1,7 @@
 """Runs: what is finished is read, what is not is gone on with, and a summary is the arithmetic of its results."""
 
 import json
+import math
 import os
 import warnings
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_another_preset_is_not_finished_by_this_result(tiny, tmp_path):
     "text",
     [
         "[]", "", '{"preset', "\udcff", "[" * 100_000, '{"preset": {}, "accuracy": "high", "interval": [0, 1]}',
-        '{"preset": {}, "accuracy": 0.5, "interval": null}',
+        '{"preset": {}, "accuracy": 0.5, "interval": null}', "{}", '{"name": 1}',
     ],
 )  # fmt: skip
 def test_a_damaged_result_is_made_once_more(tiny, tmp_path, text):
@@ -74,6 +75,25 @@ def test_a_damaged_result_is_made_once_more(tiny, tmp_path, text):
         second = runs.train(preset, data, tmp_path, progress=False, n_threads=1)
     assert (second["accuracy"], second["epochs"]) == (first["accuracy"], 1)
     assert runs.finished(preset, tmp_path) == second
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("accuracy", math.nan), ("test_loss", math.inf), ("minutes", -math.inf), ("interval", [math.nan, 1.0])],
+)
+def test_a_result_with_numbers_that_are_not_finite_is_damaged(tiny, tmp_path, key, value):
+    result = runs.train(*tiny, tmp_path, progress=False, n_threads=1)
+    runs.write_json(tmp_path / runs.RESULT, result | {key: value})
+    with pytest.warns(RuntimeWarning, match=f"result.json: {key} is .*; it is made once more"):
+        assert runs.finished(tiny[0], tmp_path) is None
+
+
+@pytest.mark.parametrize("key", ["accuracy", "preset", "interval", "name"])
+def test_a_result_that_lacks_something_is_damaged(tiny, tmp_path, key):
+    result = runs.train(*tiny, tmp_path, progress=False, n_threads=1)
+    runs.write_json(tmp_path / runs.RESULT, {name: value for name, value in result.items() if name != key})
+    with pytest.warns(RuntimeWarning, match=f"result.json: {key} is None.*; it is made once more"):
+        assert runs.finished(tiny[0], tmp_path) is None
 
 
 def test_the_result_is_written_and_reported_before_anything_is_drawn(tiny, tmp_path, monkeypatch):

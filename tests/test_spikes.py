@@ -159,3 +159,25 @@ def test_cotangents_add_and_scale():
     assert empty.spike_times is None
     empty = empty.plus(half)
     assert empty.spike_times.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "trains",
+    [[[1.5, 2.5], [3.5, 4.5]], [[1, 2], [3]], [[1.0], [2.0], [3.0], [4.0]], [[1.0, 2.0]]],
+)
+def test_one_train_for_each_neuron_is_refused_with_what_to_write_instead(trains):
+    with pytest.raises(InvalidInput, match=r"np.concatenate\(trains\), np.repeat\(np.arange\(len\(trains\)\)"):
+        SpikeBatch.from_lists([trains])
+    units = np.repeat(np.arange(len(trains)), [len(train) for train in trains])
+    batch = SpikeBatch.from_lists([(np.concatenate(trains), units)])
+    assert batch.units.tolist() == units.tolist() and batch.times.tolist() == sum(trains, [])
+
+
+def test_trains_of_neo_as_one_sample_are_refused_with_what_to_write_instead():
+    neo = pytest.importorskip("neo")
+    trains = [neo.SpikeTrain([0.001, 0.002], units="s", t_stop=1.0), neo.SpikeTrain([0.003], units="s", t_stop=1.0)]
+    with pytest.raises(InvalidInput, match=r"samples\[0\].units is in the unit .*np.repeat.*rescale\('ms'\).magnitude"):
+        SpikeBatch.from_lists([trains])
+    trains = [train.rescale("ms").magnitude for train in trains]
+    batch = SpikeBatch.from_lists([(np.concatenate(trains), np.repeat(np.arange(2), [len(train) for train in trains]))])
+    assert batch.times.tolist() == [1.0, 2.0, 3.0] and batch.units.tolist() == [0, 0, 1]

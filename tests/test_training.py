@@ -31,6 +31,7 @@ from eventsnn.losses import (
 from eventsnn.network import Network
 from eventsnn.optimizers import SGD, Adam, Cosine
 from eventsnn.random import stream
+from eventsnn.signals import Terminated, sigterm_as_interrupt
 from eventsnn.spikes import SpikeBatch
 from eventsnn.training import (
     Trainer,
@@ -303,6 +304,15 @@ def test_interrupt_saves_says_how_to_go_on_and_resumes(tmp_path, uninterrupted, 
     assert checkpoints.load(path)[1]["state"]["step"] == step
     make_trainer(checkpoint=path).fit(TRAIN, VALIDATION, epochs=EPOCHS, resume=True)
     assert contents(path) == uninterrupted
+
+
+def test_sigterm_without_a_checkpoint_does_not_promise_to_go_on(capsys):
+    trainer = make_trainer(callbacks=[stop_at(5, Terminated)])
+    with sigterm_as_interrupt(ends=False), pytest.raises(Terminated):  # which would end this process
+        trainer.fit(TRAIN, VALIDATION, epochs=EPOCHS)
+    said = capsys.readouterr().err
+    assert "SIGTERM ends the run, and nothing is saved on disk" in said and "checkpoint=" in said
+    assert "another fit" not in said
 
 
 def test_interrupted_in_memory_goes_on_too(tmp_path, uninterrupted, capsys):

@@ -12,7 +12,7 @@ import numpy as np
 from ..arrays import is_whole, plain_array
 from ..errors import InvalidInput
 from ..random import stream
-from ..spikes import SpikeBatch
+from ..spikes import SpikeBatch, check_factor
 from .stored import StoredSpikes
 
 DATA_FOLDER = "EVENTSNN_DATA"  # the environment variable that names the folder of data files
@@ -228,9 +228,8 @@ class Dataset:
         Spikes that now share time and channel become one spike whose count is their number (or the sum of their
         counts). Raises InvalidInput for a factor that is not an int >= 1.
         """
-        if not is_whole(factor) or factor < 1:
-            raise InvalidInput("factor", None, factor, "an int >= 1")
-        return self._with(spikes=self.spikes.merge_channels(int(factor)), n_units=-(-self.n_units // int(factor)))
+        factor = check_factor(factor)
+        return self._with(spikes=self.spikes.merge_channels(factor), n_units=-(-self.n_units // factor))
 
     def order(self, seed, epoch, shuffle=True):
         """Return the order (n,) int64 in which epoch ``epoch`` visits the samples, a function of its arguments only."""

@@ -781,8 +781,12 @@ class SpikeFile:
     def __getitem__(self, sample):
         """Return ``(times, units)`` of one sample: float64 ms and int32, sorted by (time, unit), equal ones kept.
 
-        Raises IndexError, and InvalidInput naming the sample and the spike that is out of range.
+        Raises IndexError, and InvalidInput for other indices than ints, or naming the sample and the spike that is
+        out of range.
         """
+        if not isinstance(sample, (int, np.integer)):
+            remedy = "Write file.batch(index): it takes a slice, a mask or an array of indices."
+            raise InvalidInput("sample", None, sample, "an int", remedy)
         if not -len(self) <= sample < len(self):
             raise IndexError(f"sample {sample} of a file of {len(self)}")
         sample = int(sample) % len(self)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..errors import InvalidInput
-from ..spikes import chosen_samples
+from ..spikes import check_factor, chosen_samples
 from .stored import StoredSpikes
 
 SPIKES_AT_ONCE = 2**20
@@ -77,6 +77,7 @@ class PackedSpikes(StoredSpikes):
 
     def merge_channels(self, factor):
         """Return the spikes with ``factor`` neighbouring channels made one; equal spikes become counts."""
+        factor = check_factor(factor)
         fits = int(self._units.max(initial=0)) // factor <= np.iinfo(np.uint8).max
         units = np.empty(self._units.size, np.uint8 if fits else np.uint16)
         for first in range(0, units.size, SPIKES_AT_ONCE):

@@ -197,6 +197,7 @@ class _Cache(caching.FunctionCache):
     def save_overload(self, sig, data):
         """Keep compiled code for later processes, if it can be written."""
         if self._cache_file is None:
+            _warn_of_no_folder()
             return
         try:
             super().save_overload(sig, data)
@@ -207,6 +208,13 @@ class _Cache(caching.FunctionCache):
         """True where there is code for this processor and version of Python."""
         processor = cpu_target.target_context.codegen().magic_tuple()
         return any(files.holds_code_for(processor) for files in self._files)
+
+
+def _warn_of_no_folder():
+    if roots := " and ".join(map(str, _candidate_roots())):
+        text = f"compiled kernels cannot be kept: no folder can be made or written in {roots}, and every process"
+        text = f"{text} compiles again. Set EVENTSNN_CACHE to a folder that can be written, or to off."
+        _warn_once(text)
 
 
 @cache

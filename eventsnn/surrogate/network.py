@@ -20,6 +20,7 @@ from ..checks import (
     check_names,
     check_new_name,
     check_seed,
+    check_size,
     draw_structure,
     structure_stream,
 )
@@ -192,7 +193,7 @@ class GridNetwork:
 
     def add_input(self, name, n):
         """Add ``n`` input channels: what a SpikeBatch counts in each step, whole numbers or not."""
-        self._add(GridPopulation(check_new_name(name, self.populations), "input", check_count(n)))
+        self._add(GridPopulation(check_new_name(name, self.populations), "input", check_size(n, self.populations)))
 
     def add_lif(
         self, name, n, *, tau_mem=20.0, tau_syn=None, v_threshold=1.0, reset="hard", detach_reset=True,
@@ -228,7 +229,7 @@ class GridNetwork:
         self._add_neurons(name, "readout", n, tau_mem, tau_syn, train, bias=bias)
 
     def _add_neurons(self, name, kind, n, tau_mem, tau_syn, train, *, bias, **settings):
-        name, n = check_new_name(name, self.populations), check_count(n)
+        name, n = check_new_name(name, self.populations), check_size(n, self.populations)
         if bias is True:
             bias = 0.0
         if bias is None or isinstance(bias, str):

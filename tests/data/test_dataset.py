@@ -129,10 +129,18 @@ def test_merging_keeps_the_number_of_spikes_and_adds_counts():
     assert merged.spikes.offsets.tolist() == [0, 2, 2, 3]
 
 
-@pytest.mark.parametrize("factor", [0, -1, 1.5])
+@pytest.mark.parametrize("factor", [0, -1, 1.5, "2", True, None, 2**31])
 def test_merging_refuses_other_factors(factor):
-    with pytest.raises(InvalidInput):
-        make().merge_channels(factor)
+    data = make()
+    for merging in (data, data.spikes):
+        with pytest.raises(InvalidInput, match="factor is .*; allowed: an int >= 1"):
+            merging.merge_channels(factor)
+
+
+def test_merging_takes_whole_numbers_of_numpy_and_the_largest():
+    spikes = SpikeBatch.from_lists([([1.0, 2.0], [0, 5])])
+    assert spikes.merge_channels(np.uint8(2)).units.tolist() == [0, 2]
+    assert spikes.merge_channels(2**31 - 1).units.tolist() == [0, 0]
 
 
 @given(st.integers(1, 12), st.integers(0, 5), st.integers(0, 5), st.booleans())

@@ -161,6 +161,9 @@ def test_sample_by_sample_and_by_range(tmp_path):
         assert file.dataset([4, 1]).labels.tolist() == [1, 1]
         with pytest.raises(IndexError):
             file[12]
+        for index in (slice(0, 2), [0, 1], 1.0, None):
+            with pytest.raises(InvalidInput, match=r"sample is .*; allowed: an int\. Write file\.batch\(index\)"):
+                file[index]
     assert file.labels.tolist() == [index % 3 for index in range(12)]
     with pytest.raises(InvalidInput, match="closed"):
         file[int(np.argmax(file.lengths))]

@@ -66,7 +66,7 @@ print(series[1, 1], CACHE_FOLDER)
 
 def test_the_cache_can_be_turned_off(tmp_path):
     result = run(SERIES, EVENTSNN_CACHE="off", HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path))
-    assert result.stdout.split() == ["0.05", "None"], result.stderr
+    assert result.stdout.split() == ["0.05", "None"] and "Warning" not in result.stderr, result.stderr
     assert list(tmp_path.rglob("*")) == []
 
 
@@ -208,6 +208,8 @@ def test_a_folder_that_cannot_be_made_turns_the_cache_off(tmp_path):
     blocked.write_text("in the way")
     result = run(SERIES, EVENTSNN_CACHE=str(blocked))
     assert result.stdout.split() == ["0.05", "None"], result.stderr
+    said = f"RuntimeWarning: compiled kernels cannot be kept: no folder can be made or written in {blocked}, and every"
+    assert result.stderr.count(said) == 1 and "Set EVENTSNN_CACHE to a folder that can be written" in result.stderr
 
 
 def test_an_installed_package_is_cached_where_pip_leaves_nothing_behind(tmp_path):
