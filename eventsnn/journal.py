@@ -32,7 +32,7 @@ class Journal:
         self.path = os.path.abspath(path)
         self._lock = JournalFileSymlinkLock(self.path, grace_period=GRACE)
         self._ends = [0]  # of the lines that were read, in bytes
-        self.line = 0  # that was read last, from 1 on
+        self.line, self._start = 0, 0  # that was read last, from 1 on, and where it begins
         if not os.path.exists(self.path):
             with self._opened("ab"):
                 pass
@@ -93,7 +93,7 @@ class Journal:
                 if not line.endswith(b"\n"):
                     return
                 start = self._ends[number - 1]
-                self.line = number
+                self.line, self._start = number, start
                 record = self._record(line, start)
                 self._ends[number:] = [start + len(line)]
                 yield record
@@ -128,27 +128,27 @@ class Journal:
             raise
         except Exception as error:  # Optuna takes for granted what is in its records
             reason = f"cannot be carried out ({type(error).__name__}: {error})"
-            raise self._damage(reason, self.line) from error
+            raise self._damage(reason) from error
 
     def _record(self, line, start):
         """The record of a line that begins at a byte; raises FileError if it is not what was written there."""
         record, found = self._whole(line), CHECK.search(line)
         if found and record.get("at") != start:
-            raise self._damage("was not written at this place: lines are missing or too many above it", self.line)
+            raise self._damage("was not written at this place: lines are missing or too many above it")
         return record
 
     def _whole(self, line):
         """The record of a line, wherever that stands."""
         found = CHECK.search(line)
         if found and not _matches(found):
-            raise self._damage("does not match its checksum", self.line)
+            raise self._damage("does not match its checksum")
         self._refuse_changed_line_ends(line)
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
-            raise self._damage("is no JSON", self.line) from None
+            raise self._damage("is no JSON") from None
         if not isinstance(record, dict) or (not found and not {"at", "check"}.isdisjoint(record)):
-            raise self._damage("is no record", self.line)
+            raise self._damage("is no record")
         return record
 
     def _refuse_changed_line_ends(self, line):
@@ -161,12 +161,12 @@ class Journal:
             )
             raise FileError(self.path, f"its line ends were changed (CR LF), as a transfer in text mode does. {remedy}")
 
-    def _damage(self, what, line):
-        if line == 1:
-            return FileError(self.path, f"{what}. Nothing stands before it: give the sweep another folder", line)
-        remedy = f"truncate -s {self._ends[line - 1]} {shlex.quote(self.path)}"
+    def _damage(self, what):
+        if self.line <= 1:
+            return FileError(self.path, f"{what}. Nothing stands before it: give the sweep another folder", self.line)
+        remedy = f"truncate -s {self._start} {shlex.quote(self.path)}"
         return FileError(
-            self.path, f"{what}. To go on with what was tried before it, cut the file there: {remedy}", line
+            self.path, f"{what}. To go on with what was tried before it, cut the file there: {remedy}", self.line
         )
 
     def _put_aside_what_is_torn(self, file, check=False):
@@ -199,13 +199,13 @@ class Journal:
         return False
 
     def _check_lines_before(self, end):
-        start = 0
+        self._start = 0
         with self._opened("rb") as file:
             for self.line, line in enumerate(file, start=1):
-                if start == end:
+                if self._start == end:
                     return
-                self._record(line, start)
-                start += len(line)
+                self._record(line, self._start)
+                self._start += len(line)
 
 
 def _matches(found):
