@@ -17,7 +17,7 @@ from ..naming import said_as
 from ..spikes import SpikeBatch
 from ..structured import milliseconds_per
 from .dataset import MOST_TO_ONE, Dataset, find_file
-from .hdf5 import LONGEST_IN_SECONDS
+from .hdf5 import LONGEST_IN_SECONDS, SAY_THE_UNIT
 
 N_TAXELS = 12
 FRAME = 25.0  # ms between two frames of the analog sweeps (40 Hz)
@@ -111,12 +111,11 @@ def _milliseconds(times, name, duration, time_unit):
     if time_unit is None:
         longest = LONGEST_IN_SECONDS
         longest = max(longest, duration / SECONDS) if is_number(duration) else longest
-        remedy = 'Give time_unit="ms" or "us", or time_unit="s" if they are seconds.'
         if times.dtype.kind in "iu":
-            raise InvalidInput(name, None, str(times.dtype), "seconds: numbers with fractions", remedy)
+            raise InvalidInput(name, None, str(times.dtype), "seconds: numbers with fractions", SAY_THE_UNIT)
         if (late := np.flatnonzero(np.ravel(times) > longest)).size:
             value = np.ravel(times)[late[0]]
-            raise InvalidInput(name, int(late[0]), value, f"seconds: times up to {longest:g}", remedy)
+            raise InvalidInput(name, int(late[0]), value, f"seconds: times up to {longest:g}", SAY_THE_UNIT)
     return exact_times(times, name) * factor
 
 

@@ -29,7 +29,7 @@ _REMEDIES = {
 }
 
 
-@said_as(_NAMES, _REMEDIES)
+@said_as(_NAMES)
 def load_data(preset, test=True):
     """Return (train, validation, test) Datasets of a Preset; validation is None where nothing is held out for it.
 
@@ -115,7 +115,7 @@ def _read_files(settings, test):
         if path is None or (name == "test" and not test):
             sets.append(None)
             continue
-        with said_as({"path": f"data.{name}"}):
+        with said_as({"path": f"data.{name}"}, _REMEDIES):
             path = find_file(path, ORIGIN)
             if (before := opened.setdefault(path.resolve(), name)) != name:
                 text = f"data.{name} is the file of data.{before}, and so tells nothing of samples that are new."
