@@ -166,11 +166,11 @@ def test_one_silent_population_is_told_what_concerns_it_alone():
     late, silent = fit_warnings(chain(second=-5.0), some_late)
     assert "1 of 3 input spikes" in late
     assert silent == (
-        "no neuron of 'h' has fired in this epoch, while others have. No weight onto 'h' from other populations is "
+        "no neuron of 'h' has fired in this epoch, while others have: No weight onto 'h' from other populations is "
         "above 0: nothing excites it. Draw weights of both signs."
     )
     late, delays, silent = fit_warnings(chain(delay=19.5), some_late)
-    assert silent == f"no neuron of 'h' has fired in this epoch, while others have. {delays}"
+    assert silent == f"no neuron of 'h' has fired in this epoch, while others have: {delays}"
     late, silent = fit_warnings(chain(second=1e-3), some_late)
     assert silent.endswith("Raise the weights onto it, or use silent_raise.")
 
