@@ -172,7 +172,7 @@ def test_one_silent_population_is_told_what_concerns_it_alone():
     late, delays, silent = fit_warnings(chain(delay=19.5), some_late)
     assert silent == f"no neuron of 'h' has fired in this epoch, while others have: {delays}"
     late, silent = fit_warnings(chain(second=1e-3), some_late)
-    assert silent.endswith("Raise the weights onto it, or use silent_raise.")
+    assert silent.endswith(": raise the weights, or use silent_raise")
 
 
 def test_some_late_spikes_are_counted_in_a_simulation_and_said_of_a_data_set():
