@@ -173,10 +173,11 @@ def test_one_train_for_each_neuron_is_refused_with_what_to_write_instead(trains)
     assert batch.units.tolist() == units.tolist() and batch.times.tolist() == sum(trains, [])
 
 
-def test_a_train_with_a_unit_in_the_place_of_channels_is_refused_with_what_to_write_instead():
-    class Train(np.ndarray):  # as neo has them
-        units = "s"
-
-    trains = [np.array(times).view(Train) for times in ([0.001, 0.002], [0.003])]
-    with pytest.raises(InvalidInput, match=r"samples\[0\].units is in the unit .*np.repeat.*rescale\('ms'\).magnitude"):
-        SpikeBatch.from_lists([([1.0, 2.0], trains[1])])
+def test_trains_with_a_unit_as_one_sample_are_refused_with_what_to_write_instead():
+    quantities = pytest.importorskip("quantities")  # which trains of neo are
+    trains = [np.array(times) * quantities.s for times in ([0.001, 0.002], [0.003, 0.004])]
+    with pytest.raises(InvalidInput, match=r"units is 'in the unit .*np\.repeat.*rescale\('ms'\)\.magnitude"):
+        SpikeBatch.from_lists([trains])
+    trains = [train.rescale("ms").magnitude for train in trains]
+    batch = SpikeBatch.from_lists([(np.concatenate(trains), np.repeat(np.arange(2), [len(train) for train in trains]))])
+    assert batch.times.tolist() == [1.0, 2.0, 3.0, 4.0] and batch.units.tolist() == [0, 0, 1, 1]
