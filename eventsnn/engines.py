@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import surrogate
-from .errors import EventStorm, InvalidInput, NotFinite
+from .errors import EventStorm, InvalidInput
 from .gradients import joint_probes, value_and_grad
 from .random import stream
 from .sharding import Share
@@ -67,17 +67,6 @@ def places_in(name, places):
             raise
         index = int(places[error.index])
         raise InvalidInput(f"{name}.labels", index, error.value, error.allowed, error.remedy) from None
-
-
-def _check_finite(voltages, first):
-    """Refuse voltages of readouts that overflowed, {name: (n_samples, ...)}: which is largest is then chance.
-
-    ``first``: the place of the batch's first sample.
-    """
-    for name, values in voltages.items():
-        bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
-        if bad.any():
-            raise NotFinite(f"the voltage of {name!r} in sample {first + int(np.argmax(bad))}")
 
 
 def outcome(network, recording, loss, labels):
@@ -191,10 +180,7 @@ class GridEngine:
         return Step(value, gradients, outcome(self.network, recording, loss, labels), recording.statistics)
 
     def recordings(self, parameters, spikes, *, loss, duration, team, n_threads, max_spikes, delays=None):
-        """Yield (slice of samples, their GridRecording), a batch of samples at a time; delays None: "rounded".
-
-        Raises NotFinite for voltages that overflowed, naming the readout and the sample.
-        """
+        """Yield (slice of samples, their GridRecording), a batch of samples at a time; delays None: "rounded"."""
         _alone(team)
         settings = {
             "duration": duration, "delays": "rounded" if delays is None else delays, "n_threads": n_threads,
@@ -202,9 +188,7 @@ class GridEngine:
         }  # fmt: skip
         values = n_steps(duration, self.network.dt) * sum(p.n for p in self.network.populations.values())
         for part in slices(len(spikes), GRID_VALUES // values):
-            recording = simulated(self.network, parameters, spikes[part], **settings)
-            _check_finite(recording.voltages, part.start)
-            yield part, recording
+            yield part, simulated(self.network, parameters, spikes[part], **settings)
 
     def run_nothing(self, parameters, nothing, duration, n_threads):
         """Simulate no samples: whatever is wrong with the network or the duration is said now."""

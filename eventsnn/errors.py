@@ -120,7 +120,7 @@ class EventStorm(EventsnnError, RuntimeError):
 
 
 class NotFinite(EventsnnError, FloatingPointError):
-    """A loss, gradient or voltage that is NaN or infinite; ``step`` of the optimiser, in which no update was made."""
+    """A loss, gradient or update that is NaN or infinite; ``step`` of the optimiser, in which no update was made."""
 
     def __init__(self, what, step=None):
         self.what, self.step = what, step

@@ -813,7 +813,7 @@ def evaluate(
 
     ``delays``, of a GridNetwork: "rounded" to its steps (None), "fractional" or "spread", as in training.
     Under mpiexec the ranks share the samples, as in training. Warns of what can hardly be meant, as ``fit`` does.
-    Raises NotFinite where voltages or the loss are.
+    Raises NotFinite where the loss is not finite.
     """
     if not isinstance(dataset, Dataset):
         raise InvalidInput("dataset", None, type(dataset).__name__, "a Dataset", NOT_A_DATASET)
