@@ -23,15 +23,20 @@ from eventsnn.losses import MeanVoltage
 from eventsnn.testing import random_case
 from eventsnn.threads import StoppedBySignals, available_cores, in_order, resolve_n_threads
 
-N_THREADS = _thread._count()
 
-
+@pytest.fixture
 def nothing_runs():
-    """True when no thread is left; one that an interrupt met while it was being started ends a bit later."""
-    deadline = time.monotonic() + 60
-    while _thread._count() > N_THREADS and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return _thread._count() <= N_THREADS
+    """Whether no thread is left of those that a test has started; other tests of the process may have left theirs."""
+    before = _thread._count()
+
+    def check():
+        # a thread that an interrupt met while it was being started ends a bit later
+        deadline = time.monotonic() + 60
+        while _thread._count() > before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return _thread._count() <= before
+
+    return check
 
 
 def results(function, items, n_threads):
@@ -49,7 +54,7 @@ def test_results_come_in_the_order_of_the_items(n_threads):
     assert results(slow_first, [], n_threads) == []
 
 
-def test_an_error_comes_out_and_stops_the_rest():
+def test_an_error_comes_out_and_stops_the_rest(nothing_runs):
     done = []
 
     def fail_at_three(k):
@@ -84,7 +89,7 @@ def test_work_ahead_is_bounded():
             assert items.n_taken == min(k + 5, 100)
 
 
-def test_what_is_still_running_when_the_block_ends_is_told_to_end():
+def test_what_is_still_running_when_the_block_ends_is_told_to_end(nothing_runs):
     def until_told(k, stop):
         while k > 0 and not stop.flag[0]:
             time.sleep(0.001)
@@ -121,7 +126,7 @@ def test_gradients_are_bit_identical_for_any_number_of_threads(seed):
             assert np.array_equal(getattr(recording.counters, name), getattr(other_recording.counters, name))
 
 
-def test_a_storm_in_one_shard_names_the_first_sample_for_any_number_of_threads():
+def test_a_storm_in_one_shard_names_the_first_sample_for_any_number_of_threads(nothing_runs):
     case = random_case(0, loss="mean", topology="recurrent", n_samples=20)
     recording = simulate(*case[:3], duration=case.duration, n_threads=1)
     most = np.diff(recording.offsets)
@@ -198,7 +203,7 @@ class Busy:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
-def test_what_a_handler_raises_comes_out_of_the_block(handled, number, n_threads):
+def test_what_a_handler_raises_comes_out_of_the_block(handled, number, n_threads, nothing_runs):
     handled(number, raise_interrupt)
     with pytest.raises(Interrupt), in_order(Busy(number), list(range(20)), n_threads) as found:
         list(found)
