@@ -340,7 +340,7 @@ def test_what_was_torn_by_a_full_disk_is_put_aside_and_said(tmp_path, capsys, wh
     path.write_bytes(path.read_bytes()[: last + 30] + (b"\n" if whole else b""))
     assert sweep(*arguments) == 0
     said = capsys.readouterr()
-    assert said.err.count("warning") == 1 and f"put aside in {path}.torn-{last}, all before is kept" in said.err
+    assert said.err.count("was torn") == 1 and f"put aside in {path}.torn-{last}, all before is kept" in said.err
     # of the last trial to end it was not known that it had: its result was read once more
     assert said.out == before.out.replace("\n1 ", "\n2 ") or said.out.splitlines()[-1] == before.out.splitlines()[-1]
     assert rates(tmp_path / "s") == ["1e-2", "1e-3"]
