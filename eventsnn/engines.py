@@ -61,7 +61,7 @@ def places_in(name, places):
     try:
         yield
     except EventStorm as storm:
-        raise EventStorm(**{**vars(storm), "sample": int(places[storm.sample])}) from None
+        raise storm.of_sample(int(places[storm.sample])) from None
     except InvalidInput as error:
         if error.array != "labels" or error.index is None:
             raise

@@ -517,8 +517,3 @@ def of_run(network, parameters, initial, recording, history, folder):
 def has_delays(parameters):
     """True where there is a connection with more delays than one, of which delay_histogram can be drawn."""
     return any(name.endswith(".delay") and np.size(values) > 1 for name, values in parameters.items())
-
-
-def save_all(network, parameters, initial, recording, history, folder):
-    """Write the pictures of ``of_run`` to a folder; return their paths."""
-    return [draw() for draw in of_run(network, parameters, initial, recording, history, folder).values()]

@@ -208,9 +208,10 @@ def test_pictures_of_training(model, tmp_path):
     network, parameters, _, recording = model
     history = History(records(5), 5)
     moved = {name: values + 0.5 * name.endswith("delay") for name, values in parameters.items()}
-    paths = plotting.save_all(network, moved, parameters, recording, history, tmp_path)
-    assert [path.name for path in paths] == ["raster.png", "learning_curve.png", "delays.png"]
-    for path in paths:
+    drawings = plotting.of_run(network, moved, parameters, recording, history, tmp_path)
+    assert [path.name for path in drawings] == ["raster.png", "learning_curve.png", "delays.png"]
+    for path, draw in drawings.items():
+        assert draw() == path
         check_picture(path)
     results = {
         "learned": {"accuracy": 0.9, "interval": [0.85, 0.93]},

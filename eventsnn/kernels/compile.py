@@ -24,7 +24,6 @@ from functools import cache
 import llvmlite
 import numba
 from numba.core import caching
-from numba.core.registry import cpu_target
 
 FOLDER_PREFIX = "eventsnn-kernels-"
 # In a folder that several installations share, a cache is stale when none has used it for so long.
@@ -162,10 +161,6 @@ class _CheckedFiles(caching.IndexDataCacheFile):
         _warn_once(f"a file of compiled kernels in {self._cache_path} is damaged: it is compiled again")
         return False
 
-    def holds_code_for(self, processor):
-        """True where there is code for this processor, as Numba describes it."""
-        return any(key[1] == processor for key in self._load_index())
-
 
 CHECKSUM_BYTES = hashlib.sha256().digest_size
 
@@ -204,11 +199,6 @@ class _Cache(caching.FunctionCache):
         except OSError as error:
             _warn_once(f"compiled kernels cannot be kept in {CACHE_FOLDER}: {error.strerror}; they work all the same")
 
-    def is_filled(self):
-        """True where there is code for this processor and version of Python."""
-        processor = cpu_target.target_context.codegen().magic_tuple()
-        return any(files.holds_code_for(processor) for files in self._files)
-
 
 def _warn_of_no_folder():
     if roots := " and ".join(map(str, _candidate_roots())):
@@ -227,14 +217,6 @@ def _warn_once(text):
 def _say_that_it_takes_time():
     kept = "" if CACHE_FOLDER is None else ", once for this installation"
     print(f"eventsnn: compiling kernels{kept}; this can take a minute", file=sys.stderr, flush=True)
-
-
-_caches: dict = {}
-
-
-def is_cached(name):
-    """True where an entry of this name need not be compiled: its code for this Python and processor is on disk."""
-    return name in _caches and _caches[name].is_filled()
 
 
 OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "no_cfunc_wrapper": True, "_nrt": False}
@@ -260,5 +242,5 @@ def entry(function):
     """Compile a function that Python calls too; with everything it calls it is cached on disk."""
     dispatcher = numba.njit(**OPTIONS)(function)
     # as Dispatcher.enable_caching does it, for a cache of Numba's own
-    dispatcher._cache = _caches[function.__name__] = _Cache(function)
+    dispatcher._cache = _Cache(function)
     return dispatcher
