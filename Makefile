@@ -47,7 +47,7 @@ test: $(VENV)/.installed-test
 test-long: $(VENV)/.installed-test
 	$(RUN) -m pytest $(TESTS) -m "long or not long"
 
-KERNEL_TESTS ?= tests/kernels tests/test_simulate.py tests/test_threads.py tests/test_reference.py
+KERNEL_TESTS ?= tests/kernels tests/engines tests/test_simulation.py tests/parallel/test_threads.py
 
 # Compiled without bounds checks, a kernel that reads outside an array is only wrong; with them it raises.
 boundscheck: $(VENV)/.installed-test

@@ -11,8 +11,10 @@ from floor import SYNAPTIC_EVENT, Floor
 from measuring import in_own_process, interleaved, seconds
 from report import Panel, Plot, Table
 
-from eventsnn import compiled, gradients, layout, simulation, value_and_grad
-from eventsnn.memory import MEGABYTE, forget_peak, peak_memory
+from eventsnn import gradients, simulation, value_and_grad
+from eventsnn.engines.cpu import engine as compiled
+from eventsnn.engines.cpu import layout
+from eventsnn.experiments.memory import MEGABYTE, forget_peak, peak_memory
 
 NANO, MICRO, MILLI = 1e9, 1e6, 1e3
 ENTRIES = ((layout, "write_series"), (compiled, "forward_shard"), (compiled, "most_in_flight"))

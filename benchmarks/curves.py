@@ -6,7 +6,7 @@ from measuring import free_memory, in_own_process
 from networks import SECOND
 from report import Panel, Plot, Table
 
-from eventsnn.memory import MEGABYTE
+from eventsnn.experiments.memory import MEGABYTE
 
 # What a synapse takes while it is measured: parameters, layout, gradients, the floor's rows, and sorting them.
 BYTES_PER_SYNAPSE = 250

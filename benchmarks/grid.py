@@ -17,8 +17,8 @@ from measuring import interleaved
 from report import Table
 from settings import FULL, QUICK
 
-from eventsnn import SpikeBatch, losses, presets, surrogate
-from eventsnn.memory import MEGABYTE, peak_memory
+from eventsnn import SpikeBatch, experiments, losses, surrogate
+from eventsnn.experiments.memory import MEGABYTE, peak_memory
 
 CHANNELS, STEPS, TAPS, CLASSES = 140, 105, 25, 20
 STEP, DROPOUT, SLOPE, THRESHOLD = 10.0, 0.4, 5.0, 1.0
@@ -54,9 +54,9 @@ def binned(batch):
 
 def eventsnn_step(sizes):
     """A function that runs one step, forward and backward."""
-    preset = presets.change(presets.named("shd-dcls"), [f"network.hidden=[{sizes.hidden}, {sizes.hidden}]"])
+    preset = experiments.change(experiments.named("shd-dcls"), [f"network.hidden=[{sizes.hidden}, {sizes.hidden}]"])
     shape = type("Shape", (), {"n_units": CHANNELS, "n_classes": CLASSES})
-    network = presets.build_grid_network(preset, shape)
+    network = experiments.build_grid_network(preset, shape)
     parameters = network.initialize(0)
     parameters |= {name: np.asarray(SIGMA * STEP) for name in parameters if name.endswith(".sigma")}
     batch, labels = batch_of(sizes)

@@ -17,7 +17,7 @@ import numba
 import numpy as np
 
 import eventsnn
-from eventsnn.memory import peak_memory, proc_figure
+from eventsnn.experiments.memory import peak_memory, proc_figure
 
 HERE = Path(__file__).resolve().parent
 PROCESS_SECONDS = 600

@@ -15,11 +15,12 @@ from pathlib import Path
 import networks
 import numpy as np
 
-from eventsnn import Adam, Trainer, communicator
-from eventsnn.data import Dataset
-from eventsnn.layout import Layout
-from eventsnn.sharding import Share
-from eventsnn.spikes import Run
+from eventsnn import Adam, Trainer
+from eventsnn.data.dataset import Dataset
+from eventsnn.engines.cpu.layout import Layout
+from eventsnn.engines.problem import Run
+from eventsnn.parallel import communicator
+from eventsnn.parallel.sharding import Share
 
 N_HIDDEN = 256
 MEGABYTES = (0.2, 0.8, 4.0)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eventsnn import Network, Normal, SpikeBatch, Uniform, data, gradients, losses
-from eventsnn.spikes import Run
+from eventsnn.engines.problem import Run
 
 CHANNELS, CLASSES, SECOND, INPUT_SPIKES = 700, 20, 1000.0, 8000
 # Weights at which the hidden neurons fire 10 to 12 times in a second, with delays and without.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from eventsnn.plotting import COLOURS, GREY, STYLE
+from eventsnn.plotting.style import COLOURS, GREY, STYLE
 
 PANEL, HEIGHT, DOTS_PER_INCH = 3.9, 3.3, 130  # inches
 

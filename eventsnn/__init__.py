@@ -5,63 +5,141 @@ SpikeBatch -> Network -> simulate -> Recording -> losses -> value_and_grad -> Ad
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
+# For tools that complete and check; a test holds this block and the table below to the same names.
+if TYPE_CHECKING:
+    from . import analysis as analysis
+    from . import checkpoints as checkpoints
+    from . import data as data
+    from . import engines as engines
+    from . import errors as errors
+    from . import experiments as experiments
+    from . import losses as losses
+    from . import network as network
+    from . import optimizers as optimizers
+    from . import parallel as parallel
+    from . import plotting as plotting
+    from . import spikes as spikes
+    from . import surrogate as surrogate
+    from . import testing as testing
+    from . import training as training
+    from .data.augment import Augmentation as Augmentation
+    from .data.dataset import Dataset as Dataset
+    from .errors import CheckpointError as CheckpointError
+    from .errors import EventsnnError as EventsnnError
+    from .errors import EventStorm as EventStorm
+    from .errors import FileError as FileError
+    from .errors import InvalidInput as InvalidInput
+    from .errors import NetworkError as NetworkError
+    from .errors import NotFinite as NotFinite
+    from .errors import RankFailed as RankFailed
+    from .errors import UnsafeFile as UnsafeFile
+    from .errors import ZeroDelayCycle as ZeroDelayCycle
+    from .gradients import value_and_grad as value_and_grad
+    from .network.initializers import Constant as Constant
+    from .network.initializers import Given as Given
+    from .network.initializers import HalfNormal as HalfNormal
+    from .network.initializers import Kaiming as Kaiming
+    from .network.initializers import Normal as Normal
+    from .network.initializers import Orthogonal as Orthogonal
+    from .network.initializers import Uniform as Uniform
+    from .network.network import Network as Network
+    from .optimizers.rules import SGD as SGD
+    from .optimizers.rules import Adam as Adam
+    from .optimizers.schedules import ConstantRate as ConstantRate
+    from .optimizers.schedules import Cosine as Cosine
+    from .optimizers.schedules import EaseIn as EaseIn
+    from .optimizers.schedules import Exponential as Exponential
+    from .optimizers.schedules import OneCycle as OneCycle
+    from .simulation import simulate as simulate
+    from .simulation import stream as stream
+    from .spikes.batch import SpikeBatch as SpikeBatch
+    from .spikes.batch import SpikeTrain as SpikeTrain
+    from .spikes.cotangents import Cotangents as Cotangents
+    from .spikes.cotangents import Probe as Probe
+    from .spikes.recording import Recording as Recording
+    from .surrogate.network import GridNetwork as GridNetwork
+    from .training.evaluation import Evaluation as Evaluation
+    from .training.evaluation import evaluate as evaluate
+    from .training.options import TrainingOptions as TrainingOptions
+    from .training.state import History as History
+    from .training.state import load_history as load_history
+    from .training.state import load_model as load_model
+    from .training.trainer import Trainer as Trainer
+    from .warming import warmup as warmup
+
 # Names are imported on first use: Numba alone takes longer to import than many a script that only reads data runs.
 _HOME = {
-    "SpikeTrain": "spikes",
-    "SpikeBatch": "spikes",
-    "Recording": "spikes",
-    "Cotangents": "spikes",
-    "Probe": "spikes",
-    "Network": "network",
-    "Constant": "initializers",
-    "Given": "initializers",
-    "Normal": "initializers",
-    "Uniform": "initializers",
-    "HalfNormal": "initializers",
-    "Orthogonal": "initializers",
-    "Kaiming": "initializers",
-    "simulate": "simulation",
-    "stream": "simulation",
+    **dict.fromkeys(("SpikeTrain", "SpikeBatch"), "spikes.batch"),
+    **dict.fromkeys(("Cotangents", "Probe"), "spikes.cotangents"),
+    "Recording": "spikes.recording",
+    "Network": "network.network",
+    "GridNetwork": "surrogate.network",
+    **dict.fromkeys(
+        ("Constant", "Given", "Normal", "Uniform", "HalfNormal", "Orthogonal", "Kaiming"), "network.initializers"
+    ),
+    **dict.fromkeys(("simulate", "stream"), "simulation"),
     "value_and_grad": "gradients",
     "warmup": "warming",
-    "Adam": "optimizers",
-    "SGD": "optimizers",
-    "ConstantRate": "optimizers",
-    "EaseIn": "optimizers",
-    "Exponential": "optimizers",
-    "Cosine": "optimizers",
-    "OneCycle": "optimizers",
-    "Trainer": "training",
-    "load_model": "training",
-    "EventsnnError": "errors",
-    "InvalidInput": "errors",
-    "NetworkError": "errors",
-    "ZeroDelayCycle": "errors",
-    "EventStorm": "errors",
-    "NotFinite": "errors",
-    "CheckpointError": "errors",
-    "FileError": "errors",
-    "UnsafeFile": "errors",
-    "RankFailed": "errors",
-}
-_MODULES = ("checkpoints", "data", "errors", "losses", "optimizers", "plotting", "presets", "testing", "training")
+    **dict.fromkeys(("Adam", "SGD"), "optimizers.rules"),
+    **dict.fromkeys(("ConstantRate", "EaseIn", "Exponential", "Cosine", "OneCycle"), "optimizers.schedules"),
+    "Dataset": "data.dataset",
+    "Augmentation": "data.augment",
+    "Trainer": "training.trainer",
+    "TrainingOptions": "training.options",
+    **dict.fromkeys(("Evaluation", "evaluate"), "training.evaluation"),
+    **dict.fromkeys(("History", "load_history", "load_model"), "training.state"),
+    **dict.fromkeys(
+        (
+            "EventsnnError", "InvalidInput", "NetworkError", "ZeroDelayCycle", "EventStorm", "NotFinite",
+            "CheckpointError", "FileError", "UnsafeFile", "RankFailed",
+        ),
+        "errors",
+    ),
+}  # fmt: skip
+_ROOMS = (
+    "analysis", "checkpoints", "data", "engines", "errors", "experiments", "losses", "network", "optimizers",
+    "parallel", "plotting", "spikes", "surrogate", "testing", "training",
+)  # fmt: skip
 
-__all__ = [*_HOME, *_MODULES, "__version__"]
+__all__ = [*_HOME, *_ROOMS, "__version__"]
+
+
+class _Earlier:
+    """Finds modules of earlier releases where they are now; asked for those alone that are nowhere else."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if not name.startswith(f"{__name__}."):
+            return None
+        return import_module(".renamed", __name__).spec_of(name)
 
 
 def __getattr__(name):
     if name in _HOME:
         value = getattr(import_module(f".{_HOME[name]}", __name__), name)
-    elif name in _MODULES:
+    elif name in _ROOMS:
         value = import_module(f".{name}", __name__)
     else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        # not `from . import renamed`, which would ask here for that name
+        if name not in import_module(".renamed", __name__).MOVED:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = import_module(f".{name}", __name__)
     globals()[name] = value
     return value
 
 
 def __dir__():
     return sorted(__all__)
+
+
+def _find_what_has_moved():
+    from sys import meta_path
+
+    meta_path.append(_Earlier)
+
+
+_find_what_has_moved()

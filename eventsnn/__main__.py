@@ -15,7 +15,7 @@ def main():
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:  # and not ignored, as in the background of a script
         signal.signal(signal.SIGINT, _leave)
-    from .cli import main as run
+    from .cli.commands import main as run
 
     signal.signal(signal.SIGINT, before)
     try:

@@ -163,3 +163,6 @@ def _refuse_masked(array, name):
     index = (index[0] if len(index) == 1 else index) if index else None
     remedy = "Leave masked entries out (x[~x.mask], in all arrays that belong together), or fill them: x.filled(value)."
     raise InvalidInput(name, index, "masked", "entries that are all there", remedy)
+
+
+LARGEST_UNIT = np.iinfo(np.int32).max

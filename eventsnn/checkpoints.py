@@ -9,7 +9,6 @@ and nothing depends on the time.
 """
 
 import contextlib
-import errno
 import hashlib
 import itertools
 import json
@@ -24,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import CheckpointError, InvalidInput
-from .writing import reason, remove_unfinished, unfinished_name, write_beside
+from .writing import reason, remove_unfinished, sync_folder, unfinished_name, unlink_if_there, write_beside
 
 MAGIC = b"\x89evsnn\r\n"  # not ASCII, and a line end, so that a transfer in text mode is noticed
 VERSION, WITH_LISTS = 1, 2
@@ -47,9 +46,6 @@ class _Entry(NamedTuple):
     shape: tuple
     size: int
     digest: str
-
-
-# ------------------------------------------------------------------------------------------------------- packing
 
 
 def _without_lists(value, path, lists):
@@ -159,9 +155,6 @@ def _description(array):
 
 def _digest(data):
     return hashlib.sha256(data).hexdigest()
-
-
-# ------------------------------------------------------------------------------------------------------- reading
 
 
 class _Reader:
@@ -376,9 +369,6 @@ def load(path):
     return content
 
 
-# ------------------------------------------------------------------------------------------------------- writing
-
-
 def _resolve(path):
     """Follow links, so that a checkpoint reached through one is replaced where it lies."""
     try:
@@ -388,25 +378,6 @@ def _resolve(path):
     if not name or "\0" in name:
         raise InvalidInput("path", None, path, "the name of a file")
     return os.path.realpath(name)
-
-
-def _sync_folder(folder):
-    """Make renames in `folder` durable, where the system can."""
-    if os.name == "nt":
-        return
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot sync a folder
-            raise
-    finally:
-        os.close(file)
-
-
-def _unlink_if_there(path):
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
 
 
 def _install(path, fresh, keep):
@@ -425,12 +396,12 @@ def _install(path, fresh, keep):
             if _is_whole(path):
                 os.replace(path, previous)
     os.replace(fresh, path)
-    _sync_folder(os.path.dirname(path))
+    sync_folder(os.path.dirname(path))
     if rotate:
         os.replace(linked, previous)
     elif keep == 1:
-        _unlink_if_there(previous)
-    _sync_folder(os.path.dirname(path))
+        unlink_if_there(previous)
+    sync_folder(os.path.dirname(path))
 
 
 def save(path, arrays, meta, keep=2):

@@ -1,12 +1,13 @@
 """Exact gradients of a loss with respect to every trained parameter, by replaying the spikes backwards."""
 
-import numpy as np
-
-from . import compiled, reference
-from .errors import InvalidInput, NotFinite
-from .sharding import Share
-from .simulation import check_duration, forward, warn_of_batch
-from .spikes import Cotangents, Probe
+from . import renamed
+from .checks import check_duration
+from .engines.checking import forward, warn_of_batch
+from .engines.cpu import engine as compiled
+from .engines.reference import adjoint as reference
+from .errors import InvalidInput
+from .losses.together import check_finite, evaluate, joint_probes
+from .parallel.sharding import Share
 
 
 def value_and_grad(
@@ -57,38 +58,5 @@ def value_and_grad(
     return (*result, recording) if return_recording else result
 
 
-def check_finite(value, gradients):
-    """Refuse a loss or gradients, {parameter: array}, that are NaN or infinite, naming the first of them."""
-    if not np.isfinite(value):
-        raise NotFinite(f"the loss ({value})")
-    for name, gradient in gradients.items():
-        if not np.isfinite(gradient).all():
-            index = tuple(map(int, np.argwhere(~np.isfinite(gradient))[0]))
-            place = f"{name}{list(index)}" if index else name
-            raise NotFinite(f"the gradient of {place} ({gradient[index]})")
-
-
-def joint_probes(losses, network, duration):
-    """What several losses together ask of each readout; raises InvalidInput where they contradict each other."""
-    probes = {}
-    for loss in losses:
-        if isinstance(loss, type) or not hasattr(loss, "probes"):
-            allowed = "an object such as losses.MeanVoltage() (see docs/how-to/write-a-loss.md)"
-            raise InvalidInput("loss", None, loss, allowed)
-        for name, probe in loss.probes(network, duration).items():
-            before = probes.get(name, probe)
-            rates = {p.decay_rate for p in (before, probe)} - {None}
-            if len(rates) > 1:
-                raise InvalidInput("regularizers", None, sorted(rates), f"one decay rate for the readout {name!r}")
-            probes[name] = Probe(rates.pop() if rates else None, before.maximum or probe.maximum)
-    return probes
-
-
-def evaluate(losses, recording, labels):
-    """Return (mean value, mean's Cotangents of the samples simulated here) of a loss and its regularizers."""
-    total, cotangents = 0.0, Cotangents()
-    for loss in losses:
-        values, part = loss(recording, labels)
-        total, cotangents = total + values.mean(), cotangents.plus(part)
-    value = total if np.iscomplexobj(total) else float(total)
-    return value, recording.own(cotangents).scaled(1.0 / recording.n_samples)
+def __getattr__(name: str) -> object:
+    return renamed.find("gradients", name)

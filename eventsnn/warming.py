@@ -5,10 +5,10 @@ import time
 import numpy as np
 
 from .gradients import value_and_grad
-from .losses import MeanVoltage
-from .network import Network
+from .losses.voltage import MeanVoltage
+from .network.network import Network
 from .simulation import simulate
-from .spikes import SpikeBatch
+from .spikes.batch import SpikeBatch
 
 
 def warmup():

@@ -1,6 +1,7 @@
 """Files that are written as a whole or not at all, and streams that a full disk does not turn into a traceback."""
 
 import contextlib
+import errno
 import os
 import stat
 import time
@@ -124,3 +125,22 @@ class Words(Output):
     def _named(self):
         with contextlib.suppress(OSError):
             yield
+
+
+def sync_folder(folder):
+    """Make renames in `folder` durable, where the system can."""
+    if os.name == "nt":
+        return
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot sync a folder
+            raise
+    finally:
+        os.close(file)
+
+
+def unlink_if_there(path):
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from eventsnn import Adam, Network, Normal, Trainer, Uniform, data, losses
-from eventsnn.controls import permuted_delays, rounded_delays
+from eventsnn.analysis import permuted_delays, rounded_delays
 
 train, _ = data.load_spoken_digits()
 train = train.merge_channels(20)  # 700 channels become 35

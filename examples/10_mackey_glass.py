@@ -8,7 +8,7 @@ delays. In so short a training random ones do as well as learned ones, or better
 import numpy as np
 
 from eventsnn import Adam, Normal, Uniform, losses, surrogate
-from eventsnn.data.frames import Frames
+from eventsnn.data.stores.frames import Frames
 
 AHEAD, STEPS, WARM_UP, EPOCHS = 6, 100, 40, 30
 LAG = 170  # of 0.1: tau = 17

@@ -7,14 +7,16 @@ import pytest
 
 from eventsnn import Adam, Network, SpikeBatch, SpikeTrain, Uniform
 from eventsnn.arrays import in_milliseconds, is_number, is_whole, plain_array
-from eventsnn.data import Augmentation, Dataset, sequence_detection
-from eventsnn.data.braille import delta_events
-from eventsnn.data.frames import Frames
+from eventsnn.checks import check_duration
+from eventsnn.data.augment import Augmentation
+from eventsnn.data.dataset import Dataset
+from eventsnn.data.sets.braille import delta_events
+from eventsnn.data.sets.sequences import sequence_detection
+from eventsnn.data.stores.frames import Frames
 from eventsnn.errors import InvalidInput
-from eventsnn.initializers import as_initializer
-from eventsnn.losses import check_labels
-from eventsnn.simulation import check_duration
-from eventsnn.surrogate import GridNetwork
+from eventsnn.losses.base import check_labels
+from eventsnn.network.initializers import as_initializer
+from eventsnn.surrogate.network import GridNetwork
 
 SECONDS = [0.1, 0.25]
 

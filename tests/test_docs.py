@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from eventsnn import cli
+from eventsnn.cli import main as cli
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])

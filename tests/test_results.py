@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from eventsnn import cli, presets, runs
+from eventsnn import experiments
+from eventsnn.cli import main as cli
+from eventsnn.experiments import runs
 from eventsnn.training import wilson_interval
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -20,7 +22,7 @@ def trained_by(command, mode):
     program, *arguments = shlex.split(command)
     assert program == "eventsnn"
     arguments = cli._parser().parse_args(arguments)
-    preset = cli._with_options(presets.load(arguments.preset), arguments)
+    preset = cli._with_options(experiments.load(arguments.preset), arguments)
     seed = (arguments.seeds or [preset.training.seed])[0]
     return replace(preset, delays=mode, training=replace(preset.training, seed=seed))
 
@@ -102,11 +104,11 @@ def test_changed_delays_are_those_of_the_summarised_runs(path):
 
 def test_delays_are_changed_in_every_seed_of_a_run(maker, tmp_path, monkeypatch):
     monkeypatch.setattr(maker, "RESULTS", tmp_path)
-    preset = presets.change(
-        presets.named("yin-yang"), ["data.samples=40", "network.hidden=[6]", "training.epochs=2"]
+    preset = experiments.change(
+        experiments.named("yin-yang"), ["data.samples=40", "network.hidden=[6]", "training.epochs=2"]
     )  # fmt: skip
     runs.train_all(
-        preset, presets.load_data(preset), tmp_path / "run", modes=["learned", "fixed"], seeds=[0, 10, 2],
+        preset, experiments.load_data(preset), tmp_path / "run", modes=["learned", "fixed"], seeds=[0, 10, 2],
         report=lambda result: None, progress=False,
     )  # fmt: skip
     runs.write_json(tmp_path / "mine.json", runs.read_json(tmp_path / "run" / runs.COMPARISON))
@@ -120,8 +122,8 @@ def test_delays_are_changed_in_every_seed_of_a_run(maker, tmp_path, monkeypatch)
         assert found["as trained"] == by_seed and all(len(shares) == 3 for shares in found.values())
         assert f"| mine, delays {mode} | {100 * sum(by_seed) / 3:.1f} ± " in page
         assert f"runs/mine/seed-0{place} --permute-delays 5" in page
-    fixed = presets.change(preset, ["delays=fixed"])
-    runs.train(fixed, presets.load_data(fixed), tmp_path / "alone", progress=False)
+    fixed = experiments.change(preset, ["delays=fixed"])
+    runs.train(fixed, experiments.load_data(fixed), tmp_path / "alone", progress=False)
     maker.take_in_delays("alone", tmp_path / "alone")
     assert list(runs.read_json(tmp_path / "alone-delays.json")) == ["fixed"]
 

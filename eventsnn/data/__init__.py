@@ -2,14 +2,14 @@
 
 from . import hdf5
 from .augment import Augmentation
-from .braille import load_braille, load_braille_analog
 from .dataset import Dataset
-from .mnist import load_sequential_mnist
-from .sequences import sequence_detection
-from .shd import load_shd, load_ssc
-from .speech_commands import load_speech_commands
-from .spoken_digits import load_spoken_digits
-from .yinyang import load_yin_yang
+from .sets.braille import load_braille, load_braille_analog
+from .sets.mnist import load_sequential_mnist
+from .sets.sequences import sequence_detection
+from .sets.shd import load_shd, load_ssc
+from .sets.speech_commands import load_speech_commands
+from .sets.spoken_digits import load_spoken_digits
+from .sets.yinyang import load_yin_yang
 
 __all__ = [
     "Augmentation",

@@ -13,7 +13,7 @@ import numpy as np
 from ..arrays import is_number
 from ..errors import InvalidInput
 from ..random import stream
-from ..spikes import SpikeBatch
+from ..spikes.batch import SpikeBatch
 
 
 def _pick(spikes, chosen):

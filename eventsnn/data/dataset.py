@@ -12,8 +12,8 @@ import numpy as np
 from ..arrays import is_whole, plain_array
 from ..errors import InvalidInput
 from ..random import stream
-from ..spikes import SpikeBatch, check_factor
-from .stored import StoredSpikes
+from ..spikes.batch import SpikeBatch, check_factor
+from .stores.stored import StoredSpikes
 
 DATA_FOLDER = "EVENTSNN_DATA"  # the environment variable that names the folder of data files
 PACKAGE = __name__.partition(".")[0]

@@ -43,7 +43,7 @@ from .queue import (
     stretch_of_arrival,
     take_all,
     ticks_since,
-)  # fmt: skip
+)
 from .simd import BLOCK, collect, collect_and_sum, collect_row, collect_row_and_sum, is_set, places_back, prefetch
 from .state import LEAST_LEAP, LIF, NEVER, READOUT, TARGET, TAU_MEM, TAU_SYN, THRESHOLD, Status
 

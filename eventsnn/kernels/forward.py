@@ -45,7 +45,7 @@ from .queue import (
     stretch_of_arrival,
     take_all,
     ticks_since,
-)  # fmt: skip
+)
 from .simd import BLOCK, add_rows, advance_calm, is_set, places_ahead, prefetch, scatter, trailing_zeros
 from .state import (
     AFTER_END,

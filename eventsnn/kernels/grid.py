@@ -39,8 +39,6 @@ def _surrogate(u, function, slope):
 
 
 # ------------------------------------------------------------------------------------------------- counting spikes
-
-
 @entry
 def count(times, units, counts, offsets, steps, out):
     """Add the spikes of a batch to out (sample, step, unit) where they fall; ``counts``: of each, or none at all.
@@ -60,8 +58,6 @@ def count(times, units, counts, offsets, steps, out):
 
 
 # ------------------------------------------------------------------------------------------------- spreading spikes
-
-
 @inlined
 def _send(value, taps, lag, out, step):
     """Add value * taps (lag, neuron) to out (step, neuron) from ``step + lag`` on; what comes after the end is lost."""
@@ -115,8 +111,6 @@ def spread_gradient(values, inputs, lag, taps, first, last):
 
 
 # ------------------------------------------------------------------------------------------------------ the neurons
-
-
 @inlined
 def _step(neurons, inputs, current, voltage, potentials, spikes):
     """One step of one sample: I = beta I + input, H = alpha V + I, S = spike(H - threshold), then the reset."""
@@ -323,8 +317,6 @@ def integrate_back(decays, voltages, d_voltages, d_inputs, d_decays, first, last
 
 
 # --------------------------------------------------------------------------------------------- batch normalisation
-
-
 @entry
 def moments(values, others, sums, first, last):
     """Add the sums over steps of values and of values * others to ``sums`` (sample, 2, neuron) of float64."""
@@ -356,8 +348,6 @@ def normalise_back(d_values, normal, mean, slope, scale, first, last):
 
 
 # ---------------------------------------------------------------------------- delays that a neuron's synapses share
-
-
 @entry
 def delay(values, taps, lags, out, first, last):
     """out[b, t + lags[j] + k, j] += values[b, t, j] * taps[k, j] for the samples first..last."""

@@ -12,7 +12,6 @@ from numba.extending import intrinsic
 
 # Synapses in a block, and the room to spare at both ends of each array of synapses.
 BLOCK = 16
-
 _WORD, _LANE, _REAL = ir.IntType(64), ir.IntType(32), ir.DoubleType()
 _REALS = ir.VectorType(_REAL, BLOCK)
 _LANES = ir.VectorType(_LANE, BLOCK)

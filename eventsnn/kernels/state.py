@@ -32,7 +32,6 @@ LEAST_LEAP = 8
 TARGET = np.uint32(2)
 # What a population does with its voltage.
 LIF, READOUT, READOUT_MAXIMUM = 0, 1, 2
-
 # ``links[first_link:last_link]`` are the connections out of a population.
 # ``uniform``: all its neurons share their time constants. ``modal``: arrivals from per-synapse delays are summed mode
 # by mode (docs/engine.md). ``decay_rate`` (1/ms): of the weighted voltage integral. ``psp_scale``: psp is this times

@@ -1,9 +1,11 @@
 """Networks on a time grid with spread delays and surrogate gradients: DCLS-delays, DelRec and their relatives."""
 
 from .bridge import to_events, with_clock
-from .network import ArcTangent, GridNetwork, Spread, Triangle, surrogate_of
+from .network import GridNetwork
 from .recording import GridRecording
 from .simulation import simulate, value_and_grad
+from .slopes import ArcTangent, Triangle, surrogate_of
+from .spread import Spread
 
 __all__ = [
     "ArcTangent",

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from ..checks import check_duration
 from ..errors import InvalidInput
 from ..kernels import grid as kernels
-from ..simulation import check_duration
 
 ROUNDING = float(4 * np.finfo(np.float64).eps)
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..arrays import is_number
-from ..data import Dataset
+from ..data.dataset import Dataset
 from ..errors import InvalidInput
-from ..network import Network
-from ..spikes import SpikeBatch
+from ..network.network import Network
+from ..spikes.batch import SpikeBatch
 from .binning import n_steps
 from .layers import BATCH_NORM_EPSILON
 from .network import GridNetwork

@@ -4,9 +4,9 @@ import numpy as np
 
 from ..kernels import grid as kernels
 from ..random import stream
-from .network import ArcTangent
 from .parts import product, run
 from .paths import Own, path
+from .slopes import ArcTangent
 
 BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM = 1e-5, 0.1
 

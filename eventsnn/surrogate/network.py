@@ -12,109 +12,20 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from .. import renamed
 from ..arrays import is_number
-from ..checks import (
-    check_arrays,
-    check_count,
-    check_ends,
-    check_names,
-    check_new_name,
-    check_seed,
-    check_size,
-    draw_structure,
-    structure_stream,
-)
+from ..checks import check_count, check_ends, check_names, check_new_name, check_seed, check_size
 from ..errors import InvalidInput, NetworkError
-from ..initializers import Constant, Given, Initializer, as_initializer
+from ..network.arrays import check_arrays
+from ..network.initializers import Constant, Given, Initializer, as_initializer
+from ..network.structure import draw_structure, structure_stream
+from ..network.synapses import check_sharing, is_sparse, per_synapse, structure_of, to_dense
 from ..random import stream
-from ..synapses import check_sharing, is_sparse, per_synapse, structure_of, to_dense
+from .slopes import SURROGATES, ArcTangent, surrogate_of
+from .spread import Spread, check_flag
 
 DELAY_SHARING = ("synapse", "neuron", "connection")
 RESETS = ("hard", "soft")
-SPREAD_KINDS = ("gaussian", "triangle")
-
-
-@dataclass(frozen=True)
-class ArcTangent:
-    """Surrogate derivative (slope/2) / (1 + (pi/2 slope u)^2), u = H - v_threshold (Fang et al. 2021)."""
-
-    slope: float = 5.0
-
-    def __post_init__(self):
-        _check_slope(self.slope)
-
-
-@dataclass(frozen=True)
-class Triangle:
-    """Surrogate derivative slope max(0, 1 - |u|), u = H - v_threshold (Bellec et al. 2018)."""
-
-    slope: float = 1.0
-
-    def __post_init__(self):
-        _check_slope(self.slope)
-
-
-def _check_slope(slope):
-    if not (is_number(slope) and 0 < slope < math.inf):
-        raise InvalidInput("surrogate.slope", None, slope, "a finite number > 0")
-
-
-SURROGATES = {"arctangent": ArcTangent, "triangle": Triangle}
-
-
-def surrogate_of(kind, slope):
-    """Return the surrogate derivative of that name, "arctangent" or "triangle"."""
-    if kind not in SURROGATES:
-        raise InvalidInput("surrogate", None, kind, f"one of {', '.join(SURROGATES)}")
-    return SURROGATES[kind](slope)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How delays spread over the steps of the grid in training, and how that shrinks.
-
-    ``kind``: "gaussian" or "triangle" (eventsnn.surrogate.taps). ``longest`` (ms): delays are kept at or below it, and
-    a gaussian spreads over all lags up to it; None, for a triangle, sets no limit: its buffer grows with the delays.
-    ``sigma`` (ms, > 0): at first and at last; between, it falls exponentially over ``epochs`` epochs.
-    ``learned``: each delay has a width p of its own, 2 sigmoid(p) sigma. ``rounds``: after each epoch the delays
-    themselves are rounded to steps, from which the next epoch goes on (as in the DelRec code).
-    """
-
-    kind: str
-    sigma: tuple
-    epochs: float = 1.0
-    longest: float | None = None
-    learned: bool = False
-    rounds: bool = False
-
-    def __post_init__(self):
-        if self.kind not in SPREAD_KINDS:
-            raise InvalidInput("spread.kind", None, self.kind, f"one of {SPREAD_KINDS}")
-        sigma = (self.sigma, self.sigma) if is_number(self.sigma) else self.sigma
-        pair = isinstance(sigma, (tuple, list)) and len(sigma) == 2
-        if not pair or not all(is_number(s) and 0 < s < math.inf for s in sigma):
-            raise InvalidInput("spread.sigma", None, self.sigma, "two widths > 0 (ms): at first and at the end")
-        object.__setattr__(self, "sigma", tuple(map(float, sigma)))
-        for key, value in (("learned", self.learned), ("rounds", self.rounds)):
-            _check_flag(f"spread.{key}", value)
-        if not (is_number(self.epochs) and 0 < self.epochs < math.inf):
-            raise InvalidInput("spread.epochs", None, self.epochs, "a finite number of epochs > 0")
-        if self.longest is None and self.kind == "gaussian":
-            raise InvalidInput(
-                "spread.longest", None, None, "the longest delay (ms) of a gaussian, which spreads over all"
-            )
-        if self.longest is not None and not (is_number(self.longest) and 0 < self.longest < math.inf):
-            raise InvalidInput("spread.longest", None, self.longest, "a finite number > 0 (ms), or None")
-
-    def width(self, epoch):
-        """Return sigma (ms) in an epoch, counted from 0."""
-        first, last = self.sigma
-        return first * (last / first) ** min(epoch / self.epochs, 1.0)
-
-
-def _check_flag(name, value):
-    if not isinstance(value, (bool, np.bool_)):
-        raise InvalidInput(name, None, value, "True or False")
 
 
 @dataclass(frozen=True)
@@ -215,7 +126,7 @@ class GridNetwork:
         if type(surrogate) not in SURROGATES.values():
             raise InvalidInput(f"{name}.surrogate", None, surrogate, "ArcTangent(slope) or Triangle(slope)")
         for key, value in (("detach_reset", detach_reset), ("batch_norm", batch_norm)):
-            _check_flag(f"{name}.{key}", value)
+            check_flag(f"{name}.{key}", value)
         if not (is_number(v_threshold) and 0 < v_threshold < math.inf):
             raise InvalidInput(f"{name}.v_threshold", None, v_threshold, "a finite number > 0")
         self._add_neurons(
@@ -520,3 +431,7 @@ def _as_mask(indptr, indices, shape):
     mask = np.zeros(shape, bool)
     mask[np.repeat(np.arange(shape[0]), np.diff(indptr)), indices] = True
     return mask
+
+
+def __getattr__(name: str) -> object:
+    return renamed.find("surrogate.network", name)

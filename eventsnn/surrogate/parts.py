@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..sharding import shards
-from ..threads import in_order, resolve_n_threads
+from ..parallel.sharding import shards
+from ..parallel.threads import in_order, resolve_n_threads
 
 N_PARTS = 16
 

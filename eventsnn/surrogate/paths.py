@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from ..kernels import grid as kernels
-from ..threads import resolve_n_threads
+from ..parallel.threads import resolve_n_threads
 from .parts import product, product_of_rows, run
 from .taps import SPREADS
 

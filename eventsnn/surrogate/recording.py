@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import InvalidInput
-from ..spikes import Readout
+from ..spikes.recording import Readout
 
 
 @dataclass

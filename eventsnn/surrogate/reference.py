@@ -6,7 +6,7 @@ Nothing here runs backwards, and no equation is shared with the engine, so that 
 
 import numpy as np
 
-from .network import ArcTangent
+from .slopes import ArcTangent
 
 EPSILON = 1e-5  # of batch normalisation
 

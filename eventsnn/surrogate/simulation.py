@@ -3,12 +3,12 @@
 import numpy as np
 
 from ..arrays import plain_array
+from ..checks import check_duration
 from ..errors import InvalidInput
-from ..gradients import check_finite, evaluate, joint_probes
-from ..plausibility import doubts, warn_of_doubts
-from ..simulation import check_duration
-from ..spikes import SpikeBatch
-from ..threads import one_blas_thread
+from ..losses.together import check_finite, evaluate, joint_probes
+from ..network.plausibility import doubts, warn_of_doubts
+from ..parallel.threads import one_blas_thread
+from ..spikes.batch import SpikeBatch
 from .binning import bin_spikes
 from .engine import Mode, backward, run
 from .network import GridNetwork

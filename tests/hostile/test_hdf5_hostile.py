@@ -14,7 +14,8 @@ import h5py
 import numpy as np
 import pytest
 
-from eventsnn.data.hdf5 import SpikeFile, describe, read
+from eventsnn.data.hdf5 import describe, read
+from eventsnn.data.readers.spike_file import SpikeFile
 from eventsnn.errors import InvalidInput, UnsafeFile
 
 SECONDS_ALLOWED = 30.0  # of processor time, for one file: a reader that comes to no end takes them on any machine

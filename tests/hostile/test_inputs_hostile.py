@@ -6,8 +6,8 @@ import pytest
 from eventsnn import Network, SpikeBatch, SpikeTrain, simulate, value_and_grad
 from eventsnn.errors import EventsnnError, InvalidInput, NetworkError, ZeroDelayCycle
 from eventsnn.losses import FirstSpike, MeanVoltage, RelativeFirstSpike, SpikeTimeRegression
+from eventsnn.parallel.threads import resolve_n_threads
 from eventsnn.spikes import Recording
-from eventsnn.threads import resolve_n_threads
 
 NAN, INF = float("nan"), float("inf")
 BATCH = SpikeBatch.from_lists([([1.0, 2.0], [0, 1]), ([3.0], [0])])

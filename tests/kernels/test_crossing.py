@@ -5,7 +5,7 @@ import numba
 import numpy as np
 import pytest
 
-from eventsnn import reference
+from eventsnn.engines.reference import simulation as reference
 from eventsnn.kernels.crossing import FIRES, GRAZES, SILENT, crossing
 from eventsnn.kernels.membrane import flow, peak_time
 

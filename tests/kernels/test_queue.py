@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventsnn import Network, SpikeBatch, Uniform
-from eventsnn.compiled import in_flight
+from eventsnn.engines.cpu.buffers import in_flight
+from eventsnn.engines.cpu.layout import Layout
+from eventsnn.engines.problem import Run
 from eventsnn.kernels import forward as forward_kernels
 from eventsnn.kernels import queue as kernels
 from eventsnn.kernels.forward import ARRIVALS_FULL, FIRST_ROW, NONE, OK, QUEUE_FULL, TOUCHED, make_workspace
 from eventsnn.kernels.queue import LIVE, NOTHING, make_queue
 from eventsnn.kernels.simd import BLOCK
 from eventsnn.kernels.state import JUMP, Jumps
-from eventsnn.layout import Layout
-from eventsnn.spikes import Run
 
 clear = numba.njit(lambda queue: kernels.clear(queue))
 new_event = numba.njit(lambda queue: kernels.new_event(queue))

@@ -18,8 +18,9 @@ import time
 
 import numpy as np
 
-from eventsnn import EventStorm, Network, SpikeBatch, compiled, simulate, simulation, surrogate, value_and_grad
-from eventsnn.initializers import Uniform
+from eventsnn import EventStorm, Network, SpikeBatch, simulate, simulation, surrogate, value_and_grad
+from eventsnn.engines.cpu import engine as compiled
+from eventsnn.network import Uniform
 from eventsnn.spikes import Cotangents
 from eventsnn.testing import random_case
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from eventsnn import Adam, Network, SpikeBatch, Trainer, checkpoints, load_model
 from eventsnn.checkpoints import PREFIX, PREVIOUS
-from eventsnn.data import Dataset
+from eventsnn.data.dataset import Dataset
 from eventsnn.errors import CheckpointError
 from eventsnn.losses import MeanVoltage
-from eventsnn.surrogate import GridNetwork, Spread
+from eventsnn.surrogate.network import GridNetwork
+from eventsnn.surrogate.spread import Spread
 from eventsnn.training import load_history
 
 DATA = Dataset(SpikeBatch.from_lists([([1.0, 2.0], [0, 1]), ([2.0], [1]), ([3.0], [0])]), [0, 1, 0], 2, 2, 20.0)

@@ -9,19 +9,15 @@ import h5py
 import numpy as np
 from scipy.io import wavfile
 
-from eventsnn import presets
-from eventsnn.catalogue import PRESETS
-from eventsnn.cli import to_toml
-from eventsnn.data import (
-    Dataset,
-    hdf5,
-    load_braille,
-    load_braille_analog,
-    load_sequential_mnist,
-    mnist,
-    speech_commands,
-)
+from eventsnn import experiments
+from eventsnn.cli.text import to_toml
+from eventsnn.data import hdf5
+from eventsnn.data.dataset import Dataset
+from eventsnn.data.sets import mnist, speech_commands
+from eventsnn.data.sets.braille import load_braille, load_braille_analog
+from eventsnn.data.sets.mnist import load_sequential_mnist
 from eventsnn.errors import InvalidInput, UnsafeFile
+from eventsnn.experiments.catalogue import PRESETS
 from eventsnn.spikes import SpikeBatch
 
 REFUSED = (InvalidInput, UnsafeFile)
@@ -149,7 +145,7 @@ def sound(folder):
 
 def preset(folder):
     path = folder / "mine.toml"
-    path.write_text(to_toml(presets.named(list(PRESETS)[0]).to_dict()), encoding="utf-8")
+    path.write_text(to_toml(experiments.named(list(PRESETS)[0]).to_dict()), encoding="utf-8")
     return path
 
 
@@ -179,7 +175,7 @@ def draw_of_settings(folder):
 def drawn_settings(data):
     """A preset of which some settings, drawn by the damaged bytes, have values of all kinds: faults of meaning."""
     draw, settings = random.Random(data), {}
-    description = presets.named(draw.choice(list(PRESETS))).to_dict()
+    description = experiments.named(draw.choice(list(PRESETS))).to_dict()
     for _ in range(0 if data == NO_DRAW else draw.choice((1, 1, 2, 5))):
         table = draw.choice(list(description))
         keys = list(description[table]) if isinstance(description[table], dict) else []
@@ -218,7 +214,7 @@ TARGETS = {
     "idx gzip": target(pictures("t10k-labels-idx1-ubyte", ".gz"), read_pictures, pack=gzip.compress),
     "idx gzip bytes": target(pictures("t10k-images-idx3-ubyte", ".gz", gzip.compress), read_pictures),
     "wav": target(sound, speech_commands.read_wav),
-    "toml": target(preset, presets.load),
-    "toml short": target(short_preset, presets.load),
-    "toml values": target(draw_of_settings, presets.load, pack=drawn_settings),
+    "toml": target(preset, experiments.load),
+    "toml short": target(short_preset, experiments.load),
+    "toml values": target(draw_of_settings, experiments.load, pack=drawn_settings),
 }

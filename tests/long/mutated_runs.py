@@ -9,11 +9,14 @@ import pathlib
 import re
 import warnings
 
-from eventsnn import presets, runs
-from eventsnn.checks import is_number
-from eventsnn.cli import FAILED, main, print_result
+from eventsnn import experiments
+from eventsnn.arrays import is_number
+from eventsnn.cli import main
+from eventsnn.cli.text import FAILED
+from eventsnn.cli.train import print_result
 from eventsnn.errors import EventsnnError, FileError
-from eventsnn.sweeping import JOURNAL, Sweep, SweepError
+from eventsnn.experiments import results, runs
+from eventsnn.experiments.sweeping import JOURNAL, Sweep, SweepError
 
 DRAWS = importlib.util.find_spec("matplotlib") is not None  # an extra, which tests may lack
 TINY = ["data.samples=40", "network.hidden=[4]", "training.epochs=1"]
@@ -29,7 +32,7 @@ class Refused(EventsnnError):
 
 
 def tiny():
-    return presets.change(presets.named("yin-yang"), TINY)
+    return experiments.change(experiments.named("yin-yang"), TINY)
 
 
 # ------------------------------------------------------------------------------------------------------- journals
@@ -111,7 +114,7 @@ def named(read):
 def run(folder):
     preset = tiny()
     runs.train_all(
-        preset, presets.load_data(preset), folder / "run", modes=["learned", "none"], seeds=[0],
+        preset, experiments.load_data(preset), folder / "run", modes=["learned", "none"], seeds=[0],
         report=lambda result: None, progress=False, n_threads=1,
     )  # fmt: skip
     return folder / "run"
@@ -145,7 +148,7 @@ def use_result(path):
     if result is not None:
         with contextlib.redirect_stdout(io.StringIO()):
             print_result(result)
-        assert is_number(runs.summary([result])["accuracy"]) and runs.cells(runs.summary([result]))
+        assert is_number(runs.summary([result])["accuracy"]) and results.cells(runs.summary([result]))
 
 
 def use_run(path):

@@ -6,8 +6,10 @@ import mpmath
 import numpy as np
 import pytest
 
-from eventsnn import Network, SpikeBatch, losses, reference, simulate, value_and_grad
-from eventsnn.spikes import Run
+from eventsnn import Network, SpikeBatch, losses, simulate, value_and_grad
+from eventsnn.engines.problem import Run
+from eventsnn.engines.reference import simulation as reference
+from eventsnn.engines.reference.arithmetic import mpmath_arithmetic
 
 EPS = np.finfo(float).eps
 TAU_MEM, TAU_SYN, THRESHOLD = 3.0, 500.0, 0.3
@@ -59,9 +61,7 @@ def exact_spikes(duration, n):
     with mpmath.workdps(40):
         exact = np.vectorize(lambda x: mpmath.mpf(float(x)), otypes=[object])
         parameters = {name: exact(value) for name, value in network.initialize(0).items()}
-        simulation = reference.Simulation(
-            network, parameters, Run(duration, {}, 1, 10**6), reference.mpmath_arithmetic()
-        )
+        simulation = reference.Simulation(network, parameters, Run(duration, {}, 1, 10**6), mpmath_arithmetic())
         for neuron in simulation.neurons.values():
             neuron.constants = tuple(mpmath.mpf(float(c)) for c in neuron.constants)
             neuron.v, neuron.i, neuron.time = mpmath.mpf(0), mpmath.mpf(0), mpmath.mpf(0)

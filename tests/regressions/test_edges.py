@@ -15,7 +15,7 @@ from eventsnn import (
     simulate,
     value_and_grad,
 )
-from eventsnn.buffers import _idle, release_memory
+from eventsnn.engines.cpu.memory import _idle, release_memory
 from eventsnn.testing import compare_engines
 
 
@@ -163,8 +163,8 @@ def test_rows_far_longer_and_shorter_than_a_block_of_synapses():
 
 def test_a_small_wide_connection_does_not_enlarge_the_room_of_all():
     # 400 sparse rows at one instant, written down in each of 32 windows and 5 populations, took 5 GB
-    from eventsnn import compiled
-    from eventsnn.spikes import Run
+    from eventsnn.engines.cpu import engine as compiled
+    from eventsnn.engines.problem import Run
 
     rng = np.random.default_rng(0)
     network = Network()

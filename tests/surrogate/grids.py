@@ -6,7 +6,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from eventsnn import Normal, Uniform
-from eventsnn.surrogate.network import ArcTangent, GridNetwork, Spread, Triangle
+from eventsnn.surrogate.network import GridNetwork
+from eventsnn.surrogate.slopes import ArcTangent, Triangle
+from eventsnn.surrogate.spread import Spread
 
 DT = 2.0  # ms
 UNLIMITED = Spread("triangle", 1.0)

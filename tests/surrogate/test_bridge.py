@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventsnn import InvalidInput, Network, SpikeBatch, Trainer, Uniform, simulate, surrogate
-from eventsnn.data import Dataset
+from eventsnn.data.dataset import Dataset
 from eventsnn.losses import MaxVoltage, MeanVoltage
 from eventsnn.optimizers import Adam
-from eventsnn.surrogate import GridNetwork, Spread, to_events, with_clock
+from eventsnn.surrogate.bridge import to_events, with_clock
+from eventsnn.surrogate.network import GridNetwork
+from eventsnn.surrogate.spread import Spread
 
 DURATION = 60.0
 

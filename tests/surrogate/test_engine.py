@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from eventsnn import Uniform
 from eventsnn.errors import InvalidInput
 from eventsnn.surrogate import engine, paths, reference
-from eventsnn.surrogate.network import GridNetwork, Spread, Triangle
+from eventsnn.surrogate.network import GridNetwork
+from eventsnn.surrogate.slopes import Triangle
+from eventsnn.surrogate.spread import Spread
 from tests.surrogate.grids import directions, networks, values
 
 SEEDS = st.integers(0, 10_000)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from eventsnn import InvalidInput, Network, NetworkError, Uniform, surrogate
-from eventsnn.surrogate import ArcTangent, GridNetwork, Spread, Triangle
+from eventsnn.surrogate.network import GridNetwork
+from eventsnn.surrogate.slopes import ArcTangent, Triangle
+from eventsnn.surrogate.spread import Spread
 
 
 def network(dt=2.0):

@@ -5,10 +5,10 @@ import pytest
 import threadpoolctl
 
 from eventsnn import losses, surrogate
+from eventsnn.parallel.threads import _libraries, one_blas_thread
 from eventsnn.spikes import SpikeBatch
 from eventsnn.surrogate import parts
 from eventsnn.surrogate.engine import Mode
-from eventsnn.threads import _libraries, one_blas_thread
 from tests.surrogate.test_network import network
 
 SHAPES = [

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from eventsnn import InvalidInput, SpikeBatch, losses, simulate, surrogate
 from eventsnn.spikes import Cotangents
-from eventsnn.surrogate import GridNetwork, GridRecording
 from eventsnn.surrogate.binning import bin_spikes, n_steps
+from eventsnn.surrogate.network import GridNetwork
+from eventsnn.surrogate.recording import GridRecording
 
 
 def small(dt=2.0, **lif):

@@ -6,24 +6,27 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from eventsnn import InvalidInput, cli, losses, presets, runs
-from eventsnn.controls import permuted_delays
-from eventsnn.data import Dataset
-from eventsnn.engines import engine_of
-from eventsnn.initializers import Uniform
+from eventsnn import InvalidInput, experiments, losses
+from eventsnn.analysis import permuted_delays
+from eventsnn.cli import main as cli
+from eventsnn.data.dataset import Dataset
+from eventsnn.experiments import results, runs
+from eventsnn.network import Uniform
 from eventsnn.optimizers import Adam
 from eventsnn.spikes import SpikeBatch
-from eventsnn.surrogate import GridNetwork, Spread
+from eventsnn.surrogate.network import GridNetwork
+from eventsnn.surrogate.spread import Spread
 from eventsnn.training import Trainer, evaluate, load_model
+from eventsnn.training.methods.choosing import engine_of
 
 SIZES = {"shd": (140, 20), "ssc": (140, 35), "ps-mnist": (1, 10)}  # (channels, classes)
 
 
 def trained(name, *changes):
     """Number of trained parameters of a preset."""
-    preset = presets.change(presets.named(name), changes)
+    preset = experiments.change(experiments.named(name), changes)
     sizes = SIZES[name if name in SIZES else name.split("-")[0]]
-    network = presets.build_grid_network(preset, SimpleNamespace(n_units=sizes[0], n_classes=sizes[1]))
+    network = experiments.build_grid_network(preset, SimpleNamespace(n_units=sizes[0], n_classes=sizes[1]))
     parameters = network.initialize()
     return sum(parameters[key].size for key in network.trainable)
 
@@ -60,7 +63,7 @@ AS_IN_THE_CODE = {
 
 @pytest.mark.parametrize("name", AS_IN_THE_CODE)
 def test_what_was_read_in_the_published_code_is_in_the_presets(name):
-    preset = presets.named(name)
+    preset = experiments.named(name)
     network, grid, optimizer = preset.network, preset.grid, preset.optimizer
     found = (
         network.input_weight, grid.bias, grid.detach_reset, grid.batch_norm,
@@ -72,7 +75,9 @@ def test_what_was_read_in_the_published_code_is_in_the_presets(name):
 
 
 def test_biases_begin_as_those_of_linear_layers(data):
-    network = presets.build_grid_network(grid_preset('grid.bias=["kaiming", 0.5773502691896258, "uniform"]'), data[0])
+    network = experiments.build_grid_network(
+        grid_preset('grid.bias=["kaiming", 0.5773502691896258, "uniform"]'), data[0]
+    )
     n_inputs = data[0].n_units
     biases = np.concatenate([network.initialize(seed)["hidden1.bias"] for seed in range(50)])
     assert 0.95 / np.sqrt(n_inputs) < np.abs(biases).max() <= 1.0 / np.sqrt(n_inputs)
@@ -92,7 +97,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_settings_are_the_published_ones(name):
-    preset = presets.named(name)
+    preset = experiments.named(name)
     network, dt, optimizer = preset.network, preset.grid.dt, preset.optimizer
     delay = network.recurrent_delay if network.recurrent else network.input_delay
     found = (
@@ -104,7 +109,7 @@ def test_settings_are_the_published_ones(name):
 
 def test_widths_have_a_rate_of_their_own(data):
     changes = ("grid.learned_width=true", "optimizer.width_learning_rate=0.25", "optimizer.delay_schedule=constant")
-    network, _, optimizer, _, _ = presets.build(grid_preset(*changes), data)
+    network, _, optimizer, _, _ = experiments.build(grid_preset(*changes), data)
     rates = optimizer.rates(network.trainable, 0)
     assert rates["hidden1->hidden1.width"] == 0.25
     assert rates["hidden1->hidden1.weight"] == pytest.approx(optimizer.learning_rate / 25)  # one_cycle begins low
@@ -117,7 +122,7 @@ def grid_preset(*changes):
         "network.recurrent=true", "network.recurrent_weight=orthogonal", "network.recurrent_delay=[20, 40]",
         "grid.sigma=[20, 5]", "network.tau_mem=20", "grid.bias=true",
     ]  # fmt: skip
-    return presets.change(presets.named("spoken-digits-dcls"), [*small, *changes])
+    return experiments.change(experiments.named("spoken-digits-dcls"), [*small, *changes])
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +149,7 @@ MODES = {
 
 @pytest.mark.parametrize("mode", MODES)
 def test_modes_of_delays(data, mode):
-    network = presets.build(grid_preset(f"delays={mode}"), data).network
+    network = experiments.build(grid_preset(f"delays={mode}"), data).network
     learned = {name.removesuffix(".delay") for name in network.trainable if name.endswith(".delay")}
     assert learned == MODES[mode]
     delayed = {c.name for c in network.connections.values() if c.delay is not None}
@@ -152,13 +157,13 @@ def test_modes_of_delays(data, mode):
 
 
 def test_all_four_other_modes_can_be_compared():
-    assert presets.control_modes(grid_preset()) == ["fixed", "none", "feed-forward", "recurrent"]
-    assert presets.control_modes(presets.named("shd-delrec")) == ["fixed", "none"]
-    assert presets.control_modes(presets.named("shd-dcls")) == ["fixed", "none"]
+    assert experiments.control_modes(grid_preset()) == ["fixed", "none", "feed-forward", "recurrent"]
+    assert experiments.control_modes(experiments.named("shd-delrec")) == ["fixed", "none"]
+    assert experiments.control_modes(experiments.named("shd-dcls")) == ["fixed", "none"]
 
 
 def test_recurrence_in_chosen_layers(data):
-    network = presets.build(grid_preset("grid.recurrent_layers=[2]"), data).network
+    network = experiments.build(grid_preset("grid.recurrent_layers=[2]"), data).network
     assert {c.name for c in network.connections.values() if c.recurrent} == {"hidden2->hidden2"}
     with pytest.raises(InvalidInput, match=r"grid.recurrent_layers\[0\] is 3"):
         grid_preset("grid.recurrent_layers=[3]")
@@ -204,7 +209,7 @@ def test_settings_that_a_grid_has_no_use_for(change, message):
 def test_settings_that_nothing_can_be_built_of(data, change, message):
     with pytest.raises(InvalidInput, match=message):
         preset = grid_preset(change)
-        presets.initialize(preset, presets.build(preset, data).network)
+        experiments.initialize(preset, experiments.build(preset, data).network)
 
 
 @pytest.mark.parametrize(
@@ -212,14 +217,14 @@ def test_settings_that_nothing_can_be_built_of(data, change, message):
     [({"neuron_drop": 0.1}, "which has dropout="), ({"average": 0.9}, "average is 0.9; allowed: None with batch norm")],
 )
 def test_options_that_a_grid_has_no_use_for(data, option, message):
-    built = presets.build(grid_preset(), data)
+    built = experiments.build(grid_preset(), data)
     with pytest.raises(InvalidInput, match=message):
         Trainer(built.network, built.network.initialize(), loss=built.loss, optimizer=Adam(1.0), **option)
 
 
 def fit(data, folder, stop_at=None):
     """A trainer after its fit, interrupted in the step ``stop_at`` if there is one, and resumed."""
-    built = presets.build(grid_preset(), data)
+    built = experiments.build(grid_preset(), data)
 
     def stop(trainer, kind, values):
         if kind == "step" and values["step"] == stop_at:
@@ -253,7 +258,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(data, tmp_path):
 
 
 def test_delays_that_are_rounded_after_each_epoch_tell_the_same_rounded_and_between_steps(data):
-    built = presets.build(grid_preset("grid.round_delays=true"), data)
+    built = experiments.build(grid_preset("grid.round_delays=true"), data)
     trainer = Trainer(
         built.network, built.network.initialize(0), loss=built.loss, optimizer=built.optimizer, options=built.options,
         progress=False, n_threads=1,
@@ -294,11 +299,11 @@ def test_a_run_reports_both_ways_to_read_delays_and_is_found_again(data, tmp_pat
 @pytest.mark.parametrize("bias", ["yes", "'none'"])
 def test_words_that_are_no_bias_are_refused_with_those_that_are(data, bias):
     with pytest.raises(InvalidInput, match="bias.*[Tt]rue"):
-        presets.build(grid_preset(f"grid.bias={bias}"), data)
+        experiments.build(grid_preset(f"grid.bias={bias}"), data)
 
 
 def test_ranks_are_refused(data):
-    built = presets.build(grid_preset(), data)
+    built = experiments.build(grid_preset(), data)
     recordings = engine_of(built.network).recordings(
         built.network.initialize(0), data[0].spikes, loss=built.loss, duration=200.0, team=SimpleNamespace(size=2),
         n_threads=1, max_spikes=10,
@@ -324,20 +329,25 @@ def test_the_command_trains_evaluates_and_draws(tmp_path, capsys):
 
 
 def test_delays_of_events_are_not_read_in_other_ways(data):
-    preset = presets.change(presets.named("yin-yang"), ["network.hidden=[3]"])
-    network = presets.build_network(preset, SimpleNamespace(n_units=8, n_classes=2))
+    preset = experiments.change(experiments.named("yin-yang"), ["network.hidden=[3]"])
+    network = experiments.build_network(preset, SimpleNamespace(n_units=8, n_classes=2))
     with pytest.raises(InvalidInput, match="real-valued delays"):
         evaluate(
-            network, network.initialize(), data[0], loss=presets.build_loss(preset), delays="fractional", n_threads=1
+            network,
+            network.initialize(),
+            data[0],
+            loss=experiments.build_loss(preset),
+            delays="fractional",
+            n_threads=1,
         )
 
 
 def test_sparse_networks_are_counted_and_permuted_where_there_are_synapses(data):
     preset = grid_preset("network.input_sparsity=0.6", "network.between_sparsity=0.5")
-    network = presets.build(preset, data).network
+    network = experiments.build(preset, data).network
     parameters = network.initialize(0)
     there = {name: network.connections[name].mask.sum() for name in ("input->hidden1", "hidden1->hidden2")}
-    counts = runs.count_parameters(network, parameters)
+    counts = results.count_parameters(network, parameters)
     dense = 6 * 6 + 5 * 5 + 5 * 2  # recurrent, and to the output
     assert counts["weights"] == sum(there.values()) + dense and counts["delays"] == sum(there.values()) + 6 + 5
     mask = network.connections["input->hidden1"].mask

@@ -1,0 +1,19 @@
+"""Names for what annotations say often: what a number or an array means here."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Milliseconds: TypeAlias = float
+"""A time or a duration in ms."""
+Parameters: TypeAlias = dict[str, NDArray[np.float64]]
+"""{parameter: its array}, as ``Network.initialize`` returns them; gradients have the same form."""
+Floats: TypeAlias = NDArray[np.float64]
+Integers: TypeAlias = NDArray[np.int64]
+Array: TypeAlias = NDArray[Any]
+Description: TypeAlias = dict[str, Any]
+"""A JSON-able dict that ``to_dict`` returned."""
+Bounds: TypeAlias = Mapping[str, tuple[float, float]]
+"""{parameter: (lowest, highest value)}."""

@@ -1,0 +1,51 @@
+"""Exact adjoint variables of a recorded network, at any time."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..checks import check_duration
+from ..engines.checking import check_batch, spiking_outputs
+from ..engines.problem import Run
+from ..engines.reference.adjoint import empty_sums, replay
+from ..engines.reference.simulation import forward as reference_forward
+from ..losses.together import evaluate, joint_probes
+from .voltage import check_neurons
+
+
+class AdjointTraces(NamedTuple):
+    """``v`` and ``i``: lambda_V and lambda_I of the chosen neurons at ``times`` (ms), each (n_neurons, n_times)."""
+
+    times: np.ndarray
+    v: np.ndarray
+    i: np.ndarray
+
+
+def adjoint_values(network, parameters, spikes, labels, *, loss, duration, population, neurons, times):
+    """Return AdjointTraces of one sample's backward pass in the reference engine (slow: for small networks).
+
+    ``spikes``: a SpikeBatch of one sample, ``labels`` its label (1,), ``loss`` any loss. lambda_V and lambda_I are
+    what the replay carries (docs/mathematics.md): at an arrival of weight w the gradient is -tau_syn lambda_I.
+    At an event's own time the value is that after the event in time, from where the replay comes.
+    """
+    check_neurons(network, population, neurons)
+    inputs, parameters = check_batch(network, spikes), network.check_parameters(parameters)
+    duration = check_duration(duration)
+    run = Run(duration, joint_probes((loss,), network, duration))
+    recording, (simulation,) = reference_forward(network, parameters, inputs, run)
+    recording.outputs = spiking_outputs(network)
+    _, cotangents = evaluate((loss,), recording, labels)
+    times = np.sort(np.asarray(times, dtype=float))
+    v, i = np.zeros((2, len(neurons), times.size))
+    sums = empty_sums(parameters, recording)
+        {k: np.zeros(np.shape(a)) for k, a in parameters.items()},
+        {k: np.zeros(b.n_spikes) for k, b in inputs.items()},
+    )
+    for name, first, last, adjoint in replay(network, parameters, recording, (0, simulation), cotangents, sums):
+        if name[0] != population or name[1] not in neurons:
+            continue
+        row = list(neurons).index(name[1])
+        inside = np.flatnonzero((times >= first) & ((times < last) | ((last == duration) & (times == last))))
+        for place in inside:
+            v[row, place], i[row, place] = adjoint(times[place])
+    return AdjointTraces(times, v, i)

@@ -1,0 +1,45 @@
+"""What a trained network owes to its delays: the same network with its delays permuted, or rounded to a grid."""
+
+import numpy as np
+
+from ..errors import InvalidInput
+from ..network.network import Network
+from ..random import stream
+
+
+def _delays(parameters):
+    return {name: np.asarray(value) for name, value in parameters.items() if name.endswith(".delay")}
+
+
+def permuted_delays(network, parameters, seed):
+    """Return parameters in which the delays of each connection have changed places at random.
+
+    Their distribution is kept, and which weight belongs to which delay is lost, learned or not: the loss of accuracy is
+    not what learning the delays was worth. ``seed`` (int >= 0). A connection with one delay for all keeps it.
+    """
+    permuted = {}
+    for number, (name, delays) in enumerate(_delays(parameters).items()):
+        mask = None if isinstance(network, Network) else network.present(name)
+        there = np.ones(delays.shape, bool) if mask is None else mask
+        order = stream(seed, "permuted-delays", sample=number).permutation(np.count_nonzero(there))
+        permuted[name] = delays.copy()
+        permuted[name][there] = delays[there][order]
+    return {**parameters, **permuted}
+
+
+def rounded_delays(network, parameters, step):
+    """Return parameters with each delay at the nearest multiple of ``step`` (ms, > 0), as on a grid of time steps.
+
+    A delay on a cycle may not be 0 and becomes one step there. Raises InvalidInput for a step that is not a finite
+    number > 0.
+    """
+    if not (np.isfinite(step) and step > 0):
+        raise InvalidInput("step", None, step, "a finite number > 0 (ms)")
+    if not isinstance(network, Network):
+        allowed = "nothing for a network on a grid, which evaluates with rounded delays as it is"
+        raise InvalidInput("step", None, step, allowed, 'See delays="fractional" (--delays fractional).')
+    rounded = {}
+    for name, delays in _delays(parameters).items():
+        least = step if network.on_cycle(network.connections[name.removesuffix(".delay")]) else 0.0
+        rounded[name] = np.maximum(step * np.rint(delays / step), least)
+    return {**parameters, **rounded}

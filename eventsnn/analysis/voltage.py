@@ -1,0 +1,96 @@
+"""Exact voltages of a recorded network, at any time."""
+
+import numpy as np
+
+from ..errors import InvalidInput
+
+
+def psp(t, tau_mem, tau_syn):
+    """Return the voltage (per unit weight) at ``t`` ms (array) after an arrival (docs/mathematics.md, 1), 0 before."""
+    t = np.maximum(np.asarray(t, dtype=float), 0.0)
+    slow, fast = max(tau_mem, tau_syn), min(tau_mem, tau_syn)
+    x = t * (slow - fast) / (slow * fast)
+    growth = np.where(x > 0, -np.expm1(-x) / np.where(x > 0, x, 1.0), 1.0)
+    return t / tau_mem * np.exp(-t / slow) * growth
+
+
+def arrivals(network, parameters, recording, sample, population, neuron):
+    """Return ``(times, weights)`` of all that reaches one neuron in one sample: ms, and weight times count."""
+    if recording.start > 0:
+        allowed = "the Recording of a whole run: what was fired before moves the voltages too"
+        raise InvalidInput("recording", None, f"a part from {recording.start} ms on", allowed, "simulate returns one.")
+    times, weights = [np.zeros(0)], [np.zeros(0)]
+    for c in network.connections.values():
+        if c.post != population:
+            continue
+        fired, units = recording.spikes(c.pre, sample)
+        counts = _counts(recording, c.pre, sample, fired.size)
+        for synapse, pre in _synapses_onto(c, neuron):
+            sent = units == pre
+            delay = _delay(c, parameters, synapse, pre)
+            times.append(fired[sent] + delay)
+            weights.append(parameters[f"{c.name}.weight"].flat[synapse] * counts[sent])
+    times, weights = np.concatenate(times), np.concatenate(weights)
+    order = np.argsort(times, kind="stable")
+    kept = order[times[order] < recording.duration]
+    return times[kept], weights[kept]
+
+
+def _counts(recording, name, sample, n):
+    counts = recording.inputs[name][sample].counts if name in recording.inputs else None
+    return np.ones(n) if counts is None else counts
+
+
+def _synapses_onto(connection, neuron):
+    """Pairs (synapse, presynaptic neuron) of a connection's synapses onto one neuron."""
+    if connection.indptr is None:
+        return [(pre * connection.n_post + neuron, pre) for pre in range(connection.n_pre)]
+    synapses = np.flatnonzero(connection.indices == neuron)
+    pres = np.searchsorted(connection.indptr, synapses, side="right") - 1
+    return list(zip(synapses.tolist(), pres.tolist(), strict=True))
+
+
+def _delay(connection, parameters, synapse, pre):
+    if connection.delay is None:
+        return 0.0
+    place = {"synapse": synapse, "neuron": pre, "connection": 0}[connection.delay_per]
+    return parameters[f"{connection.name}.delay"].flat[place]
+
+
+def voltages(network, parameters, recording, sample, population, neurons, times):
+    """Return the exact voltages of ``neurons`` at ``times`` (ms): float64 (n_neurons, n_times), from the spikes alone.
+
+    V(t) is the sum of w psp(t - s) over arrivals (w, s) less v_threshold e^{-(t - t_k)/tau_mem} for each own spike
+    t_k. At a spike's own time the value is that after the reset. Raises InvalidInput for unknown neurons.
+    """
+    times = np.asarray(times, dtype=float)
+    wrong = np.flatnonzero(~((times >= 0) & (times <= recording.duration)))
+    if wrong.size:
+        raise InvalidInput(
+            "times", int(wrong[0]), times[wrong[0]], f"0 to {recording.duration:g} ms, what was recorded"
+        )
+    check_neurons(network, population, neurons)
+    kind = network.populations[population].kind
+    constants = {key: network.value_of(population, key, parameters) for key in network.populations[population].settings}
+    fired, units = recording.spikes(population, sample) if kind == "lif" else (np.zeros(0), np.zeros(0, int))
+    traces = np.zeros((len(neurons), times.size))
+    for trace, neuron in zip(traces, neurons, strict=True):
+        tau_mem, tau_syn = constants["tau_mem"][neuron], constants["tau_syn"][neuron]
+        for time, weight in zip(*arrivals(network, parameters, recording, sample, population, neuron), strict=True):
+            trace += weight * psp(times - time, tau_mem, tau_syn)
+        for time in fired[units == neuron]:
+            after = times >= time
+            trace[after] -= constants["v_threshold"][neuron] * np.exp(-(times[after] - time) / tau_mem)
+    return traces
+
+
+def check_neurons(network, population, neurons):
+    known = [p.name for p in network.populations.values() if p.kind != "input"]
+    if population not in known:
+        raise InvalidInput("population", None, population, f"one of {known}")
+    n = network.populations[population].n
+    if not np.iterable(neurons):
+        raise InvalidInput("neurons", None, neurons, "a list of neurons", f"[{neurons}] for one.")
+    for index, neuron in enumerate(neurons):
+        if not 0 <= neuron < n:
+            raise InvalidInput("neurons", index, neuron, f"neurons from 0 to {n - 1} of {population!r}")

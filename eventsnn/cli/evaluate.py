@@ -1,0 +1,89 @@
+"""eventsnn evaluate: a trained network on a part of its data, or on a file."""
+
+import json
+import sys
+
+import numpy as np
+
+from ..errors import InvalidInput, said_as
+from .text import UsageError
+
+
+def split(preset, name):
+    from .. import experiments
+
+    data = experiments.load_data(preset, test=name == "test")[("train", "validation", "test").index(name)]
+    if data is None:
+        raise InvalidInput("--split", None, name, "train or test, because this run was made without validation")
+    return data
+
+
+def split_to_show(preset):
+    from .. import experiments
+
+    train, validation, _ = experiments.load_data(preset, test=False)
+    return train if validation is None else validation
+
+
+def evaluate_command(arguments, argv):
+    from .. import experiments
+    from ..experiments import runs
+    from ..training.evaluation import evaluate
+
+    network, parameters, meta = runs.load(arguments.checkpoint)
+    preset = runs.preset_of(meta, arguments.checkpoint)
+    if arguments.delays is not None and preset.grid.dt is None:
+        allowed = "nothing, because this network is not on a grid: its delays are real numbers"
+        raise InvalidInput("--delays", None, arguments.delays, allowed, "Leave --delays out.")
+    if arguments.time_unit is not None and arguments.data is None:
+        raise UsageError("--time-unit is that of a file: name it with --data")
+    if arguments.data is None:
+        data = split(preset, arguments.split)
+    else:
+        data = _data_of_file(arguments, network, preset, meta["duration"])
+    settings = {
+        "loss": experiments.build_loss(preset), "duration": meta["duration"], "n_threads": arguments.threads,
+        "delays": arguments.delays,
+    }  # fmt: skip
+    results = [evaluate(network, chosen, data, **settings) for chosen in _chosen_delays(arguments, network, parameters)]
+    if arguments.json:
+        found = [_evaluation(result, data) for result in results]
+        print(json.dumps(found if arguments.permute_delays else found[0]))
+        return
+    for result in results:
+        print(f"{data.name}: {result}, {result.spikes_per_neuron:.1f} spikes per neuron")
+    if len(results) > 1:
+        shares = np.array([100 * result.accuracy for result in results])
+        print(f"mean of {shares.size}: {shares.mean():.1f} +- {shares.std(ddof=1):.1f} %")
+
+
+def _data_of_file(arguments, network, preset, duration):
+    """The spike file that --data names, read as the run has read its data."""
+    from ..data import hdf5
+
+    n_inputs, n_classes = network.populations["input"].n, network.populations["output"].n
+    unit = arguments.time_unit or preset.data.time_unit
+    if arguments.time_unit is None and unit is not None:
+        text = f"eventsnn: the times in {arguments.data} are taken as {unit}, as in the run's data; or say --time-unit"
+        print(text, file=sys.stderr)
+    with said_as({}, {hdf5.SAY_THE_UNIT: "Give --time-unit ms or us, or s if they are seconds."}):
+        data = hdf5.read(arguments.data, n_inputs * preset.data.merge, n_classes, duration, time_unit=unit)
+    return data if preset.data.merge == 1 else data.merge_channels(preset.data.merge)
+
+
+def _evaluation(result, data):
+    counts = {"accuracy": result.accuracy, "interval": list(result.interval), "n": result.n, "loss": result.loss}
+    return {**counts, "spikes_per_neuron": result.spikes_per_neuron, "data": data.name}
+
+
+def _chosen_delays(arguments, network, parameters):
+    """The parameters to be evaluated one after the other: as trained, or with other delays."""
+    from .. import analysis as controls
+
+    if arguments.round_delays is not None:
+        return [controls.rounded_delays(network, parameters, arguments.round_delays)]
+    if arguments.permute_delays is None:
+        return [parameters]
+    if arguments.permute_delays < 1:
+        raise InvalidInput("--permute-delays", None, arguments.permute_delays, "a number of permutations >= 1")
+    return [controls.permuted_delays(network, parameters, seed) for seed in range(arguments.permute_delays)]

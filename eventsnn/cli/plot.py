@@ -1,0 +1,122 @@
+"""eventsnn plot: pictures of runs, comparisons, sweeps and samples."""
+
+import contextlib
+from pathlib import Path
+
+from .. import checkpoints
+from ..errors import FileError, InvalidInput
+from .evaluate import split, split_to_show
+from .text import FAILED, UsageError, add_command
+
+PICTURES = ("raster", "voltage", "adjoint", "delays", "curve", "comparison")
+
+
+def add_plot(commands):
+    command = add_command(commands, "plot", plot_command, "pictures of a trained network, or of a comparison")
+    command.add_argument("checkpoint", help="checkpoint file or run folder")
+    what = "default: all but adjoint, which the slow reference engine computes"
+    command.add_argument("--what", nargs="+", choices=PICTURES, help=what)
+    text = "default: validation, or train where there is none"
+    command.add_argument("--split", choices=("train", "validation", "test"), help=text)
+    command.add_argument("--sample", type=int, default=0, metavar="N", help="sample of that set")
+    command.add_argument("--population", metavar="NAME", help="for voltage and adjoint (default: the first LIF one)")
+    command.add_argument("--neurons", type=int, nargs="+", metavar="N", help="default: 0 1 2")
+    command.add_argument("--out", metavar="FOLDER", help="where to write (default: beside the checkpoint)")
+
+
+def plot_command(arguments, argv):
+    from ..experiments import results, runs
+    from ..surrogate.network import GridNetwork
+
+    path = Path(arguments.checkpoint)
+    wanted = arguments.what or [picture for picture in PICTURES if picture != "adjoint"]
+    compared = results.read_comparison(path / results.COMPARISON)
+    if compared is not None and not checkpoints.exists(path / results.CHECKPOINT):
+        wanted = ["comparison"]  # a folder of several seeds: each of them has its own pictures
+    if "comparison" in (arguments.what or []) and compared is None:
+        raise UsageError(f"{path} holds no {results.COMPARISON}: there is nothing to compare in the run of one seed")
+    if wanted != ["comparison"]:
+        network, parameters, meta = runs.load(path)
+        if "adjoint" in wanted and isinstance(network, GridNetwork):
+            raise UsageError(f"{path} is a network on a grid: the adjoint that can be drawn is that of events")
+    folder = Path(arguments.out) if arguments.out else path if path.is_dir() else path.parent
+    drawings = {}  # name of a picture: function that draws it to a path
+    if compared is not None and "comparison" in wanted:
+        from .. import plotting
+
+        drawings["comparison.png"] = lambda place: plotting.comparison(compared, place)
+    if "delays" in wanted or "curve" in wanted:
+        drawings |= _drawings_of_training(meta, parameters, wanted)
+    if {"raster", "voltage", "adjoint"} & set(wanted):
+        drawings |= _drawings_of_sample(arguments, (network, parameters, meta), wanted)
+    if not drawings:
+        raise UsageError(f"there is nothing to draw of {' or '.join(wanted)} in {path}")
+    with _filled(folder):
+        return _drawn(drawings, folder)
+
+
+def _drawn(drawings, folder):
+    """Draw what can be drawn, print where; the outcome of the command, which names what could not be written."""
+    failed = []
+    for name, draw in drawings.items():
+        try:
+            place = draw(folder / name)
+        except FileError as error:
+            failed.append(f"eventsnn: {error}")
+        else:
+            print(place)
+    return (FAILED, "\n".join(failed)) if failed else None
+
+
+@contextlib.contextmanager
+def _filled(folder):
+    """A folder to write to, which is not left behind empty."""
+    fresh = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        if fresh and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _drawings_of_training(meta, parameters, wanted):
+    from .. import plotting
+    from ..training.state import History
+
+    found = {}
+    history = History(tuple(meta["state"]["history"]), meta["state"]["best_epoch"])
+    if "curve" in wanted and len(history):
+        found["learning_curve.png"] = lambda place: plotting.learning_curve(history, place)
+    if "delays" in wanted and plotting.has_delays(parameters):
+        found["delays.png"] = lambda place: plotting.delay_histogram(meta["initial"], parameters, place)
+    return found
+
+
+def _drawings_of_sample(arguments, model, wanted):
+    from .. import experiments, plotting
+    from ..experiments import runs
+    from ..training.methods.choosing import engine_of
+
+    network, parameters, meta = model
+    preset = runs.preset_of(meta, arguments.checkpoint)
+    data = split(preset, arguments.split) if arguments.split else split_to_show(preset)
+    if not 0 <= arguments.sample < len(data):
+        raise InvalidInput("--sample", None, arguments.sample, f"0 to {len(data) - 1}")
+    chosen = [arguments.sample]
+    spikes, labels, duration = data.spikes[chosen], data.labels[chosen], meta["duration"]
+    spiking = [p for p in network.populations.values() if p.kind != "input"]
+    population = arguments.population or spiking[0].name
+    neurons = arguments.neurons or list(range(min(3, spiking[0].n)))
+    recording = engine_of(network).record(parameters, spikes, duration)
+    found = {
+        "raster": lambda place: plotting.raster(recording, 0, place, network=network),
+        "voltage": lambda place: plotting.voltage_trace(
+            network, parameters, recording, 0, population, neurons, place
+        ),
+        "adjoint": lambda place: plotting.adjoint_traces(
+            network, parameters, spikes, labels, loss=experiments.build_loss(preset), duration=duration,
+            population=population, neurons=neurons, path=place,
+        ),
+    }  # fmt: skip
+    return {f"{what}.png": draw for what, draw in found.items() if what in wanted}

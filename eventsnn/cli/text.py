@@ -1,0 +1,47 @@
+"""Tables, settings as TOML, and the words that commands have in common."""
+
+import json
+
+from ..errors import EventsnnError
+
+# presets.DELAYS, which would take the import of all the rest
+MODES = ("learned", "fixed", "none", "feed-forward", "recurrent")
+FAILED = 2
+
+
+class UsageError(EventsnnError):
+    """A command that cannot be carried out as it stands."""
+
+
+def add_command(commands, name, run, text):
+    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    command.set_defaults(run=run)
+    return command
+
+
+def key_of(assignment):
+    """The key of a text "KEY=VALUE"."""
+    return assignment.partition("=")[0].strip()
+
+
+def table(columns, rows):
+    """Return rows of text below their headings, the first column to the left and the others to the right."""
+    widths = [max(len(row[place]) for row in (columns, *rows)) for place in range(len(columns))]
+    lines = []
+    for first, *others in (columns, *rows):
+        cells = [first.ljust(widths[0]), *(text.rjust(width) for text, width in zip(others, widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def to_toml(description):
+    """Return the nested dicts of Preset.to_dict as TOML text; no value is written "none", as presets read it."""
+    lines, tables = [], []
+    for key, value in description.items():
+        if isinstance(value, dict):
+            tables.append((key, value))
+        else:
+            lines.append(f"{key} = {json.dumps('none' if value is None else value)}")
+    for key, table in tables:
+        lines += ["", f"[{key}]", to_toml(table)]
+    return "\n".join(lines)

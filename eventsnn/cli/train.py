@@ -1,0 +1,186 @@
+"""eventsnn train: a preset, with other settings, seeds and controls."""
+
+import shlex
+from pathlib import Path
+
+from .. import checkpoints
+from ..parallel import communicator
+from ..parallel.signals import exit_status
+from .text import MODES, UsageError, add_command, key_of, table
+
+
+def add_train(commands):
+    command = add_command(commands, "train", train_command, "train a preset or a TOML file")
+    command.add_argument("preset", nargs="?", help="name of a preset, or a TOML file (with --resume: as it was)")
+    command.add_argument("--out", metavar="FOLDER", help="run folder (default: runs/NAME)")
+    command.add_argument("--resume", action="store_true", help="continue the run in that folder")
+    command.add_argument("--epochs", type=int, metavar="N")
+    seed = command.add_mutually_exclusive_group()
+    seed.add_argument("--seed", type=int, metavar="N", help="initial parameters, sample order, augmentation")
+    seed.add_argument("--seeds", type=int, nargs="+", metavar="N", help="one run for each, and their mean")
+    command.add_argument("--delays", choices=MODES)
+    command.add_argument("--threads", type=int, metavar="N", help="number of threads; results do not depend on it")
+    text = "train these modes of delays too, or all others, and compare"
+    command.add_argument("--controls", nargs="*", choices=MODES, metavar="MODE", help=text)
+    command.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="changes")
+    text = "leave the test set closed: for runs that settings are chosen by"
+    command.add_argument("--no-test", action="store_true", help=text)
+    command.add_argument("--checkpoint-every", type=int, metavar="STEPS", help="save this often, besides each epoch")
+    command.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def train_command(arguments, argv):
+    from .. import experiments
+    from ..experiments import runs
+
+    preset = _chosen_preset(arguments)
+    command = shlex.join(["eventsnn", *(item for item in argv if item != "--resume")])
+    if arguments.preset is None:
+        command = _as_it_was(arguments)
+    folder = Path(arguments.out or Path("runs") / preset.name)
+    preset = _with_options(preset, arguments)
+    seeds = arguments.seeds or [preset.training.seed]
+    if len(set(seeds)) < len(seeds):
+        raise UsageError(f"--seeds {' '.join(map(str, seeds))}: each seed once, the same one makes the same run")
+    communicator.world().on_first(lambda: _check_folder(folder, seeds, arguments))
+    modes = [preset.delays]
+    if arguments.controls is not None:
+        if arguments.controls == modes:
+            raise UsageError(f"--controls {modes[0]}: that is the run itself; name other modes, or none for all")
+        modes = list(dict.fromkeys([*modes, *(arguments.controls or experiments.control_modes(preset))]))
+    experiments.check_used([experiments.with_mode(preset, mode) for mode in modes], map(key_of, arguments.changes))
+    test = not arguments.no_test
+    data = experiments.load_data(preset, test)
+    try:
+        runs.train_all(
+            preset, data, folder, modes=modes, seeds=seeds, report=print_result, compare=_print_comparison,
+            command=command, test=test, n_threads=arguments.threads, checkpoint_every=arguments.checkpoint_every,
+            progress=not arguments.quiet,
+        )  # fmt: skip
+    except KeyboardInterrupt as interrupt:
+        if not _begun(folder, seeds):
+            return exit_status(interrupt), "Nothing was saved yet: the same command starts anew."
+        again = shlex.join(["eventsnn", *argv] if arguments.resume else ["eventsnn", *argv, "--resume"])
+        return exit_status(interrupt), f"To resume: {again}"
+    print(f"{'folder':<15}{folder}")
+
+
+def _chosen_preset(arguments):
+    """The preset that was named, or with --resume alone the one that the run folder's checkpoint holds."""
+    from .. import experiments
+
+    if arguments.preset is not None:
+        return experiments.load(arguments.preset)
+    if not (arguments.resume and arguments.out):
+        raise UsageError(
+            "name a preset (`eventsnn presets` lists them) or a TOML file, or give --resume and --out FOLDER"
+        )
+    return experiments.stored(_first_notes(arguments)["preset"])
+
+
+def _as_it_was(arguments):
+    """Take over from the run that is resumed what is not given: seeds, controls, a closed test set; return its command.
+
+    Controls that are asked for now are added to the command: they would be missing from what it makes.
+    """
+    from ..experiments import results
+
+    words = shlex.split(_first_notes(arguments)["command"])
+    if words[:2] != ["eventsnn", "train"]:  # trained by a sweep, or from Python
+        return shlex.join(words)
+    before = arguments.parse(words[1:])
+    arguments.no_test |= before.no_test
+    # the folder of one seed among several is resumed for itself
+    whole = before.seeds is None or not checkpoints.exists(Path(arguments.out) / results.CHECKPOINT)
+    if whole and arguments.seeds is None and arguments.seed is None:
+        arguments.seeds, arguments.seed = before.seeds, before.seed
+    if arguments.controls is None:
+        arguments.controls = before.controls
+    elif before.controls != []:  # which means all
+        words = _with_controls(words, [*(before.controls or []), *arguments.controls] if arguments.controls else [])
+    return shlex.join(words)
+
+
+def _with_controls(words, modes):
+    """A command with these controls in place of its own."""
+    if "--controls" in words:
+        start = words.index("--controls")
+        rest = (k for k, word in enumerate(words) if k > start and word.startswith("-"))
+        words = words[:start] + words[next(rest, len(words)) :]
+    return [*words, "--controls", *dict.fromkeys(modes)]
+
+
+def _first_notes(arguments):
+    """What the checkpoint in the run folder, or in that of its first seed, says of its run."""
+    from ..experiments import results, runs
+
+    folder = Path(arguments.out)
+    seeds = sorted(folder.glob("seed-*"))
+    place = folder if checkpoints.exists(folder / results.CHECKPOINT) or not seeds else seeds[0]
+    return communicator.world().on_first(lambda: runs.load(place)[2]["notes"])
+
+
+def _with_options(preset, arguments):
+    from .. import experiments
+
+    given = {"training.epochs": arguments.epochs, "training.seed": arguments.seed, "delays": arguments.delays}
+    changes = [f"{key}={value}" for key, value in given.items() if value is not None]
+    if twice := {key_of(text) for text in changes} & {key_of(text) for text in arguments.changes}:
+        raise UsageError(f"{min(twice)} is set twice, by --set and by the option of its own: leave one of them out")
+    changes += arguments.changes
+    return experiments.change(preset, changes) if changes else preset  # a run that goes on is not judged anew
+
+
+def _begun(folder, seeds):
+    """Whether there is a checkpoint of any seed's run."""
+    from ..experiments import results, runs
+
+    return any(checkpoints.exists(runs.seed_folder(folder, seed, seeds) / results.CHECKPOINT) for seed in seeds)
+
+
+def _check_folder(folder, seeds, arguments):
+    from ..experiments import results
+
+    if arguments.resume:
+        if not _begun(folder, seeds):
+            raise UsageError(f"there is no run to resume in {folder}; leave --resume out to start one there")
+    # a run that was refused before it began leaves its lock
+    elif folder.exists() and (not folder.is_dir() or any(item.name != results.LOCK for item in folder.iterdir())):
+        raise UsageError(f"{folder} exists already: continue that run with --resume, or choose another --out")
+
+
+def print_result(result):
+    """Print what a run has come to, as its ``result.json`` says it."""
+    counts = result["parameters"]
+    other = f", {counts['other']:,} other" if counts["other"] else ""
+    epoch = "" if result["best_epoch"] is None else f" (parameters of epoch {result['best_epoch']}, best on validation)"
+    rows = [
+        ("run", f"{result['name']}, delays {result['delays']}, seed {result['seed']}"),
+        *_accuracies(result),
+        ("trained", f"{counts['weights']:,} weights, {counts['delays']:,} delays{other}"),
+        ("spikes", f"{result['spikes_per_neuron']:.1f} per neuron and sample"),
+        ("epochs", f"{result['epochs']}{epoch}"),
+        ("minutes", f"{result['minutes']:.1f}"),
+        *([] if result.get("peak_memory") is None else [("peak memory", f"{result['peak_memory']:,.0f} MB")]),
+        ("command", result["command"]),
+    ]
+    print("\n".join(f"{label:<15}{text}" for label, text in rows), flush=True)
+
+
+def _accuracies(result):
+    """Rows of what the run was judged by."""
+    if result["validation_accuracy"] is not None:
+        yield "validation", f"{100 * result['validation_accuracy']:.1f} %, loss {result['validation_loss']:.4f}"
+    if result["accuracy"] is not None:
+        low, high = result["interval"]
+        yield "test accuracy", f"{100 * result['accuracy']:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
+        yield "test samples", f"{result['n_test']:,}"
+    if "accuracy_fractional" in result:
+        yield "between steps", f"{100 * result['accuracy_fractional']:.1f} % of the test with delays not rounded"
+
+
+def _print_comparison(summaries):
+    from ..experiments import results
+
+    rows = [(mode, *results.cells(found)) for mode, found in summaries.items()]
+    print("\n" + table(("delays", *results.COLUMNS), rows))

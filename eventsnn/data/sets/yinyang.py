@@ -1,0 +1,79 @@
+"""The Yin-Yang task: a point in the plane, coded as four spike times, lies in the yin, the yang or one of the dots.
+
+Kriener, Göltz and Petrovici, "The Yin-Yang dataset", NICE 2022 (arXiv 2102.08211). A disc of radius R_BIG about
+(R_BIG, R_BIG) is divided by two half circles of half that radius; each half holds a dot of radius R_SMALL.
+"""
+
+import numpy as np
+
+from ...arrays import plain_array
+from ...errors import InvalidInput
+from ...random import stream
+from ...spikes.batch import SpikeBatch
+from ..dataset import Dataset
+
+R_SMALL, R_BIG = 0.1, 0.5
+CLASSES = ("yin", "yang", "dot")
+SETS = ("train", "validation", "test")
+DRAWN = 1024  # points proposed at a time; any number gives a valid, but another, data set
+
+
+def yin_yang_class(x, y):
+    """Return the class of points (arrays of equal shape) inside the disc: 0 yin, 1 yang, 2 dot (int64)."""
+    x, y = (plain_array(values, name).astype(np.float64) for values, name in ((x, "x"), (y, "y")))
+    to_right = np.hypot(x - 1.5 * R_BIG, y - R_BIG)
+    to_left = np.hypot(x - 0.5 * R_BIG, y - R_BIG)
+    yin = (to_left <= 0.5 * R_BIG) | ((y > R_BIG) & (to_right > 0.5 * R_BIG))
+    dot = (to_right < R_SMALL) | (to_left < R_SMALL)
+    return np.where(dot, 2, np.where(yin, 0, 1))
+
+
+def yin_yang_points(size, generator):
+    """Return ``(points, labels)``: points (size, 2) uniform in each class, classes equal in number to within 1."""
+    wanted = generator.permutation(np.arange(size) % len(CLASSES))
+    points = np.empty((size, 2))
+    open_places = [np.flatnonzero(wanted == label).tolist() for label in range(len(CLASSES))]
+    while any(open_places):
+        drawn = 2 * R_BIG * generator.random((DRAWN, 2))
+        drawn = drawn[np.hypot(drawn[:, 0] - R_BIG, drawn[:, 1] - R_BIG) <= R_BIG]
+        labels = yin_yang_class(drawn[:, 0], drawn[:, 1])
+        for label, places in enumerate(open_places):
+            fitting = drawn[labels == label][: len(places)]
+            points[places[: len(fitting)]] = fitting
+            del places[: len(fitting)]
+    return points, wanted
+
+
+def yin_yang_spikes(points, first=1.5, last=20.0, bias=None):
+    """Code points (n, 2) as one spike each of the units x, y, 1 - x, 1 - y, from ``first`` (0) to ``last`` ms (1).
+
+    With ``bias`` (ms) a fifth unit spikes at that time in every sample. Raises InvalidInput unless 0 <= first < last.
+    """
+    if not 0 <= first < last < np.inf:
+        raise InvalidInput("first, last", None, (first, last), "times in ms with 0 <= first < last")
+    if bias is not None and not 0 <= bias < np.inf:
+        raise InvalidInput("bias", None, bias, "None or a time in ms >= 0")
+    points = plain_array(points, "points")
+    values = np.concatenate([points, 1.0 - points], axis=1)
+    times = first + (last - first) * values
+    if bias is not None:
+        times = np.concatenate([times, np.full((len(times), 1), float(bias))], axis=1)
+    units = np.arange(times.shape[1])
+    return SpikeBatch.from_lists([(row, units) for row in times])
+
+
+def load_yin_yang(seed=0, sizes=(5000, 1000, 1000), first=1.5, last=20.0, bias=None, duration=40.0):
+    """Return ``(train, validation, test)`` Datasets of the Yin-Yang task: 4 units (5 with ``bias``), 3 classes.
+
+    Parameters: ``seed`` (int >= 0), ``sizes`` (three ints), ``first``, ``last`` and ``bias`` as for
+    ``yin_yang_spikes``, ``duration`` (ms). The three sets come from separate random streams of the seed.
+    """
+    if len(sizes) != len(SETS):
+        raise InvalidInput("sizes", None, sizes, "three numbers of samples: train, validation, test")
+    n_units = 4 if bias is None else 5
+    datasets = []
+    for name, size in zip(SETS, sizes, strict=True):
+        points, labels = yin_yang_points(size, stream(seed, f"yin-yang.{name}"))
+        spikes = yin_yang_spikes(points, first, last, bias)
+        datasets.append(Dataset(spikes, labels, n_units, len(CLASSES), duration, name=f"yin_yang_{name}"))
+    return tuple(datasets)

@@ -1,0 +1,1 @@
+"""Spikes that take less memory than a batch of them: packed, or computed when asked for."""

@@ -1,0 +1,83 @@
+"""The arrays that a thread works in: taken, enlarged, and looked at when a run is interrupted."""
+
+import numpy as np
+
+from ...kernels.adjoint import most_in_flight
+from ...kernels.forward import N_BLOCKS, N_SPIKES, make_workspace
+from ...kernels.queue import FRESH, make_queue
+from ...kernels.simd import BLOCK
+from ...kernels.state import Status
+from .memory import take
+
+
+def take_buffers(layout):
+    """(key, (Queue, Workspace)) of one thread, ready to start a sample."""
+    net, capacity = layout.net, layout.run.capacity
+    n_buckets, n_state = (net.ring_mask + 1) * net.n_pops, net.neurons.size
+    key = (n_buckets, n_state, net.n_pops, net.stretch, capacity)
+    queue, work = take(
+        "forward",
+        key,
+        lambda: (make_queue(n_buckets, capacity), make_workspace(n_state, net.n_pops, net.stretch, capacity)),
+    )
+    work.size[:] = 0
+    return key, (queue, work)
+
+
+def looking_at(stop, buffers):
+    """The buffers for a kernel that ends when ``stop`` says so."""
+    queue, work = buffers
+    return buffers if work.stop == stop.address else (queue, work._replace(stop=stop.address))
+
+
+def fit_to_go_on(buffers, status, stop):
+    """The buffers for a sample that a kernel has left undone."""
+    if status != Status.INTERRUPTED:
+        return _enlarged(buffers, status)
+    stop.look_further()
+    return looking_at(stop, buffers)
+
+
+def _enlarged(buffers, status):
+    """The buffers with twice the room in the one that was full, and all that they held."""
+    queue, work = buffers
+    if status == Status.QUEUE_FULL:
+        return queue._replace(events=_doubled(queue.events)), work
+    if status == Status.ARRIVALS_FULL:
+        larger = {name: _doubled(getattr(work, name)) for name in ("found", "link", "blocks", "sorted", "spare")}
+        return queue, work._replace(**larger)
+    return queue, work._replace(tape=_doubled(work.tape))
+
+
+def _doubled(array):
+    return np.concatenate([array, np.zeros_like(array)], axis=-1)
+
+
+def in_use(buffers):
+    """(array, how much of it) for all that a sample goes on from; the rest is scratch, or room."""
+    queue, work = buffers
+    n_blocks, n_events = work.size[N_BLOCKS], queue.use[FRESH]
+    whole = (queue.heads, queue.use, work.values, work.cells, work.modes, work.head, work.size)
+    parts = ((queue.events, n_events), (work.link, BLOCK * n_blocks), (work.blocks, n_blocks))
+    return [*((array, len(array)) for array in whole), *parts, (work.tape, work.size[N_SPIKES])]
+
+
+def key_of_adjoint(net, spikes, jumps, with_tails):
+    """The arguments of `make_adjoint`: room for any sample, in powers of two, so that it fits the next batch too."""
+    n_jumps, n_inputs = (int(np.diff(table.offsets).max(initial=0)) for table in (jumps, spikes))
+    fan_out = int((net.pops["last_link"] - net.pops["first_link"]).max(initial=0))
+    needed = (n_jumps, n_jumps + n_inputs, in_flight(net, spikes, jumps) * fan_out)
+    n_buckets = (net.ring_mask + 1) * net.n_pops
+    return net.neurons.size, net.n_pops, net.stretch, n_buckets, *map(_round_up, needed), with_tails
+
+
+def in_flight(net, spikes, jumps):
+    """The most spikes of any sample that wait in the queue of the backward pass at once."""
+    times = [np.minimum(table["time"], net.duration) for table in (spikes.events, jumps.entries)]
+    stretches = [(time * net.per_ms).astype(np.int64) >> net.shift for time in times]
+    return most_in_flight(stretches[0], spikes.offsets, stretches[1], jumps.offsets, net.ring_mask)
+
+
+def _round_up(n):
+    """The power of two >= n, and >= 1024."""
+    return 1 << max(10, (n - 1).bit_length())

@@ -1,0 +1,110 @@
+"""The compiled engine: runs the kernels shard by shard on threads and assembles recordings and gradients."""
+
+import numpy as np
+
+from ...kernels.adjoint import backward_shard, make_adjoint
+from ...kernels.forward import N_SPIKES, forward_shard
+from ...kernels.state import N_READINGS, NEVER, SPIKE, Status
+from ...parallel.sharding import N_SHARDS, Share, shards
+from ...parallel.threads import Stop, in_order
+from .buffers import fit_to_go_on, key_of_adjoint, looking_at, take_buffers
+from .layout import Layout
+from .memory import give, take
+from .reading import jumps_of, make_recording, storm
+
+# Fewer input spikes than this are not worth a call of their own.
+SPIKES_WORTH_A_CALL = 256
+
+
+def forward(network, parameters, inputs, run):
+    """Simulate a batch; ``inputs``: {population: SpikeBatch}. Returns (Recording, (Layout, merged inputs))."""
+    layout = Layout(network, parameters, run)
+    spikes = layout.gather_inputs(inputs)
+    n_samples = spikes.offsets.size - 1
+    readings = np.zeros((n_samples, N_READINGS, layout.net.neurons.size))
+    counters = np.zeros((n_samples, 5), np.int64)
+    # samples do not touch each other, so any ranges will do: on one thread none so small that the call of a kernel
+    # costs more than it does
+    worth = max(1, spikes.events.size // SPIKES_WORTH_A_CALL) if run.n_threads == 1 else N_SHARDS
+    ranges = shards(n_samples, min(N_SHARDS, worth))
+    outputs, span = (readings, counters), (0.0, run.duration)
+    tapes, offsets = [np.zeros(0, SPIKE)], np.zeros(n_samples + 1, np.int64)
+
+    def run_shard(samples, stop):
+        return _run_shard(layout, spikes, samples, outputs, stop)
+
+    if not forward_shard.overloads:
+        # a thread could not be interrupted while it compiles
+        buffers = looking_at(Stop.at(NEVER), take_buffers(layout)[1])
+        forward_shard(layout.net, spikes, (0, 0, run.max_spikes, 0), buffers, outputs, offsets)
+    with in_order(run_shard, ranges, run.n_threads) as shard_tapes:
+        for (first, last), (tape, ends) in zip(ranges, shard_tapes, strict=True):
+            offsets[first + 1 : last + 1] = offsets[first] + ends
+            tapes.append(tape)
+    tape = np.concatenate(tapes)
+    recording = make_recording(layout, inputs, (tape, offsets), outputs, run.probes, span)
+    return recording, (layout, spikes)
+
+
+def _run_shard(layout, spikes, samples, outputs, stop):
+    """Simulate one shard, enlarging buffers as often as it takes; returns (tape, spikes after each sample)."""
+    net, run = layout.net, layout.run
+    key, buffers = take_buffers(layout)
+    buffers, (first, last) = looking_at(stop, buffers), samples
+    ends, sample = np.zeros(spikes.offsets.size, np.int64), first
+    while sample < last:
+        chosen = (sample, last, run.max_spikes, net.n_windows)
+        status, sample = forward_shard(net, spikes, chosen, buffers, outputs, ends)
+        if status == Status.TOO_MANY_SPIKES:
+            before = ends[sample - 1] if sample > first else 0
+            raise storm(layout, sample, buffers[1].tape[before : buffers[1].size[N_SPIKES]])
+        if status != Status.OK:
+            for output in outputs:
+                output[sample] = 0
+            buffers = fit_to_go_on(buffers, status, stop)
+    tape = buffers[1].tape[: buffers[1].size[N_SPIKES]].copy()
+    give("forward", key, buffers)
+    return tape, ends[first:last]
+
+
+def backward(network, recording, tape, cotangents, names, with_input_times=False, share=None):
+    """Replay the tape backwards; ``tape`` is what ``forward`` returned beside the recording.
+
+    ``share``: of which batch the recording holds this rank's samples (default: it is the batch). Returns ({parameter:
+    gradient of the batch} for the given names, {input population: dL/dt of each spike simulated here} or None).
+    """
+    (layout, spikes), run = tape, tape[0].run
+    net = layout.net
+    jumps = jumps_of(layout, recording, cotangents)
+    drive = np.zeros((recording.n_samples, net.neurons.size))
+    for name, values in cotangents.integral.items():
+        drive[:, slice(*layout.slices[name])] = values
+    input_times = np.zeros(spikes.events.size * with_input_times)
+    key = (net.first_shared, net.weight.size, net.row_delay.size, net.neurons.size)
+    adjoint_key = key_of_adjoint(net, spikes, jumps, any(name.endswith((".tau_mem", ".tau_syn")) for name in names))
+
+    def accumulate(samples, stop):
+        gradients = take("gradients", key, layout.empty_gradients)
+        for array in gradients[:-1]:
+            array[:] = 0.0
+        adjoint = take("adjoint", adjoint_key, lambda: make_adjoint(*adjoint_key))
+        adjoint = adjoint if adjoint.stop == stop.address else adjoint._replace(stop=stop.address)
+        mine = gradients._replace(input_times=input_times)
+        status = backward_shard(net, spikes, samples, jumps, drive, adjoint, mine)
+        if status == Status.INTERRUPTED:  # neither buffers nor sums are of use any more
+            stop.look_further()
+            return accumulate(samples, stop)
+        give("adjoint", adjoint_key, adjoint)
+        return gradients
+
+    share = Share(recording.n_samples) if share is None else share
+    if not backward_shard.overloads:  # on this thread, which can be interrupted
+        nothing = layout.empty_gradients()._replace(input_times=input_times)
+        backward_shard(net, spikes, (0, 0), jumps, drive, make_adjoint(*adjoint_key), nothing)
+    with in_order(accumulate, share.ranges, run.n_threads) as parts:
+        sums = share.add(
+            parts, lambda: take("gradients", key, layout.empty_gradients), lambda part: give("gradients", key, part)
+        )
+    named = layout.name_gradients(sums, names)
+    give("gradients", key, sums)
+    return named, layout.split_inputs(input_times, recording.inputs) if with_input_times else None

@@ -1,0 +1,432 @@
+"""Lay a network and its parameters out in the flat arrays that kernels take, and carry gradients back.
+
+The window length is the lookahead of a conservative discrete-event simulation: a connection with a delay of at least
+one window cannot act in the window in which its spike is fired, and the others must form no cycle. So the lookahead is
+the largest d such that the connections with a smallest delay below d form none (docs/engine.md).
+"""
+
+import math
+
+import numpy as np
+
+from ...errors import NetworkError
+from ...kernels.membrane import DEGREE, TAU_FRACTION, integral_constants, write_series
+from ...kernels.simd import BLOCK
+from ...kernels.state import (
+    CONNECTION,
+    INPUT_SPIKE,
+    LIF,
+    NEURON,
+    POPULATION,
+    READOUT,
+    READOUT_MAXIMUM,
+    SOURCE,
+    TARGET,
+    Gradients,
+    Net,
+    Spikes,
+)
+from ...network.graph import find_cycle
+from ...network.parts import NEURON_ATTRIBUTES
+from ...spikes.cotangents import Probe
+
+# More buckets than this (8 bytes each, on each thread) mean a shortest delay absurdly far below the longest one.
+MOST_BUCKETS = 2**25
+# A row should hand over about so many synapses at a visit, and a stretch of windows is at most so long.
+SYNAPSES_A_VISIT, MOST_STRETCH = 48, 32
+# A synapse is taken to bring an arrival every so many ms, where that decides on the length of a window.
+ARRIVAL_TIME = 40.0
+# Synapses whose exponentials are computed together.
+SYNAPSES_AT_ONCE = 2**14
+# Modes are told apart by their time constants; the exponentials of delays must not overflow.
+LEAST_DIFFERENCE, MOST_TIME_CONSTANTS = 0.05, 300.0
+# Delays are counted in fractions of a window, so small that times of up to so many windows are known to one of them.
+MOST_TICK_BITS, MOST_TICKED_WINDOWS = 16, 2.0**34
+# Windows are counted in float64 too, and a window must have a length and a reciprocal.
+MOST_WINDOWS, SHORTEST_WINDOW = 2**53, 2.0**-1000
+
+
+class Layout:
+    """The kernel arrays of one network with one set of parameters (``net``), and the way back to parameter names."""
+
+    def __init__(self, network, parameters, run):
+        self.network, self.parameters, self.run, self.trained = network, parameters, run, set(network.trainable)
+        shortest = {name: self._shortest_delay(c) for name, c in network.connections.items()}
+        lookahead = _lookahead(network, shortest)
+        neurons = [p for p in network.populations.values() if p.kind != "input"]
+        taus = [network.value_of(p.name, key, parameters).min() for p in neurons for key in ("tau_mem", "tau_syn")]
+        self.h, self.doublings = self._window(lookahead, min(taus, default=2.0**60), neurons)
+        if self.h < SHORTEST_WINDOW or run.duration / self.h > MOST_WINDOWS:
+            raise NetworkError(
+                f"{run.duration:.6g} ms are too many windows of {self.h:.3g} ms, the longest that the time constants "
+                "and the delays around cycles allow. Raise the shortest of them, or lower duration."
+            )
+        self.populations = _in_order(neurons, network, shortest, self.h)
+        sizes = [p.n for p in self.populations]
+        self.starts = dict(zip((p.name for p in self.populations), np.cumsum([0, *sizes])[:-1].tolist(), strict=True))
+        self.slices = {p.name: (self.starts[p.name], self.starts[p.name] + p.n) for p in self.populations}
+        self.inputs = [p for p in network.populations.values() if p.kind == "input"]
+        self.rank = {p.name: number for number, p in enumerate([*self.populations, *self.inputs])}
+        # per-synapse connections come first, so that only they take room in the delay array
+        self.connections = sorted(network.connections.values(), key=lambda c: not _per_synapse(c))
+        self.net = self._build()
+
+    def _window(self, lookahead, tau, neurons):
+        """(window length h in ms, how often the reach of the polynomials must be doubled for it).
+
+        A window should hold an arrival or two per neuron, but be no longer than a time constant, and than an eighth of
+        one where time constants are trained, whose integrals know no doubling.
+        """
+        synapses, targets = sum(c.n_synapses for c in self.network.connections.values()), sum(p.n for p in neurons)
+        trained = any(name.endswith((".tau_mem", ".tau_syn")) for name in self.trained)
+        reach = TAU_FRACTION * tau
+        fair = reach if trained else min(tau, ARRIVAL_TIME * targets / max(synapses, 1))
+        h = _power_of_two_below(min(lookahead, max(reach, fair)))
+        return h, max(0, math.ceil(math.log2(h / reach)))
+
+    def _delays(self, connection):
+        """All delay values of a connection, None without any."""
+        return None if connection.delay is None else self.parameters[f"{connection.name}.delay"]
+
+    def _shortest_delay(self, connection):
+        delays = self._delays(connection)
+        if connection.n_synapses == 0:
+            return math.inf
+        return 0.0 if delays is None else float(delays.min())
+
+    def _build(self):
+        run, rows = self.run, self._rows()
+        neurons, series = self._neurons()
+        stretch = self._stretch()
+        delays = [np.max(delay) for c in self.connections if (delay := self._delays(c)) is not None and delay.size]
+        pops = self._pops(neurons)
+        for row in pops[: len(self.populations)]:
+            for key in ("mem", "syn"):
+                x = stretch * self.h / neurons[f"tau_{key}"][row["start"]]
+                row[f"decay_{key}"], row[f"growth_{key}"] = math.exp(-x), math.exp(x)
+        longest_delay = max([0.0, *delays])
+        longest = min(longest_delay, run.duration)
+        bits, n_windows = self._tick_bits(longest, stretch), max(1, math.ceil(run.duration / self.h))
+        return Net(
+            h=self.h,
+            per_ms=1.0 / self.h,
+            duration=float(run.duration),
+            n_windows=n_windows,
+            longest=longest_delay,
+            stretch=stretch,
+            shift=stretch.bit_length() - 1,
+            ring_mask=self._ring_slots(longest, stretch) - 1,
+            n_pops=len(self.populations),
+            pops=pops,
+            neurons=neurons,
+            conns=self._conns(),
+            sources=self._sources(),
+            links=np.array([number for name in self.rank for number in self._links(name)], np.int64),
+            series=series,
+            growth=self._growth(pops, neurons, stretch),
+            doublings=self.doublings,
+            part=0.5**self.doublings,
+            bits=bits,
+            # a delay beyond the end is as good as one there
+            tick=(np.minimum(rows["delay"], longest) * (2.0**bits / self.h)).astype(np.uint32),
+            charge=self._charges(pops, neurons, rows),
+            integrals=integral_constants(pops["decay_rate"][neurons["pop"]], neurons["tau_mem"], neurons["tau_syn"]),
+            **rows,
+        )
+
+    def _sources(self):
+        sources, first = np.zeros(sum(p.n for p in self.inputs), SOURCE), 0
+        for p in self.inputs:
+            mine = sources[first : first + p.n]
+            mine["pop"], mine["local"] = self.rank[p.name], np.arange(p.n)
+            first += p.n
+        return sources
+
+    def _links(self, population):
+        """Numbers of the connections out of a population."""
+        return [number for number, c in enumerate(self.connections) if c.pre == population]
+
+    def _pops(self, neurons):
+        pops = np.zeros(len(self.rank), POPULATION)
+        link = 0
+        for row, p in zip(pops, [*self.populations, *self.inputs], strict=True):
+            row["first_link"], row["last_link"] = link, link + len(self._links(p.name))
+            link = row["last_link"]
+            if p.kind != "input":
+                row["start"], row["stop"] = self.slices[p.name]
+                probe = self.run.probes.get(p.name, Probe())
+                row["kind"] = LIF if p.kind == "lif" else READOUT_MAXIMUM if probe.maximum else READOUT
+                row["uniform"] = np.ptp(neurons["series"][slice(*self.slices[p.name])]) == 0
+                row["decay_rate"] = probe.decay_rate
+                tau_mem, tau_syn = (neurons[key][slice(*self.slices[p.name])] for key in ("tau_mem", "tau_syn"))
+                row["slack"] = math.exp(self.h / tau_syn.min())
+                row["modal"] = row["uniform"] and self._is_modal(p, tau_mem[0], tau_syn[0])
+                row["psp_scale"] = tau_syn[0] / (tau_mem[0] - tau_syn[0]) if row["modal"] else 0.0
+        return pops
+
+    def _is_modal(self, population, tau_mem, tau_syn):
+        """Whether arrivals may be summed mode by mode: see docs/engine.md."""
+        trained = {f"{population.name}.{key}" for key in ("tau_mem", "tau_syn")} & self.trained
+        if population.kind != "lif" or trained or abs(tau_mem - tau_syn) < LEAST_DIFFERENCE * max(tau_mem, tau_syn):
+            return False
+        own = [c for c in self.connections if c.post == population.name and _has_own_delays(c)]
+        longest = max((min(self._delays(c).max(), self.run.duration) for c in own), default=math.inf)
+        return longest <= MOST_TIME_CONSTANTS * min(tau_mem, tau_syn)
+
+    def _growth(self, pops, neurons, stretch):
+        """How the modes of each population grow backwards from the end of a stretch to the ends of its windows."""
+        growth = np.ones((len(self.populations), stretch, 2))
+        left = self.h * np.arange(stretch - 1, -1, -1.0)
+        for table, row in zip(growth, pops, strict=False):
+            if row["modal"]:
+                for k, key in enumerate(("tau_mem", "tau_syn")):
+                    table[:, k] = np.exp(left / neurons[key][row["start"]])
+        return growth
+
+    def _charges(self, pops, neurons, rows):
+        """What a spike adds to the two modes of each modal target, were it to arrive when it is fired."""
+        charges = np.zeros((rows["delay"].size, 2))
+        for c in self.connections:
+            if pops[self.rank[c.post]]["modal"] and _per_synapse(c):
+                neuron = neurons[self.starts[c.post]]
+                for part in _parts(self._synapses(c)):
+                    for k, key in enumerate(("tau_mem", "tau_syn")):
+                        charges[part, k] = rows["weight"][part] * self._growth_until_arrival(
+                            rows["delay"][part], neuron[key]
+                        )
+        return charges.reshape(-1)
+
+    def _growth_until_arrival(self, delay, tau):
+        """e^{delay/tau}; of a delay beyond the end of the simulation, which nobody will see, that until the end."""
+        return np.exp(np.minimum(delay, self.run.duration) / tau)
+
+    def _synapses(self, connection):
+        """Where the synapses of a connection lie in the synapse arrays."""
+        first = self.first_synapse[connection.name]
+        return slice(first, first + connection.n_synapses)
+
+    def _neurons(self):
+        """The neuron table, and one table of polynomial coefficients for each pair of time constants."""
+        neurons = np.zeros(sum(p.n for p in self.populations), NEURON)
+        for p in self.populations:
+            rows = neurons[slice(*self.slices[p.name])]
+            rows["pop"], rows["threshold"] = self.rank[p.name], np.inf
+            for key in p.settings:
+                rows["threshold" if key == "v_threshold" else key] = self.network.value_of(p.name, key, self.parameters)
+        # as complex numbers: of those there is a fast list of the different ones
+        pairs, neurons["series"] = np.unique(neurons["tau_mem"] + 1j * neurons["tau_syn"], return_inverse=True)
+        tables = np.zeros((len(pairs), 4, DEGREE + 1))
+        for table, pair in zip(tables, pairs, strict=True):
+            write_series(table, pair.real, pair.imag)
+        return neurons, tables
+
+    def _conns(self):
+        conns = np.zeros(len(self.connections), CONNECTION)
+        conns["first_row"] = np.cumsum([0, *(c.n_pre for c in self.connections)])[:-1]
+        conns["per_synapse"] = [_per_synapse(c) for c in self.connections]
+        conns["dense"] = [c.indptr is None for c in self.connections]
+        conns["trained_delay"] = [not _per_synapse(c) and f"{c.name}.delay" in self.trained for c in self.connections]
+        conns["target"] = [self.rank[c.post] for c in self.connections]
+        return conns
+
+    def _stretch(self):
+        """Windows that a row hands its synapses over for at a time: so many that a visit is worth its while."""
+        stretch, windows, synapses = 1, 0.0, 0.0
+        for c in self.connections:
+            if _per_synapse(c) and c.n_synapses:
+                delays = self._delays(c)
+                windows += c.n_pre * (min(float(delays.max() - delays.min()), self.run.duration) / self.h + 1.0)
+                synapses += c.n_synapses
+        while stretch < MOST_STRETCH and synapses * stretch < SYNAPSES_A_VISIT * windows:
+            stretch *= 2
+        return stretch
+
+    def _tick_bits(self, longest, stretch):
+        """As many bits of a window as fit into 32, with a sign, beside the longest delay; 0: times are too large."""
+        if self.run.duration / self.h > MOST_TICKED_WINDOWS:
+            return 0
+        windows = longest / self.h + 2 * stretch + 2
+        return max(0, min(MOST_TICK_BITS, 30 - math.ceil(math.log2(windows))))
+
+    def _ring_slots(self, longest, stretch):
+        stretches = longest / (self.h * stretch) + 3.0
+        if stretches * len(self.populations) > MOST_BUCKETS:
+            raise NetworkError(
+                f"a delay of {longest:.6g} ms is {longest / self.h:.3g} windows of {self.h:.3g} ms: a time constant "
+                "or the smallest delay around a cycle, is too small beside it. Raise that, or shorten the delays."
+            )
+        return 2 ** math.ceil(math.log2(stretches))
+
+    def _rows(self):
+        """The row and synapse arrays; remembers how each connection's parameters were permuted."""
+        n_synapses = sum(c.n_synapses for c in self.connections)
+        first_shared = BLOCK + sum(c.n_synapses for c in self.connections if _per_synapse(c))
+        # a block to spare at both ends (see kernels.simd)
+        slots, weights = np.zeros(n_synapses + 2 * BLOCK, np.uint32), np.zeros(n_synapses + 2 * BLOCK)
+        delays, sizes, row_delays = np.zeros(first_shared + BLOCK), [np.zeros(0, int)], [np.zeros(0)]
+        self.first_synapse, self.orders, first = {}, {}, BLOCK
+        for c in self.connections:
+            self.first_synapse[c.name] = first
+            delay, weight, mine = self._delays(c), self.parameters[f"{c.name}.weight"].reshape(-1), self._synapses(c)
+            if _per_synapse(c):
+                order, target = _delay_order(c, delay)
+                self.orders[c.name] = order
+                np.take(delay.reshape(-1), order, out=delays[mine])
+                np.take(weight, order, out=weights[mine])
+                row_delays.append(np.zeros(c.n_pre))
+            else:
+                target = np.tile(np.arange(c.n_post), c.n_pre) if c.indptr is None else c.indices
+                weights[mine] = weight
+                row_delays.append(np.broadcast_to(0.0 if delay is None else delay, (c.n_pre,)))
+            slots[mine] = (target + self.starts[c.post]) << TARGET
+            slots[mine] |= (weights[mine] < 0).astype(np.uint32) << np.uint32(1)
+            sizes.append(_row_sizes(c))
+            first += c.n_synapses
+        return {
+            "row_ptr": BLOCK + np.concatenate([[0], np.cumsum(np.concatenate(sizes))]),
+            "row_delay": np.concatenate(row_delays),
+            "slot": slots,
+            "weight": weights,
+            "delay": delays,
+            "first_shared": first_shared,
+        }
+
+    def gather_inputs(self, batches):
+        """Merge the input populations' batches into one Spikes; remembers where each spike came from."""
+        given = [batches[p.name] for p in self.inputs]
+        events = np.zeros(sum(batch.times.size for batch in given), INPUT_SPIKE)
+        first = source = 0
+        for population, batch in zip(self.inputs, given, strict=True):
+            rows = slice(first, first + batch.times.size)
+            events["time"][rows], events["source"][rows] = batch.times, batch.units + source
+            events["count"][rows] = 1.0 if batch.counts is None else batch.counts
+            first, source = rows.stop, source + population.n
+        self.input_order = None
+        if len(given) == 1:
+            return Spikes(events, given[0].offsets.copy())
+        n_samples = given[0].n_samples if given else 0
+        sample = np.concatenate([np.zeros(0, int), *(np.repeat(range(n_samples), np.diff(b.offsets)) for b in given)])
+        self.input_order = np.lexsort((events["source"], events["time"], sample))
+        offsets = np.searchsorted(sample[self.input_order], np.arange(n_samples + 1))
+        return Spikes(events[self.input_order], offsets)
+
+    def split_inputs(self, values, batches):
+        """Carry one value per merged input spike back to {input population: array}."""
+        if self.input_order is not None:
+            unmerged = np.empty_like(values)
+            unmerged[self.input_order] = values
+            values = unmerged
+        edges = np.cumsum([0, *(batches[p.name].times.size for p in self.inputs)])
+        return {p.name: values[a:b] for p, a, b in zip(self.inputs, edges[:-1], edges[1:], strict=True)}
+
+    def empty_gradients(self):
+        """Zeroed gradient arrays for one shard, but for ``input_times``, which all shards share."""
+        net = self.net
+        return Gradients(
+            np.zeros(2 * net.delay.size), np.zeros(net.weight.size - net.first_shared), np.zeros(net.row_delay.size),
+            np.zeros((3, net.neurons.size)), np.zeros(0),
+        )  # fmt: skip
+
+    def name_gradients(self, sums, names):
+        """Carry the summed kernel gradients back to {parameter: array} for the given names."""
+        gradients = {}
+        for row, c in zip(self.net.conns["first_row"], self.connections, strict=True):
+            if not {f"{c.name}.weight", f"{c.name}.delay"} & set(names):
+                continue
+            if _per_synapse(c):
+                gradients[f"{c.name}.weight"], gradients[f"{c.name}.delay"] = self._per_synapse_gradients(c, sums)
+                continue
+            first = self.first_synapse[c.name] - self.net.first_shared
+            mine = sums.weight[first : first + c.n_synapses]
+            gradients[f"{c.name}.weight"] = mine.reshape(c.weight_shape).copy()
+            rows = sums.row_delay[row : row + c.n_pre]
+            gradients[f"{c.name}.delay"] = rows.copy() if c.delay_per == "neuron" else np.asarray(rows.sum())
+        for p in self.populations:
+            start, stop = self.slices[p.name]
+            for key in p.settings:
+                if f"{p.name}.{key}" in names:
+                    values = sums.neurons[NEURON_ATTRIBUTES.index(key), start:stop]
+                    gradients[f"{p.name}.{key}"] = values.copy() if p.shape(key) else np.asarray(values.sum())
+        return {name: gradients[name] for name in names}
+
+    def _per_synapse_gradients(self, connection, sums):
+        """(dL/dweight, dL/ddelay) of a connection from what its synapses collected (docs/engine.md)."""
+        row, pairs = self.net.pops[self.rank[connection.post]], sums.per_synapse.reshape(-1, 2)
+        neuron, results = self.net.neurons[row["start"]], np.empty((2, connection.n_synapses))
+        mine, order = self._synapses(connection), self.orders[connection.name]
+        # at the target, lambda_V is the tau_mem mode, and lambda_I is the tau_syn mode and this share of the other
+        share = row["psp_scale"] * neuron["tau_mem"] / neuron["tau_syn"]
+        for part in _parts(mine):
+            weight, delay = pairs[part].T
+            if row["modal"]:
+                mem = weight * self._growth_until_arrival(self.net.delay[part], neuron["tau_mem"])
+                current = delay * self._growth_until_arrival(self.net.delay[part], neuron["tau_syn"]) + share * mem
+                weight, delay = -neuron["tau_syn"] * current, self.net.weight[part] * (mem - current)
+            here = order[part.start - mine.start : part.stop - mine.start]
+            results[0, here], results[1, here] = weight, delay
+        return results.reshape(2, *connection.weight_shape)
+
+
+def _parts(synapses):
+    """Cut a slice into pieces that stay in the cache while several things are done with them."""
+    for first in range(synapses.start, synapses.stop, SYNAPSES_AT_ONCE):
+        yield slice(first, min(first + SYNAPSES_AT_ONCE, synapses.stop))
+
+
+def _power_of_two_below(limit):
+    """The largest power of two <= limit, exactly: a rounded logarithm could return the one above."""
+    _, exponent = math.frexp(limit)
+    return math.ldexp(1.0, exponent - 1)
+
+
+def _has_own_delays(connection):
+    return _per_synapse(connection) and connection.n_synapses > 0
+
+
+def _per_synapse(connection):
+    return connection.delay is not None and connection.delay_per == "synapse"
+
+
+def _row_sizes(connection):
+    """Synapses of each presynaptic neuron, (n_pre,)."""
+    c = connection
+    return np.full(c.n_pre, c.n_post) if c.indptr is None else np.diff(c.indptr)
+
+
+def _delay_order(connection, delay):
+    """(indices that sort the synapses of each row by delay, their targets in that order)."""
+    if connection.indptr is None:
+        target = np.argsort(delay, axis=1)
+        return (target + np.arange(connection.n_pre)[:, None] * connection.n_post).reshape(-1), target.reshape(-1)
+    order, sizes = np.empty(delay.size, np.int64), _row_sizes(connection)
+    # rows of one length are sorted together, which is many times as fast as one sort of all synapses
+    for size in np.unique(sizes):
+        places = connection.indptr[:-1][sizes == size][:, None] + np.arange(size)
+        order[places] = np.take_along_axis(places, np.argsort(delay[places], axis=1), axis=1)
+    return order, connection.indices[order]
+
+
+def _lookahead(network, shortest):
+    """The largest d such that connections with a smallest delay below d form no cycle (checked parameters: d > 0)."""
+    edges = []
+    for delay, name in sorted((delay, name) for name, delay in shortest.items() if delay < math.inf):
+        edges.append((network.connections[name].pre, network.connections[name].post))
+        if find_cycle(edges[-1:] + edges[:-1]):
+            return delay
+    return math.inf
+
+
+def _in_order(populations, network, shortest, h):
+    """The populations so that each connection with a smallest delay below h points forward."""
+    edges = [(c.pre, c.post) for name, c in network.connections.items() if shortest[name] < h]
+    ordered, left = [], list(populations)
+    names = {p.name for p in populations}
+    while left:
+        waiting = {post for pre, post in edges if pre in names}
+        ready = [p for p in left if p.name not in waiting]
+        if not ready:
+            raise NetworkError(f"no order of {sorted(names)} suits windows of {h} ms")
+        ordered += ready
+        left = [p for p in left if p.name in waiting]
+        names -= {p.name for p in ready}
+    return ordered

@@ -1,0 +1,87 @@
+"""What kernels have left, as a recording; what a loss says of one, as kernels read it."""
+
+import numpy as np
+
+from ...errors import EventStorm
+from ...kernels.state import INTEGRAL, JUMP, MAXIMUM, MAXIMUM_TIME, SHARE, Jumps
+from ...spikes.recording import Counters, Readout, Recording
+
+# A maximum's time is known to half a rounding of the larger of itself and the window length: this many of them from it,
+# an arrival is before or after it for certain.
+NUDGE = 2 * np.finfo(float).eps
+
+
+def make_recording(layout, inputs, fired, outputs, probes, span):
+    """The Recording of a ``span`` (start, end) in ms.
+
+    ``fired``: (tape, offsets of the samples); ``outputs``: (readings, counters).
+    """
+    (tape, offsets), (readings, counters), (start, end) = fired, outputs, span
+    return Recording(
+        duration=end,
+        times=tape["time"].copy(),
+        neurons=tape["neuron"].astype(np.int32),
+        slopes=tape["slope"].copy(),
+        offsets=offsets,
+        slices=layout.slices,
+        inputs=inputs,
+        readouts={name: _readout(layout, name, probe, readings) for name, probe in probes.items()},
+        counters=Counters(*counters.T.copy()),
+        start=start,
+    )
+
+
+def _readout(layout, name, probe, readings):
+    """What the kernels have read from one readout."""
+    mine = readings[:, :, slice(*layout.slices[name])].swapaxes(0, 1)
+    maximum = (mine[MAXIMUM], mine[MAXIMUM_TIME], mine[SHARE]) if probe.maximum else (None, None, None)
+    return Readout(mine[INTEGRAL], probe.decay_rate, *maximum)
+
+
+def storm(layout, sample, tape, start=0.0):
+    """The error for a sample over its budget: who fired most, and when it stopped."""
+    busy, counts = np.unique(tape["neuron"], return_counts=True)
+    busiest = []
+    for k in np.argsort(-counts, kind="stable")[:5]:
+        name = next(n for n, (start, stop) in layout.slices.items() if start <= busy[k] < stop)
+        busiest.append((name, int(busy[k] - layout.slices[name][0]), int(counts[k])))
+    network = layout.network
+    recurrent = network.exciting_loops((name for name, *_ in busiest), layout.parameters)
+    return EventStorm(sample, float(tape["time"][-1]), tape.size, busiest, start, recurrent, network.n_neurons)
+
+
+def jumps_of(layout, recording, cotangents):
+    """The tape as the adjoint sees it: with the loss's part at each spike, and the maxima of readouts as entries."""
+    net, offsets = layout.net, recording.offsets
+    sample = np.repeat(np.arange(recording.n_samples), np.diff(offsets))
+    jumps = np.zeros(recording.times.size, JUMP)
+    jumps["time"], jumps["neuron"], jumps["slope"] = recording.times, recording.neurons, recording.slopes
+    if cotangents.spike_times is not None:
+        jumps["pull"] = cotangents.spike_times
+    for name, values in cotangents.counts.items():
+        start, stop = layout.slices[name]
+        chosen = (recording.neurons >= start) & (recording.neurons < stop)
+        j = recording.neurons[chosen]
+        scale = net.neurons["tau_mem"][j] * net.neurons["threshold"][j]
+        jumps["kick"][chosen] -= values[sample[chosen], j - start] / scale
+    if not cotangents.maximum:
+        return Jumps(jumps, offsets)
+    parts, samples = [jumps], [sample]
+    for name, values in cotangents.maximum.items():
+        start, _ = layout.slices[name]
+        readout = recording.readouts[name]
+        at, j = np.nonzero(readout.maximum > 0)  # a maximum of 0 is the start, which nothing moves
+        # arrivals at the instant of the maximum feel only the share that acts just after it
+        for share, nudge in ((readout.maximum_share, NUDGE), (1.0 - readout.maximum_share, -NUDGE)):
+            part = np.zeros(at.size, JUMP)
+            # a maximum reached at the very end belongs to the last window
+            when = readout.maximum_time[at, j]
+            when = np.maximum(when + nudge * np.maximum(when, net.h), 0.0)
+            part["time"] = np.minimum(when, np.nextafter(net.duration, 0.0))
+            part["neuron"], part["slope"] = start + j, np.inf
+            part["kick"] = -(values * share)[at, j] / net.neurons["tau_mem"][start + j]
+            parts.append(part)
+            samples.append(at)
+    jumps, sample = np.concatenate(parts), np.concatenate(samples)
+    order = np.lexsort((jumps["time"], jumps["neuron"], np.floor(jumps["time"] / net.h), sample))
+    return Jumps(jumps[order], np.searchsorted(sample[order], np.arange(recording.n_samples + 1)))

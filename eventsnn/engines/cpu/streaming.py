@@ -1,0 +1,86 @@
+"""One long sample, part by part, in memory that does not grow with its length."""
+
+import math
+
+import numpy as np
+
+from ...kernels.forward import N_SPIKES, WINDOW, forward_shard
+from ...kernels.state import AFTER_END, N_READINGS, Status
+from ...parallel.threads import StoppedBySignals
+from ...spikes.batch import SpikeBatch
+from .buffers import fit_to_go_on, in_use, looking_at, take_buffers
+from .layout import Layout
+from .memory import give
+from .reading import make_recording, storm
+
+
+def stream(network, parameters, inputs, run, every):
+    """Simulate one sample; yields a Recording for each ``every`` ms, and holds no other spikes.
+
+    Parameters are read now, whatever becomes of their arrays before the first part is asked for.
+    """
+    layout = Layout(network, parameters, run)
+    return _parts(layout, layout.gather_inputs(inputs), inputs, every)
+
+
+def _parts(layout, spikes, inputs, every):
+    net, run = layout.net, layout.run
+    readings, ends, after_end = np.zeros((1, N_READINGS, net.neurons.size)), np.zeros(1, np.int64), 0
+    (key, buffers), finished = take_buffers(layout), False
+    n_parts = _n_parts(run.duration, every)
+    for part in range(n_parts):
+        start, end = part * every, run.duration if part == n_parts - 1 else (part + 1) * every
+        counters = np.zeros((1, 5), np.int64)
+        if not finished:
+            until = min(math.ceil(end * net.per_ms), net.n_windows)
+            with StoppedBySignals() as stop:
+                buffers = looking_at(stop, buffers)
+                buffers = _run_part(layout, spikes, until, buffers, (readings, counters), (ends, start), stop)
+            # a leap over the rest may end the run in an earlier part than the last
+            finished, after_end = buffers[1].size[WINDOW] == 0, after_end + counters[0, AFTER_END]
+        counters[0, AFTER_END] = after_end if part == n_parts - 1 else 0
+        found = buffers[1].tape[: buffers[1].size[N_SPIKES]]
+        # the last window of the part may reach into the next one
+        later = found["time"] >= end
+        tape, kept = found[~later], found[later]
+        buffers[1].size[N_SPIKES] = kept.size
+        buffers[1].tape[: kept.size] = kept
+        probes = run.probes if part == n_parts - 1 else {}
+        mine = {name: _between(batch, start, end) for name, batch in inputs.items()}
+        fired, outputs = (tape, np.array([0, tape.size])), (readings, counters)
+        yield make_recording(layout, mine, fired, outputs, probes, (start, end))
+    give("forward", key, buffers)
+
+
+def _n_parts(duration, every):
+    """How many parts there are; a remainder that is only rounding belongs to the last one."""
+    return math.ceil(duration / every * (1.0 - 4.0 * np.finfo(float).eps))
+
+
+def _run_part(layout, spikes, until, buffers, outputs, place, stop):
+    """Take a sample on to a window; returns the buffers, in larger ones if they were full.
+
+    ``place``: (array for the number of spikes, start of the part in ms).
+    """
+    ends, start = place
+    saved = [array[:n].copy() for array, n in in_use(buffers)], [output.copy() for output in outputs]
+    while True:
+        chosen = (0, 1, layout.run.max_spikes, until)
+        before = buffers[1].size[N_SPIKES]
+        status, _ = forward_shard(layout.net, spikes, chosen, buffers, outputs, ends)
+        if status == Status.OK:
+            return buffers
+        if status == Status.TOO_MANY_SPIKES:
+            raise storm(layout, 0, buffers[1].tape[before : buffers[1].size[N_SPIKES]], start)
+        buffers = fit_to_go_on(buffers, status, stop)
+        arrays = [array for array, _ in in_use(buffers)]
+        for array, old in zip([*arrays, *outputs], [*saved[0], *saved[1]], strict=True):
+            array[: len(old)] = old
+
+
+def _between(batch, start, end):
+    """The spikes of a batch of one sample from ``start`` to before ``end`` (ms)."""
+    chosen = slice(*np.searchsorted(batch.times, [start, end]))
+    counts = None if batch.counts is None else batch.counts[chosen]
+    times = batch.times[chosen]
+    return SpikeBatch(times, batch.units[chosen], np.array([0, times.size]), counts)

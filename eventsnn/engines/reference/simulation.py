@@ -1,0 +1,282 @@
+"""The reference engine: one typed event at a time out of a priority queue keyed on delivery time.
+
+Slow, short and independent of the compiled kernels, which are tested against it. It runs in any arithmetic that has
+exp, expm1 and log1p: floats, complex numbers (for complex-step derivatives) or mpmath.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from sortedcontainers import SortedList
+
+from ...errors import EventStorm
+from ...spikes.recording import Counters, Readout, Recording
+from .arithmetic import FLOAT, real
+from .lif import CONTACT, first_crossing, flow, integrals, peak_time
+
+# Event kinds in the order in which they act at one instant: every arrival acts before a threshold is looked at.
+ARRIVAL, SPIKE = 0, 1
+
+
+@dataclass
+class _Neuron:
+    """One neuron's state as of ``time``; ``version`` outdates threshold events that were scheduled before."""
+
+    constants: tuple
+    v: object = 0.0
+    i: object = 0.0
+    time: object = 0.0
+    version: int = 0
+
+
+@dataclass
+class _Row:
+    """The synapses of one presynaptic neuron in one connection."""
+
+    connection: object
+    first: int
+    posts: object
+
+
+@dataclass
+class _Logged:
+    """A processed event, with the state of its neuron just after the event before it."""
+
+    kind: int
+    time: object
+    neuron: tuple
+    before: tuple
+    source: object = None  # arrivals: ("input", index) or ("spike", index) of the presynaptic spike
+    synapse: tuple = ()  # arrivals: (connection, presynaptic neuron, synapse, postsynaptic neuron)
+    count: object = 1.0
+
+
+class Simulation:
+    """One sample in the reference engine: run it with ``run``; its log is the tape."""
+
+    def __init__(self, network, parameters, run, arithmetic=FLOAT):
+        self.network, self.parameters, self.settings, self.arithmetic = network, parameters, run, arithmetic
+        self.neurons = {}
+        self.queue = SortedList(key=lambda event: event[0])
+        self.log, self.spikes, self.sequence = [], [], 0
+        self.events = self.grazing = 0
+        self.rank = {name: index for index, name in enumerate(network.populations)}
+        self.order = {name: index for index, name in enumerate(network.connections)}
+        self.maximum, self.final, self.current_before, self.integral = {}, {}, {}, defaultdict(float)
+        for population in network.populations.values():
+            if population.kind != "input":
+                columns = [network.value_of(population.name, key, parameters) for key in population.settings]
+                for index, constants in enumerate(zip(*columns, strict=True)):
+                    self.neurons[population.name, index] = _Neuron(tuple(constants))
+                    self.maximum[population.name, index] = (0.0, 0.0, 1.0)
+
+    def run(self, inputs):
+        """Simulate; ``inputs``: {population: (times, units, counts)} of one sample, in any arithmetic."""
+        for population, (times, units, counts) in inputs.items():
+            for index, (time, unit, count) in enumerate(zip(times, units, counts, strict=True)):
+                if real(time) < self.settings.duration:
+                    self._send(population, int(unit), time, ("input", (population, index)), count)
+        while self.queue:
+            key, event = self.queue.pop(0)
+            if key[1] == ARRIVAL:
+                self._arrive(event)
+            elif event[1] == self.neurons[event[0]].version and not self._is_forestalled(event[0]):
+                self._fire(event[0], event[2])
+        self.final = {name: self._advance(name, self.settings.duration) for name in self.neurons}
+        return self
+
+    def _send(self, population, index, time, source, count):
+        """Queue the arrivals of one spike at every target of every connection."""
+        for connection in self.network.connections.values():
+            if connection.pre != population:
+                continue
+            row = row_of(connection, index)
+            for offset, post in enumerate(row.posts):
+                synapse = (connection.name, index, row.first + offset, int(post))
+                arrival = time + delay_of(connection, self.parameters, synapse)
+                if real(arrival) < self.settings.duration:
+                    self.sequence += 1
+                    rank = (self.rank[connection.post], int(post), self.order[connection.name], index, self.sequence)
+                    key = (real(arrival), ARRIVAL, *rank)
+                    self.queue.add((key, (connection.post, int(post), arrival, synapse, source, count)))
+
+    def _advance(self, name, time):
+        """Bring a neuron to ``time``; returns its state as of the event before."""
+        neuron = self.neurons[name]
+        before = (neuron.v, neuron.i, neuron.time)
+        if self.network.populations[name[0]].kind == "readout":
+            self._track_maximum(name, time)
+            self._integrate(name, time)
+        tau_mem, tau_syn = neuron.constants[:2]
+        neuron.v, neuron.i = flow(neuron.v, neuron.i, time - neuron.time, tau_mem, tau_syn, self.arithmetic)
+        neuron.time = time
+        return before
+
+    def _integrate(self, name, time):
+        """Add the stretch from the event before until ``time`` to the weighted voltage integral of a readout."""
+        neuron, probe = self.neurons[name], self.settings.probes.get(name[0])
+        if probe is not None:
+            rate, exp = probe.decay_rate, self.arithmetic.exp
+            by_v, by_i = integrals(time - neuron.time, rate, *neuron.constants[:2], self.arithmetic)
+            self.integral[name] += exp(-rate * neuron.time) * (neuron.v * by_v + neuron.i * by_i)
+
+    def _track_maximum(self, name, time):
+        neuron = self.neurons[name]
+        tau_mem, tau_syn = neuron.constants[:2]
+        candidates = [time - neuron.time]
+        if real(neuron.i) > real(neuron.v):
+            top = peak_time(neuron.v, neuron.i, tau_mem, tau_syn, self.arithmetic)
+            if top is not None and real(top) < real(time - neuron.time):
+                candidates.append(top)
+        for t in candidates:
+            v, _ = flow(neuron.v, neuron.i, t, tau_mem, tau_syn, self.arithmetic)
+            if real(v) > real(self.maximum[name][0]):
+                self.maximum[name] = (v, neuron.time + t, 1.0)
+
+    def _arrive(self, event):
+        population, index, time, synapse, source, count = event
+        name = (population, index)
+        before = self._advance(name, time)
+        neuron = self.neurons[name]
+        if name not in self.current_before or real(time) > real(before[2]):
+            self.current_before[name] = neuron.i
+        neuron.i = neuron.i + self.parameters[f"{synapse[0]}.weight"].flat[synapse[2]] * count
+        self._share_kink(name, time)
+        self.log.append(_Logged(ARRIVAL, time, name, before, source, synapse, count))
+        self.events += 1
+        self._schedule(name)
+
+    def _share_kink(self, name, time):
+        """An arrival that ends the rise of a readout feels a share of the pull (docs/mathematics.md, section 6)."""
+        neuron, (v, when, _) = self.neurons[name], self.maximum[name]
+        before, after = real(self.current_before[name]), real(neuron.i)
+        if real(when) == real(time) and after < real(v) < before:
+            self.maximum[name] = (v, when, (before - real(v)) / (before - after))
+
+    def _is_forestalled(self, name):
+        """Whether an arrival acts on a rising neuron before V exceeds the threshold by more than rounding."""
+        neuron = self.neurons[name]
+        tau_mem, tau_syn, threshold = neuron.constants
+        if real(neuron.v) >= real(threshold):
+            return False
+        for key, event in self.queue:
+            v, i = flow(neuron.v, neuron.i, event[2] - neuron.time, tau_mem, tau_syn, self.arithmetic)
+            if abs(real(v) - real(threshold)) > CONTACT * real(threshold) or real(i) <= real(v):
+                return False
+            if key[1] == ARRIVAL and event[:2] == name:
+                return True
+        return False
+
+    def _fire(self, name, time):
+        before = self._advance(name, time)
+        neuron = self.neurons[name]
+        self.log.append(_Logged(SPIKE, time, name, before, ("spike", len(self.spikes))))
+        self.spikes.append((time, name, neuron.i - neuron.constants[2]))
+        neuron.v = 0 * neuron.v
+        if len(self.spikes) <= self.settings.max_spikes:
+            self._send(*name, time, self.log[-1].source, 1.0)
+            self._schedule(name)
+        else:
+            self.queue.clear()
+
+    def _schedule(self, name):
+        """Queue the next threshold crossing of a neuron, if it would have one; an earlier forecast is void."""
+        neuron = self.neurons[name]
+        neuron.version += 1
+        if self.network.populations[name[0]].kind != "lif":
+            return
+        t, grazes = first_crossing(neuron.v, neuron.i, neuron.constants, self.arithmetic)
+        self.grazing += grazes
+        if t is not None and real(neuron.time + t) < self.settings.duration:
+            time = neuron.time + t
+            key = (real(time), SPIKE, self.rank[name[0]], name[1], 0, 0, 0)
+            self.queue.add((key, (name, neuron.version, time)))
+
+
+def row_of(connection, index):
+    """The synapses that leave presynaptic neuron ``index``."""
+    if connection.indptr is None:
+        return _Row(connection, index * connection.n_post, range(connection.n_post))
+    first, last = connection.indptr[index], connection.indptr[index + 1]
+    return _Row(connection, int(first), connection.indices[first:last])
+
+
+def delay_index(connection, synapse):
+    """Where in the connection's delay array (flattened) a synapse finds its delay."""
+    return {"synapse": synapse[2], "neuron": synapse[1], "connection": 0}[connection.delay_per]
+
+
+def delay_of(connection, parameters, synapse):
+    """The delay (ms) of a synapse (connection name, presynaptic neuron, synapse, postsynaptic neuron)."""
+    if connection.delay is None:
+        return 0.0
+    return parameters[f"{connection.name}.delay"].flat[delay_index(connection, synapse)]
+
+
+def _readout(simulations, population, probe, network):
+    """Assemble a Readout from what the simulations have read."""
+    n, rate = network.populations[population].n, probe.decay_rate
+    integral = np.array([[s.integral[population, index] for index in range(n)] for s in simulations])
+    if not probe.maximum:
+        return Readout(integral, rate)
+    maximum = [[s.maximum[population, index] for index in range(n)] for s in simulations]
+    maximum, when, share = np.moveaxis(np.array(maximum).reshape(len(simulations), n, 3), 2, 0)
+    return Readout(integral, rate, maximum, when, share.real)
+
+
+def forward(network, parameters, inputs, run, arithmetic=FLOAT):
+    """Simulate a batch; ``inputs``: {population: SpikeBatch}. Returns (Recording, list of Simulation)."""
+    n_samples = next(iter(inputs.values())).n_samples if inputs else 0
+    simulations = []
+    for sample in range(n_samples):
+        trains = {name: batch[sample] for name, batch in inputs.items()}
+        given = {
+            name: (train.times, train.units, np.ones(len(train)) if train.counts is None else train.counts)
+            for name, train in trains.items()
+        }
+        simulation = Simulation(network, parameters, run, arithmetic).run(given)
+        if len(simulation.spikes) > run.max_spikes:
+            raise _storm(sample, simulation)
+        simulations.append(simulation)
+    return record(network, inputs, run, simulations), simulations
+
+
+def _storm(sample, simulation):
+    counts = defaultdict(int)
+    budget = simulation.spikes[:-1]  # the last one is the one too many
+    for _, name, _ in budget:
+        counts[name] += 1
+    busiest = [(*name, number) for name, number in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:5]]
+    network = simulation.network
+    recurrent = network.exciting_loops((name for name, *_ in busiest), simulation.parameters)
+    return EventStorm(
+        sample, real(budget[-1][0]), len(budget), busiest, recurrent=recurrent, n_neurons=network.n_neurons
+    )  # fmt: skip
+
+
+def record(network, inputs, run, simulations):
+    """Assemble the Recording of finished simulations."""
+    slices, start = {}, 0
+    for population in network.populations.values():
+        if population.kind != "input":
+            slices[population.name] = (start, start + population.n)
+            start += population.n
+    spikes = [spike for simulation in simulations for spike in simulation.spikes]
+    offsets = np.cumsum([0, *(len(simulation.spikes) for simulation in simulations)])
+    table = np.zeros((5, len(simulations)), np.int64)
+    for sample, simulation in enumerate(simulations):
+        late = sum(int(np.sum(batch[sample].times >= run.duration)) for batch in inputs.values())
+        table[:, sample] = simulation.events, simulation.events, 0, simulation.grazing, late
+    readouts = {name: _readout(simulations, name, probe, network) for name, probe in run.probes.items() if simulations}
+    return Recording(
+        duration=run.duration,
+        times=np.array([time for time, _, _ in spikes]),
+        neurons=np.array([slices[name[0]][0] + name[1] for _, name, _ in spikes], dtype=np.int32),
+        slopes=np.array([slope for _, _, slope in spikes]),
+        offsets=offsets,
+        slices=slices,
+        inputs=inputs,
+        readouts=readouts,
+        counters=Counters(*table),
+    )

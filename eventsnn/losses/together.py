@@ -1,0 +1,43 @@
+"""A loss and its regularizers as one: what they ask of readouts, their sum and its cotangents."""
+
+import numpy as np
+
+from ..errors import InvalidInput, NotFinite
+from ..spikes.cotangents import Cotangents, Probe
+
+
+def joint_probes(losses, network, duration):
+    """What several losses together ask of each readout; raises InvalidInput where they contradict each other."""
+    probes = {}
+    for loss in losses:
+        if isinstance(loss, type) or not hasattr(loss, "probes"):
+            allowed = "an object such as losses.MeanVoltage() (see docs/how-to/write-a-loss.md)"
+            raise InvalidInput("loss", None, loss, allowed)
+        for name, probe in loss.probes(network, duration).items():
+            before = probes.get(name, probe)
+            rates = {p.decay_rate for p in (before, probe)} - {None}
+            if len(rates) > 1:
+                raise InvalidInput("regularizers", None, sorted(rates), f"one decay rate for the readout {name!r}")
+            probes[name] = Probe(rates.pop() if rates else None, before.maximum or probe.maximum)
+    return probes
+
+
+def evaluate(losses, recording, labels):
+    """Return (mean value, mean's Cotangents of the samples simulated here) of a loss and its regularizers."""
+    total, cotangents = 0.0, Cotangents()
+    for loss in losses:
+        values, part = loss(recording, labels)
+        total, cotangents = total + values.mean(), cotangents.plus(part)
+    value = total if np.iscomplexobj(total) else float(total)
+    return value, recording.own(cotangents).scaled(1.0 / recording.n_samples)
+
+
+def check_finite(value, gradients):
+    """Refuse a loss or gradients, {parameter: array}, that are NaN or infinite, naming the first of them."""
+    if not np.isfinite(value):
+        raise NotFinite(f"the loss ({value})")
+    for name, gradient in gradients.items():
+        if not np.isfinite(gradient).all():
+            index = tuple(map(int, np.argwhere(~np.isfinite(gradient))[0]))
+            place = f"{name}{list(index)}" if index else name
+            raise NotFinite(f"the gradient of {place} ({gradient[index]})")

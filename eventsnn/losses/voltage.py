@@ -1,0 +1,91 @@
+"""Losses that read the voltages of readouts: their means and maxima."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InvalidInput
+from ..spikes.cotangents import Cotangents, Probe
+from .base import check_positive, cross_entropy
+
+
+class ReadoutLoss:
+    """What the losses on readout voltages share: which readout, and prediction by the largest logit."""
+
+    population: str | None = None
+
+    def _readout(self, readouts):
+        if self.population is not None:
+            if self.population not in readouts:
+                raise InvalidInput("population", None, self.population, f"one of the readouts {sorted(readouts)}")
+            return self.population
+        if len(readouts) != 1:
+            raise InvalidInput("population", None, None, f"one of the readouts {sorted(readouts)}", "Pass population=.")
+        return next(iter(readouts))
+
+    def probes(self, network, duration):
+        """Ask for this loss's quantity at its readout."""
+        names = [p.name for p in network.populations.values() if p.kind == "readout"]
+        return {self._readout(names): self._probe(duration)}
+
+    def class_population(self, readouts, outputs):
+        """Return the name of the readout that has a neuron for each class."""
+        return self._readout(readouts)
+
+    def predict(self, recording):
+        """Return the class with the largest logit, (n_samples,) int64."""
+        return np.argmax(self._logits(recording).real, axis=1)
+
+    def __call__(self, recording, labels):
+        """Return (values, Cotangents): see the module's description."""
+        values, gradient = cross_entropy(self._logits(recording), labels)
+        return values, self._cotangents(recording, gradient)
+
+
+@dataclass(frozen=True)
+class MeanVoltage(ReadoutLoss):
+    """Cross entropy of the mean readout voltages z = (1/T) integral of V dt, T the duration."""
+
+    population: str | None = None
+
+    def _probe(self, duration):
+        return Probe()
+
+    def _logits(self, recording):
+        return recording.readouts[self._readout(recording.readouts)].integral / recording.duration
+
+    def _cotangents(self, recording, gradient):
+        return Cotangents(integral={self._readout(recording.readouts): gradient / recording.duration})
+
+
+@dataclass(frozen=True)
+class ExponentialMeanVoltage(MeanVoltage):
+    """Cross entropy of z = (1/T) integral of e^{-t/tau_window} V dt; ``tau_window`` (ms, > 0), T itself by default.
+
+    Early voltage counts most (Nowotny, Turner & Knight 2025; used by Mészáros, Knight & Nowotny 2025).
+    """
+
+    tau_window: float | None = None
+
+    def __post_init__(self):
+        if self.tau_window is not None:
+            check_positive("tau_window", self.tau_window)
+
+    def _probe(self, duration):
+        return Probe(decay_rate=1.0 / (duration if self.tau_window is None else self.tau_window))
+
+
+@dataclass(frozen=True)
+class MaxVoltage(ReadoutLoss):
+    """Cross entropy of the largest readout voltages z = max over t of V(t)."""
+
+    population: str | None = None
+
+    def _probe(self, duration):
+        return Probe(decay_rate=None, maximum=True)
+
+    def _logits(self, recording):
+        return recording.readouts[self._readout(recording.readouts)].maximum
+
+    def _cotangents(self, recording, gradient):
+        return Cotangents(maximum={self._readout(recording.readouts): gradient})

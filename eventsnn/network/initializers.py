@@ -1,0 +1,313 @@
+"""Distributions from which weights and delays are drawn: small frozen objects that validate, draw and go to JSON.
+
+Every draw is a float64 array. Weights have no unit, delays are in ms; the distributions do not know which they draw.
+"""
+
+import math
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+import numpy as np
+
+from ..arrays import is_number, is_whole, plain_array
+from ..errors import InvalidInput
+
+
+def _number(value, name, allowed="a finite number"):
+    """Return `value` as a float, or raise InvalidInput if it is no finite real number."""
+    if not is_number(value):
+        raise InvalidInput(name, None, value, allowed)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise InvalidInput(name, None, value, allowed) from None
+    if not math.isfinite(number):
+        raise InvalidInput(name, None, number, allowed)
+    return number
+
+
+def _not_negative(value, name):
+    number = _number(value, name, "a finite number >= 0")
+    if number < 0:
+        raise InvalidInput(name, None, number, "a finite number >= 0")
+    return number
+
+
+def _as_shape(shape):
+    """Return `shape` as a tuple of ints >= 0; a bare int means one dimension."""
+    sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
+    for size in sizes:
+        if not is_whole(size) or size < 0:
+            raise InvalidInput("shape", None, shape, "a tuple of ints >= 0, for example (n_pre, n_post)")
+    return tuple(int(size) for size in sizes)
+
+
+@dataclass(frozen=True)
+class Initializer:
+    """Base class: something that draws a float64 array and can be written to JSON and read back."""
+
+    kind: ClassVar[str] = ""
+
+    @property
+    def smallest(self):
+        """The smallest value that a draw can contain (-inf if there is none)."""
+        raise NotImplementedError
+
+    def draw(self, rng, shape, fan_in=None):
+        """Return a new float64 array of ``shape``.
+
+        Parameters: ``rng`` (numpy Generator); ``shape``: () or (n,) or (n_pre, n_post), or (n_synapses,) for a sparse
+        connection; ``fan_in``: inputs per neuron (> 0), which only Kaiming reads and takes from n_pre if it is None.
+        Raises InvalidInput if the shape does not suit the distribution.
+        """
+        return np.asarray(self._values(rng, _as_shape(shape), fan_in), dtype=np.float64)
+
+    def _values(self, rng, shape, fan_in):
+        raise NotImplementedError
+
+    def to_dict(self):
+        """Return a JSON-able description, for example {"kind": "uniform", "low": 0.0, "high": 10.0}."""
+        return {"kind": self.kind, **{field.name: getattr(self, field.name) for field in fields(self)}}
+
+    @staticmethod
+    def from_dict(description):
+        """Return the Initializer that ``to_dict`` described; raises InvalidInput for an unknown kind or field."""
+        if not isinstance(description, dict):
+            raise InvalidInput("initializer", None, description, "a dict that to_dict returned")
+        arguments = dict(description)
+        kind = arguments.pop("kind", None)
+        if not isinstance(kind, str) or kind not in _KINDS:
+            raise InvalidInput("initializer.kind", None, kind, ", ".join(sorted(_KINDS)))
+        build, names = _KINDS[kind]
+        try:
+            return build(**arguments)
+        except TypeError:
+            given = sorted(map(str, arguments))
+            raise InvalidInput(f"initializer {kind}", None, given, f"the fields {', '.join(names)}") from None
+
+
+@dataclass(frozen=True)
+class Constant(Initializer):
+    """The same finite ``value`` everywhere."""
+
+    value: float
+    kind: ClassVar[str] = "constant"
+
+    def __post_init__(self):
+        object.__setattr__(self, "value", _number(self.value, "Constant.value"))
+
+    @property
+    def smallest(self):
+        return self.value
+
+    def _values(self, rng, shape, fan_in):
+        return np.full(shape, self.value)
+
+
+@dataclass(frozen=True)
+class Normal(Initializer):
+    """Gaussian with ``mean`` and standard deviation ``sd`` >= 0."""
+
+    mean: float
+    sd: float
+    kind: ClassVar[str] = "normal"
+
+    def __post_init__(self):
+        object.__setattr__(self, "mean", _number(self.mean, "Normal.mean"))
+        object.__setattr__(self, "sd", _not_negative(self.sd, "Normal.sd"))
+
+    @property
+    def smallest(self):
+        return -math.inf if self.sd > 0 else self.mean
+
+    def _values(self, rng, shape, fan_in):
+        return rng.normal(self.mean, self.sd, shape)
+
+
+@dataclass(frozen=True)
+class Uniform(Initializer):
+    """Equally likely anywhere from ``low`` to ``high`` (``low`` <= ``high``)."""
+
+    low: float
+    high: float
+    kind: ClassVar[str] = "uniform"
+
+    def __post_init__(self):
+        object.__setattr__(self, "low", _number(self.low, "Uniform.low"))
+        object.__setattr__(self, "high", _number(self.high, "Uniform.high"))
+        if self.low > self.high:
+            raise InvalidInput("Uniform.low", None, self.low, f"at most high = {self.high}", "Swap the two.")
+        if not math.isfinite(self.high - self.low):
+            raise InvalidInput("Uniform.high", None, self.high, "a range that float64 can hold")
+
+    @property
+    def smallest(self):
+        return self.low
+
+    def _values(self, rng, shape, fan_in):
+        return rng.uniform(self.low, self.high, shape)
+
+
+@dataclass(frozen=True)
+class HalfNormal(Initializer):
+    """Absolute value of a Gaussian with mean 0 and standard deviation ``sd`` >= 0."""
+
+    sd: float
+    kind: ClassVar[str] = "half_normal"
+
+    def __post_init__(self):
+        object.__setattr__(self, "sd", _not_negative(self.sd, "HalfNormal.sd"))
+
+    @property
+    def smallest(self):
+        return 0.0
+
+    def _values(self, rng, shape, fan_in):
+        return np.abs(rng.normal(0.0, self.sd, shape))
+
+
+@dataclass(frozen=True)
+class Orthogonal(Initializer):
+    """``gain`` times a matrix with orthonormal rows or columns, whichever are fewer (Saxe et al., ICLR 2014)."""
+
+    gain: float = 1.0
+    kind: ClassVar[str] = "orthogonal"
+
+    def __post_init__(self):
+        object.__setattr__(self, "gain", _number(self.gain, "Orthogonal.gain"))
+
+    @property
+    def smallest(self):
+        return -abs(self.gain)
+
+    def _values(self, rng, shape, fan_in):
+        if len(shape) != 2:
+            remedy = "Sparse connections and vectors need another initializer, for example Normal."
+            raise InvalidInput("shape", None, shape, "two dimensions (n_pre, n_post) for Orthogonal", remedy)
+        gaussian = rng.normal(size=(max(shape), min(shape)))
+        basis, triangle = np.linalg.qr(gaussian)
+        # QR leaves the signs to LAPACK; a positive diagonal makes the draw uniform over orthogonal matrices.
+        basis = basis * np.where(np.diagonal(triangle) < 0, -1.0, 1.0)
+        basis = np.clip(basis, -1.0, 1.0)  # rounding may pass 1 by an ulp, and `smallest` is a promise
+        return self.gain * np.ascontiguousarray(basis if shape[0] >= shape[1] else basis.T)
+
+
+@dataclass(frozen=True)
+class Kaiming(Initializer):
+    """Variance gain^2 / fan_in (He et al., ICCV 2015), drawn from ``distribution`` "normal" or "uniform"."""
+
+    gain: float = math.sqrt(2.0)
+    distribution: str = "normal"
+    kind: ClassVar[str] = "kaiming"
+
+    def __post_init__(self):
+        object.__setattr__(self, "gain", _not_negative(self.gain, "Kaiming.gain"))
+        if self.distribution not in ("normal", "uniform"):
+            raise InvalidInput("Kaiming.distribution", None, self.distribution, '"normal" or "uniform"')
+
+    @property
+    def smallest(self):
+        if self.gain == 0.0:
+            return 0.0
+        return -math.inf if self.distribution == "normal" else -math.sqrt(3.0) * self.gain
+
+    def _values(self, rng, shape, fan_in):
+        if 0 in shape:
+            return np.empty(shape)
+        if fan_in is None:
+            if len(shape) != 2:
+                remedy = "Pass fan_in= (inputs per neuron), or use a matrix."
+                raise InvalidInput("shape", None, shape, "two dimensions (n_pre, n_post) for Kaiming", remedy)
+            fan_in = shape[0]
+        inputs = _number(fan_in, "fan_in", "a finite number >= 1")
+        if inputs < 1:
+            raise InvalidInput("fan_in", None, inputs, "a finite number >= 1")
+        if self.distribution == "normal":
+            return rng.normal(0.0, self.gain / math.sqrt(inputs), shape)
+        bound = math.sqrt(3.0) * self.gain / math.sqrt(inputs)
+        return rng.uniform(-bound, bound, shape)
+
+
+def _as_array(values, name):
+    """Return a read-only float64 copy of `values`, or raise InvalidInput naming the first entry that is not finite."""
+    array = plain_array(values, name)
+    if array.dtype.kind not in "fiu":
+        raise InvalidInput(name, None, array.dtype, "an array of real numbers (dtype kind f, i or u)")
+    with np.errstate(over="ignore"):
+        array = np.array(array, dtype=np.float64, order="C")
+    bad = np.flatnonzero(~np.isfinite(array.reshape(-1)))
+    if bad.size:
+        index = tuple(int(i) for i in np.unravel_index(bad[0], array.shape))
+        raise InvalidInput(name, index, float(array[index]), "finite numbers")
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Given(Initializer):
+    """Exactly the given finite ``values``; a draw of any other shape is an error that calls the array ``name``."""
+
+    values: np.ndarray
+    name: str = "values"
+    kind: ClassVar[str] = "given"
+
+    def __post_init__(self):
+        object.__setattr__(self, "values", _as_array(self.values, self.name))
+
+    def __eq__(self, other):
+        if not isinstance(other, Given):
+            return NotImplemented
+        return np.array_equal(self.values, other.values)
+
+    def __hash__(self):
+        return hash((self.values.shape, (self.values + 0.0).tobytes()))  # -0.0 equals 0.0, so it must hash alike
+
+    @property
+    def smallest(self):
+        return float(self.values.min()) if self.values.size else math.inf
+
+    def _values(self, rng, shape, fan_in):
+        if shape != self.values.shape:
+            remedy = "Give an array of that shape, or a single number for all."
+            raise InvalidInput(f"{self.name}.shape", None, self.values.shape, f"{shape}", remedy)
+        return self.values.copy()
+
+    def to_dict(self):
+        """Return a JSON-able description; the shape is there because an empty list forgets it."""
+        return {"kind": self.kind, "shape": list(self.values.shape), "values": self.values.reshape(-1).tolist()}
+
+
+def _given_from(shape, values):
+    """Rebuild a Given from the shape and the flat list that its to_dict wrote."""
+    if not isinstance(values, list) or not isinstance(shape, list):
+        raise InvalidInput("initializer given", None, type(values).__name__, "lists for shape and values")
+    sizes = _as_shape(shape)
+    array = _as_array(values or np.empty(0), "values")
+    if array.ndim != 1 or math.prod(sizes) != array.size:
+        raise InvalidInput("values.shape", None, array.shape, f"{math.prod(sizes)} numbers for shape {sizes}")
+    return Given(array.reshape(sizes))
+
+
+_KINDS = {
+    "constant": (Constant, ("value",)),
+    "normal": (Normal, ("mean", "sd")),
+    "uniform": (Uniform, ("low", "high")),
+    "half_normal": (HalfNormal, ("sd",)),
+    "orthogonal": (Orthogonal, ("gain",)),
+    "kaiming": (Kaiming, ("gain", "distribution")),
+    "given": (_given_from, ("shape", "values")),
+}
+
+
+def as_initializer(value, name):
+    """Return ``value`` as an Initializer: a finite number becomes Constant, an array Given, an Initializer stays.
+
+    ``name`` is what errors call it, for example "input->hidden.delay". Raises InvalidInput for anything else.
+    """
+    if isinstance(value, Initializer):
+        return value
+    array = plain_array(value, name)
+    if array.ndim > 0:
+        return Given(array, name)
+    scalar = array.item() if hasattr(value, "__array__") else value
+    return Constant(_number(scalar, name, "a finite number, an array of finite numbers or an Initializer"))

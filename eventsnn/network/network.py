@@ -1,0 +1,278 @@
+"""Describe a network: populations, connections, what is trained; draw its parameters and check given ones.
+
+A Network holds structure and settings only. Its parameters are a flat dict of float64 arrays, for example
+``{"input->hidden.weight": (n_pre, n_post), "input->hidden.delay": (n_pre, n_post)}``, made by ``initialize`` and passed
+to every function that needs them.
+"""
+
+import hashlib
+import json
+
+import numpy as np
+
+from ..arrays import is_number
+from ..checks import check_ends, check_names, check_new_name, check_seed, check_size
+from ..errors import InvalidInput, NetworkError, ZeroDelayCycle
+from ..random import stream
+from .arrays import check_arrays
+from .graph import find_cycle, reachable
+from .initializers import Constant, Given, Initializer, as_initializer
+from .parts import (
+    DELAY_SHARING,
+    NEURON_ATTRIBUTES,
+    Connection,
+    Population,
+    as_initializers,
+    described_mask,
+    surely_zero,
+)
+from .structure import draw_structure, structure_stream
+from .synapses import structure_of
+
+# A trained time constant or threshold may come this close to zero (ms, or units of V) before the projection holds it.
+SMALLEST_TAU = 0.1
+SMALLEST_THRESHOLD = 1e-3
+
+
+class Network:
+    """A directed graph of populations: inputs, leaky integrate-and-fire neurons and leaky readouts.
+
+    ``min_delay`` (ms, > 0): trained delays on cycles are kept at or above it; it also bounds from below how far
+    neurons of a cycle can be simulated independently of each other, so larger is faster.
+    """
+
+    def __init__(self, min_delay=1.0):
+        if not (is_number(min_delay) and 0 < min_delay < np.inf):
+            raise InvalidInput("min_delay", None, min_delay, "a finite number > 0 (ms)")
+        self.min_delay = float(min_delay)
+        self.populations = {}
+        self.connections = {}
+
+    def add_input(self, name, n):
+        """Add ``n`` input channels, whose spikes come from a SpikeBatch."""
+        self._add(Population(check_new_name(name, self.populations), "input", check_size(n, self.populations)))
+
+    def add_lif(self, name, n, *, tau_mem=20.0, tau_syn=5.0, v_threshold=1.0, train=()):
+        """Add ``n`` leaky integrate-and-fire neurons with exponential synapses that reset to 0.
+
+        ``tau_mem``, ``tau_syn`` (ms, > 0) and ``v_threshold`` (> 0) are a number, an array of shape (n,) or an
+        Initializer; ``train`` names those that are trained (one shared value for a number, else one per neuron).
+        """
+        settings = {"tau_mem": tau_mem, "tau_syn": tau_syn, "v_threshold": v_threshold}
+        self._add_neurons(name, "lif", n, settings, train)
+
+    def add_readout(self, name, n, *, tau_mem=20.0, tau_syn=5.0, train=()):
+        """Add ``n`` leaky integrators without threshold, whose voltages a loss reads; see ``add_lif``."""
+        self._add_neurons(name, "readout", n, {"tau_mem": tau_mem, "tau_syn": tau_syn}, train)
+
+    def _add_neurons(self, name, kind, n, settings, train):
+        name, n = check_new_name(name, self.populations), check_size(n, self.populations)
+        # in one order whatever the order given: engines take the settings by position
+        settings = {k: as_initializer(settings[k], f"{name}.{k}") for k in NEURON_ATTRIBUTES if k in settings}
+        for key, value in settings.items():
+            if isinstance(value, Given):
+                value.draw(None, (n,))
+            if isinstance(value, (Constant, Given)) and not value.smallest > 0:
+                raise InvalidInput(f"{name}.{key}", None, value.smallest, "numbers > 0")
+        self._add(Population(name, kind, n, settings, check_names(train, tuple(settings), f"{name}.train")))
+
+    def _add(self, population):
+        self.populations[population.name] = population
+
+    def connect(
+        self, pre, post, *, weight, delay=None, delay_per="synapse", train=("weight", "delay"),
+        mask=None, sparsity=None, seed=0, name=None,
+    ):  # fmt: skip
+        """Connect every neuron of ``pre`` to every neuron of ``post``, or those that mask or sparsity leave.
+
+        Parameters: ``weight`` and ``delay`` (ms, >= 0): a number, an array or an Initializer; no delay means 0 and
+        no delay parameter. ``delay_per``: "synapse" (default), "neuron" (axonal: one per presynaptic neuron) or
+        "connection" (one). ``train``: which of "weight" and "delay" are trained. ``mask``: bool array (n_pre, n_post)
+        or a scipy.sparse matrix whose non-zeros are the synapses; ``sparsity`` in [0, 1): the fraction of absent
+        synapses, drawn from ``seed``. ``name``: default "pre->post"; needed for a second connection of one pair.
+
+        A scipy.sparse matrix (n_pre, n_post) as ``weight`` is structure and values together: its stored entries are the
+        synapses, zeros too. Where not all synapses are there, arrays are (n_pre, n_post), of which only the entries of
+        synapses are looked at, or (n_synapses,), by rows and in them by columns. A sparse ``delay`` has the entries of
+        the synapses, zeros stored.
+
+        A drawn delay below the allowed range (0, or ``min_delay`` on a cycle) is placed at its lower end. Raises
+        ZeroDelayCycle, naming the cycle, if spikes could travel around a cycle in no time.
+        """
+        check_ends(pre, post, self.populations)
+        source, target = self.populations[pre], self.populations[post]
+        if target.kind == "input":
+            raise NetworkError(f"{post!r} is an input population: it cannot receive a connection from {pre!r}.")
+        if source.kind == "readout":
+            raise NetworkError(f"{pre!r} is a readout: it emits no spikes to send to {post!r}.")
+        name = f"{pre}->{post}" if name is None else name
+        if not isinstance(name, str) or not name or "." in name:
+            raise InvalidInput("name", None, name, "a non-empty string without '.'")
+        if name in self.connections:
+            raise NetworkError(f"connection {name!r} exists already; pass name= for a second one.")
+        if delay_per not in DELAY_SHARING:
+            raise InvalidInput("delay_per", None, delay_per, f"one of {DELAY_SHARING}")
+        shape = (source.n, target.n)
+        mask = structure_of(weight, mask, sparsity, name, shape)
+        indptr, indices = draw_structure(mask, sparsity, shape, structure_stream(seed, name))
+        weight, delay = as_initializers(weight, delay, delay_per, name, ((indptr, indices, shape), mask))
+        if isinstance(delay, (Constant, Given)) and delay.smallest < 0:
+            raise InvalidInput(f"{name}.delay", None, delay.smallest, "delays >= 0 ms")
+        chosen = check_names(train, ("weight", "delay"), f"{name}.train")
+        chosen = tuple(key for key in chosen if key == "weight" or delay is not None)
+        connection = Connection(
+            name, pre, post, source.n, target.n, weight, delay, delay_per, chosen, indptr, indices
+        )  # fmt: skip
+        for key, shape in (("weight", connection.weight_shape), ("delay", connection.delay_shape)):
+            if isinstance(getattr(connection, key), Given):
+                getattr(connection, key).draw(None, shape)
+        edges = [(c.pre, c.post) for c in (*self.connections.values(), connection) if surely_zero(c)]
+        if cycle := find_cycle(edges):
+            raise ZeroDelayCycle(cycle)
+        self.connections[name] = connection
+
+    def on_cycle(self, connection):
+        """True where a spike sent down this connection can come back to its presynaptic population."""
+        edges = [(c.pre, c.post) for c in self.connections.values()]
+        return connection.pre in reachable(connection.post, edges)
+
+    def exciting_loops(self, populations, parameters):
+        """Return the names of the connections through which spikes of any of these populations excite it again."""
+        exciting = [c for c in self.connections.values() if np.any(parameters[f"{c.name}.weight"] > 0)]
+        ahead = [(c.pre, c.post) for c in exciting]
+        behind = [(post, pre) for pre, post in ahead]
+        ranges = [(reachable(name, ahead), reachable(name, behind)) for name in set(populations)]
+        return tuple(c.name for c in exciting if any(c.pre in after and c.post in before for after, before in ranges))
+
+    @property
+    def n_neurons(self):
+        """How many neurons can fire: those of the LIF populations."""
+        return sum(p.n for p in self.populations.values() if p.kind == "lif")
+
+    def lowest_delay(self, connection):
+        """Lower bound (ms) of the connection's delays in training: 0, or ``min_delay`` on a cycle."""
+        return self.min_delay if self.on_cycle(connection) else 0.0
+
+    def _entries(self):
+        """Yield (parameter name, shape, Initializer, trained, lowest allowed value in training, fan-in)."""
+        for population in self.populations.values():
+            for key, value in population.settings.items():
+                if population.is_parameter(key):
+                    low = SMALLEST_THRESHOLD if key == "v_threshold" else SMALLEST_TAU
+                    name = f"{population.name}.{key}"
+                    yield name, population.shape(key), value, key in population.train, low, None
+        for c in self.connections.values():
+            fan_in = max(c.n_synapses / c.n_post, 1.0)
+            yield f"{c.name}.weight", c.weight_shape, c.weight, "weight" in c.train, -np.inf, fan_in
+            if c.delay is not None:
+                low = self.lowest_delay(c)
+                yield f"{c.name}.delay", c.delay_shape, c.delay, "delay" in c.train, low, fan_in
+
+    def initialize(self, seed=0):
+        """Draw the parameters: a flat dict of float64 arrays, each a function of (seed, its name) alone."""
+        parameters = {}
+        for name, shape, initializer, _, low, fan_in in self._entries():
+            values = initializer.draw(stream(check_seed(seed), name), shape, fan_in)
+            if not isinstance(initializer, (Constant, Given)):
+                values = np.maximum(values, low)
+            parameters[name] = values
+        return parameters
+
+    @property
+    def trainable(self):
+        """Names of the trained parameters."""
+        return [name for name, _, _, trained, _, _ in self._entries() if trained]
+
+    def bounds(self):
+        """Return {trained parameter: (low, high)}: the ranges that projections keep in training."""
+        return {name: (low, np.inf) for name, _, _, trained, low, _ in self._entries() if trained}
+
+    def check_parameters(self, parameters):
+        """Return the parameters as float64 arrays after checking names, shapes and values.
+
+        Raises InvalidInput naming the array, the index and the value; ZeroDelayCycle if the delays allow one.
+        """
+        checked = check_arrays(parameters, {name: shape for name, shape, *_ in self._entries()})
+        undelayed = [
+            (c.pre, c.post)
+            for c in self.connections.values()
+            if c.n_synapses and (c.delay is None or checked[f"{c.name}.delay"].min() == 0)
+        ]
+        if cycle := find_cycle(undelayed):
+            raise ZeroDelayCycle(cycle)
+        return checked
+
+    def value_of(self, population, attribute, parameters):
+        """Return tau_mem, tau_syn or v_threshold of every neuron of a population, shape (n,), real or complex."""
+        population = self.populations[population]
+        if population.is_parameter(attribute):
+            values = parameters[f"{population.name}.{attribute}"]
+        else:
+            values = population.settings[attribute].draw(None, population.shape(attribute))
+        return np.broadcast_to(values, (population.n,))
+
+    def describe(self):
+        """Return a table of the populations and connections as text."""
+        lines = [f"{'population':<24}{'kind':<10}{'neurons':>10}"]
+        lines += [f"{p.name:<24}{p.kind:<10}{p.n:>10,}" for p in self.populations.values()]
+        lines.append(f"{'connection':<24}{'synapses':>10}{'delay per':>12}  trained")
+        for c in self.connections.values():
+            sharing = "-" if c.delay is None else c.delay_per
+            lines.append(f"{c.name:<24}{c.n_synapses:>10,}{sharing:>12}  {', '.join(c.train) or 'nothing'}")
+        return "\n".join(lines)
+
+    def to_dict(self):
+        """Return a JSON-able description from which ``from_dict`` builds an equal network."""
+        populations = [
+            {
+                "name": p.name,
+                "kind": p.kind,
+                "n": p.n,
+                "settings": {key: value.to_dict() for key, value in p.settings.items()},
+                "train": list(p.train),
+            }
+            for p in self.populations.values()
+        ]
+        connections = [
+            {
+                "name": c.name,
+                "pre": c.pre,
+                "post": c.post,
+                "weight": c.weight.to_dict(),
+                "delay": None if c.delay is None else c.delay.to_dict(),
+                "delay_per": c.delay_per,
+                "train": list(c.train),
+                "indptr": None if c.indptr is None else c.indptr.tolist(),
+                "indices": None if c.indices is None else c.indices.tolist(),
+            }
+            for c in self.connections.values()
+        ]
+        return {"min_delay": self.min_delay, "populations": populations, "connections": connections}
+
+    @classmethod
+    def from_dict(cls, description):
+        """Build the network that ``to_dict`` described."""
+        network = cls(description["min_delay"])
+        for p in description["populations"]:
+            if p["kind"] == "input":
+                network.add_input(p["name"], p["n"])
+                continue
+            settings = {key: Initializer.from_dict(value) for key, value in p["settings"].items()}
+            network._add_neurons(p["name"], p["kind"], p["n"], settings, p["train"])
+        for c in description["connections"]:
+            shape = (network.populations[c["pre"]].n, network.populations[c["post"]].n)
+            network.connect(
+                c["pre"],
+                c["post"],
+                weight=Initializer.from_dict(c["weight"]),
+                delay=None if c["delay"] is None else Initializer.from_dict(c["delay"]),
+                delay_per=c["delay_per"],
+                train=c["train"],
+                mask=described_mask(c, shape),
+                name=c["name"],
+            )
+        return network
+
+    def fingerprint(self):
+        """Return the SHA-256 of the description, in hex: equal networks have equal fingerprints."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,143 @@
+"""Populations and connections: the parts of a network."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..arrays import plain_array
+from ..errors import InvalidInput
+from .initializers import Constant, Given, Initializer, as_initializer
+from .synapses import check_sharing, per_synapse, to_dense, to_sparse
+
+NEURON_ATTRIBUTES = ("tau_mem", "tau_syn", "v_threshold")
+DELAY_SHARING = ("synapse", "neuron", "connection")
+
+
+@dataclass(frozen=True)
+class Population:
+    """Neurons or input channels: ``name``, ``kind`` ("input", "lif" or "readout"), ``n`` and the neuron settings.
+
+    ``settings`` maps tau_mem, tau_syn (ms) and v_threshold to an Initializer; ``train`` names those that are trained.
+    """
+
+    name: str
+    kind: str
+    n: int
+    settings: dict = field(default_factory=dict)
+    train: tuple = ()
+
+    def is_parameter(self, attribute):
+        """True where the attribute stands in the parameters: it is trained, or drawn at random."""
+        return attribute in self.train or not isinstance(self.settings[attribute], (Constant, Given))
+
+    def shape(self, attribute):
+        """() for one value shared by the population, (n,) for one per neuron."""
+        return () if isinstance(self.settings[attribute], Constant) else (self.n,)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Synapses from one population to another.
+
+    Dense when ``indptr`` is None: the weight has shape (n_pre, n_post). Sparse otherwise: synapses
+    ``indptr[i]:indptr[i + 1]`` leave presynaptic neuron i for the neurons in ``indices``, and the weight has shape
+    (n_synapses,). ``delay`` is None for no delay; ``delay_per`` says what shares one delay value.
+    """
+
+    name: str
+    pre: str
+    post: str
+    n_pre: int
+    n_post: int
+    weight: Initializer
+    delay: Initializer | None
+    delay_per: str
+    train: tuple
+    indptr: np.ndarray | None = None
+    indices: np.ndarray | None = None
+
+    @property
+    def weight_shape(self):
+        """Shape of the weight array."""
+        return (self.n_pre, self.n_post) if self.indptr is None else (self.indices.size,)
+
+    @property
+    def delay_shape(self):
+        """Shape of the delay array, None without one."""
+        if self.delay is None:
+            return None
+        return {"synapse": self.weight_shape, "neuron": (self.n_pre,), "connection": ()}[self.delay_per]
+
+    def per_synapse(self, values):
+        """Return one value per presynaptic neuron, ``values`` (n_pre,), as an array that multiplies the weights."""
+        return values[:, None] if self.indptr is None else np.repeat(values, np.diff(self.indptr))
+
+    @property
+    def rows(self):
+        """(indptr, indices, (n_pre, n_post)): where the synapses are; indptr and indices are None for all of them."""
+        return self.indptr, self.indices, (self.n_pre, self.n_post)
+
+    def to_dense(self, values, absent=0.0):
+        """Return weights or delays as an array (n_pre, n_post), with ``absent`` where there is no synapse.
+
+        ``values``: this connection's array of parameters; a delay that is shared is repeated for each synapse. Of
+        delays, ``absent=np.nan`` tells no synapse from no delay; ``connect(delay=..., mask=...)`` reads neither.
+        """
+        return to_dense(self._of_each(values), self.rows, absent)
+
+    def to_sparse(self, values):
+        """Return weights or delays as a scipy.sparse.csr_array (n_pre, n_post), zeros stored; see ``to_dense``."""
+        return to_sparse(self._of_each(values), self.rows)
+
+    def _of_each(self, values):
+        """Weights or delays, one for each synapse."""
+        values = plain_array(values, f"values of {self.name}")
+        if values.shape == self.weight_shape:
+            return values
+        if self.delay is None or values.shape != self.delay_shape:
+            shapes = {self.weight_shape, self.delay_shape} - {None}
+            raise InvalidInput(f"values of {self.name}", None, values.shape, f"shape {' or '.join(map(str, shapes))}")
+        # an array of n_pre values may be that of as many synapses: then it is, as its shape says
+        values = np.broadcast_to(values, (self.n_pre,))
+        return np.broadcast_to(self.per_synapse(values), self.weight_shape)
+
+    @property
+    def n_synapses(self):
+        """Number of synapses."""
+        return math.prod(self.weight_shape)
+
+
+def as_initializers(weight, delay, delay_per, name, structure):
+    """(weight, delay) as Initializers, delay None for none; ``structure``: (rows, mask) for ``per_synapse``."""
+    weight, delay = (value.values if isinstance(value, Given) else value for value in (weight, delay))
+    weight = as_initializer(per_synapse(weight, f"{name}.weight", *structure), f"{name}.weight")
+    if delay is None:
+        return weight, None
+    check_sharing(delay, delay_per, name)
+    if delay_per == "synapse":
+        delay = per_synapse(delay, f"{name}.delay", *structure)
+    return weight, as_initializer(delay, f"{name}.delay")
+
+
+def described_mask(connection, shape):
+    """The scipy.sparse mask of a description's connection, checked; None for a dense one."""
+    if connection["indptr"] is None:
+        return None
+    from scipy.sparse import csr_array
+
+    indices = connection["indices"]
+    try:
+        mask = csr_array((np.ones(len(indices), bool), indices, connection["indptr"]), shape)
+        mask.check_format(full_check=True)
+    except (TypeError, ValueError) as error:
+        allowed = f"compressed sparse rows of shape (n_pre, n_post) = {shape}"
+        raise InvalidInput(f"{connection['name']}.indices", None, str(error), allowed) from None
+    return mask
+
+
+def surely_zero(connection):
+    """True where the smallest delay of a connection is 0 whatever is drawn (drawn delays on cycles are > 0)."""
+    if connection.delay is None:
+        return True
+    return isinstance(connection.delay, (Constant, Given)) and connection.delay.smallest == 0

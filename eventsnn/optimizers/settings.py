@@ -1,0 +1,110 @@
+"""The settings of optimisers by patterns of names: rates, decays and bounds."""
+
+import fnmatch
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ..checks import number
+from ..errors import InvalidInput
+from .schedules import Schedule, as_schedule
+
+
+class Rate(NamedTuple):
+    """Learning rate and schedule of one pattern; None stands for the optimiser's common one."""
+
+    value: float | None
+    schedule: Schedule | None
+
+
+def as_rate(entry, name):
+    """Normalise a number, a Schedule or a pair (number, Schedule) to a Rate."""
+    if isinstance(entry, Schedule):
+        return Rate(None, entry)
+    value, schedule = entry if isinstance(entry, tuple) and len(entry) == 2 else (entry, None)
+    if value is not None:
+        value = number(value, name, "a number >= 0, a Schedule, or a pair (number, Schedule)", 0.0)
+    return Rate(value, schedule if schedule is None else as_schedule(schedule, name))
+
+
+def as_decay(weight_decay):
+    """Normalise weight_decay to {pattern: number}; a bare number means the weights and spares delays and constants."""
+    if not isinstance(weight_decay, dict):
+        value = number(weight_decay, "weight_decay", "a finite number >= 0, or {pattern: number}", 0.0)
+        return {"*.weight": value} if value > 0 else {}
+    return {
+        as_pattern(pattern, "weight_decay"): number(value, f"weight_decay[{pattern!r}]", "a finite number >= 0", 0.0)
+        for pattern, value in weight_decay.items()
+    }
+
+
+def as_pattern(pattern, name):
+    if not isinstance(pattern, str):
+        raise InvalidInput(name, None, pattern, 'name patterns such as "*.delay" as keys')
+    return pattern
+
+
+def _as_limit(value, name, infinite):
+    """Return one side of a pair of bounds as a float; None and `infinite` mean unbounded."""
+    if value is None or (isinstance(value, float) and value == infinite):
+        return infinite
+    return number(value, name, "a number, or None for no bound")
+
+
+def as_bounds(bounds):
+    """Normalise {name: (low, high)} to pairs of floats."""
+    limits = {}
+    for name, pair in ({} if bounds is None else dict(bounds)).items():
+        label = f"bounds[{name!r}]"
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise InvalidInput(label, None, pair, "a pair (low, high)")
+        low, high = _as_limit(pair[0], label, -math.inf), _as_limit(pair[1], label, math.inf)
+        if low > high:
+            raise InvalidInput(label, None, pair, "low <= high")
+        limits[name] = (low, high)
+    return limits
+
+
+def check_within(params, bounds):
+    """Raise InvalidInput naming the first entry of ``params`` outside ``bounds`` {name: (low, high)}.
+
+    The first step would move it to the bound, whatever the gradient and the learning rate.
+    """
+    for name, (low, high) in bounds.items():
+        array = np.asarray(params[name])
+        outside = (array < low) | (array > high)
+        if outside.any():
+            index = tuple(int(i) for i in np.argwhere(outside)[0])
+            remedy = (
+                "The first step would move it there: begin within them, move them (Network(min_delay=...), bounds= of "
+                "the optimiser), or leave it untrained (train=)."
+            )
+            allowed = f"numbers from {low:g} to {high:g}, the bounds in training"
+            shown = index[0] if len(index) == 1 else index or None
+            raise InvalidInput(name, shown, float(array[index]), allowed, remedy)
+
+
+def last_match(patterns, name, default):
+    """Value of the last pattern that matches `name`."""
+    return next((value for p, value in reversed(patterns.items()) if fnmatch.fnmatchcase(name, p)), default)
+
+
+def check_patterns(patterns, names, what):
+    for pattern in patterns:
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
+            raise InvalidInput(what, None, pattern, f"a pattern that matches one of {', '.join(sorted(names))}")
+
+
+def known(name, names, what):
+    if name not in names:
+        raise InvalidInput(what, None, name, f"the names {', '.join(sorted(names))}")
+
+
+def joint_bounds(first, second):
+    """The intersection of two sets of bounds."""
+    joint = dict(first)
+    for name, (low, high) in (second or {}).items():
+        before = joint.get(name, (-math.inf, math.inf))
+        joint[name] = (max(low, before[0]), min(high, before[1]))
+    return joint

@@ -1,0 +1,1 @@
+"""Threads, signals that interrupt them, and ranks."""

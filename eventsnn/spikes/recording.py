@@ -1,0 +1,138 @@
+"""What a simulation returns: the spikes of each sample, what was read from readouts, and counters."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import InvalidInput
+
+
+@dataclass
+class Counters:
+    """What happened in each sample; every field is an (n_samples,) int64 array.
+
+    ``events``: synaptic events delivered. ``walked`` and ``screened``: neuron-windows that were walked event by event,
+    and those that a bound showed to be silent. ``grazing``: contacts with the threshold so flat that the gradient is
+    ill-conditioned. ``after_end``: input spikes at or after the end of the simulated duration, which act on nothing.
+    """
+
+    events: np.ndarray
+    walked: np.ndarray
+    screened: np.ndarray
+    grazing: np.ndarray
+    after_end: np.ndarray
+
+
+@dataclass
+class Readout:
+    """Closed-form results of one readout population; each array has shape (n_samples, n).
+
+    ``integral``: the integral over the duration of e^{-decay_rate t} V(t) dt (ms). ``maximum`` and
+    ``maximum_time`` (ms): the largest voltage and when it was reached, with ``maximum_share``, the part of a pull on
+    the maximum that an arrival at that very instant feels (docs/mathematics.md, section 6); None unless asked for.
+    """
+
+    integral: np.ndarray
+    decay_rate: float
+    maximum: np.ndarray | None = None
+    maximum_time: np.ndarray | None = None
+    maximum_share: np.ndarray | None = None
+
+
+@dataclass
+class Recording:
+    """What a simulation leaves: every spike of every population, readout results and counters.
+
+    ``times`` (ms), ``neurons`` and ``slopes`` hold the emitted spikes of all samples in engine order, sample s between
+    ``offsets[s]`` and ``offsets[s + 1]``; ``slices[population]`` is the range that a population takes in ``neurons``.
+    ``slopes`` is tau_mem dV/dt = I - v_threshold just before the reset. ``inputs`` maps each input population to its
+    SpikeBatch, ``readouts`` each probed readout population to its Readout. ``outputs`` names the LIF populations that
+    send no spikes to other LIF populations. ``duration`` (ms) is how far the simulation has come, and ``start`` (ms)
+    where the spikes that are held begin: 0, but for the parts of a stream.
+    """
+
+    duration: float
+    times: np.ndarray
+    neurons: np.ndarray
+    slopes: np.ndarray
+    offsets: np.ndarray
+    slices: dict
+    inputs: dict
+    readouts: dict
+    counters: Counters
+    outputs: tuple = ()
+    start: float = 0.0
+    _order: dict = field(default_factory=dict, repr=False)
+
+    @property
+    def n_samples(self):
+        """Number of samples."""
+        return self.offsets.size - 1
+
+    def __len__(self):
+        return self.n_samples
+
+    def spikes(self, population, sample):
+        """Return ``(times, units)`` of one population in one sample, sorted by (time, unit)."""
+        self._check_sample(sample)
+        if population in self.inputs:
+            train = self.inputs[population][sample]
+            return train.times, train.units
+        chosen = self.spike_indices(population, sample)
+        return self.times[chosen], self.neurons[chosen] - self.slices[population][0]
+
+    def slopes_of(self, population, sample):
+        """Return tau_mem dV/dt at each spike, in the order of ``spikes``."""
+        return self.slopes[self.spike_indices(population, sample)]
+
+    def spike_indices(self, population, sample):
+        """Return where in ``times`` the spikes of one population in one sample stand, in the order of ``spikes``."""
+        start, stop = self.slice_of(population)
+        self._check_sample(sample)
+        sample %= self.n_samples
+        key = (population, sample)
+        if key not in self._order:
+            first, last = self.offsets[sample], self.offsets[sample + 1]
+            neurons = self.neurons[first:last]
+            chosen = first + np.flatnonzero((neurons >= start) & (neurons < stop))
+            self._order[key] = chosen[np.lexsort((self.neurons[chosen], np.real(self.times[chosen])))]
+        return self._order[key]
+
+    def _check_sample(self, sample):
+        if not isinstance(sample, (int, np.integer)) or not -self.n_samples <= sample < self.n_samples:
+            raise InvalidInput("sample", None, sample, f"a sample index below {self.n_samples}")
+
+    def slice_of(self, population):
+        """Return the range of a population in ``neurons``; raises InvalidInput for a name that is not there."""
+        if population not in self.slices:
+            raise InvalidInput("population", None, population, f"one of {sorted(self.slices)}")
+        return self.slices[population]
+
+    def spike_counts(self, population):
+        """Return the number of spikes of each neuron, int64 of shape (n_samples, n)."""
+        start, stop = self.slice_of(population)
+        counts = np.zeros((self.n_samples, stop - start), dtype=np.int64)
+        sample = np.repeat(np.arange(self.n_samples), np.diff(self.offsets))
+        chosen = (self.neurons >= start) & (self.neurons < stop)
+        np.add.at(counts, (sample[chosen], self.neurons[chosen] - start), 1)
+        return counts
+
+    def spike_totals(self):
+        """Return the number of spikes of each neuron in all samples, int64, in the order of ``slices``."""
+        n_neurons = max((stop for _, stop in self.slices.values()), default=0)
+        return np.bincount(self.neurons, minlength=n_neurons).astype(np.int64)
+
+    def own(self, cotangents):
+        """Return the part of a loss's cotangents that belongs to the samples simulated here: all of them."""
+        return cotangents
+
+    def first_spikes(self, population):
+        """Return the index into ``times`` of each neuron's first spike, int64 of shape (n_samples, n), -1 if silent."""
+        start, stop = self.slice_of(population)
+        first = np.full((self.n_samples, stop - start), -1, dtype=np.int64)
+        chosen = np.flatnonzero((self.neurons >= start) & (self.neurons < stop))
+        cells = np.repeat(np.arange(self.n_samples), np.diff(self.offsets))[chosen], self.neurons[chosen] - start
+        # backwards in time, so that the first spike (of equal ones, the first on the tape) is the last one written
+        latest_first = np.argsort(np.real(self.times[chosen]), kind="stable")[::-1]
+        first[cells[0][latest_first], cells[1][latest_first]] = chosen[latest_first]
+        return first

@@ -1,0 +1,42 @@
+"""Surrogates for the slope of the step at the threshold."""
+
+import math
+from dataclasses import dataclass
+
+from ..arrays import is_number
+from ..errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class ArcTangent:
+    """Surrogate derivative (slope/2) / (1 + (pi/2 slope u)^2), u = H - v_threshold (Fang et al. 2021)."""
+
+    slope: float = 5.0
+
+    def __post_init__(self):
+        _check_slope(self.slope)
+
+
+@dataclass(frozen=True)
+class Triangle:
+    """Surrogate derivative slope max(0, 1 - |u|), u = H - v_threshold (Bellec et al. 2018)."""
+
+    slope: float = 1.0
+
+    def __post_init__(self):
+        _check_slope(self.slope)
+
+
+def _check_slope(slope):
+    if not (is_number(slope) and 0 < slope < math.inf):
+        raise InvalidInput("surrogate.slope", None, slope, "a finite number > 0")
+
+
+SURROGATES = {"arctangent": ArcTangent, "triangle": Triangle}
+
+
+def surrogate_of(kind, slope):
+    """Return the surrogate derivative of that name, "arctangent" or "triangle"."""
+    if kind not in SURROGATES:
+        raise InvalidInput("surrogate", None, kind, f"one of {', '.join(SURROGATES)}")
+    return SURROGATES[kind](slope)

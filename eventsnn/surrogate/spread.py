@@ -1,0 +1,59 @@
+"""Delays spread over steps of a grid, and narrowed in training."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arrays import is_number
+from ..errors import InvalidInput
+
+SPREAD_KINDS = ("gaussian", "triangle")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How delays spread over the steps of the grid in training, and how that shrinks.
+
+    ``kind``: "gaussian" or "triangle" (eventsnn.surrogate.taps). ``longest`` (ms): delays are kept at or below it, and
+    a gaussian spreads over all lags up to it; None, for a triangle, sets no limit: its buffer grows with the delays.
+    ``sigma`` (ms, > 0): at first and at last; between, it falls exponentially over ``epochs`` epochs.
+    ``learned``: each delay has a width p of its own, 2 sigmoid(p) sigma. ``rounds``: after each epoch the delays
+    themselves are rounded to steps, from which the next epoch goes on (as in the DelRec code).
+    """
+
+    kind: str
+    sigma: tuple
+    epochs: float = 1.0
+    longest: float | None = None
+    learned: bool = False
+    rounds: bool = False
+
+    def __post_init__(self):
+        if self.kind not in SPREAD_KINDS:
+            raise InvalidInput("spread.kind", None, self.kind, f"one of {SPREAD_KINDS}")
+        sigma = (self.sigma, self.sigma) if is_number(self.sigma) else self.sigma
+        pair = isinstance(sigma, (tuple, list)) and len(sigma) == 2
+        if not pair or not all(is_number(s) and 0 < s < math.inf for s in sigma):
+            raise InvalidInput("spread.sigma", None, self.sigma, "two widths > 0 (ms): at first and at the end")
+        object.__setattr__(self, "sigma", tuple(map(float, sigma)))
+        for key, value in (("learned", self.learned), ("rounds", self.rounds)):
+            check_flag(f"spread.{key}", value)
+        if not (is_number(self.epochs) and 0 < self.epochs < math.inf):
+            raise InvalidInput("spread.epochs", None, self.epochs, "a finite number of epochs > 0")
+        if self.longest is None and self.kind == "gaussian":
+            raise InvalidInput(
+                "spread.longest", None, None, "the longest delay (ms) of a gaussian, which spreads over all"
+            )
+        if self.longest is not None and not (is_number(self.longest) and 0 < self.longest < math.inf):
+            raise InvalidInput("spread.longest", None, self.longest, "a finite number > 0 (ms), or None")
+
+    def width(self, epoch):
+        """Return sigma (ms) in an epoch, counted from 0."""
+        first, last = self.sigma
+        return first * (last / first) ** min(epoch / self.epochs, 1.0)
+
+
+def check_flag(name, value):
+    if not isinstance(value, (bool, np.bool_)):
+        raise InvalidInput(name, None, value, "True or False")

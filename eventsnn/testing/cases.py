@@ -1,0 +1,157 @@
+"""Random networks with data and a loss, for tests over many of them."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..engines.checking import forward
+from ..errors import EventStorm
+from ..losses.spike_times import FirstSpike, RelativeFirstSpike, SpikeTimeRegression
+from ..losses.voltage import ExponentialMeanVoltage, MaxVoltage, MeanVoltage
+from ..network.initializers import Constant, Normal, Uniform
+from ..network.network import Network
+from ..spikes.batch import SpikeBatch
+
+
+class Case(NamedTuple):
+    """A learning problem: everything that ``value_and_grad`` takes."""
+
+    network: Network
+    parameters: dict
+    batch: dict
+    labels: np.ndarray
+    loss: object
+    duration: float
+
+
+TOPOLOGIES = ("feedforward", "recurrent", "deep", "skip", "loop")
+LOSSES = ("mean", "exponential", "maximum", "first", "relative", "regression")
+
+
+def random_case(seed, *, loss=None, topology=None, n_samples=2, duration=60.0, max_spikes=400):
+    """Draw a small learning problem from a seed: a Case (network, parameters, batch, labels, loss, duration).
+
+    Over the seeds, networks are recurrent, sparse, deep, with skip connections or loops, one or two inputs, shared or
+    own time constants (equal ones and nearly equal ones included), per-synapse, axonal, shared, long or no delays, and
+    inputs with ties and counts. ``loss`` (one of LOSSES) and ``topology`` (one of TOPOLOGIES) fix what else would be
+    drawn; ``max_spikes`` bounds the spikes of a sample: weights are halved until they keep it.
+    """
+    rng = np.random.default_rng([seed, 2024])
+    loss = LOSSES[rng.integers(len(LOSSES))] if loss is None else loss
+    topology = TOPOLOGIES[rng.integers(len(TOPOLOGIES))] if topology is None else topology
+    draw = _CaseDrawer(rng, grid=float(rng.choice([0.0, 0.0, 0.5, 1.0])))
+    network, out = draw.network(topology, spiking=loss in ("first", "relative", "regression"))
+    parameters = draw.parameters(network, seed)
+    batch = {p.name: draw.batch(p, n_samples, duration) for p in network.populations.values() if p.kind == "input"}
+    n_classes = network.populations[out].n
+    labels = rng.integers(0, n_classes, n_samples)
+    if loss == "regression":
+        labels = rng.uniform(5.0, 40.0, (n_samples, n_classes))
+    parameters = _calmed(network, parameters, batch, duration, max_spikes)
+    return Case(network, parameters, batch, labels, _named_loss(loss, out), duration)
+
+
+def _named_loss(name, population):
+    return {
+        "mean": MeanVoltage(population),
+        "exponential": ExponentialMeanVoltage(population),
+        "maximum": MaxVoltage(population),
+        "first": FirstSpike(population=population),
+        "relative": RelativeFirstSpike(population=population),
+        "regression": SpikeTimeRegression(population),
+    }[name]
+
+
+def _calmed(network, parameters, batch, duration, max_spikes):
+    """Halve all weights until no sample fires more than ``max_spikes`` spikes."""
+    while True:
+        try:
+            forward(network, parameters, batch, duration, "compiled", 1, max_spikes, {})
+            return parameters
+        except EventStorm:
+            parameters = {k: v * 0.5 if k.endswith(".weight") else v for k, v in parameters.items()}
+
+
+class _CaseDrawer:
+    """Draws the parts of a Case from one random stream; ``grid`` (ms) > 0 puts times and delays on a grid."""
+
+    def __init__(self, rng, grid):
+        self.rng, self.grid = rng, grid
+
+    def network(self, topology, spiking):
+        """(Network, name of the population that the loss reads)."""
+        rng = self.rng
+        network = Network(min_delay=float(rng.choice([0.5, 1.0])))
+        inputs = [f"input{k}" for k in range(rng.integers(1, 3))]
+        for name in inputs:
+            network.add_input(name, int(rng.integers(1, 5)))
+        hidden = ["hidden"] if topology in ("feedforward", "recurrent") else ["first", "second"]
+        for name in hidden:
+            self._neurons(network.add_lif, name, int(rng.integers(1, 6)), threshold=True)
+        out = "out"
+        self._neurons(network.add_lif if spiking else network.add_readout, out, 3, threshold=spiking)
+        for name in inputs:
+            self._connect(network, name, hidden[0], 1.2)
+        chain = [*hidden, out]
+        for pre, post in zip(chain[:-1], chain[1:], strict=True):
+            self._connect(network, pre, post, 1.0)
+        if topology == "recurrent":
+            self._connect(network, "hidden", "hidden", 0.0, cycle=True)
+        if topology == "loop":
+            self._connect(network, "second", "first", 0.0, cycle=True)
+        if topology == "skip":
+            self._connect(network, inputs[-1], "second", 0.8)
+            self._connect(network, "first", out, 0.3)
+        return network, out
+
+    def _neurons(self, add, name, n, threshold):
+        rng = self.rng
+        tau_mem = float(rng.uniform(4.0, 25.0))
+        ratio = rng.choice([1.0, 1.0 + 1e-12, 1.0 + 1e-7, 1.001, 0.5, 0.25, 0.3, 1.7])
+        settings = {"tau_mem": tau_mem, "tau_syn": tau_mem * float(ratio)}
+        if threshold and rng.random() < 0.3:
+            settings["v_threshold"] = float(rng.uniform(0.5, 1.5))
+        for key in list(settings):
+            if rng.random() < 0.3:
+                settings[key] = settings[key] * rng.uniform(0.8, 1.25, n)
+        train = [key for key in ("tau_mem", "tau_syn", "v_threshold")[: 3 if threshold else 2] if rng.random() < 0.6]
+        for key in train:
+            if rng.random() < 0.3 and key in settings and not np.ndim(settings[key]):
+                settings[key] = Uniform(0.9 * settings[key], 1.1 * settings[key])
+        add(name, n, **settings, train=train)
+
+    def _connect(self, network, pre, post, mean, cycle=False):
+        rng = self.rng
+        shape = (network.populations[pre].n, network.populations[post].n)
+        kind = rng.choice(["synapse", "synapse", "neuron", "connection", "none"])
+        longest = float(rng.choice([5.0, 15.0, 15.0, 80.0]))
+        delay = None if kind == "none" and not cycle else Uniform(network.min_delay if cycle else 0.0, longest)
+        if delay is not None and rng.random() < 0.1:
+            delay = Constant(2.0)
+        mask = rng.random(shape) < 0.6 if rng.random() < 0.35 else None
+        network.connect(
+            pre, post, weight=Normal(mean, 1.5 if not cycle else 0.8), delay=delay, mask=mask,
+            delay_per="synapse" if kind == "none" else str(kind),
+        )  # fmt: skip
+
+    def parameters(self, network, seed):
+        """Drawn parameters; with a grid, delays lie on it."""
+        parameters = network.initialize(int(seed))
+        bounds = network.bounds()
+        for name in parameters:
+            if self.grid and name.endswith(".delay"):
+                low = bounds[name][0]
+                parameters[name] = np.maximum(np.round(parameters[name] / self.grid) * self.grid, low)
+        return parameters
+
+    def batch(self, population, n_samples, duration):
+        """Random spikes, some of them at or after the end; with counts in a third of the cases."""
+        rng, samples = self.rng, []
+        with_counts, rate = rng.random() < 0.3, rng.uniform(2.0, 8.0)
+        for _ in range(n_samples):
+            n = int(rng.poisson(rate * population.n))
+            times = rng.uniform(0.0, 1.05 * duration, n)
+            times = np.round(times / self.grid) * self.grid if self.grid else times
+            units = rng.integers(0, population.n, n)
+            samples.append((times, units, rng.integers(1, 4, n).astype(float)) if with_counts else (times, units))
+        return SpikeBatch.from_lists(samples)

@@ -1,0 +1,76 @@
+"""What makes a run the same run: descriptions of settings, fingerprints of data."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import fields
+
+import numpy as np
+
+from ..errors import CheckpointError
+
+# What may be another when a run goes on: a budget stops a run, or changes nothing.
+IRRELEVANT = ("options.max_spikes",)
+
+
+def describe(value):
+    """Return a JSON-able description of a loss, an optimiser, options and whatever they contain.
+
+    ``to_dict`` is used where there is one; a dataclass becomes its class name and fields; any other object is known by
+    its class name alone, so give a loss of your own one of the first two if it has settings.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [describe(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): describe(item) for key, item in value.items()}
+    if callable(getattr(value, "to_dict", None)):
+        return value.to_dict()
+    described = {"kind": type(value).__name__}
+    if dataclasses.is_dataclass(value):
+        described.update({item.name: describe(getattr(value, item.name)) for item in fields(value)})
+    return described
+
+
+def data_fingerprint(dataset):
+    """Return a SHA-256 (hex) of a Dataset's spikes, labels, sizes and duration; None for None."""
+    if dataset is None:
+        return None
+    digest = hashlib.sha256(repr((dataset.n_units, dataset.n_classes, float(dataset.duration))).encode())
+    n_spikes = [0]
+    for name in ("times", "units", "counts"):
+        for block in dataset.spikes.blocks():
+            array = getattr(block, name)
+            digest.update(b"none" if array is None else np.ascontiguousarray(array))
+            if name == "times":
+                n_spikes.extend(np.diff(block.offsets))
+    for array in (np.cumsum(n_spikes), dataset.labels):
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+def differences(before, now, place=""):
+    """Yield (place, value before, value now) of everything that differs between two descriptions."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted({*before, *now}):
+            yield from differences(before.get(key), now.get(key), f"{place}.{key}" if place else key)
+    elif before != now and not (before != before and now != now):
+        yield place, before, now
+
+
+def refuse_changes(path, before, now):
+    changes = [item for item in differences(before, json.loads(json.dumps(now))) if item[0] not in IRRELEVANT]
+    if not changes:
+        return
+    parts = []
+    for place, old, new in changes[:5]:
+        hashes = place.split(".")[0] in ("network", "train", "validation")
+        parts.append(f"{place} is not the same" if hashes else f"{place} was {old!r} and is now {new!r}")
+    more = f", and {len(changes) - 5} more" if len(changes) > 5 else ""
+    reason = f"this run differs from the one that was saved: {'; '.join(parts)}{more}"
+    raise CheckpointError(path, changes[0][0], f"{reason}. Resume with the same settings, or start another run.")

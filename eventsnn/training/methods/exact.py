@@ -1,0 +1,80 @@
+"""Training event by event: exact gradients."""
+
+import numpy as np
+
+from ...engines.checking import forward
+from ...errors import InvalidInput
+from ...gradients import value_and_grad
+from ...losses.together import joint_probes
+from ...parallel.sharding import Share
+from ...random import stream
+from .base import Step, augmented, batches_of, outcome, places_in
+
+
+class EventEngine:
+    """An event-driven Network: exact gradients, samples shared among ranks."""
+
+    def __init__(self, network):
+        self.network = network
+
+    def check(self, options):
+        """Refuse options that this kind of network has no use for: none."""
+
+    def at_epoch(self, parameters, epoch):
+        """Return the parameters as an epoch (from 0) begins: nothing here follows the epochs."""
+        return parameters
+
+    def after_epoch(self, parameters):
+        """Return the parameters as an epoch leaves them: as they are."""
+        return parameters
+
+    def gradient(self, parameters, train, labels, indices, when, *, loss, options, duration, team, n_threads):
+        """Return the Step of the samples ``indices`` of a training set; ``when``: (epoch, batch), from 0."""
+        share = Share(len(indices), team, options.shards)
+        batch = augmented(train, indices[share.samples], options, when[0])
+        factors = self._dropout(options, when)
+        thinned = {**parameters, **{name: parameters[name] * kept for name, kept in factors.items()}}
+        value, gradients, recording = value_and_grad(
+            self.network, thinned, batch, labels, loss=loss, duration=duration, n_threads=n_threads,
+            max_spikes=options.max_spikes, regularizers=options.regularizers, return_recording=True, share=share,
+        )  # fmt: skip
+        gradients |= {name: gradients[name] * kept for name, kept in factors.items() if name in gradients}
+        return Step(value, gradients, outcome(self.network, recording, loss, labels), {})
+
+    def run_nothing(self, parameters, nothing, duration, n_threads):
+        """Simulate no samples: whatever is wrong with the network, the duration or the threads is said now."""
+        forward(self.network, parameters, nothing, duration, n_threads=n_threads)
+
+    def record(self, parameters, spikes, duration):
+        """Return the Recording of a few samples, to look at."""
+        return forward(self.network, parameters, spikes, duration, n_threads=1)[0]
+
+    def _dropout(self, options, when):
+        """{weight: factor on each synapse, 0 where the neuron before it is silenced} for the batch to come."""
+        if not (share := options.neuron_drop):
+            return {}
+        sends = {}
+        for population in self.network.populations.values():
+            if population.kind == "lif":
+                draws = stream(options.seed, f"neuron_drop.{population.name}", *when)
+                sends[population.name] = (draws.random(population.n) >= share) / (1.0 - share)
+        return {
+            f"{c.name}.weight": c.per_synapse(sends[c.pre]) for c in self.network.connections.values() if c.pre in sends
+        }
+
+    def recordings(self, parameters, spikes, *, loss, duration, team, n_threads, max_spikes, delays=None):
+        """Yield (slice of samples, their recording as the loss wants it), a batch of samples at a time."""
+        if delays is not None:
+            raise InvalidInput("delays", None, delays, "None: an event-driven network has real-valued delays")
+        settings = {
+            "duration": duration, "n_threads": team.resolve_n_threads(n_threads), "max_spikes": max_spikes,
+            "probes": joint_probes((loss,), self.network, duration),
+        }  # fmt: skip
+        for part in batches_of(spikes):
+            batch = spikes[part]
+            share = Share(len(batch), team, len(batch))
+            with places_in("dataset", np.arange(part.start, part.stop)):
+                own = share.together(
+                    lambda mine=batch[share.samples]: forward(self.network, parameters, mine, **settings)[0]
+                )
+            yield part, share.whole(own)

@@ -1,0 +1,74 @@
+"""The settings of training that determine its result."""
+
+from dataclasses import dataclass
+
+from ..checks import check_budget, check_duration, check_whole
+from ..errors import InvalidInput
+from ..parallel.sharding import N_SHARDS
+
+MONITORS = ("accuracy", "loss")
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What determines a run's result, besides network, parameters, loss, optimiser, data and number of epochs.
+
+    ``duration``: T in ms (None: the training set's); ``batch_size`` (>= 1); ``seed`` (>= 0): sample order and
+    augmentation; ``regularizers``: losses that are added in training; ``augmentation`` (data.Augmentation or None);
+    ``silent_raise``: losses.SilentNeuronRaise rules, applied after each epoch; ``patience``: stop after this many
+    epochs without a better validation (None: never); ``monitor``: "accuracy" (ties: the smaller loss) or "loss" of the
+    validation decides which epoch is best; ``average``: decay per step, in (0, 1), of an exponential moving average of
+    the parameters that is used in place of them in evaluation (None: off); ``neuron_drop``: the probability p, below 1,
+    with which a LIF neuron sends nothing for the length of one batch, while those that do send 1/(1 - p) as much
+    (dropout, Srivastava et al. 2014, with one draw per batch; it fires all the same, and is counted; loss and accuracy
+    in training are those of the thinned network); ``max_spikes``: budget of one sample (None: as in ``simulate``);
+    ``shards``: into how many parts a batch is cut for threads and ranks (at most so many ranks can share a run; the
+    last bits of gradients depend on it).
+    """
+
+    duration: float | None = None
+    batch_size: int = 32
+    seed: int = 0
+    regularizers: tuple = ()
+    augmentation: object = None
+    silent_raise: tuple = ()
+    patience: int | None = None
+    monitor: str = "accuracy"
+    average: float | None = None
+    neuron_drop: float = 0.0
+    max_spikes: int | None = None
+    shards: int = N_SHARDS
+
+    def __post_init__(self):
+        if self.duration is not None:
+            check_duration(self.duration)
+        check_whole("batch_size", self.batch_size, 1)
+        check_whole("seed", self.seed, 0)
+        if self.max_spikes is not None:
+            check_budget(self.max_spikes)
+        check_whole("shards", self.shards, 1)
+        if self.patience is not None:
+            check_whole("patience", self.patience, 1)
+        if self.monitor not in MONITORS:
+            raise InvalidInput("monitor", None, self.monitor, f"one of {MONITORS}")
+        if self.average is not None and not 0 < self.average < 1:
+            raise InvalidInput("average", None, self.average, "None or a decay per step with 0 < average < 1")
+        if not 0 <= self.neuron_drop < 1:
+            raise InvalidInput("neuron_drop", None, self.neuron_drop, "a probability with 0 <= neuron_drop < 1")
+        if self.augmentation is not None and not callable(self.augmentation):
+            allowed = "None, a data.Augmentation, or a function (docs/how-to/load-your-data.md)"
+            raise InvalidInput("augmentation", None, self.augmentation, allowed)
+        for name in ("regularizers", "silent_raise"):
+            if not isinstance(getattr(self, name), (tuple, list)):
+                raise InvalidInput(name, None, getattr(self, name), "a tuple of them")
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+
+def check_callbacks(callbacks):
+    """Return the callbacks as a tuple of functions."""
+    if not isinstance(callbacks, (tuple, list)):
+        raise InvalidInput("callbacks", None, callbacks, "a list of functions", "Write callbacks=[function].")
+    for index, callback in enumerate(callbacks):
+        if not callable(callback):
+            raise InvalidInput("callbacks", index, callback, "a function of (trainer, kind, values)")
+    return tuple(callbacks)

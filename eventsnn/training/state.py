@@ -1,0 +1,149 @@
+"""A run at one instant, and what a checkpoint holds of it."""
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .. import checkpoints
+from ..errors import CheckpointError
+from . import resuming
+from .evaluation import added, n_correct
+
+FORMAT = 1
+KIND = "eventsnn training run"
+
+
+@dataclass(frozen=True)
+class History:
+    """One dict per finished epoch: epoch (from 1), train_loss, train_accuracy, validation_loss, validation_accuracy,
+    validation_n, validation_spikes_per_neuron, spikes_per_neuron (in training: of augmented samples),
+    seconds, learning_rates ({parameter: rate of the last step}).
+
+    The validation entries are None without validation. ``best_epoch`` counts from 1, None without validation.
+    """
+
+    records: tuple = ()
+    best_epoch: int | None = None
+
+    def __len__(self):
+        return len(self.records)
+
+    def column(self, name):
+        """Return one entry of all epochs as a float64 array (epochs,), NaN where there is none."""
+        return np.array([math.nan if record[name] is None else record[name] for record in self.records], dtype=float)
+
+
+@dataclass(frozen=True)
+class Running:
+    """Sums over the samples that the current epoch has seen; ``spikes``: {LIF population: (n,) int64}."""
+
+    samples: int = 0
+    correct: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
+    spikes: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class State:
+    """A run at one instant, between two steps. ``batch`` counts the batches done in this epoch (from 0)."""
+
+    parameters: dict
+    optimizer: dict
+    initial: dict
+    average: dict | None = None
+    best: dict | None = None
+    best_epoch: int | None = None
+    best_score: tuple | None = None
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    stopped: bool = False
+    running: Running = field(default_factory=Running)
+    records: tuple = ()
+
+    @property
+    def evaluated(self):
+        """The parameters that an evaluation of this instant uses."""
+        return self.parameters if self.average is None else self.average
+
+
+_GROUPS = ("parameters", "optimizer", "initial", "average", "best")
+_SCALARS = ("best_epoch", "epoch", "batch", "step", "stopped")
+
+
+def pack_state(state):
+    """Split a state into arrays and JSON-able metadata."""
+    arrays = {}
+    for group in _GROUPS:
+        for name, value in (getattr(state, group) or {}).items():
+            arrays[f"{group}/{name}"] = np.asarray(value)
+    arrays.update({f"running/{name}": counts for name, counts in state.running.spikes.items()})
+    running = {key: getattr(state.running, key) for key in ("samples", "correct", "loss", "seconds")}
+    meta = {name: getattr(state, name) for name in _SCALARS}
+    score = None if state.best_score is None else list(state.best_score)
+    return arrays, {**meta, "best_score": score, "running": running, "history": list(state.records)}
+
+
+def _group(arrays, group):
+    prefix = f"{group}/"
+    return {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def unpack_state(path, arrays, meta):
+    """Rebuild the state that ``pack_state`` split."""
+    try:
+        found = meta["state"]
+        resuming.check_described(path, found)
+        running = Running(**found["running"], spikes=_group(arrays, "running"))
+        groups = {group: _group(arrays, group) for group in _GROUPS}
+        optional = {group: groups[group] or None for group in ("average", "best")}
+        score = None if found["best_score"] is None else tuple(found["best_score"])
+        scalars = {name: found[name] for name in _SCALARS}
+        records = tuple(found["history"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(path, "state", f"incomplete: {error}") from None
+    return State(**{**groups, **optional}, **scalars, best_score=score, running=running, records=records)
+
+
+def load_run(path):
+    """Return (arrays, meta) of a training checkpoint; refuses checkpoints of anything else."""
+    arrays, meta = checkpoints.load(path)
+    if meta.get("kind") != KIND or meta.get("format") != FORMAT:
+        found = (meta.get("kind"), meta.get("format"))
+        raise CheckpointError(path, "kind", f"{found!r}; this release reads {(KIND, FORMAT)!r}")
+    return arrays, meta
+
+
+def load_model(path):
+    """Return ``(network, parameters, meta)`` of a training checkpoint.
+
+    ``parameters`` are those of the best epoch on validation, else the averaged ones, else the last. ``meta`` (dict)
+    holds "duration" (ms), "run" (loss, optimiser, options), "notes" (what the Trainer was given) and "state", where
+    "history" is; "initial" ({name: array}) are the parameters before training. Raises CheckpointError.
+    """
+    arrays, meta = load_run(path)
+    state = unpack_state(path, arrays, meta)
+    network = resuming.network_of(path, meta)
+    resuming.check_groups(path, network, state)
+    parameters = state.evaluated if state.best is None else state.best
+    initial = network.check_parameters(state.initial)  # in the network's order, not in that of the file
+    return network, network.check_parameters(parameters), {**meta, "initial": initial}
+
+
+def load_history(path):
+    """Return the History in a training checkpoint."""
+    state = unpack_state(path, *load_run(path))
+    return History(state.records, state.best_epoch)
+
+
+def counted(running, outcome, labels, started):
+    return Running(
+        running.samples + len(labels),
+        running.correct + n_correct(outcome.predictions, labels),
+        running.loss + float(outcome.losses.sum()),
+        running.seconds + time.perf_counter() - started,
+        added(running.spikes, outcome.spikes),
+    )
