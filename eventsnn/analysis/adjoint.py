@@ -38,9 +38,6 @@ def adjoint_values(network, parameters, spikes, labels, *, loss, duration, popul
     times = np.sort(np.asarray(times, dtype=float))
     v, i = np.zeros((2, len(neurons), times.size))
     sums = empty_sums(parameters, recording)
-        {k: np.zeros(np.shape(a)) for k, a in parameters.items()},
-        {k: np.zeros(b.n_spikes) for k, b in inputs.items()},
-    )
     for name, first, last, adjoint in replay(network, parameters, recording, (0, simulation), cotangents, sums):
         if name[0] != population or name[1] not in neurons:
             continue
