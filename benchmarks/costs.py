@@ -11,10 +11,13 @@ from floor import SYNAPTIC_EVENT, Floor
 from measuring import in_own_process, interleaved, seconds
 from report import Panel, Plot, Table
 
-from eventsnn import gradients, simulation, value_and_grad
+from eventsnn import simulate, stream, value_and_grad
+from eventsnn.engines.checking import check_batch, spiking_outputs
 from eventsnn.engines.cpu import engine as compiled
 from eventsnn.engines.cpu import layout
+from eventsnn.engines.problem import Problem
 from eventsnn.experiments.memory import MEGABYTE, forget_peak, peak_memory
+from eventsnn.losses.together import evaluate
 
 NANO, MICRO, MILLI = 1e9, 1e6, 1e3
 ENTRIES = ((layout, "write_series"), (compiled, "forward_shard"), (compiled, "most_in_flight"))
@@ -40,21 +43,22 @@ class Passes:
 
     def __init__(self, task):
         self.task, self.run = task, task.run_settings()
-        self.layout = compiled.Layout(task.network, task.parameters, self.run)
+        inputs = check_batch(task.network, task.batch)
+        self.problem = Problem(task.network, task.parameters, inputs, self.run)
+        self.layout = self.lay_out()
         self.recording, self.tape = self.forward()
-        self.recording.outputs = simulation.spiking_outputs(task.network)
-        _, self.cotangents = gradients.evaluate((task.loss,), self.recording, task.labels)
+        self.recording.outputs = spiking_outputs(task.network)
+        _, self.cotangents = evaluate((task.loss,), self.recording, task.labels)
 
     def forward(self):
         """Everything from input spikes to the recording."""
-        inputs = simulation.check_batch(self.task.network, self.task.batch)
         with mock.patch.object(compiled, "Layout", lambda *_: self.layout):
-            return compiled.forward(self.task.network, self.task.parameters, inputs, self.run)
+            return compiled.forward(self.problem)
 
     def backward(self):
         """Gradients of all trained parameters."""
         names = self.task.network.trainable
-        return compiled.backward(self.task.network, self.recording, self.tape, self.cotangents, names)
+        return compiled.backward(self.problem, self.recording, self.tape, self.cotangents, names=names)
 
     def lay_out(self):
         """Lay the parameters out, as once in every update."""
@@ -215,14 +219,14 @@ def run_memory(n_hidden, duration, every):
     task = networks.recurrent(n_hidden, n_samples=1, duration=duration)
     first = {"duration": min(duration, 100.0), "probes": {}}
     rest = {"duration": duration, "probes": {}}
-    simulation.simulate(task.network, task.parameters, task.batch, n_threads=1, **first)
+    simulate(task.network, task.parameters, task.batch, n_threads=1, **first)
     warm, n_spikes = measuring.held_memory(), 0
     forget_peak()
     if every:
-        for part in simulation.stream(task.network, task.parameters, task.batch, every=every, **rest):
+        for part in stream(task.network, task.parameters, task.batch, every=every, **rest):
             n_spikes += part.times.size
     else:
-        n_spikes = simulation.simulate(task.network, task.parameters, task.batch, n_threads=1, **rest).times.size
+        n_spikes = simulate(task.network, task.parameters, task.batch, n_threads=1, **rest).times.size
     return {"above_warm": peak_memory() - warm, "spikes": n_spikes}
 
 

@@ -4,8 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eventsnn import Network, Normal, SpikeBatch, Uniform, data, gradients, losses
+from eventsnn import Network, Normal, SpikeBatch, Uniform, data, losses
 from eventsnn.engines.problem import Run
+from eventsnn.losses.together import joint_probes
 
 CHANNELS, CLASSES, SECOND, INPUT_SPIKES = 700, 20, 1000.0, 8000
 # Weights at which the hidden neurons fire 10 to 12 times in a second, with delays and without.
@@ -47,7 +48,7 @@ class Task(NamedTuple):
 
     def run_settings(self):
         """The engine's settings for this step on one thread."""
-        return Run(self.duration, gradients.joint_probes((self.loss,), self.network, self.duration), 1)
+        return Run(self.duration, joint_probes((self.loss,), self.network, self.duration), 1)
 
 
 def uniform_spikes(n_samples, n_spikes, n_channels, duration):

@@ -2,9 +2,8 @@
 
 from . import renamed
 from .checks import check_duration
+from .engines.base import get
 from .engines.checking import forward, warn_of_batch
-from .engines.cpu import engine as compiled
-from .engines.reference import adjoint as reference
 from .errors import InvalidInput
 from .losses.together import check_finite, evaluate, joint_probes
 from .parallel.sharding import Share
@@ -37,20 +36,15 @@ def value_and_grad(
     def run():
         return forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes)
 
-    own, tape = run() if share is None else share.together(run)
+    problem, own, tape = run() if share is None else share.together(run)
     share = Share(own.n_samples) if share is None else share
     if share.n_samples == 0:
         raise InvalidInput("batch", None, "0 samples", "at least one sample")
     recording = share.whole(own)
     value, cotangents = evaluate(losses, recording, labels)
-    names = network.trainable
-    if engine == "compiled":
-        gradients, times = compiled.backward(network, own, tape, cotangents, names, input_times, share)
-    else:
-        gradients, times = reference.backward(
-            network, network.check_parameters(parameters), recording, tape, cotangents
-        )
-        gradients = {name: gradients[name] for name in names}
+    gradients, times = get(engine).backward(
+        problem, own, tape, cotangents, names=network.trainable, input_times=input_times, share=share
+    )
     check_finite(value, gradients)
     result = (value, gradients)
     if input_times:

@@ -2,8 +2,8 @@
 
 from . import renamed
 from .checks import check_duration
+from .engines.base import get
 from .engines.checking import checked, forward, full_probes, spiking_outputs, warn_of_batch
-from .engines.cpu import streaming
 from .errors import InvalidInput
 from .network.plausibility import doubts, warn_of_doubts
 
@@ -27,13 +27,13 @@ def simulate(
     spikes come after the end, or before a hundredth of it, and of time constants and delays that can hardly be in ms.
     """
     warn_of_batch(network, parameters, batch, duration)
-    return forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes)[0]
+    return forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes)[1]
 
 
-def stream(network, parameters, batch, *, duration, every, max_spikes=None, probes=None):
+def stream(network, parameters, batch, *, duration, every, engine="compiled", max_spikes=None, probes=None):
     """Simulate one long sample and yield a Recording of each ``every`` ms: memory holds the spikes of one part.
 
-    Parameters as for ``simulate``, without ``engine`` and ``n_threads``, and but for ``batch`` (one sample), ``every``
+    Parameters as for ``simulate``, without ``n_threads``, and but for ``batch`` (one sample), ``every``
     (ms, > 0: the last part is shorter where it does not divide the duration) and ``max_spikes`` (budget of each part;
     None: ``default_budget`` of so many ms).
     A part holds the spikes from ``recording.start`` = k * every to ``recording.duration``, inputs included; times
@@ -44,17 +44,18 @@ def stream(network, parameters, batch, *, duration, every, max_spikes=None, prob
 
     Raises as ``simulate`` does; an EventStorm when its part is asked for.
     """
-    probes = full_probes(network) if probes is None else probes
+    engine, probes = get(engine), full_probes(network) if probes is None else probes
     every = check_duration(every, "every")
     budget_for = min(every, check_duration(duration))
-    parameters, inputs, run = checked(network, parameters, batch, duration, 1, max_spikes, probes, budget_for)
+    problem = checked(network, parameters, batch, duration, 1, max_spikes, probes, budget_for)
+    inputs, run = problem.inputs, problem.run
     if run.duration / every > MOST_PARTS:
         raise InvalidInput("every", None, every, f"at least {run.duration / MOST_PARTS:.3g} ms for this duration")
     if (n_samples := next((part.n_samples for part in inputs.values()), 0)) != 1:
         remedy = "batch[k : k + 1] takes one of many." if n_samples else "Give the one sample, with or without spikes."
         raise InvalidInput("batch", None, f"{n_samples} samples", "one sample", remedy)
-    warn_of_doubts(doubts(network, parameters, list(inputs.values()), run.duration), stacklevel=2)
-    return _parts(streaming.stream(network, parameters, inputs, run, every), spiking_outputs(network))
+    warn_of_doubts(doubts(network, problem.parameters, list(inputs.values()), run.duration), stacklevel=2)
+    return _parts(engine.stream(problem, every), spiking_outputs(network))
 
 
 def _parts(recordings, outputs):

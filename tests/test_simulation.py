@@ -9,18 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventsnn import Network, SpikeBatch, simulate, stream, value_and_grad
+from eventsnn import Network, SpikeBatch, engines, simulate, stream, value_and_grad
 from eventsnn.engines import checking
 from eventsnn.engines.checking import default_budget
 from eventsnn.engines.cpu import engine as compiled
-from eventsnn.engines.cpu import streaming
-from eventsnn.engines.problem import Run
+from eventsnn.engines.problem import Problem, Run
 from eventsnn.errors import EventStorm, InvalidInput
 from eventsnn.losses import FirstSpike, MeanVoltage
 from eventsnn.spikes import Probe
 from eventsnn.testing import TOPOLOGIES, batches_for, dense_delays, networks, parameters_for, random_case
 
-ENGINES = ("compiled", "reference")
+ENGINES = engines.names()
 SEEDS = st.integers(0, 10_000)
 DURATION = 48.0  # a whole number of windows, whatever their length (a power of two up to 16 ms)
 
@@ -321,8 +320,8 @@ def test_results_do_not_depend_on_the_first_size_of_buffers(seed):
     results = []
     for capacity in (1, 2, 7, 4096):
         settings = Run(case.duration, {"out": Probe(maximum=True)}, capacity=capacity)
-        parameters = case.network.check_parameters(case.parameters)
-        results.append(compiled.forward(case.network, parameters, case.batch, settings)[0])
+        problem = Problem(case.network, case.network.check_parameters(case.parameters), case.batch, settings)
+        results.append(compiled.forward(problem)[0])
     for other in results[1:]:
         assert_identical(results[0], other)
 
@@ -333,9 +332,10 @@ def test_a_stream_outgrows_its_buffers_unseen(capacity):
     for seed in range(24):
         case = random_case(seed, loss="mean", topology=TOPOLOGIES[seed % len(TOPOLOGIES)], n_samples=1)
         settings = Run(case.duration, {"out": Probe(maximum=True)}, capacity=capacity)
-        parameters, every = case.network.check_parameters(case.parameters), case.duration / (2.7 + seed)
-        whole, _ = compiled.forward(case.network, parameters, case.batch, settings)
-        parts = list(streaming.stream(case.network, parameters, case.batch, settings, every))
+        problem = Problem(case.network, case.network.check_parameters(case.parameters), case.batch, settings)
+        every = case.duration / (2.7 + seed)
+        whole, _ = compiled.forward(problem)
+        parts = list(compiled.stream(problem, every))
         assert_is_split(whole, parts, state_names(case.network), every)
         n_spikes += whole.times.size
     assert n_spikes > 200

@@ -96,7 +96,7 @@ def _drawings_of_training(meta, parameters, wanted):
 def _drawings_of_sample(arguments, model, wanted):
     from .. import experiments, plotting
     from ..experiments import runs
-    from ..training.methods.choosing import engine_of
+    from ..training.methods.choosing import method_of
 
     network, parameters, meta = model
     preset = runs.preset_of(meta, arguments.checkpoint)
@@ -108,7 +108,7 @@ def _drawings_of_sample(arguments, model, wanted):
     spiking = [p for p in network.populations.values() if p.kind != "input"]
     population = arguments.population or spiking[0].name
     neurons = arguments.neurons or list(range(min(3, spiking[0].n)))
-    recording = engine_of(network).record(parameters, spikes, duration)
+    recording = method_of(network).record(parameters, spikes, duration)
     found = {
         "raster": lambda place: plotting.raster(recording, 0, place, network=network),
         "voltage": lambda place: plotting.voltage_trace(

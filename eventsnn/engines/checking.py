@@ -9,11 +9,9 @@ from ..network.plausibility import doubts, warn_of_doubts
 from ..parallel.threads import resolve_n_threads
 from ..spikes.batch import SpikeBatch
 from ..spikes.cotangents import Probe
-from .cpu import engine as compiled
-from .problem import Run
-from .reference import simulation as reference
+from .base import get
+from .problem import Problem, Run
 
-ENGINES = ("compiled", "reference")
 # The default budget of spikes (default_budget): a storm is to end within minutes, and nothing else is to meet it. A
 # mean of 1 spike per ms over a whole network is beyond any code; of small networks a single neuron may be that fast.
 SPIKES_PER_NEURON, SPIKES_PER_MS = 100, 1.0
@@ -27,24 +25,20 @@ def full_probes(network):
 def forward(
     network, parameters, batch, duration, engine="compiled", n_threads=None, max_spikes=None, probes=None
 ):  # fmt: skip
-    """Check the arguments and run the forward pass; returns (Recording, tape for the engine's backward pass).
+    """Check the arguments and run the forward pass; returns (Problem, Recording, tape for the engine's backward pass).
 
     Without the warnings of ``simulate``: for one of many batches whose data are judged as a whole, too.
     """
     probes = full_probes(network) if probes is None else probes
-    if engine not in ENGINES:
-        raise InvalidInput("engine", None, engine, f"one of {ENGINES}")
-    parameters, inputs, run = checked(network, parameters, batch, duration, n_threads, max_spikes, probes)
-    if engine == "compiled":
-        recording, tape = compiled.forward(network, parameters, inputs, run)
-    else:
-        recording, tape = reference.forward(network, parameters, inputs, run)
+    engine = get(engine)
+    problem = checked(network, parameters, batch, duration, n_threads, max_spikes, probes)
+    recording, tape = engine.forward(problem)
     recording.outputs = spiking_outputs(network)
-    return recording, tape
+    return problem, recording, tape
 
 
 def checked(network, parameters, batch, duration, n_threads, max_spikes, probes, budget_for=None):
-    """(parameters, {input population: SpikeBatch}, Run) after all checks.
+    """Return the Problem after all checks.
 
     ``budget_for``: over how many ms the spikes of a sample are counted (None: the duration).
     """
@@ -63,13 +57,14 @@ def checked(network, parameters, batch, duration, n_threads, max_spikes, probes,
     if max_spikes is None:
         max_spikes = default_budget(network, duration if budget_for is None else budget_for)
     run = Run(duration, probes, resolve_n_threads(n_threads), check_budget(max_spikes))
-    return parameters, inputs, run
+    return Problem(network, parameters, inputs, run)
 
 
 def warn_of_batch(network, parameters, batch, duration):
     """Warn who called the caller of what can hardly be meant; raises InvalidInput for what is not allowed."""
-    parameters, inputs, run = checked(network, parameters, batch, duration, 1, 1, {})
-    warn_of_doubts(doubts(network, parameters, list(inputs.values()), run.duration), stacklevel=3)
+    problem = checked(network, parameters, batch, duration, 1, 1, {})
+    found = doubts(network, problem.parameters, list(problem.inputs.values()), problem.run.duration)
+    warn_of_doubts(found, stacklevel=3)
 
 
 def default_budget(network, duration):

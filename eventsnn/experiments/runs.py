@@ -13,7 +13,7 @@ from ..errors import CheckpointError, FileError, InvalidInput
 from ..parallel import communicator
 from ..surrogate.network import GridNetwork
 from ..training.identity import differences
-from ..training.methods.choosing import engine_of
+from ..training.methods.choosing import method_of
 from ..training.state import History, load_model
 from ..training.trainer import Trainer
 from . import building, presets
@@ -183,7 +183,7 @@ def _draw(data, folder):
 
 def _drawings(plotting, samples, folder):
     network, parameters, meta = load_model(folder / CHECKPOINT)
-    recording = engine_of(network).record(parameters, samples.spikes[:1], meta["duration"])
+    recording = method_of(network).record(parameters, samples.spikes[:1], meta["duration"])
     history = History(tuple(meta["state"]["history"]), meta["state"]["best_epoch"])
     return plotting.of_run(network, parameters, meta["initial"], recording, history, folder)
 

@@ -255,7 +255,7 @@ class _Problem:
         return self._evaluate(self.parameters | {name: values}, self.inputs, self.engine)
 
     def _evaluate(self, parameters, inputs, engine):
-        recording, _ = forward(self.network, parameters, inputs, self.duration, engine, 1, None, self.probes)
+        _, recording, _ = forward(self.network, parameters, inputs, self.duration, engine, 1, None, self.probes)
         return self.value(recording), signature(self.network, parameters, recording)
 
 

@@ -13,7 +13,7 @@ from ..network.network import Network
 from ..network.plausibility import doubts, warn_of_doubts
 from ..parallel import communicator
 from .methods.base import class_population, outcome, places_in
-from .methods.choosing import engine_of
+from .methods.choosing import method_of
 
 NORMAL_QUANTILE = 1.959963984540054  # of 0.975: two-sided 95 % intervals
 NOT_A_DATASET = "data.Dataset(spikes, labels, ...) makes one of a SpikeBatch."
@@ -91,7 +91,7 @@ def evaluated(network, parameters, dataset, loss, duration, n_threads, max_spike
     joint_probes((loss,), network, duration)  # which refuses what is no loss of this network
     check_classes(network, loss, dataset, "dataset")
     values, predictions, spikes = [], [], {}
-    engine, team = engine_of(network), communicator.world()
+    engine, team = method_of(network), communicator.world()
     recordings = engine.recordings(
         parameters, dataset.spikes, loss=loss, duration=duration, team=team, n_threads=n_threads,
         max_spikes=max_spikes, delays=delays,

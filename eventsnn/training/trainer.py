@@ -31,7 +31,7 @@ from . import resuming
 from .evaluation import NOT_A_DATASET, check_channels, check_classes, evaluate, evaluated, per_neuron
 from .identity import data_fingerprint, describe, refuse_changes
 from .methods.base import class_population, places_in
-from .methods.choosing import engine_of
+from .methods.choosing import method_of
 from .options import TrainingOptions, check_callbacks
 from .progress import Progress
 from .state import FORMAT, KIND, History, Running, State, counted, load_run, pack_state, unpack_state
@@ -69,7 +69,7 @@ class Trainer:
         if not isinstance(optimizer, Optimizer):
             raise InvalidInput("optimizer", None, optimizer, "an optimiser, such as Adam(learning_rate=1e-3)")
         self.network, self.loss, self.optimizer = network, loss, optimizer
-        self._engine = engine_of(network)
+        self._engine = method_of(network)
         self.options = replace(options, **settings)
         self._engine.check(self.options)
         self.communicator = communicator.world()

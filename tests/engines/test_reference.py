@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from eventsnn import Network, Normal, SpikeBatch, Uniform, simulate, value_and_grad
+from eventsnn import Network, Normal, SpikeBatch, Uniform, engines, simulate, value_and_grad
 from eventsnn.engines.checking import check_batch
 from eventsnn.engines.cpu.layout import Layout
 from eventsnn.engines.problem import Run
@@ -17,7 +17,7 @@ from eventsnn.losses import MeanVoltage, SpikeTimeRegression
 from eventsnn.spikes import Probe
 from eventsnn.testing import LOSSES, TOPOLOGIES, EngineMismatch, compare_engines, random_case
 
-ENGINES = ("reference", "compiled")
+ENGINES = engines.names()
 # Networks on which the engines are compared in every run; `tests/long` takes many more.
 N_NETWORKS = 510
 

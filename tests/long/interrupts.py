@@ -18,7 +18,8 @@ import time
 
 import numpy as np
 
-from eventsnn import EventStorm, Network, SpikeBatch, simulate, simulation, surrogate, value_and_grad
+from eventsnn import EventStorm, Network, SpikeBatch, simulate, surrogate, value_and_grad
+from eventsnn.engines.checking import forward
 from eventsnn.engines.cpu import engine as compiled
 from eventsnn.network import Uniform
 from eventsnn.spikes import Cotangents
@@ -126,10 +127,10 @@ def storm(backward, n_threads):
         return lambda: simulate(
             network, parameters, batch, duration=50.0, n_threads=n_threads, max_spikes=1_000_000, probes={}
         )
-    recording, tape = simulation.forward(network, parameters, batch, 50.0, "compiled", n_threads, 10_000_000, {})
+    problem, recording, tape = forward(network, parameters, batch, 50.0, "compiled", n_threads, 10_000_000, {})
     assert recording.times.size >= 1_000_000
     cotangents = Cotangents(spike_times=np.ones(recording.times.size))
-    return lambda: compiled.backward(network, recording, tape, cotangents, network.trainable)
+    return lambda: compiled.backward(problem, recording, tape, cotangents, names=network.trainable)
 
 
 def delays(count, n_threads, backward, seed=0):

@@ -267,11 +267,11 @@ CHECK = """
 import sys
 import numpy as np
 sys.path.insert(0, {copy!r})
-from eventsnn.initializers import Normal, Uniform
+from eventsnn import Network, Normal, SpikeBatch, Uniform, simulate
+from eventsnn.engines import Problem, Run
+from eventsnn.engines.cpu import engine as compiled
 from eventsnn.losses import MaxVoltage, MeanVoltage, SpikeCountTarget
 from eventsnn.testing import LOSSES, compare_engines, random_case
-from eventsnn import Network, SpikeBatch, simulate, compiled
-from eventsnn.spikes import Probe, Run
 
 for seed in range(60):
     case = random_case(seed, loss=LOSSES[seed % 6], duration=39.3, max_spikes=150)
@@ -281,7 +281,7 @@ for seed in range(60):
     if seed % 10 == 0:
         parameters = case.network.check_parameters(case.parameters)
         runs = [Run(case.duration, {{}}, capacity=capacity) for capacity in (1, 4096)]
-        made = [compiled.forward(case.network, parameters, case.batch, run)[0] for run in runs]
+        made = [compiled.forward(Problem(case.network, parameters, case.batch, run))[0] for run in runs]
         assert made[0].times.tobytes() == made[1].times.tobytes()
 
 
@@ -345,7 +345,7 @@ def survives(number):
             [sys.executable, "-m", "pytest", "-q", "-x", "--rootdir", name, "--import-mode=importlib",
              "-p", "no:cacheprovider", "-o", "pythonpath=", *map(str, kernels)],
             [sys.executable, "-m", "pytest", "-q", "-x", "--rootdir", name, "--import-mode=importlib",
-             "-p", "no:cacheprovider", "-o", "pythonpath=", "-k", hazards, str(ROOT / "tests" / "test_simulate.py")],
+             "-p", "no:cacheprovider", "-o", "pythonpath=", "-k", hazards, str(ROOT / "tests" / "test_simulation.py")],
         ]  # fmt: skip
         for command in commands:
             try:

@@ -164,7 +164,7 @@ def test_rows_far_longer_and_shorter_than_a_block_of_synapses():
 def test_a_small_wide_connection_does_not_enlarge_the_room_of_all():
     # 400 sparse rows at one instant, written down in each of 32 windows and 5 populations, took 5 GB
     from eventsnn.engines.cpu import engine as compiled
-    from eventsnn.engines.problem import Run
+    from eventsnn.engines.problem import Problem, Run
 
     rng = np.random.default_rng(0)
     network = Network()
@@ -180,7 +180,7 @@ def test_a_small_wide_connection_does_not_enlarge_the_room_of_all():
         "in2": SpikeBatch.from_lists([([1.0], [0])]),
     }
     release_memory()
-    _, (layout, _) = compiled.forward(network, network.initialize(), inputs, Run(350.0, {}, 1))
+    _, (layout, _) = compiled.forward(Problem(network, network.initialize(), inputs, Run(350.0, {}, 1)))
     assert layout.net.stretch == 32
     ((_, kept),) = [pair for kind, pair in _idle.items() if kind == "forward"]
     assert sum(array.nbytes for part in kept[0] for array in part if isinstance(array, np.ndarray)) < 100e6

@@ -17,7 +17,7 @@ from eventsnn.spikes import SpikeBatch
 from eventsnn.surrogate.network import GridNetwork
 from eventsnn.surrogate.spread import Spread
 from eventsnn.training import Trainer, evaluate, load_model
-from eventsnn.training.methods.choosing import engine_of
+from eventsnn.training.methods.choosing import method_of
 
 SIZES = {"shd": (140, 20), "ssc": (140, 35), "ps-mnist": (1, 10)}  # (channels, classes)
 
@@ -304,7 +304,7 @@ def test_words_that_are_no_bias_are_refused_with_those_that_are(data, bias):
 
 def test_ranks_are_refused(data):
     built = experiments.build(grid_preset(), data)
-    recordings = engine_of(built.network).recordings(
+    recordings = method_of(built.network).recordings(
         built.network.initialize(0), data[0].spikes, loss=built.loss, duration=200.0, team=SimpleNamespace(size=2),
         n_threads=1, max_spikes=10,
     )  # fmt: skip

@@ -11,14 +11,18 @@ from .buffers import fit_to_go_on, key_of_adjoint, looking_at, take_buffers
 from .layout import Layout
 from .memory import give, take
 from .reading import jumps_of, make_recording, storm
+from .streaming import stream
+
+__all__ = ["backward", "forward", "stream"]
 
 # Fewer input spikes than this are not worth a call of their own.
 SPIKES_WORTH_A_CALL = 256
 
 
-def forward(network, parameters, inputs, run):
-    """Simulate a batch; ``inputs``: {population: SpikeBatch}. Returns (Recording, (Layout, merged inputs))."""
-    layout = Layout(network, parameters, run)
+def forward(problem):
+    """Simulate a batch; returns (Recording, (Layout, merged inputs)): see `engines.base.Engine`."""
+    inputs, run = problem.inputs, problem.run
+    layout = Layout(problem.network, problem.parameters, run)
     spikes = layout.gather_inputs(inputs)
     n_samples = spikes.offsets.size - 1
     readings = np.zeros((n_samples, N_READINGS, layout.net.neurons.size))
@@ -67,19 +71,15 @@ def _run_shard(layout, spikes, samples, outputs, stop):
     return tape, ends[first:last]
 
 
-def backward(network, recording, tape, cotangents, names, with_input_times=False, share=None):
-    """Replay the tape backwards; ``tape`` is what ``forward`` returned beside the recording.
-
-    ``share``: of which batch the recording holds this rank's samples (default: it is the batch). Returns ({parameter:
-    gradient of the batch} for the given names, {input population: dL/dt of each spike simulated here} or None).
-    """
-    (layout, spikes), run = tape, tape[0].run
+def backward(problem, recording, tape, cotangents, *, names, input_times=False, share=None):
+    """Replay the tape backwards on threads: see `engines.base.Engine`."""
+    (layout, spikes), run = tape, problem.run
     net = layout.net
     jumps = jumps_of(layout, recording, cotangents)
     drive = np.zeros((recording.n_samples, net.neurons.size))
     for name, values in cotangents.integral.items():
         drive[:, slice(*layout.slices[name])] = values
-    input_times = np.zeros(spikes.events.size * with_input_times)
+    at_inputs = np.zeros(spikes.events.size * input_times)
     key = (net.first_shared, net.weight.size, net.row_delay.size, net.neurons.size)
     adjoint_key = key_of_adjoint(net, spikes, jumps, any(name.endswith((".tau_mem", ".tau_syn")) for name in names))
 
@@ -89,7 +89,7 @@ def backward(network, recording, tape, cotangents, names, with_input_times=False
             array[:] = 0.0
         adjoint = take("adjoint", adjoint_key, lambda: make_adjoint(*adjoint_key))
         adjoint = adjoint if adjoint.stop == stop.address else adjoint._replace(stop=stop.address)
-        mine = gradients._replace(input_times=input_times)
+        mine = gradients._replace(input_times=at_inputs)
         status = backward_shard(net, spikes, samples, jumps, drive, adjoint, mine)
         if status == Status.INTERRUPTED:  # neither buffers nor sums are of use any more
             stop.look_further()
@@ -99,7 +99,7 @@ def backward(network, recording, tape, cotangents, names, with_input_times=False
 
     share = Share(recording.n_samples) if share is None else share
     if not backward_shard.overloads:  # on this thread, which can be interrupted
-        nothing = layout.empty_gradients()._replace(input_times=input_times)
+        nothing = layout.empty_gradients()._replace(input_times=at_inputs)
         backward_shard(net, spikes, (0, 0), jumps, drive, make_adjoint(*adjoint_key), nothing)
     with in_order(accumulate, share.ranges, run.n_threads) as parts:
         sums = share.add(
@@ -107,4 +107,4 @@ def backward(network, recording, tape, cotangents, names, with_input_times=False
         )
     named = layout.name_gradients(sums, names)
     give("gradients", key, sums)
-    return named, layout.split_inputs(input_times, recording.inputs) if with_input_times else None
+    return named, layout.split_inputs(at_inputs, recording.inputs) if input_times else None

@@ -7,29 +7,29 @@ import numpy as np
 from ...kernels.forward import N_SPIKES, WINDOW, forward_shard
 from ...kernels.state import AFTER_END, N_READINGS, Status
 from ...parallel.threads import StoppedBySignals
-from ...spikes.batch import SpikeBatch
+from ..parts import between, n_parts
 from .buffers import fit_to_go_on, in_use, looking_at, take_buffers
 from .layout import Layout
 from .memory import give
 from .reading import make_recording, storm
 
 
-def stream(network, parameters, inputs, run, every):
+def stream(problem, every):
     """Simulate one sample; yields a Recording for each ``every`` ms, and holds no other spikes.
 
     Parameters are read now, whatever becomes of their arrays before the first part is asked for.
     """
-    layout = Layout(network, parameters, run)
-    return _parts(layout, layout.gather_inputs(inputs), inputs, every)
+    layout = Layout(problem.network, problem.parameters, problem.run)
+    return _parts(layout, layout.gather_inputs(problem.inputs), problem.inputs, every)
 
 
 def _parts(layout, spikes, inputs, every):
     net, run = layout.net, layout.run
     readings, ends, after_end = np.zeros((1, N_READINGS, net.neurons.size)), np.zeros(1, np.int64), 0
     (key, buffers), finished = take_buffers(layout), False
-    n_parts = _n_parts(run.duration, every)
-    for part in range(n_parts):
-        start, end = part * every, run.duration if part == n_parts - 1 else (part + 1) * every
+    last = n_parts(run.duration, every) - 1
+    for part in range(last + 1):
+        start, end = part * every, run.duration if part == last else (part + 1) * every
         counters = np.zeros((1, 5), np.int64)
         if not finished:
             until = min(math.ceil(end * net.per_ms), net.n_windows)
@@ -38,23 +38,18 @@ def _parts(layout, spikes, inputs, every):
                 buffers = _run_part(layout, spikes, until, buffers, (readings, counters), (ends, start), stop)
             # a leap over the rest may end the run in an earlier part than the last
             finished, after_end = buffers[1].size[WINDOW] == 0, after_end + counters[0, AFTER_END]
-        counters[0, AFTER_END] = after_end if part == n_parts - 1 else 0
+        counters[0, AFTER_END] = after_end if part == last else 0
         found = buffers[1].tape[: buffers[1].size[N_SPIKES]]
         # the last window of the part may reach into the next one
         later = found["time"] >= end
         tape, kept = found[~later], found[later]
         buffers[1].size[N_SPIKES] = kept.size
         buffers[1].tape[: kept.size] = kept
-        probes = run.probes if part == n_parts - 1 else {}
-        mine = {name: _between(batch, start, end) for name, batch in inputs.items()}
+        probes = run.probes if part == last else {}
+        mine = {name: between(batch, start, end) for name, batch in inputs.items()}
         fired, outputs = (tape, np.array([0, tape.size])), (readings, counters)
         yield make_recording(layout, mine, fired, outputs, probes, (start, end))
     give("forward", key, buffers)
-
-
-def _n_parts(duration, every):
-    """How many parts there are; a remainder that is only rounding belongs to the last one."""
-    return math.ceil(duration / every * (1.0 - 4.0 * np.finfo(float).eps))
 
 
 def _run_part(layout, spikes, until, buffers, outputs, place, stop):
@@ -76,11 +71,3 @@ def _run_part(layout, spikes, until, buffers, outputs, place, stop):
         arrays = [array for array, _ in in_use(buffers)]
         for array, old in zip([*arrays, *outputs], [*saved[0], *saved[1]], strict=True):
             array[: len(old)] = old
-
-
-def _between(batch, start, end):
-    """The spikes of a batch of one sample from ``start`` to before ``end`` (ms)."""
-    chosen = slice(*np.searchsorted(batch.times, [start, end]))
-    counts = None if batch.counts is None else batch.counts[chosen]
-    times = batch.times[chosen]
-    return SpikeBatch(times, batch.units[chosen], np.array([0, times.size]), counts)

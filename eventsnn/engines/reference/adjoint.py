@@ -1,7 +1,7 @@
 """The adjoint of the reference engine: a log of events, replayed in reverse."""
 
 import math
-from collections import defaultdict, deque
+from collections import defaultdict
 
 import numpy as np
 
@@ -89,14 +89,6 @@ def _pieces(start, end, tau):
     for piece in range(n_left):
         half = 0.5 * (right - left) / n_left
         yield left + (2 * piece + 1) * half, half
-
-
-def backward(network, parameters, recording, simulations, cotangents):
-    """Replay the logs in reverse; returns ({parameter: gradient}, {input population: dL/dt per spike})."""
-    sums = empty_sums(parameters, recording)
-    for numbered in enumerate(simulations):
-        deque(replay(network, parameters, recording, numbered, cotangents, sums), maxlen=0)
-    return sums
 
 
 def empty_sums(parameters, recording):

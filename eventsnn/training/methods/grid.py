@@ -1,10 +1,19 @@
 """Training on a grid: surrogate gradients."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from ... import surrogate
+from ...aliases import Array, Milliseconds, Parameters
+from ...data.dataset import Dataset
 from ...errors import InvalidInput
 from ...losses.together import joint_probes
+from ...spikes.batch import SpikeBatch
 from ...surrogate.binning import n_steps
+from ...surrogate.network import GridNetwork
+from ...surrogate.recording import GridRecording
 from ...surrogate.simulation import simulated
+from ..options import TrainingOptions
 from .base import Step, augmented, outcome, slices
 
 # How many values of all populations and steps together are evaluated on a grid at a time; where delays are not rounded,
@@ -12,13 +21,13 @@ from .base import Step, augmented, outcome, slices
 GRID_VALUES = 2**24
 
 
-class GridEngine:
+class GridMethod:
     """A GridNetwork: surrogate gradients, one process."""
 
-    def __init__(self, network):
+    def __init__(self, network: GridNetwork) -> None:
         self.network = network
 
-    def check(self, options):
+    def check(self, options: TrainingOptions) -> None:
         """Refuse options that are not for a grid."""
         for name, value in (("neuron_drop", options.neuron_drop), ("silent_raise", options.silent_raise)):
             if value:
@@ -28,15 +37,18 @@ class GridEngine:
             allowed = f"None with batch normalisation ({normalised[0]}), whose statistics belong to other weights"
             raise InvalidInput("average", None, options.average, allowed)
 
-    def at_epoch(self, parameters, epoch):
+    def at_epoch(self, parameters: Parameters, epoch: int) -> Parameters:
         """Return the parameters with the widths of the spread delays as they are in an epoch (from 0)."""
         return self.network.at(parameters, epoch)
 
-    def after_epoch(self, parameters):
+    def after_epoch(self, parameters: Parameters) -> Parameters:
         """Return the parameters as an epoch leaves them: some delays rounded, where their spread asks for it."""
         return self.network.after_epoch(parameters)
 
-    def gradient(self, parameters, train, labels, indices, when, *, loss, options, duration, team, n_threads):
+    def gradient(
+        self, parameters: Parameters, train: Dataset, labels: Array, indices: Array, when: tuple[int, int], *,
+        loss: Any, options: TrainingOptions, duration: Milliseconds, team: Any, n_threads: int | None,
+    ) -> Step:  # fmt: skip
         """Return the Step of the samples ``indices`` of a training set; ``when``: (epoch, batch), from 0."""
         _alone(team)
         batch = augmented(train, indices, options, when[0])
@@ -46,10 +58,13 @@ class GridEngine:
         )  # fmt: skip
         return Step(value, gradients, outcome(self.network, recording, loss, labels), recording.statistics)
 
-    def recordings(self, parameters, spikes, *, loss, duration, team, n_threads, max_spikes, delays=None):
+    def recordings(
+        self, parameters: Parameters, spikes: Any, *, loss: Any, duration: Milliseconds, team: Any,
+        n_threads: int | None, max_spikes: int | None, delays: str | None = None,
+    ) -> Iterator[tuple[slice, GridRecording]]:  # fmt: skip
         """Yield (slice of samples, their GridRecording), a batch of samples at a time; delays None: "rounded"."""
         _alone(team)
-        settings = {
+        settings: dict[str, Any] = {
             "duration": duration, "delays": "rounded" if delays is None else delays, "n_threads": n_threads,
             "probes": joint_probes((loss,), self.network, duration),
         }  # fmt: skip
@@ -57,16 +72,18 @@ class GridEngine:
         for part in slices(len(spikes), GRID_VALUES // values):
             yield part, simulated(self.network, parameters, spikes[part], **settings)
 
-    def run_nothing(self, parameters, nothing, duration, n_threads):
+    def run_nothing(
+        self, parameters: Parameters, nothing: SpikeBatch, duration: Milliseconds, n_threads: int | None
+    ) -> None:
         """Simulate no samples: whatever is wrong with the network or the duration is said now."""
         simulated(self.network, parameters, nothing, duration=duration, n_threads=n_threads)
 
-    def record(self, parameters, spikes, duration):
+    def record(self, parameters: Parameters, spikes: SpikeBatch, duration: Milliseconds) -> GridRecording:
         """Return the GridRecording of a few samples, delays rounded, to look at."""
         return simulated(self.network, parameters, spikes, duration=duration, n_threads=1)
 
 
-def _alone(team):
+def _alone(team: Any) -> None:
     if team.size > 1:
         allowed = "1 for a GridNetwork, whose batches are normalised as a whole"
         raise InvalidInput("the number of ranks", None, team.size, allowed, "Start it without mpiexec.")
