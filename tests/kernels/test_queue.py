@@ -10,12 +10,12 @@ from eventsnn import Network, SpikeBatch, Uniform
 from eventsnn.engines.cpu.buffers import in_flight
 from eventsnn.engines.cpu.layout import Layout
 from eventsnn.engines.problem import Run
-from eventsnn.kernels import forward as forward_kernels
 from eventsnn.kernels import queue as kernels
-from eventsnn.kernels.forward import ARRIVALS_FULL, FIRST_ROW, NONE, OK, QUEUE_FULL, TOUCHED, make_workspace
+from eventsnn.kernels.events import forward as forward_kernels
 from eventsnn.kernels.queue import LIVE, NOTHING, make_queue
 from eventsnn.kernels.simd import BLOCK
 from eventsnn.kernels.state import JUMP, Jumps
+from eventsnn.kernels.workspace import ARRIVALS_FULL, FIRST_ROW, NONE, OK, QUEUE_FULL, TOUCHED, make_workspace
 
 clear = numba.njit(lambda queue: kernels.clear(queue))
 new_event = numba.njit(lambda queue: kernels.new_event(queue))

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from ...kernels.adjoint import most_in_flight
-from ...kernels.forward import N_BLOCKS, N_SPIKES, make_workspace
+from ...kernels.events.backward import most_in_flight
 from ...kernels.queue import FRESH, make_queue
 from ...kernels.simd import BLOCK
 from ...kernels.state import Status
+from ...kernels.workspace import N_BLOCKS, N_SPIKES, make_workspace
 from .memory import take
 
 

@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from ...kernels.adjoint import backward_shard, make_adjoint
-from ...kernels.forward import N_SPIKES, forward_shard
+from ...kernels.adjoint_workspace import make_adjoint
+from ...kernels.events.backward import backward_shard
+from ...kernels.events.forward import forward_shard
 from ...kernels.state import N_READINGS, NEVER, SPIKE, Status
+from ...kernels.workspace import N_SPIKES
 from ...parallel.sharding import N_SHARDS, Share, shards
 from ...parallel.threads import Stop, in_order
 from .buffers import fit_to_go_on, key_of_adjoint, looking_at, take_buffers

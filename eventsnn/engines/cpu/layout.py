@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from ...errors import NetworkError
-from ...kernels.membrane import DEGREE, TAU_FRACTION, integral_constants, write_series
+from ...kernels.neurons.lif.membrane import DEGREE, TAU_FRACTION, integral_constants, write_series
 from ...kernels.simd import BLOCK
 from ...kernels.state import (
     CONNECTION,

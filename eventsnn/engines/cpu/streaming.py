@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
-from ...kernels.forward import N_SPIKES, WINDOW, forward_shard
+from ...kernels.events.forward import forward_shard
 from ...kernels.state import AFTER_END, N_READINGS, Status
+from ...kernels.workspace import N_SPIKES, WINDOW
 from ...parallel.threads import StoppedBySignals
 from ..parts import between, n_parts
 from .buffers import fit_to_go_on, in_use, looking_at, take_buffers

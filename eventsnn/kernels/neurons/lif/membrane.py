@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from .compile import entry, inlined, kernel
+from ...compile import entry, inlined, kernel
 
 # Within a window of length h <= TAU_FRACTION * tau the exponentials are polynomials of this degree. The first omitted
 # term of e^{-t/tau} is (1/8)^11 / 11! = 3e-18 of the leading one. Those of psp and its convolutions start at t and t^2,

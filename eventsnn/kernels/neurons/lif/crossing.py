@@ -8,7 +8,7 @@ the current after the arrival. V has at most one interior maximum, so two states
 
 import math
 
-from .compile import inlined, kernel
+from ...compile import inlined, kernel
 from .membrane import flow, peak_time
 
 SILENT, FIRES, GRAZES = 0, 1, 2

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from eventsnn.engines.reference import simulation as reference
-from eventsnn.kernels.crossing import FIRES, GRAZES, SILENT, crossing
-from eventsnn.kernels.membrane import flow, peak_time
+from eventsnn.kernels.neurons.lif.crossing import FIRES, GRAZES, SILENT, crossing
+from eventsnn.kernels.neurons.lif.membrane import flow, peak_time
 
 N_STATES = 1_000_000
 # A state counts if its voltage comes no closer to the threshold than this without crossing it, or passes it by as much.

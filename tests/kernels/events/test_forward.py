@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from eventsnn import EventStorm, Network, Normal, SpikeBatch, Uniform, losses, simulate, value_and_grad
-from eventsnn.kernels.forward import LEFT, RUN, WEIGHT, insert, make_workspace, merge_runs
+from eventsnn.kernels.events.arrivals import insert, merge_runs
+from eventsnn.kernels.workspace import LEFT, RUN, WEIGHT, make_workspace
 from eventsnn.testing import compare_engines
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eventsnn.engines.reference import simulation as reference
-from eventsnn.kernels import membrane
+from eventsnn.kernels.neurons.lif import membrane
 
 # `kernel` functions have no wrapper for Python: these have.
 psp = numba.njit(lambda t, tau_mem, tau_syn: membrane.psp(t, tau_mem, tau_syn))

@@ -8,14 +8,11 @@ without a sum that depends on how many there are. The equations are in docs/surr
 
 import math
 
-import numpy as np
-
-from .compile import entry, inlined
+from ..compile import entry, inlined
+from .delays import collect, send
 
 ARCTANGENT, TRIANGLE = 0, 1
 HARD_RESET, SOFT_RESET = 0, 1
-# So many samples are taken at a time: their potentials stay in the cache while the taps of one neuron go over them.
-GROUP = 8
 
 
 @inlined
@@ -36,78 +33,6 @@ def _surrogate(u, function, slope):
         x = 0.5 * math.pi * slope * u
         return 0.5 * slope / (1.0 + x * x)
     return slope * max(0.0, 1.0 - abs(u))
-
-
-# ------------------------------------------------------------------------------------------------- counting spikes
-@entry
-def count(times, units, counts, offsets, steps, out):
-    """Add the spikes of a batch to out (sample, step, unit) where they fall; ``counts``: of each, or none at all.
-
-    ``steps``: (dt, duration, rounding). A time that is a whole number of steps but for ``rounding`` is that number;
-    what is at or after the duration does not count.
-    """
-    dt, duration, rounding = steps
-    for b in range(out.shape[0]):
-        for k in range(offsets[b], offsets[b + 1]):
-            if times[k] < duration:
-                position = times[k] / dt
-                nearest = np.rint(position)
-                whole = abs(position - nearest) <= rounding * max(nearest, 1.0)
-                step = min(int(nearest if whole else math.floor(position)), out.shape[1] - 1)
-                out[b, step, units[k]] += counts[k] if counts.size else 1.0
-
-
-# ------------------------------------------------------------------------------------------------- spreading spikes
-@inlined
-def _send(value, taps, lag, out, step):
-    """Add value * taps (lag, neuron) to out (step, neuron) from ``step + lag`` on; what comes after the end is lost."""
-    start = step + lag
-    for k in range(min(taps.shape[0], out.shape[0] - start)):
-        row, tap = out[start + k], taps[k]
-        for i in range(row.size):
-            row[i] += value * tap[i]
-
-
-@entry
-def spread(values, taps, lag, out, first, last):
-    """out[b, t + lag + k] += values[b, t, j] * taps[j, k] for samples first..last, spike by spike."""
-    for start in range(first, last, GROUP):
-        for j in range(taps.shape[0]):
-            for b in range(start, min(start + GROUP, last)):
-                for t in range(values.shape[1]):
-                    if values[b, t, j] != 0.0:
-                        _send(values[b, t, j], taps[j], lag, out[b], t)
-
-
-@entry
-def spread_nearest(values, weights, lags, out, first, last):
-    """out[b, t + lags[c, j, i], i] += values[b, t, j] * weights[c, j, i] for the samples first..last."""
-    n_steps = values.shape[1]
-    for b in range(first, last):
-        for t in range(n_steps):
-            for j in range(values.shape[2]):
-                value = values[b, t, j]
-                if value != 0.0:
-                    for c in range(weights.shape[0]):
-                        for i in range(weights.shape[2]):
-                            step = t + lags[c, j, i]
-                            if step < n_steps:
-                                out[b, step, i] += value * weights[c, j, i]
-
-
-@entry
-def spread_gradient(values, inputs, lag, taps, first, last):
-    """Add dL/d(taps) of the presynaptic neurons first..last, of dL/d(out) in ``inputs``: spike by spike as well."""
-    for start in range(0, values.shape[0], GROUP):
-        for j in range(first, last):
-            for b in range(start, min(start + GROUP, values.shape[0])):
-                for t in range(values.shape[1]):
-                    value = values[b, t, j]
-                    if value != 0.0:
-                        for k in range(min(taps.shape[1], values.shape[1] - t - lag)):
-                            row, tap = inputs[b, t + lag + k], taps[j, k]
-                            for i in range(row.size):
-                                tap[i] += value * row[i]
 
 
 # ------------------------------------------------------------------------------------------------------ the neurons
@@ -183,7 +108,7 @@ def lif_synaptic(neurons, inputs, state, potentials, spikes, taps, lag, kept, ar
             for j in range(spikes.shape[2]):
                 value = spikes[b, t, j]
                 if value != 0.0:
-                    _send(value, taps[j], lag, arrivals[b], t)
+                    send(value, taps[j], lag, arrivals[b], t)
 
 
 @entry
@@ -233,15 +158,6 @@ def lif_back(neurons, potentials, d_spikes, adjoint, d_inputs, steps, first, las
             _step_back(neurons, potentials[b, t], d_spikes[b, t], adjoint[b, 0], adjoint[b, 1], d_inputs[b, t])
 
 
-@inlined
-def _collect(d_sent, taps, t, d_values):
-    """Add the sum over k of taps[k, j] * d_sent[t + k, j] to d_values[j]: what a spike in step t does by arriving."""
-    for k in range(min(taps.shape[0], d_sent.shape[0] - t)):
-        row, tap = d_sent[t + k], taps[k]
-        for j in range(row.size):
-            d_values[j] += tap[j] * row[j]
-
-
 @entry
 def lif_axonal_back(
     neurons, potentials, taps, lags, columns, kept, d_spikes, adjoint, d_inputs, d_row, d_sent, first, last
@@ -257,7 +173,7 @@ def lif_axonal_back(
     for b in range(first, last):
         row = d_row[b]
         for t in range(d_spikes.shape[1] - 1, -1, -1):
-            _collect(d_sent[b], taps, t, d_spikes[b, t])
+            collect(d_sent[b], taps, t, d_spikes[b, t])
             _step_back(neurons, potentials[b, t], d_spikes[b, t], adjoint[b, 0], adjoint[b, 1], d_inputs[b, t])
             if t < least:  # nothing that was sent has arrived yet
                 continue
@@ -314,84 +230,3 @@ def integrate_back(decays, voltages, d_voltages, d_inputs, d_decays, first, last
                     earlier = voltages[b, t - 2, i] if t > 1 else voltages.dtype.type(0.0)
                     d_decays[b, 1, i] += dv * before
                     d_decays[b, 0, i] += di * (before - alpha * earlier)
-
-
-# --------------------------------------------------------------------------------------------- batch normalisation
-@entry
-def moments(values, others, sums, first, last):
-    """Add the sums over steps of values and of values * others to ``sums`` (sample, 2, neuron) of float64."""
-    for b in range(first, last):
-        for t in range(values.shape[1]):
-            for i in range(values.shape[2]):
-                sums[b, 0, i] += values[b, t, i]
-                sums[b, 1, i] += np.float64(values[b, t, i]) * others[b, t, i]
-
-
-@entry
-def normalise(values, mean, scale, gain, offset, out, first, last):
-    """Normalise values in their place, and write what is made of them, normal * gain + offset, to ``out``."""
-    for b in range(first, last):
-        for t in range(values.shape[1]):
-            for i in range(values.shape[2]):
-                normal = (values[b, t, i] - mean[i]) * scale[i]
-                values[b, t, i] = normal
-                out[b, t, i] = normal * gain[i] + offset[i]
-
-
-@entry
-def normalise_back(d_values, normal, mean, slope, scale, first, last):
-    """d = (d - mean - normal * slope) * scale, in the place of dL/d(out)."""
-    for b in range(first, last):
-        for t in range(d_values.shape[1]):
-            for i in range(d_values.shape[2]):
-                d_values[b, t, i] = (d_values[b, t, i] - mean[i] - normal[b, t, i] * slope[i]) * scale[i]
-
-
-# ---------------------------------------------------------------------------- delays that a neuron's synapses share
-@entry
-def delay(values, taps, lags, out, first, last):
-    """out[b, t + lags[j] + k, j] += values[b, t, j] * taps[k, j] for the samples first..last."""
-    n_steps = values.shape[1]
-    for b in range(first, last):
-        for t in range(n_steps):
-            for j in range(values.shape[2]):
-                value = values[b, t, j]
-                if value != 0.0:
-                    start = t + lags[j]
-                    for k in range(min(taps.shape[0], n_steps - start)):
-                        out[b, start + k, j] += value * taps[k, j]
-
-
-@entry
-def depart(values, lags, first, last):
-    """values[b, t, j] = values[b, t + lags[j], j], 0 beyond the end: what arrives, moved to where its spikes left.
-
-    Then all neurons of a step take the same lags from there, and the loops over them can be vectors.
-    """
-    n_steps = values.shape[1]
-    for b in range(first, last):
-        for t in range(n_steps):
-            for j in range(values.shape[2]):
-                later = t + lags[j]
-                values[b, t, j] = values[b, later, j] if later < n_steps else 0.0
-
-
-@entry
-def delay_back(d_sent, taps, d_values, first, last):
-    """Add dL/d(values) of ``delay``; ``d_sent``: dL/d(out) after ``depart``."""
-    for b in range(first, last):
-        for t in range(d_sent.shape[1]):
-            _collect(d_sent[b], taps, t, d_values[b, t])
-
-
-@entry
-def delay_gradient(values, d_sent, d_taps, first, last):
-    """Add dL/d(taps), (neuron, lag) here, of ``delay`` for neurons first..last; ``d_sent``: after ``depart``."""
-    n_steps = values.shape[1]
-    for b in range(values.shape[0]):
-        for t in range(n_steps):
-            for j in range(first, last):
-                value = values[b, t, j]
-                if value != 0.0:
-                    for k in range(min(d_taps.shape[1], n_steps - t)):
-                        d_taps[j, k] += value * d_sent[b, t + k, j]

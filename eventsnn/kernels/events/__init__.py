@@ -1,0 +1,1 @@
+"""The event loops: they know when something happens, and leave what it does to the neurons."""

@@ -1,0 +1,239 @@
+"""The arrivals of one window: summed for all neurons, and listed in order for the few that might fire."""
+
+import numpy as np
+
+from ..compile import inlined, kernel
+from ..neurons.lif.membrane import mode_growth, responses
+from ..neurons.lif.walk import unit_integral
+from ..simd import BLOCK, add_rows, prefetch
+from ..state import TARGET
+from ..workspace import DI, DV, FIRST_ROW, LEFT, MOST_ROWS, N_SUSPECTS, NONE, RUN, TO_I, TO_V, TOUCHED, UP, WEIGHT
+
+# The rounding of the modes, relative to what is added up (docs/engine.md).
+MODE_SAFETY = 1e-11
+
+
+@inlined
+def sum_modes(net, work, pop, window):
+    """Turn the modes of a window into the effect of its arrivals on V and I, and the bound for the screening."""
+    start, stop = net.pops[pop].start, net.pops[pop].stop
+    v_mem, v_syn, i_syn = 1.0, 0.0, 1.0
+    if net.pops[pop].modal:
+        by_mem, i_syn = mode_growth(net, pop, window)
+        v_mem, v_syn = net.pops[pop].psp_scale * by_mem, net.pops[pop].psp_scale * i_syn
+    up_mem, up_syn = v_mem + abs(v_mem) * MODE_SAFETY, v_syn - abs(v_syn) * MODE_SAFETY
+    first = (window & (net.stretch - 1)) * net.neurons.size
+    modes = work.modes[4 * (first + start) : 4 * (first + stop)]
+    dv, di, up = work.values[DV, start:stop], work.values[DI, start:stop], work.values[UP, start:stop]
+    for j in range(stop - start):
+        mem, syn = modes[4 * j] + modes[4 * j + 2], modes[4 * j + 1] + modes[4 * j + 3]
+        up[j] = up_mem * modes[4 * j] - up_syn * modes[4 * j + 1]
+        dv[j], di[j] = v_mem * mem - v_syn * syn, i_syn * syn
+    modes[:] = 0.0
+
+
+@inlined
+def sum_row(net, work, pop, left, event):
+    """Add the simultaneous arrivals of a row, ``left`` ms before the end of the window."""
+    values, uniform = work.values, net.pops[pop].uniform
+    _, to_i, to_v = responses(net, net.pops[pop].start, left)
+    for s in range(event.at, event.stop):
+        j, w = net.slot[s] >> TARGET, net.weight[s] * event.count
+        if not uniform:
+            _, to_i, to_v = responses(net, j, left)
+        values[DV, j] += w * to_v
+        values[DI, j] += w * to_i
+        values[UP, j] += max(w, 0.0) * to_v
+
+
+@inlined
+def sum_dense_rows(net, work, pop, n_rows):
+    """Add the rows listed in ``work``, each to every neuron of a population with one pair of time constants."""
+    start, stop, factors = net.pops[pop].start, net.pops[pop].stop, work.row_factors
+    add_rows(
+        net.weight, work.row_first, factors[TO_V], factors[TO_I], n_rows,
+        work.values[DV, start:], work.values[DI, start:], work.values[UP, start:], stop - start,
+    )  # fmt: skip
+
+
+@inlined
+def sum_rows(net, queue, work, pop, window, end):
+    """Add the arrivals of all whole rows of a window; returns their number."""
+    item, n, n_rows = work.cells[FIRST_ROW, (window & (net.stretch - 1)) * net.n_pops + pop], 0, 0
+    while item >= 0:
+        event = queue.events[item]
+        left = end - event.time
+        if not (net.pops[pop].uniform and net.conns[event.conn].dense):
+            sum_row(net, work, pop, left, event)
+        else:
+            _, to_i, to_v = responses(net, net.pops[pop].start, left)
+            factors = work.row_factors
+            factors[TO_V, n_rows], factors[TO_I, n_rows] = to_v * event.count, to_i * event.count
+            work.row_first[n_rows] = event.at
+            n_rows += 1
+            if n_rows == MOST_ROWS:
+                sum_dense_rows(net, work, pop, n_rows)
+                n_rows = 0
+        n += event.stop - event.at
+        item = event.next
+    if n_rows > 0:
+        sum_dense_rows(net, work, pop, n_rows)
+    return n
+
+
+@inlined
+def sum_arrivals(net, queue, work, pop, window, end):
+    """Sum up what the arrivals of a window do to V and I until its end; returns the number of those of whole rows."""
+    cell = (window & (net.stretch - 1)) * net.n_pops + pop
+    if work.cells[TOUCHED, cell]:
+        sum_modes(net, work, pop, window)
+    return sum_rows(net, queue, work, pop, window, end) if work.cells[FIRST_ROW, cell] >= 0 else 0
+
+
+@inlined
+def insert(work, n, left, weight):
+    """Insert an arrival, number n, into the sorted run at hand, behind those of the same time; False for no room.
+
+    The latest comes first: what was handed over in order of time is met from its end, and needs no sorting then.
+    """
+    rows = work.sorted
+    if n == rows.shape[1]:
+        return False
+    p, first = n, n & -RUN
+    while p > first and rows[LEFT, p - 1] > left:
+        rows[LEFT, p], rows[WEIGHT, p] = rows[LEFT, p - 1], rows[WEIGHT, p - 1]
+        p -= 1
+    rows[LEFT, p], rows[WEIGHT, p] = left, weight
+    return True
+
+
+@kernel
+def merge(rows, spare, first, middle, stop):
+    """Merge two sorted runs of arrivals side by side, the second not the longer; equal times stay in order."""
+    if rows[LEFT, middle - 1] <= rows[LEFT, middle]:
+        return
+    for p in range(stop - middle):
+        spare[LEFT, p], spare[WEIGHT, p] = rows[LEFT, middle + p], rows[WEIGHT, middle + p]
+    a, b, p = middle - 1, stop - middle - 1, stop - 1
+    while b >= 0:
+        if a >= first and rows[LEFT, a] > spare[LEFT, b]:
+            rows[LEFT, p], rows[WEIGHT, p] = rows[LEFT, a], rows[WEIGHT, a]
+            a -= 1
+        else:
+            rows[LEFT, p], rows[WEIGHT, p] = spare[LEFT, b], spare[WEIGHT, b]
+            b -= 1
+        p -= 1
+
+
+@kernel
+def merge_runs(rows, spare, n):
+    """Merge the sorted runs of n arrivals into one; takes n log n steps, and n / RUN if they are in order."""
+    length = RUN
+    while length < n:
+        for first in range(0, n - length, 2 * length):
+            merge(rows, spare, first, first + length, min(first + 2 * length, n))
+        length *= 2
+
+
+@inlined
+def synapse_to(net, event, j):
+    """The synapse of a whole row that ends at neuron j, or -1; the targets of a row are sorted."""
+    low, high = event.at, event.stop
+    if net.conns[event.conn].dense:
+        return low + j - net.pops[net.neurons[j].pop].start
+    while low < high:
+        middle = (low + high) >> 1
+        if net.slot[middle] >> TARGET < j:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < event.stop and net.slot[low] >> TARGET == j else -1
+
+
+@inlined
+def find_arrivals(net, work, head, n):
+    """List the arrivals of one window, neuron and sign from place n on, and ask for their synapses; returns the next.
+
+    Returns -1 for no room.
+    """
+    while head != NONE:
+        if n == work.found.size:
+            return -1
+        s = work.blocks[head // np.uint32(BLOCK)].first + np.int64(head % np.uint32(BLOCK))
+        prefetch(net.delay, s)
+        prefetch(net.weight, s)
+        work.found[n] = head
+        n += 1
+        head = work.link[head]
+    return n
+
+
+@inlined
+def find_suspects(net, work, window):
+    """List the arrivals of each suspect of a window; returns False for no room."""
+    place, n = (window & (net.stretch - 1)) * net.neurons.size, 0
+    for number in range(work.size[N_SUSPECTS]):
+        cell = place + work.suspects[number]
+        n = find_arrivals(net, work, work.head[2 * cell], n)
+        if n >= 0:
+            n = find_arrivals(net, work, work.head[2 * cell + 1], n)
+        if n < 0:
+            return False
+        work.found_until[number] = n
+    return True
+
+
+@inlined
+def arrival_of(net, work, n):
+    """(time, charge) of arrival n of the stretch."""
+    block = work.blocks[n // np.uint32(BLOCK)]
+    s = block.first + np.int64(n % np.uint32(BLOCK))
+    return block.time + net.delay[s], block.count * net.weight[s]
+
+
+@inlined
+def gather(net, queue, work, number, window, end):
+    """Sort the arrivals of a suspect in a window, the latest first; returns their number, or -1 for no room."""
+    j, n = work.suspects[number], 0
+    for k in range(work.found_until[number - 1] if number > 0 else 0, work.found_until[number]):
+        time, charge = arrival_of(net, work, work.found[k])
+        if not insert(work, n, end - time, charge):
+            return -1
+        n += 1
+    item = work.cells[FIRST_ROW, (window & (net.stretch - 1)) * net.n_pops + net.neurons[j].pop]
+    while item >= 0:
+        event = queue.events[item]
+        s = synapse_to(net, event, j)
+        if s >= 0:
+            if not insert(work, n, end - event.time, net.weight[s] * event.count):
+                return -1
+            n += 1
+        item = event.next
+    if n > RUN:
+        merge_runs(work.sorted, work.spare, n)
+    return n
+
+
+@inlined
+def integrate_readout(net, queue, work, pop, window, integral):
+    """Add what the arrivals of a window bring to the integrals of a readout population until the end."""
+    place, uniform = window & (net.stretch - 1), net.pops[pop].uniform
+    touched = work.cells[TOUCHED, place * net.n_pops + pop] != 0
+    for j in range(net.pops[pop].start, net.pops[pop].stop if touched else 0):
+        cell = place * net.neurons.size + j
+        for head in (work.head[2 * cell], work.head[2 * cell + 1]):
+            arrival = head
+            while arrival != NONE:
+                time, charge = arrival_of(net, work, arrival)
+                integral[j] += charge * unit_integral(net, j, time)
+                arrival = work.link[arrival]
+    item = work.cells[FIRST_ROW, place * net.n_pops + pop]
+    while item >= 0:
+        event = queue.events[item]
+        unit = unit_integral(net, net.pops[pop].start, event.time)
+        for s in range(event.at, event.stop):
+            j = net.slot[s] >> TARGET
+            if not uniform:
+                unit = unit_integral(net, j, event.time)
+            integral[j] += net.weight[s] * event.count * unit
+        item = event.next

@@ -1,0 +1,198 @@
+"""One shard of samples backward: the network in reverse, window by window.
+
+The adjoint is a network that runs backwards: a spike fired at t was felt at t + delay, so on the way back it collects,
+at that time, the adjoint of each of its targets, and has collected everything when its own time comes. The queue that
+carried it down its row carries it up again, from the far end. Only the adjoint of the stretch at hand is kept:
+(lambda_V, lambda_I) of every neuron at the end of each of its windows, and just before each of its spikes inside them.
+Nothing of the forward pass is needed but the spikes and their slopes (docs/mathematics.md, sections 3 to 5).
+"""
+
+import math
+
+import numpy as np
+
+from ..adjoint_workspace import CURRENT_TAIL, DRIVE, INTERRUPTED, LAMBDA_I, LAMBDA_V, NO_SPIKE, OK, PSP_TAIL, RESET_TAIL
+from ..compile import entry, inlined, kernel
+from ..neurons.lif.adjoint import adjoint_at, leap_back, set_step, share_of_mode, start_window, tails_at, write_modes
+from ..places import place_of, stretch_at, window_at
+from ..queue import LIVE, NOTHING, bucket_of, clear, is_empty, take_all
+from ..simd import is_set
+from ..state import LEAST_LEAP, LIF, TAU_MEM, THRESHOLD
+from .collecting import admit, ask_for, collect_stretch
+
+
+@inlined
+def _jump(net, adjoint, jumps, e, window, gradients):
+    """The adjoint jump at entry e of the sample's jumps; what its arrivals collected stands in ``pulls``."""
+    j, time, kick = jumps[e].neuron, jumps[e].time, jumps[e].kick
+    if e > 0 and adjoint.home[e - 1] >= 0:
+        ask_for(net, gradients, adjoint.queue.events[adjoint.home[e - 1]])
+    if adjoint.home[e] >= 0:
+        collect_stretch(net, adjoint, jumps, np.int64(adjoint.home[e]), window >> net.shift, gradients)
+    pull = jumps[e].pull + adjoint.pulls[e]
+    # the adjoint just after the spike: from the neuron's next spike in this window, or from the window's end
+    lambda_v, lambda_i = adjoint_at(net, adjoint, jumps, j, time)
+    with_tails = adjoint.tails.shape[1] > 0
+    if with_tails:
+        tails = tails_at(net, adjoint, jumps, j, time)
+        for row in range(3):
+            adjoint.jump_tails[row, e] = tails[row]
+    if net.pops[net.neurons[j].pop].kind == LIF:
+        threshold = net.neurons[j].threshold
+        lambda_v += (threshold * lambda_v + pull) / jumps[e].slope + kick
+        gradients.neurons[THRESHOLD, j] += net.neurons[j].tau_mem * lambda_v
+        if with_tails:
+            gradients.neurons[TAU_MEM, j] += threshold * adjoint.jump_tails[RESET_TAIL, e] / net.neurons[j].tau_mem
+    else:
+        lambda_v += kick
+    adjoint.jump_states[LAMBDA_V, e], adjoint.jump_states[LAMBDA_I, e] = lambda_v, lambda_i
+    place, pop = place_of(net, window) + j, net.neurons[j].pop
+    if adjoint.first[place] == NO_SPIKE:
+        for row in range(2):
+            adjoint.jump_ends[row, e], adjoint.states[row, place] = adjoint.states[row, place], 0.0
+    adjoint.first[place], adjoint.modes[2 * place] = e, math.nan
+    if net.pops[pop].modal:
+        x = ((window >> net.shift) + 1) * net.stretch * net.h - time
+        adjoint.jump_modes[0, e] = lambda_v * math.exp(x / net.neurons[j].tau_mem)
+        adjoint.jump_modes[1, e] = (lambda_i - share_of_mode(net, pop) * lambda_v) * math.exp(
+            x / net.neurons[j].tau_syn
+        )
+
+
+@kernel
+def _begin_sample(net, adjoint, n_jumps, n_spikes):
+    """lambda = 0 at the end of the simulation; what the loss's drive adds is known in closed form (`unit_drive`)."""
+    clear(adjoint.queue)
+    adjoint.lost[:] = 0.0
+    adjoint.pulls[:n_spikes] = 0.0
+    adjoint.home[:n_jumps] = NOTHING
+    place = place_of(net, net.n_windows - 1)
+    for j in range(net.neurons.size):
+        at = place + j
+        adjoint.first[at] = NO_SPIKE
+        adjoint.states[LAMBDA_V, at] = adjoint.states[LAMBDA_I, at] = 0.0
+        if adjoint.tails.shape[1] > 0:
+            for row in (RESET_TAIL, PSP_TAIL, CURRENT_TAIL):
+                adjoint.tails[row, at] = 0.0
+
+
+@inlined
+def _previous_window(net, adjoint, window, jump, spike):
+    """The last window before ``window`` in a stretch with work in it, or -1.
+
+    ``jump`` and ``spike``: the windows of the next jump and of the next spike to be admitted. A stretch is walked from
+    its end: what a spike collects may lie in any window after it.
+    """
+    stretch = window >> net.shift
+    latest = max(jump >> net.shift, (spike >> net.shift) + net.ring_mask if spike >= 0 else -1)
+    if latest >= stretch or not is_empty(net, adjoint.queue, stretch):
+        return window - 1
+    if adjoint.queue.use[LIVE] > 0:
+        stretch -= 1
+        while stretch > latest and is_empty(net, adjoint.queue, stretch):
+            stretch -= 1
+        latest = stretch
+    return min((latest + 1) * net.stretch - 1, window - 1)
+
+
+@inlined
+def _admit_spikes(net, adjoint, jumps, inputs, next_ones, stretch):
+    """Admit all spikes that can have an arrival in a stretch; ``next_ones``: (fired, given) yet to be admitted."""
+    fired, given = next_ones
+    while fired >= 0 and stretch_at(net, jumps, fired) >= stretch - net.ring_mask:
+        j = jumps[fired].neuron
+        pop = net.neurons[j].pop
+        admit(net, adjoint, jumps, pop, j - net.pops[pop].start, jumps[fired].time, 1.0, fired)
+        fired -= 1
+    while given >= 0 and stretch_at(net, inputs, given) >= stretch - net.ring_mask:
+        source, spike = net.sources[inputs[given].source], jumps.size + given
+        admit(net, adjoint, jumps, source.pop, source.local, inputs[given].time, inputs[given].count, spike)
+        given -= 1
+    return fired, given
+
+
+@kernel
+def backward_sample(net, spikes, sample, jumps, adjoint, gradients):
+    """Accumulate the gradients of one sample; ``jumps``: a Jumps."""
+    mine = jumps.entries[jumps.offsets[sample] : jumps.offsets[sample + 1]]
+    first, stop = spikes.offsets[sample], spikes.offsets[sample + 1]
+    inputs = spikes.events[first:stop]
+    _begin_sample(net, adjoint, mine.size, mine.size + inputs.size)
+    # the next jump to take, the next fired spike and the next input spike to be admitted
+    e, fired, given = mine.size - 1, mine.size - 1, inputs.size - 1
+    while given >= 0 and inputs[given].time >= net.duration:
+        given -= 1
+    window, stretch = net.n_windows - 1, np.int64(-1)
+    while window >= 0 and not is_set(adjoint.stop):
+        if window >> net.shift != stretch:
+            stretch = window >> net.shift
+            fired, given = _admit_spikes(net, adjoint, mine, inputs, (fired, given), stretch)
+        write_modes(net, adjoint, window)
+        last_entry, cell = e + 1, (window & (net.stretch - 1)) * net.n_pops
+        for pop in range(net.n_pops - 1, -1, -1):
+            adjoint.entries[1, cell + pop] = e + 1
+            while e >= 0 and mine[e].neuron >= net.pops[pop].start and window_at(net, mine, e) == window:
+                if is_set(adjoint.stop):
+                    return
+                _jump(net, adjoint, mine, e, window, gradients)
+                e -= 1
+            adjoint.entries[0, cell + pop] = e + 1
+        if window & (net.stretch - 1) == 0:
+            for pop in range(net.n_pops):
+                item = take_all(adjoint.queue, bucket_of(net, stretch, pop))
+                collect_stretch(net, adjoint, mine, item, stretch, gradients)
+        spike = max(window_at(net, mine, fired), window_at(net, inputs, given))
+        previous = _previous_window(net, adjoint, window, window_at(net, mine, e), spike)
+        if previous < 0:
+            break
+        start_window(net, adjoint, mine, window, (e + 1, last_entry))
+        window -= 1
+        if window - previous >= LEAST_LEAP:
+            leap_back(net, adjoint, window, previous)
+            window = previous
+    for k in range(min(inputs.size, gradients.input_times.size)):
+        gradients.input_times[first + k] = adjoint.pulls[mine.size + k]
+
+
+@entry
+def backward_shard(net, spikes, samples, jumps, drive, adjoint, gradients):
+    """Accumulate the gradients of samples first..last, in order.
+
+    ``samples``: (first, last); ``drive`` (n_samples, n_state): dL/dz of each readout's weighted voltage integral;
+    ``gradients``: a Gradients whose arrays are added to. Returns a status: after INTERRUPTED they hold nothing of use.
+    """
+    set_step(net, adjoint.steps, net.h, adjoint.tails.shape[1] > 0)
+    for sample in range(samples[0], samples[1]):
+        for j in range(net.neurons.size):
+            adjoint.steps[DRIVE, j] = drive[sample, j]
+        backward_sample(net, spikes, sample, jumps, adjoint, gradients)
+        if is_set(adjoint.stop):
+            return INTERRUPTED
+    return OK
+
+
+@entry
+def most_in_flight(given, given_offsets, fired, fired_offsets, reach):
+    """The most spikes of one sample that the backward pass has in its queue at once.
+
+    ``given``, ``fired``: the stretches of input spikes and of jumps, ascending within each sample; ``reach``: stretches
+    of the ring less one. While a stretch is walked those are spikes of that stretch and of ``reach`` before it: a spike
+    is admitted when it comes within reach, and has collected everything when its own stretch is done.
+    """
+    most = 0
+    for sample in range(given_offsets.size - 1):
+        a, b = given_offsets[sample], fired_offsets[sample]
+        last_a, last_b, first_a, first_b = given_offsets[sample + 1], fired_offsets[sample + 1], a, b
+        while a < last_a or b < last_b:
+            if b == last_b or (a < last_a and given[a] <= fired[b]):
+                stretch = given[a]
+                a += 1
+            else:
+                stretch = fired[b]
+                b += 1
+            while first_a < a and given[first_a] < stretch - reach:
+                first_a += 1
+            while first_b < b and fired[first_b] < stretch - reach:
+                first_b += 1
+            most = max(most, a - first_a + b - first_b)
+    return most

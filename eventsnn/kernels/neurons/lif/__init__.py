@@ -1,0 +1,1 @@
+"""The leaky integrate-and-fire neuron with exponential synapses."""

@@ -1,0 +1,246 @@
+"""The adjoint of the neuron through one window, back in time."""
+
+import math
+
+import numpy as np
+
+from ...adjoint_workspace import (
+    CURRENT_TAIL,
+    DRIVE,
+    FALL_I,
+    FALL_V,
+    I_TO_CURRENT,
+    I_TO_PSP,
+    LAMBDA_I,
+    LAMBDA_V,
+    LOST_I,
+    LOST_TAILS,
+    LOST_V,
+    N_STEPS,
+    NO_SPIKE,
+    PSP_TAIL,
+    RESET_TAIL,
+    V_TO_CURRENT,
+    V_TO_I,
+    V_TO_PSP,
+    V_TO_RESET,
+)
+from ...compile import inlined, kernel
+from ...places import jump_after, place_of, state_at_end, window_end
+from ...state import READOUT, TAU_MEM, TAU_SYN
+from .membrane import (
+    double_psp,
+    integral_by_taus,
+    is_other,
+    leap_on,
+    mode_growth,
+    polynomial,
+    psp,
+    response_integral,
+    responses,
+    step_on,
+)
+
+
+@kernel
+def set_step(net, steps, length, with_tails):
+    """The constants of the backward flow of every neuron over a window of ``length`` ms."""
+    for j in range(net.neurons.size):
+        if not is_other(net, j):
+            for row in range(FALL_V, N_STEPS):
+                steps[row, j] = steps[row, j - 1]
+            continue
+        tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
+        ratio, response = tau_mem / tau_syn, psp(length, tau_mem, tau_syn)
+        steps[FALL_V, j], steps[FALL_I, j] = math.expm1(-length / tau_mem), math.expm1(-length / tau_syn)
+        steps[V_TO_I, j] = response * ratio
+        if with_tails:
+            steps[V_TO_RESET, j] = length * math.exp(-length / tau_mem)
+            steps[V_TO_PSP, j] = double_psp(length, tau_mem, tau_syn) / tau_mem
+            steps[I_TO_PSP, j] = tau_syn * response
+            steps[V_TO_CURRENT, j] = ratio * (double_psp(length, tau_syn, tau_mem) / tau_mem)
+            steps[I_TO_CURRENT, j] = length * math.exp(-length / tau_syn)
+
+
+@inlined
+def _flow_back(net, j, lambda_v, lambda_i, x):
+    """The adjoint of neuron j, x <= h ms earlier."""
+    decay_v, decay_i, response = responses(net, j, x)
+    return lambda_v * decay_v, lambda_i * decay_i + lambda_v * response * (
+        net.neurons[j].tau_mem / net.neurons[j].tau_syn
+    )
+
+
+@kernel
+def _tails_back(net, j, adjoint, tails, x):
+    """The three tails of neuron j, x <= h ms earlier; ``adjoint``: (lambda_V, lambda_I)."""
+    lambda_v, lambda_i = adjoint
+    k, tau_mem, tau_syn = net.neurons[j].series, net.neurons[j].tau_mem, net.neurons[j].tau_syn
+    decay_v, decay_i, response = responses(net, j, x)
+    return (
+        (tails[0] + lambda_v * x) * decay_v,
+        tails[1] * decay_v + tau_syn * lambda_i * response + lambda_v * polynomial(net.series, k, 3, x),
+        (tails[2] + lambda_i * x) * decay_i + lambda_v * (tau_mem / tau_syn) * polynomial(net.series, k, 2, x),
+    )
+
+
+@inlined
+def adjoint_at(net, adjoint, jumps, j, time):
+    """(lambda_V, lambda_I) of neuron j as an arrival at ``time`` sees it, without the loss's direct pull."""
+    window = np.int64(time * net.per_ms)
+    e, before = jump_after(net, adjoint, jumps, j, time, window)
+    if e != NO_SPIKE:
+        state = (adjoint.jump_states[LAMBDA_V, e], adjoint.jump_states[LAMBDA_I, e])
+        return _flow_back(net, j, state[0], state[1], jumps[e].time - time)
+    state = state_at_end(net, adjoint, j, window, before)
+    return _flow_back(net, j, state[0], state[1], window_end(net, window) - time)
+
+
+@kernel
+def tails_at(net, adjoint, jumps, j, time):
+    """The tails of neuron j at ``time``."""
+    window = np.int64(time * net.per_ms)
+    e, before = jump_after(net, adjoint, jumps, j, time, window)
+    if e != NO_SPIKE:
+        state = (adjoint.jump_states[LAMBDA_V, e], adjoint.jump_states[LAMBDA_I, e])
+        return _tails_back(net, j, state, adjoint.jump_tails[:, e], jumps[e].time - time)
+    state, tails = state_at_end(net, adjoint, j, window, before), adjoint.tails[:, place_of(net, window) + j]
+    return _tails_back(net, j, state, tails, window_end(net, window) - time)
+
+
+@kernel
+def add_tau(net, adjoint, jumps, j, arrival, charge, lambda_i, gradients):
+    """Add what one arrival gives to dL/dtau; ``charge``: count times weight, ``lambda_i`` without the loss's drive."""
+    _, psp_tail, current_tail = tails_at(net, adjoint, jumps, j, arrival)
+    tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
+    by_mem, by_syn = (tau_syn * lambda_i - psp_tail) / tau_mem, -current_tail / tau_syn
+    drive = adjoint.steps[DRIVE, j]
+    if drive != 0.0:
+        rate = net.pops[net.neurons[j].pop].decay_rate
+        drive *= math.exp(-rate * arrival)
+        mem, syn = integral_by_taus(net.duration - arrival, rate, tau_mem, tau_syn)
+        by_mem, by_syn = by_mem + drive * mem, by_syn + drive * syn
+    gradients.neurons[TAU_MEM, j] += charge * by_mem
+    gradients.neurons[TAU_SYN, j] += charge * by_syn
+
+
+@inlined
+def share_of_mode(net, pop):
+    """How much of lambda_V's mode there is in lambda_I; the rest of lambda_I decays with tau_syn."""
+    neuron = net.neurons[net.pops[pop].start]
+    return net.pops[pop].psp_scale * neuron.tau_mem / neuron.tau_syn
+
+
+@inlined
+def write_modes(net, adjoint, window):
+    """Write the states at the end of a window as modes, carried on to the end of the stretch as if undisturbed."""
+    place = place_of(net, window)
+    for pop in range(net.n_pops):
+        if net.pops[pop].modal:
+            first, last = place + net.pops[pop].start, place + net.pops[pop].stop
+            (by_mem, by_syn), share = mode_growth(net, pop, window), share_of_mode(net, pop)
+            lambda_v, lambda_i = adjoint.states[LAMBDA_V, first:last], adjoint.states[LAMBDA_I, first:last]
+            modes = adjoint.modes[2 * first : 2 * last]
+            for j in range(last - first):
+                modes[2 * j], modes[2 * j + 1] = lambda_v[j] * by_mem, (lambda_i[j] - share * lambda_v[j]) * by_syn
+
+
+@inlined
+def unit_drive(net, j, time):
+    """(-d/dtime, 1/tau_syn) of the integral of e^{-rate t} V that a unit jump of I at ``time`` brings to a readout."""
+    rate, (whole, last) = net.integrals[j].rate, response_integral(net.duration - time, net.integrals[j])
+    decay = math.exp(-rate * time) if rate != 0.0 else 1.0
+    return decay * (rate * whole + last), decay * whole / net.neurons[j].tau_syn
+
+
+@inlined
+def seen(net, adjoint, jumps, j, time, unit):
+    """(lambda_V - lambda_I, lambda_I, and lambda_I without the drive) of neuron j as an arrival at ``time`` sees it.
+
+    ``unit``: what a unit of the loss's drive does there, by `unit_drive`.
+    """
+    v = i = 0.0
+    # a readout without a maximum has nothing but its drive
+    if net.pops[net.neurons[j].pop].kind != READOUT:
+        v, i = adjoint_at(net, adjoint, jumps, j, time)
+    drive = adjoint.steps[DRIVE, j]
+    return v - i - drive * unit[0], i - drive * unit[1], i
+
+
+@inlined
+def _step_tails(adjoint, old, new, n):
+    """Carry the tails of n neurons over a window, from their place ``old`` to ``new``."""
+    steps, lost, tails = adjoint.steps, adjoint.lost[LOST_TAILS:], adjoint.tails
+    for j in range(n):
+        v, i = adjoint.states[LAMBDA_V, old + j], adjoint.states[LAMBDA_I, old + j]
+        reset, psp_tail, current = tails[RESET_TAIL, old + j], tails[PSP_TAIL, old + j], tails[CURRENT_TAIL, old + j]
+        fall_v, fall_i = steps[FALL_V, j], steps[FALL_I, j]
+        grows = (
+            reset * fall_v + v * steps[V_TO_RESET, j],
+            psp_tail * fall_v + (v * steps[V_TO_PSP, j] + i * steps[I_TO_PSP, j]),
+            current * fall_i + (v * steps[V_TO_CURRENT, j] + i * steps[I_TO_CURRENT, j]),
+        )
+        for row in range(3):
+            tails[row, new + j], lost[row, j] = step_on(tails[row, old + j], grows[row], lost[row, j])
+
+
+@inlined
+def start_window(net, adjoint, jumps, window, entries):
+    """Carry the adjoint from the end of ``window`` to the end of the window before it.
+
+    ``entries``: (first, last) jumps of ``window``; neurons that jumped continue from their earliest jump.
+    """
+    begin, end = window * net.h, window_end(net, window)
+    old, new, n = place_of(net, window), place_of(net, window - 1), net.neurons.size
+    lambda_v, lambda_i = adjoint.states[LAMBDA_V, old : old + n], adjoint.states[LAMBDA_I, old : old + n]
+    new_v, new_i = adjoint.states[LAMBDA_V, new : new + n], adjoint.states[LAMBDA_I, new : new + n]
+    steps, lost, with_tails = adjoint.steps, adjoint.lost, adjoint.tails.shape[1] > 0
+    if end - begin != net.h:
+        set_step(net, steps, end - begin, with_tails)
+    # in this order, as both windows may lie in one place
+    if with_tails:
+        _step_tails(adjoint, old, new, n)
+    for j in range(n):
+        v, i = lambda_v[j], lambda_i[j]
+        new_i[j], lost[LOST_I, j] = step_on(i, i * steps[FALL_I, j] + v * steps[V_TO_I, j], lost[LOST_I, j])
+        new_v[j], lost[LOST_V, j] = step_on(v, v * steps[FALL_V, j], lost[LOST_V, j])
+    if end - begin != net.h:
+        set_step(net, steps, net.h, with_tails)
+    for e in range(entries[0], entries[1]):
+        j = jumps[e].neuron
+        if adjoint.first[old + j] != e:
+            continue
+        x, state = jumps[e].time - begin, (adjoint.jump_states[LAMBDA_V, e], adjoint.jump_states[LAMBDA_I, e])
+        if with_tails:
+            tails = _tails_back(net, j, state, adjoint.jump_tails[:, e], x)
+            for row in range(3):
+                adjoint.tails[row, new + j] = tails[row]
+        new_v[j], new_i[j] = _flow_back(net, j, state[0], state[1], x)
+        lost[:, j] = 0.0
+    adjoint.first[new : new + n] = NO_SPIKE
+
+
+@kernel
+def leap_back(net, adjoint, window, previous):
+    """Carry the adjoint of every neuron across a silence, from the end of ``window`` to that of ``previous``."""
+    x, old, new = (window - previous) * net.h, place_of(net, window), place_of(net, previous)
+    states, tails, lost = adjoint.states, adjoint.tails, adjoint.lost
+    decay_v = fall_v = decay_i = fall_i = response = 0.0
+    for j in range(net.neurons.size):
+        tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
+        ratio = tau_mem / tau_syn
+        if is_other(net, j):
+            decay_v, fall_v = math.exp(-x / tau_mem), math.expm1(-x / tau_mem)
+            decay_i, fall_i = math.exp(-x / tau_syn), math.expm1(-x / tau_syn)
+            response = psp(x, tau_mem, tau_syn)
+        v, i = states[LAMBDA_V, old + j], states[LAMBDA_I, old + j]
+        if tails.shape[1] > 0:
+            to_psp, to_current = double_psp(x, tau_mem, tau_syn) / tau_mem, double_psp(x, tau_syn, tau_mem) / tau_mem
+            grows = (v * x * decay_v, tau_syn * i * response + v * to_psp, i * x * decay_i + v * ratio * to_current)
+            for row in range(3):
+                decay, fall = (decay_i, fall_i) if row == CURRENT_TAIL else (decay_v, fall_v)
+                at = LOST_TAILS + row
+                tails[row, new + j], lost[at, j] = leap_on(tails[row, old + j], grows[row], decay, fall, lost[at, j])
+        states[LAMBDA_I, new + j], lost[LOST_I, j] = leap_on(i, v * response * ratio, decay_i, fall_i, lost[LOST_I, j])
+        states[LAMBDA_V, new + j], lost[LOST_V, j] = leap_on(v, 0.0, decay_v, fall_v, lost[LOST_V, j])
+        adjoint.first[new + j] = NO_SPIKE

@@ -1,0 +1,202 @@
+"""The neuron through one window: screened, walked from arrival to arrival, or crossed in one leap."""
+
+import math
+
+from ...compile import inlined, kernel
+from ...simd import BLOCK, advance_calm, is_set, trailing_zeros
+from ...state import MAXIMUM, MAXIMUM_TIME, READOUT_MAXIMUM, SHARE
+from ...workspace import (
+    DI,
+    DV,
+    FALL_I,
+    FALL_V,
+    INTERRUPTED,
+    LEFT,
+    LIMIT,
+    LOST_I,
+    LOST_V,
+    MOST_SPIKES,
+    N_SPIKES,
+    N_SUSPECTS,
+    OK,
+    PSP,
+    TAPE_FULL,
+    TOO_MANY_SPIKES,
+    UP,
+    WEIGHT,
+    I,
+    V,
+)
+from .crossing import FIRES, GRAZES, GRAZING, crossing
+from .membrane import NEGLIGIBLE, advance, clean, flow, is_other, leap_on, peak_time, psp, response_integral, step_on
+
+# The bound is an upper bound in real numbers; this factor covers its rounding.
+BOUND_SAFETY = 1.0 - 1e-9
+
+
+@kernel
+def set_window(net, work, length):
+    """Flow constants of every neuron over a window of ``length`` ms."""
+    values, fall_v, fall_i, response = work.values, 0.0, 0.0, 0.0
+    for j in range(net.neurons.size):
+        if is_other(net, j):
+            tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
+            fall_v, fall_i = math.expm1(-length / tau_mem), math.expm1(-length / tau_syn)
+            response = psp(length, tau_mem, tau_syn)
+        values[FALL_V, j], values[FALL_I, j], values[PSP, j] = fall_v, fall_i, response
+
+
+@inlined
+def screen(net, work, pop, maximum):
+    """Advance each neuron that surely stays below its threshold (or its maximum so far); note the others.
+
+    Without inhibition V is highest at the end of the window if it rises there without arrivals as well; else it is
+    below what it would be at one of the ends if the current did not decay either (docs/engine.md).
+    """
+    start, stop, values, n_suspects = net.pops[pop].start, net.pops[pop].stop, work.values, 0
+    if net.pops[pop].kind == READOUT_MAXIMUM:
+        for j in range(start, stop):
+            values[LIMIT, j] = maximum[j]
+    for block in range(start, stop, BLOCK):
+        left = advance_calm(
+            values[V], values[I], values[LOST_V], values[LOST_I], values[DV], values[DI], values[UP], values[FALL_V],
+            values[FALL_I], values[PSP], values[LIMIT], net.pops[pop].slack, NEGLIGIBLE, block, stop - block,
+        )  # fmt: skip
+        while left != 0:
+            work.suspects[n_suspects] = block + trailing_zeros(left)
+            n_suspects += 1
+            left &= left - 1
+    work.size[N_SUSPECTS] = n_suspects
+
+
+@inlined
+def settle(work, j):
+    """Take a suspect to the end of its window as if it fired no spike: as `simd.advance_calm` takes the others."""
+    values = work.values
+    v, i = values[V, j], values[I, j]
+    step_v = v * values[FALL_V, j] + (i * values[PSP, j] + values[DV, j])
+    step_i = i * values[FALL_I, j] + values[DI, j]
+    values[V, j], values[LOST_V, j] = step_on(v, step_v, values[LOST_V, j])
+    values[I, j], values[LOST_I, j] = step_on(i, step_i, values[LOST_I, j])
+    values[DV, j] = values[DI, j] = 0.0
+
+
+@inlined
+def walk_lif(net, work, j, n, span, end):
+    """Take neuron j through its n sorted arrivals of a window, recording spikes; returns (status, grazing contacts).
+
+    The walk finds the spikes. What V and I are at the end of the window only follows from it where V was reset: so
+    their errors do not grow with the number of windows walked.
+    """
+    left, weight = work.sorted[LEFT], work.sorted[WEIGHT]
+    neuron = (net.neurons[j].tau_mem, net.neurons[j].tau_syn, net.neurons[j].threshold)
+    v, i, x, grazed, m, before = work.values[V, j], work.values[I, j], span, 0, n - 1, work.size[N_SPIKES]
+    while True:
+        until = left[m] if m >= 0 else 0.0
+        v_end, i_end = advance(net, j, v, i, x - until)
+        outcome, t, slope = crossing(v, i, v_end, i_end, x - until, neuron)
+        if outcome == FIRES:
+            x = max(x - t, until)
+            i, v = slope + neuron[2], 0.0
+            grazed += slope < GRAZING * neuron[2]
+            at = work.size[N_SPIKES]
+            if at == work.size[MOST_SPIKES]:
+                return TOO_MANY_SPIKES, grazed
+            if at == work.tape.size:
+                return TAPE_FULL, grazed
+            if is_set(work.stop):
+                return INTERRUPTED, grazed
+            slot = work.tape[at]
+            # a spike belongs to the window that found it, even when rounding puts it on the window's end
+            slot.time, slot.neuron, slot.slope = min(end - x, end * (1.0 - 1.2e-16)), j, slope
+            work.size[N_SPIKES] = at + 1
+            continue
+        grazed += outcome == GRAZES
+        v, i, x = v_end, i_end, until
+        if m < 0:
+            break
+        while m >= 0 and left[m] == until:
+            i += weight[m]
+            m -= 1
+    settle(work, j)
+    if work.size[N_SPIKES] > before:
+        work.values[V, j], work.values[LOST_V, j] = clean(v), 0.0
+    return OK, grazed
+
+
+@inlined
+def keep_edge(outputs, j, v, end):
+    """Let a maximum at the end of a window be the V that the next one begins with, which rounds in another way.
+
+    An arrival on the very edge belongs to the next window, which knows by this V whether it meets the maximum.
+    """
+    if outputs[MAXIMUM_TIME, j] == end:
+        outputs[MAXIMUM, j] = v
+
+
+@inlined
+def walk_maximum(net, work, j, n, span, end, outputs):
+    """Take readout neuron j through its n sorted arrivals and keep its largest voltage, the time and the share.
+
+    An inhibitory arrival can end the rise of V: the maximum then moves with that arrival, at the slope before it. The
+    arrival feels the share (I- - V)/(I- - I+) of the pull, which gives just that (docs/mathematics.md, section 6).
+    """
+    left, weight = work.sorted[LEFT], work.sorted[WEIGHT]
+    v, i, x, m = work.values[V, j], work.values[I, j], span, n - 1
+    while True:
+        until = left[m] if m >= 0 else 0.0
+        v_end, i_end = advance(net, j, v, i, x - until)
+        if i > v and i_end < v_end:
+            t = min(peak_time(v, i, net.neurons[j].tau_mem, net.neurons[j].tau_syn), x - until)
+            v_peak, _ = advance(net, j, v, i, t)
+            if v_peak > outputs[MAXIMUM, j]:
+                outputs[MAXIMUM, j], outputs[MAXIMUM_TIME, j], outputs[SHARE, j] = v_peak, end - (x - t), 1.0
+        v, i, x = v_end, i_end, until
+        while m >= 0 and left[m] == until:
+            i += weight[m]
+            m -= 1
+        # equality: an arrival on the very edge of the window before has not been seen yet
+        if v >= outputs[MAXIMUM, j] and v > 0.0:
+            outputs[MAXIMUM, j], outputs[MAXIMUM_TIME, j] = v, end - until
+            outputs[SHARE, j] = (i_end - v) / (i_end - i) if i < v < i_end else 1.0
+        if until == 0.0:
+            break
+    settle(work, j)
+    keep_edge(outputs, j, work.values[V, j], end)
+
+
+@inlined
+def unit_integral(net, j, time):
+    """The integral of e^{-decay_rate t} V, from ``time`` to the end, that a unit jump of I at ``time`` brings."""
+    rate, (whole, _) = net.integrals[j].rate, response_integral(net.duration - time, net.integrals[j])
+    return whole * math.exp(-rate * time) if rate != 0.0 else whole
+
+
+@inlined
+def is_quiet(net, work):
+    """True when no neuron can fire without a new arrival: none has a current above threshold."""
+    for j in range(net.neurons.size):
+        if work.values[I, j] > net.neurons[j].threshold:
+            return False
+    return True
+
+
+@kernel
+def leap(net, work, outputs, begin, end):
+    """Cross a silence from ``begin`` to ``end`` in one step."""
+    values, x, decay_v, fall_v, decay_i, fall_i, response = work.values, end - begin, 0.0, 0.0, 0.0, 0.0, 0.0
+    for j in range(net.neurons.size):
+        v, i, tau_mem, tau_syn = values[V, j], values[I, j], net.neurons[j].tau_mem, net.neurons[j].tau_syn
+        if is_other(net, j):
+            decay_v, fall_v = math.exp(-x / tau_mem), math.expm1(-x / tau_mem)
+            decay_i, fall_i = math.exp(-x / tau_syn), math.expm1(-x / tau_syn)
+            response = psp(x, tau_mem, tau_syn)
+        if net.pops[net.neurons[j].pop].kind == READOUT_MAXIMUM and i > v:
+            t = min(peak_time(v, i, tau_mem, tau_syn), x)
+            v_peak, _ = flow(v, i, t, tau_mem, tau_syn)
+            if v_peak > outputs[MAXIMUM, j]:
+                time = begin + t if t < x else end
+                outputs[MAXIMUM, j], outputs[MAXIMUM_TIME, j], outputs[SHARE, j] = v_peak, time, 1.0
+        values[V, j], values[LOST_V, j] = leap_on(v, i * response, decay_v, fall_v, values[LOST_V, j])
+        values[I, j], values[LOST_I, j] = leap_on(i, 0.0, decay_i, fall_i, values[LOST_I, j])
+        keep_edge(outputs, j, values[V, j], end)
