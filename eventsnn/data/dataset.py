@@ -17,7 +17,7 @@ from ..arrays import is_whole, plain_array
 from ..errors import InvalidInput
 from ..random import stream
 from ..spikes.batch import SpikeBatch, check_factor
-from .stores.stored import Indices, StoredSpikes
+from .stores.stored import Chosen, StoredSpikes
 
 DATA_FOLDER = "EVENTSNN_DATA"  # the environment variable that names the folder of data files
 PACKAGE = __name__.partition(".")[0]
@@ -161,7 +161,7 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.spikes)
 
-    def select(self, indices: Indices) -> Self:
+    def select(self, indices: Chosen) -> Self:
         """Return the samples at ``indices`` (ints, a boolean mask or a slice), in that order, as a Dataset.
 
         Raises InvalidInput naming the first index that is out of range.

@@ -15,7 +15,7 @@ from ...spikes.batch import SpikeBatch, chosen_samples
 from ...spikes.structured import MILLISECONDS, milliseconds_per
 from ..dataset import Dataset
 from ..stores.packed import PackedSpikes
-from ..stores.stored import Indices
+from ..stores.stored import Chosen
 from .hdf5_attributes import text_of_attribute
 from .hdf5_storage import Heap, Rows, plain
 from .safe_hdf5 import NEEDED, USED, BinaryFile, Bytes, FoundArray, Handle, Survey, check_count, opened, read_guarded
@@ -288,7 +288,7 @@ class SpikeFile:
         order = np.lexsort((units, times))
         return times[order], units[order].astype(np.int32)
 
-    def batch(self, indices: Indices) -> SpikeBatch:
+    def batch(self, indices: Chosen) -> SpikeBatch:
         """Return the samples at ``indices`` (a slice, or ints in any order) as a SpikeBatch."""
         chosen = chosen_samples(indices, len(self))
         offsets = np.concatenate([[0], np.cumsum(self.lengths[chosen])])
@@ -298,7 +298,7 @@ class SpikeFile:
             times[span], units[span] = self[chosen[place]]
         return SpikeBatch(times, units, offsets)
 
-    def packed(self, indices: Indices) -> SpikeBatch | PackedSpikes:
+    def packed(self, indices: Chosen) -> SpikeBatch | PackedSpikes:
         """Return the samples at ``indices`` as PackedSpikes; as a SpikeBatch where the file has other types than SHD's.
 
         Raises as reading the samples one by one does.
@@ -318,7 +318,7 @@ class SpikeFile:
 
     def dataset(
         self,
-        indices: Indices | None = None,
+        indices: Chosen | None = None,
         duration: Milliseconds | None = None,
         name: str | None = None,
         packed: bool = False,

@@ -9,7 +9,7 @@ from ...aliases import Array, Floats, Integers, Milliseconds
 from ...arrays import is_number, plain_array
 from ...errors import InvalidInput
 from ...spikes.batch import chosen_samples
-from .stored import SAMPLES_AT_ONCE, Indices, SamplesArrays, StoredSpikes
+from .stored import SAMPLES_AT_ONCE, Chosen, SamplesArrays, StoredSpikes
 
 
 class Frames(StoredSpikes):
@@ -66,7 +66,7 @@ class Frames(StoredSpikes):
         counts = self._scale * values[sample, step, unit].astype(np.float64)
         return cast(Floats, self._dt * (step + 0.5)), unit.astype(np.int32), counts, offsets
 
-    def select(self, indices: Indices) -> "Frames":
+    def select(self, indices: Chosen) -> "Frames":
         """Return the samples at ``indices`` (ints, a mask or a slice), in that order; the values are shared."""
         selected = object.__new__(Frames)
         selected.__dict__.update(vars(self), _chosen=self._chosen[chosen_samples(indices, len(self))])

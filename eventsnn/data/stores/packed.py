@@ -8,7 +8,7 @@ import numpy.typing as npt
 from ...aliases import Array, Integers, Milliseconds
 from ...errors import InvalidInput
 from ...spikes.batch import check_factor, chosen_samples
-from .stored import Indices, SamplesArrays, StoredSpikes
+from .stored import Chosen, SamplesArrays, StoredSpikes
 
 SPIKES_AT_ONCE = 2**20
 
@@ -81,7 +81,7 @@ class PackedSpikes(StoredSpikes):
         times = halves.view(np.float16).astype(np.float64) * self._milliseconds_per_unit
         return times, units.astype(np.int32), counts, offsets
 
-    def select(self, indices: Indices) -> "PackedSpikes":
+    def select(self, indices: Chosen) -> "PackedSpikes":
         """Return the samples at ``indices`` (ints, a mask or a slice), in that order; the spikes are shared."""
         chosen, selected = chosen_samples(indices, len(self)), object.__new__(PackedSpikes)
         selected.__dict__.update(vars(self), _starts=self._starts[chosen], lengths=self.lengths[chosen])
