@@ -6,32 +6,37 @@ batch it is in, and a resumed run sees the same spikes. Channel shift and blend:
 Masks: Park et al., "SpecAugment" (Interspeech 2019).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..aliases import Array, Floats, Milliseconds
 from ..arrays import is_number
 from ..errors import InvalidInput
 from ..random import stream
 from ..spikes.batch import SpikeBatch
+from .dataset import Dataset
+from .stores.stored import SampleArrays
 
 
-def _pick(spikes, chosen):
+def _pick(spikes: SampleArrays, chosen: Array) -> SampleArrays:
     times, units, counts = spikes
     return times[chosen], units[chosen], None if counts is None else counts[chosen]
 
 
-def _in_range(spikes, n_units):
+def _in_range(spikes: SampleArrays, n_units: int) -> SampleArrays:
     times, units, _ = spikes
     return _pick(spikes, (times >= 0) & (units >= 0) & (units < n_units))
 
 
-def _is_ordered(times, units):
+def _is_ordered(times: Floats, units: NDArray[np.int32]) -> np.bool:
     step = np.diff(times)
     return ((step > 0) | ((step == 0) & (np.diff(units) >= 0))).all()
 
 
-def _ordered(spikes):
+def _ordered(spikes: SampleArrays) -> SampleArrays:
     """Sort by (time, unit); quick for spikes that are sorted, or two sorted runs, already."""
     times, units, counts = spikes
     if _is_ordered(times, units):
@@ -42,12 +47,14 @@ def _ordered(spikes):
     return _pick(spikes, order)
 
 
-def _centre(spikes):
+def _centre(spikes: SampleArrays) -> tuple[np.float64, np.float64]:
     times, units, counts = spikes
     return np.average(times, weights=counts), np.average(units, weights=counts)
 
 
-def blend(first, second, generator, n_units, keep=0.5):
+def blend(
+    first: SampleArrays, second: SampleArrays, generator: np.random.Generator, n_units: int, keep: float = 0.5
+) -> SampleArrays:
     """Return a blend of two samples, each ``(times, units, counts or None)``, sorted by (time, unit).
 
     Both are moved so that their mean channel (to the nearest whole channel) and mean time fall on the middle between
@@ -72,26 +79,26 @@ def blend(first, second, generator, n_units, keep=0.5):
     return _ordered((times, units, np.concatenate(ones) if counted else None))
 
 
-def shift_channels(spikes, generator, largest, n_units):
+def shift_channels(spikes: SampleArrays, generator: np.random.Generator, largest: int, n_units: int) -> SampleArrays:
     """Move all spikes by one whole number of channels, uniform from -largest to largest; what leaves is dropped."""
     shift = generator.integers(-largest, largest + 1)
     times, units, counts = spikes
     return _in_range((times, units + np.int32(shift), counts), n_units)
 
 
-def scale_time(spikes, generator, spread):
+def scale_time(spikes: SampleArrays, generator: np.random.Generator, spread: float) -> SampleArrays:
     """Multiply all times by one factor, uniform from 1 - spread to 1 + spread."""
     times, units, counts = spikes
     return _ordered((times * generator.uniform(1.0 - spread, 1.0 + spread), units, counts))
 
 
-def jitter_time(spikes, generator, deviation):
+def jitter_time(spikes: SampleArrays, generator: np.random.Generator, deviation: Milliseconds) -> SampleArrays:
     """Add to each time a normal deviation (standard deviation in ms), reflected at 0 ms."""
     times, units, counts = spikes
     return _ordered((np.abs(times + deviation * generator.standard_normal(times.size)), units, counts))
 
 
-def mask_channels(spikes, generator, widest, n_units):
+def mask_channels(spikes: SampleArrays, generator: np.random.Generator, widest: int, n_units: int) -> SampleArrays:
     """Drop the spikes of a band of neighbouring channels: its width is uniform from 0 to ``widest``, its place too."""
     width = generator.integers(0, min(widest, n_units) + 1)
     first = generator.integers(0, n_units - width + 1)
@@ -99,7 +106,7 @@ def mask_channels(spikes, generator, widest, n_units):
     return _pick(spikes, (units < first) | (units >= first + width))
 
 
-def mask_time(spikes, generator, longest):
+def mask_time(spikes: SampleArrays, generator: np.random.Generator, longest: Milliseconds) -> SampleArrays:
     """Drop the spikes of one stretch of time: its length (ms) is uniform from 0 to ``longest``.
 
     Its middle lies anywhere between the first and the last spike.
@@ -112,14 +119,14 @@ def mask_time(spikes, generator, longest):
     return _pick(spikes, np.abs(times - middle) >= length / 2)
 
 
-def change_gain(spikes, generator, spread):
+def change_gain(spikes: SampleArrays, generator: np.random.Generator, spread: float) -> SampleArrays:
     """Multiply the counts of all spikes by one factor from 1/(1 + spread) to 1 + spread, its logarithm uniform."""
     times, units, counts = spikes
     factor = (1.0 + spread) ** generator.uniform(-1.0, 1.0)
     return times, units, factor * (np.ones(times.size) if counts is None else counts)
 
 
-def drop_spikes(spikes, generator, probability):
+def drop_spikes(spikes: SampleArrays, generator: np.random.Generator, probability: float) -> SampleArrays:
     """Drop each spike (with all its count) with the given probability; those that stay count 1/(1 - probability).
 
     So the expected input stays what it is in evaluation, where nothing is dropped (inverted dropout).
@@ -147,13 +154,13 @@ class Augmentation:
     blend_keep: float = 0.5
     time_scale: float = 0.0
     channel_shift: int = 0
-    time_jitter: float = 0.0
+    time_jitter: Milliseconds = 0.0
     channel_mask: int = 0
-    time_mask: float = 0.0
+    time_mask: Milliseconds = 0.0
     spike_drop: float = 0.0
     gain: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         below_one = {"time_scale", "spike_drop"}
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
@@ -165,7 +172,7 @@ class Augmentation:
             if getattr(self, name) != int(getattr(self, name)):
                 raise InvalidInput(name, None, getattr(self, name), "a whole number of channels")
 
-    def __call__(self, dataset, indices, seed, epoch):
+    def __call__(self, dataset: Dataset, indices: Iterable[int | np.integer], seed: int, epoch: int) -> SpikeBatch:
         """Return the samples at ``indices`` (n,) of a Dataset, augmented, as a SpikeBatch; labels stay as they were.
 
         The result is a function of (seed, epoch, index, data set): partners of blends come from the same data set.
@@ -178,10 +185,10 @@ class Augmentation:
         counts = None if samples[0][2] is None else np.concatenate([sample[2] for sample in samples])
         return SpikeBatch(times, units, offsets, counts)
 
-    def _augmented(self, dataset, index, seed, epoch):
+    def _augmented(self, dataset: Dataset, index: int, seed: int, epoch: int) -> SampleArrays:
         spikes = _sample(dataset, index)
 
-        def draws(purpose):
+        def draws(purpose: str) -> np.random.Generator:
             return stream(seed, f"augment.{purpose}", epoch, index)
 
         if self.blend:
@@ -204,7 +211,9 @@ class Augmentation:
             spikes = change_gain(spikes, draws("gain"), self.gain)
         return spikes
 
-    def _blended(self, dataset, index, spikes, generator):
+    def _blended(
+        self, dataset: Dataset, index: int, spikes: SampleArrays, generator: np.random.Generator
+    ) -> SampleArrays:
         others = np.flatnonzero(dataset.labels == dataset.labels[index])
         others = others[others != index]
         if others.size == 0:
@@ -213,7 +222,7 @@ class Augmentation:
         return blend(spikes, partner, generator, dataset.n_units, self.blend_keep)
 
 
-def _sample(dataset, index):
+def _sample(dataset: Dataset, index: int) -> SampleArrays:
     """The spikes of one sample as they lie in the data set, without the checks that made it one."""
     if not 0 <= index < len(dataset):
         raise InvalidInput("indices", None, index, f"sample indices from 0 to {len(dataset) - 1}")

@@ -4,16 +4,20 @@ import copy
 import os
 import sys
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Array, Integers, Milliseconds
 from ..arrays import is_whole, plain_array
 from ..errors import InvalidInput
 from ..random import stream
 from ..spikes.batch import SpikeBatch, check_factor
-from .stores.stored import StoredSpikes
+from .stores.stored import Chosen, StoredSpikes
 
 DATA_FOLDER = "EVENTSNN_DATA"  # the environment variable that names the folder of data files
 PACKAGE = __name__.partition(".")[0]
@@ -24,7 +28,7 @@ TO_WHOLE_NUMBERS = "names, values = np.unique(values, return_inverse=True) numbe
 CLASSES_TO_JUDGE = 3
 
 
-def find_file(path, origin):
+def find_file(path: str | os.PathLike[str], origin: str) -> Path:
     """Return ``path`` as it is when it exists, else as a file in the folder EVENTSNN_DATA.
 
     ``origin`` says where the file can be had; it ends the message of the InvalidInput that is raised when there is
@@ -36,12 +40,12 @@ def find_file(path, origin):
     return found
 
 
-def find_folder(path, origin):
+def find_folder(path: str | os.PathLike[str], origin: str) -> Path:
     """Return a folder as ``find_file`` does a file."""
     return _find(path, "folder", "folder", Path.is_dir, origin).absolute()
 
 
-def _find(path, name, what, exists, origin):
+def _find(path: str | os.PathLike[str], name: str, what: str, exists: Callable[[Path], bool], origin: str) -> Path:
     if not isinstance(path, (str, os.PathLike)):
         raise InvalidInput(name, None, path, f"the path of a {what}", origin)
     path, folder = Path(path), os.environ.get(DATA_FOLDER)
@@ -54,7 +58,7 @@ def _find(path, name, what, exists, origin):
     return found
 
 
-def _vector(values, name, n_samples):
+def _vector(values: npt.ArrayLike, name: str, n_samples: int) -> Integers:
     array = plain_array(values, name)
     if array.size == 0 and array.ndim == 1:
         array = array.astype(np.int64)
@@ -69,7 +73,7 @@ def _vector(values, name, n_samples):
     return array.astype(np.int64)
 
 
-def _warn_of_labels_from_one(labels, n_classes, name):
+def _warn_of_labels_from_one(labels: Integers, n_classes: int, name: str) -> None:
     """Warn where every class but the first has samples: the labels may count from 1."""
     if n_classes >= CLASSES_TO_JUDGE and np.array_equal(np.unique(labels), np.arange(1, n_classes)):
         text = f"no sample of {name or 'the data set'} has label 0, and all other labels to {n_classes - 1} occur"
@@ -77,7 +81,7 @@ def _warn_of_labels_from_one(labels, n_classes, name):
         warnings.warn(f"{text}: {remedy}(labels, return_inverse=True)[1].", stacklevel=_level_of_caller())
 
 
-def _level_of_caller():
+def _level_of_caller() -> int:
     """The stacklevel, for who calls this, of the first code outside this package: who made or read a data set."""
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(f"{PACKAGE}."):
@@ -85,7 +89,7 @@ def _level_of_caller():
     return level
 
 
-def _outside(values, stop):
+def _outside(values: Array, stop: int) -> int | None:
     hits = np.flatnonzero((values < 0) | (values >= stop))
     return int(hits[0]) if hits.size else None
 
@@ -100,15 +104,28 @@ class Dataset:
     InvalidInput for labels or units out of range and for arrays of another length than the batch.
     """
 
-    spikes: SpikeBatch
-    labels: np.ndarray
+    spikes: SpikeBatch | StoredSpikes
+    labels: Integers
     n_units: int
     n_classes: int
-    duration: float
-    groups: np.ndarray | None = None
+    duration: Milliseconds
+    groups: Integers | None = None
     name: str = ""
 
-    def __post_init__(self):
+    if TYPE_CHECKING:  # lists too become the arrays above
+
+        def __init__(
+            self,
+            spikes: SpikeBatch | StoredSpikes,
+            labels: npt.ArrayLike,
+            n_units: int,
+            n_classes: int,
+            duration: Milliseconds,
+            groups: npt.ArrayLike | None = None,
+            name: str = "",
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         if not isinstance(self.spikes, (SpikeBatch, StoredSpikes)):
             raise InvalidInput(
                 "spikes", None, type(self.spikes).__name__, "a SpikeBatch", "SpikeBatch.from_lists makes one."
@@ -132,7 +149,7 @@ class Dataset:
         object.__setattr__(self, "duration", float(duration))
         _warn_of_labels_from_one(labels, self.n_classes, self.name)
 
-    def _check_units(self):
+    def _check_units(self) -> None:
         sample = spike = 0
         for block in self.spikes.blocks():
             if (bad := _outside(block.units, self.n_units)) is not None:
@@ -141,10 +158,10 @@ class Dataset:
                 raise InvalidInput("spikes.units", spike + bad, int(block.units[bad]), allowed)
             sample, spike = sample + len(block), spike + block.units.size
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.spikes)
 
-    def select(self, indices):
+    def select(self, indices: Chosen) -> Self:
         """Return the samples at ``indices`` (ints, a boolean mask or a slice), in that order, as a Dataset.
 
         Raises InvalidInput naming the first index that is out of range.
@@ -153,14 +170,14 @@ class Dataset:
         groups = None if self.groups is None else self.groups[chosen]
         return self._with(spikes=self.spikes.select(chosen), labels=self.labels[chosen], groups=groups)
 
-    def _with(self, **fields):
+    def _with(self, **fields: Any) -> Self:
         """A copy with other fields, made of fields that have been checked."""
         other = copy.copy(self)
         for name, value in fields.items():
             object.__setattr__(other, name, value)
         return other
 
-    def _checked(self, chosen):
+    def _checked(self, chosen: Array) -> Array:
         if chosen.ndim != 1:
             raise InvalidInput("indices", None, chosen.shape, "a one-dimensional array, a list or a slice")
         if chosen.dtype.kind == "b":
@@ -177,7 +194,7 @@ class Dataset:
             raise InvalidInput("indices", first, int(chosen[first]), f"indices below {len(self)}")
         return chosen
 
-    def split_by_group(self, groups):
+    def split_by_group(self, groups: npt.ArrayLike) -> tuple[Self, Self]:
         """Return ``(rest, chosen)``: the samples whose group is not in ``groups``, and those whose group is.
 
         Raises InvalidInput when the data set has no groups, or none of the named ones.
@@ -192,7 +209,7 @@ class Dataset:
         mask = np.isin(self.groups, wanted)
         return self.select(~mask), self.select(mask)
 
-    def leave_one_group_out(self):
+    def leave_one_group_out(self) -> Iterator[tuple[int, Self, Self]]:
         """Yield ``(group, rest, chosen)`` for every group: the samples of all others, and those of this one.
 
         Validation by speaker: train on ``rest`` and validate on ``chosen``, once for each, and average. Raises
@@ -204,25 +221,25 @@ class Dataset:
         for group in known:
             yield group, *self.split_by_group([group])
 
-    def split(self, fractions, seed):
+    def split(self, fractions: npt.ArrayLike, seed: int) -> tuple[Self, ...]:
         """Return one Dataset per fraction: disjoint, drawn at random, each with its share of every class.
 
         ``fractions`` are numbers > 0 that add up to 1, for example (0.7, 0.1, 0.2). The split is a function of
         ``seed`` and the labels. Raises InvalidInput for other fractions.
         """
-        fractions = plain_array(fractions, "fractions")
-        good = fractions.ndim == 1 and fractions.dtype.kind in "fiu" and (fractions > 0).all()
-        if not good or abs(fractions.sum() - 1) > FRACTION_TOLERANCE:
-            raise InvalidInput("fractions", None, fractions.tolist(), "numbers > 0 that add up to 1")
-        ends = np.cumsum(fractions)
+        shares: Array = plain_array(fractions, "fractions")
+        good = shares.ndim == 1 and shares.dtype.kind in "fiu" and (shares > 0).all()
+        if not good or abs(shares.sum() - 1) > FRACTION_TOLERANCE:
+            raise InvalidInput("fractions", None, shares.tolist(), "numbers > 0 that add up to 1")
+        ends = np.cumsum(shares)
         part = np.empty(len(self), dtype=np.int64)
         for label in np.unique(self.labels):
             members = stream(seed, "split", sample=int(label)).permutation(np.flatnonzero(self.labels == label))
             bounds = np.rint(ends[:-1] * members.size).astype(np.int64)
             part[members] = np.searchsorted(bounds, np.arange(members.size), side="right")
-        return tuple(self.select(np.flatnonzero(part == index)) for index in range(fractions.size))
+        return tuple(self.select(np.flatnonzero(part == index)) for index in range(shares.size))
 
-    def merge_channels(self, factor):
+    def merge_channels(self, factor: int) -> Self:
         """Return the data set with each ``factor`` neighbouring channels made one (``unit // factor``).
 
         Spikes that now share time and channel become one spike whose count is their number (or the sum of their
@@ -231,13 +248,15 @@ class Dataset:
         factor = check_factor(factor)
         return self._with(spikes=self.spikes.merge_channels(factor), n_units=-(-self.n_units // factor))
 
-    def order(self, seed, epoch, shuffle=True):
+    def order(self, seed: int, epoch: int, shuffle: bool = True) -> Integers:
         """Return the order (n,) int64 in which epoch ``epoch`` visits the samples, a function of its arguments only."""
         if not shuffle:
             return np.arange(len(self))
         return stream(seed, "shuffle", epoch).permutation(len(self))
 
-    def batches(self, batch_size, seed, epoch, shuffle=True, drop_last=False):
+    def batches(
+        self, batch_size: int, seed: int, epoch: int, shuffle: bool = True, drop_last: bool = False
+    ) -> Iterator[tuple[Integers, SpikeBatch, Integers]]:
         """Yield ``(indices, SpikeBatch, labels)`` over all samples, ``batch_size`` at a time.
 
         The order is ``order(seed, epoch)``; the last batch is smaller when the sizes do not divide, or left out with
@@ -249,5 +268,5 @@ class Dataset:
         stop = len(order) - len(order) % batch_size if drop_last else len(order)
         return (self._batch(order[start : start + batch_size]) for start in range(0, stop, batch_size))
 
-    def _batch(self, indices):
+    def _batch(self, indices: Integers) -> tuple[Integers, SpikeBatch, Integers]:
         return indices, self.spikes[indices], self.labels[indices]

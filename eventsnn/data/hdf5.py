@@ -1,21 +1,34 @@
 """Read, write and describe spikes in HDF5 files with the layout of the Heidelberg data sets."""
 
 import os
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import renamed
+from ..aliases import Array, Description, Floats, Integers, Milliseconds
 from ..errors import InvalidInput
 from ..writing import write_file
 from .dataset import Dataset
 from .readers.hdf5_storage import MAX_SPIKES_PER_SAMPLE
-from .readers.safe_hdf5 import MAX_ARRAY_BYTES, MAX_ELEMENTS
+from .readers.safe_hdf5 import MAX_ARRAY_BYTES, MAX_ELEMENTS, BinaryFile
 from .readers.spike_file import SECONDS, UNIT_ATTRIBUTES, SpikeFile
+from .stores.stored import SampleArrays
 
 __all__ = ["SpikeFile", "describe", "read", "write"]
 
 
-def read(path, n_units=None, n_classes=None, duration=None, name=None, packed=False, time_unit=None):
+def read(
+    path: str | os.PathLike[str] | BinaryFile,
+    n_units: int | None = None,
+    n_classes: int | None = None,
+    duration: Milliseconds | None = None,
+    name: str | None = None,
+    packed: bool = False,
+    time_unit: str | float | None = None,
+) -> Dataset:
     """Return a spike file in SHD's layout as a Dataset in memory, 12 bytes per spike (4 if ``packed``).
 
     Parameters: ``path``, or a file opened in binary mode; ``n_units`` and ``n_classes`` (int or None: taken from the
@@ -26,7 +39,7 @@ def read(path, n_units=None, n_classes=None, duration=None, name=None, packed=Fa
         return file.dataset(None, duration, name, packed)
 
 
-def write(path, data, keys=None):
+def write(path: str | os.PathLike[str], data: Dataset, keys: Iterable[str] | None = None) -> None:
     """Write a Dataset as a spike file in SHD's layout, in place of what ``path`` held before, or not at all.
 
     ``keys``: names of the classes, one for each (None: their numbers). Groups become extra/speaker, and a spike that
@@ -54,7 +67,7 @@ def write(path, data, keys=None):
     write_file(path, image)
 
 
-def _encoded(keys):
+def _encoded(keys: list[str]) -> NDArray[np.bytes_]:
     """Return the names of the classes as the file holds them, an array of bytes all as long as the longest."""
     encoded = []
     for index, key in enumerate(keys):
@@ -71,7 +84,7 @@ def _encoded(keys):
     return np.array(encoded, "S")
 
 
-def _check_writable(data):
+def _check_writable(data: Dataset) -> None:
     """Refuse what the layout cannot hold, and more than ``read`` would take."""
     if len(data) > MAX_ELEMENTS:
         raise InvalidInput("data", None, f"{len(data)} samples", f"at most {MAX_ELEMENTS}", "Write several files.")
@@ -90,13 +103,13 @@ def _check_writable(data):
             raise InvalidInput(place, None, f"{counts.sum():.0f} spikes", allowed)
 
 
-def _samples(data):
+def _samples(data: Dataset) -> Iterator[SampleArrays]:
     """Yield (times, units, counts or None) of each sample."""
     for block in data.spikes.blocks():
         yield from (block.arrays(sample) for sample in range(len(block)))
 
 
-def _fill(file, data, keys):
+def _fill(file: Any, data: Dataset, keys: NDArray[np.bytes_]) -> None:
     from h5py import vlen_dtype
 
     kinds = (
@@ -109,7 +122,8 @@ def _fill(file, data, keys):
     rows[0].attrs[UNIT_ATTRIBUTES[0]] = np.bytes_("s")
     for sample, (times, units, counts) in enumerate(_samples(data)):
         repeats = 1 if counts is None else counts.astype(np.int64)
-        for row, values in zip(rows, (times / SECONDS, units), strict=True):
+        columns: tuple[Array, Array] = (times / SECONDS, units)
+        for row, values in zip(rows, columns, strict=True):
             row[sample] = np.repeat(values, repeats)
     file["labels"] = data.labels
     if data.groups is not None:
@@ -117,7 +131,7 @@ def _fill(file, data, keys):
     file["extra/keys"] = keys
 
 
-def _is_half(times):
+def _is_half(times: Floats) -> bool:
     """Whether times (ms) in seconds are numbers of float16."""
     seconds = times / SECONDS
     with np.errstate(over="ignore"):
@@ -130,7 +144,9 @@ class _AnySpikeFile(SpikeFile):
     _doubts = False
 
 
-def describe(path, n_units=None, time_unit=None):
+def describe(
+    path: str | os.PathLike[str] | BinaryFile, n_units: int | None = None, time_unit: str | float | None = None
+) -> Description:
     """Return what a spike file holds as a dict of plain numbers and lists, reading one sample at a time.
 
     Keys: ``path``, ``samples``, ``spikes``, ``n_units``, ``n_classes``, ``keys``, ``samples_per_class``,
@@ -168,7 +184,7 @@ def describe(path, n_units=None, time_unit=None):
         }
 
 
-def _counted(counts, units):
+def _counted(counts: Integers, units: NDArray[np.int32]) -> Integers:
     """Return the spikes of each channel with those of one more sample; the time goes with the spikes, not channels."""
     found, numbers = np.unique(units, return_counts=True)
     if found[-1] >= counts.size:
@@ -177,7 +193,7 @@ def _counted(counts, units):
     return counts
 
 
-def _spread(values):
+def _spread(values: Floats | Integers) -> dict[str, float]:
     if values.size == 0:
         return {"min": 0.0, "mean": 0.0, "max": 0.0}
     return {"min": float(values.min()), "mean": float(values.mean()), "max": float(values.max())}

@@ -1,16 +1,19 @@
 """Text attributes, read from the bytes of an object's header."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from ...errors import UnsafeFile
-from .safe_hdf5 import REFERENCE
+from .hdf5_storage import Heap
+from .safe_hdf5 import REFERENCE, Bytes, Handle
 
 MAX_UNIT_BYTES = 64
 MAX_HEADER_BLOCKS, MAX_HEADER_BYTES = 64, 2**20  # of one object; each block at most so long
 CONTINUATION, ATTRIBUTE = 0x10, 0x0C  # types of messages in the header of an object
 
 
-def _header_messages(source, address, item):
+def _header_messages(source: Bytes, address: int, item: str) -> Iterator[tuple[int, bytes]]:
     """Yield (type, bytes) of the messages in an object's header (File Format Specification 3.0, IV.A.1)."""
     head = source.read(address, 16, item)
     if head[:4] == b"OHDR":
@@ -35,7 +38,7 @@ def _header_messages(source, address, item):
             yield kind, body
 
 
-def _attribute_data(source, address, key, item):
+def _attribute_data(source: Bytes, address: int, key: bytes, item: str) -> bytes:
     """Return the bytes of an attribute as they are stored, b"" where it does not lie in the object's header."""
     for kind, body in _header_messages(source, address, item):
         if kind != ATTRIBUTE or len(body) < 9:
@@ -47,7 +50,7 @@ def _attribute_data(source, address, key, item):
     return b""
 
 
-def text_of_attribute(source, heap, handle, key, item):
+def text_of_attribute(source: Bytes, heap: Heap, handle: Handle, key: bytes, item: str) -> str | None:
     """Return the text of an attribute, or None for what is no short text; the library converts nothing."""
     from h5py import h5a, h5o, h5t
 

@@ -1,12 +1,15 @@
 """The bytes of HDF5 arrays: chunks, their filters, and the heaps that hold rows of spikes."""
 
 import zlib
+from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 
+from ...aliases import Array, Integers
 from ...errors import UnsafeFile
-from .safe_hdf5 import DEFLATE, MAX_ARRAY_BYTES, MAX_CHUNK_BYTES, read_guarded
+from .safe_hdf5 import DEFLATE, MAX_ARRAY_BYTES, MAX_CHUNK_BYTES, Bytes, FoundArray, read_guarded
 
 MAX_CHUNKS = 2**16
 MAX_SPIKES_PER_SAMPLE = 2**21  # 250 times the mean of SHD; sorting one such sample takes about 100 MB
@@ -15,7 +18,7 @@ CHECKSUM_BYTES = 4  # what fletcher32 adds to a chunk
 HEAP_HEADER, OBJECT_HEADER = 16, 16  # bytes; addresses and lengths of 8 bytes
 
 
-def _stored(source, name, array):
+def _stored(source: Bytes, name: str, array: FoundArray) -> Array:
     """Return the elements of a dataset as they are on disk, an array of ``array.shape`` and ``array.dtype``."""
     from h5py import h5d, h5s
 
@@ -36,7 +39,7 @@ def _stored(source, name, array):
     return values
 
 
-def _stored_chunks(source, name, array):
+def _stored_chunks(source: Bytes, name: str, array: FoundArray) -> Array:
     """Return the elements of a chunked dataset, chunk by chunk through its filters."""
     chunk = array.handle.get_create_plist().get_chunk()
     grid = tuple(-(-length // step) for length, step in zip(array.shape, chunk, strict=True))
@@ -60,7 +63,7 @@ def _stored_chunks(source, name, array):
     return values
 
 
-def _decode(path, name, array, raw, mask):
+def _decode(path: str, name: str, array: FoundArray, raw: bytes, mask: int) -> Array:
     """Return the elements of one stored chunk; ``mask`` has a bit set for each filter that was left out."""
     chunk = array.handle.get_create_plist().get_chunk()
     size = prod(chunk) * array.dtype.itemsize
@@ -77,7 +80,7 @@ def _decode(path, name, array, raw, mask):
     return np.frombuffer(raw, array.dtype)
 
 
-def _undo_filters(raw, chunk, itemsize, filters):
+def _undo_filters(raw: bytes, chunk: tuple[int, ...], itemsize: int, filters: Sequence[int]) -> bytes:
     """Let the HDF5 library undo ``filters`` on one chunk of opaque elements in a file that exists in memory only."""
     from h5py import File, h5d, h5p, h5s, h5t
 
@@ -97,11 +100,12 @@ def _undo_filters(raw, chunk, itemsize, filters):
 class Heap:
     """The global heap collections of a file: finds the bytes that a variable-length element refers to."""
 
-    def __init__(self, source):
-        self.source, self.collections = source, {}
+    def __init__(self, source: Bytes) -> None:
+        self.source = source
+        self.collections: dict[int, Integers] = {}
         self.budget = SPARE_HEAP_OBJECTS
 
-    def locate(self, address, index, item):
+    def locate(self, address: int, index: int, item: str) -> tuple[int, int]:
         """Return (offset, size) in the file of object ``index`` of the collection at ``address``."""
         if address not in self.collections:
             self.collections[address] = self._survey(address, item)
@@ -112,7 +116,7 @@ class Heap:
             raise UnsafeFile(self.source.path, item, reason)
         return int(offsets[found[0]]), int(sizes[found[0]])
 
-    def _survey(self, address, item):
+    def _survey(self, address: int, item: str) -> Integers:
         head = self.source.read(address, HEAP_HEADER, item)
         if head[:5] != b"GCOL\x01":
             raise UnsafeFile(self.source.path, item, f"refers to byte {address}, where no global heap is")
@@ -139,8 +143,8 @@ class Heap:
 class Rows:
     """A dataset of variable-length rows: the table of references, and each row on demand."""
 
-    def __init__(self, source, name, array, heap):
-        self.source, self.name, self.inner, self.heap = source, name, array.inner, heap
+    def __init__(self, source: Bytes, name: str, array: FoundArray, inner: np.dtype[Any], heap: Heap) -> None:
+        self.source, self.name, self.inner, self.heap = source, name, inner, heap
         self.table = _stored(source, name, array).reshape(-1)
         heap.budget += 2 * self.table.size
         self.lengths = self.table["length"].astype(np.int64)
@@ -153,7 +157,7 @@ class Rows:
             reason = f"claims {self.lengths[sample]} values; allowed: {MAX_SPIKES_PER_SAMPLE}"
             raise UnsafeFile(source.path, f"{name}[sample {sample}]", reason)
 
-    def __getitem__(self, row):
+    def __getitem__(self, row: int | np.integer) -> Array:
         length, address, index = self.table[row].item()
         if length == 0:
             return np.zeros(0, self.inner)
@@ -164,7 +168,7 @@ class Rows:
         return np.frombuffer(self.source.read(offset, size, item), self.inner)
 
 
-def plain(source, name, array, heap):
+def plain(source: Bytes, name: str, array: FoundArray, heap: Heap) -> Array:
     """Return a plain array, or one of strings (as str), native byte order."""
     if array.inner is None:
         values = _stored(source, name, array)
@@ -172,7 +176,7 @@ def plain(source, name, array, heap):
             raise UnsafeFile(source.path, name, "has truth values that are neither 0 nor 1")
         values = values.astype(values.dtype.newbyteorder("="))
     elif array.inner.kind == "S":
-        rows = Rows(source, name, array, heap)
+        rows = Rows(source, name, array, array.inner, heap)
         if rows.lengths.max(initial=0) * array.size > MAX_ARRAY_BYTES:
             raise UnsafeFile(source.path, name, f"has {array.size} strings of up to {rows.lengths.max()} bytes")
         values = np.array([rows[row].tobytes() for row in range(array.size)], dtype=bytes).reshape(array.shape)

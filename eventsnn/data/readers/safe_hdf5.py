@@ -11,9 +11,11 @@ import io
 import os
 import stat
 import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
+from typing import Any, BinaryIO, Protocol, TypeAlias, TypeVar, TypeVarTuple, cast
 
 import numpy as np
 
@@ -34,9 +36,20 @@ FILTERS = {DEFLATE: "gzip", SHUFFLE: "shuffle", FLETCHER32: "fletcher32", LZF: "
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 PACKED = {"xz": b"\xfd7zXZ\x00", "gzip": b"\x1f\x8b", "zip": b"PK\x03\x04"}
 REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])  # variable-length element on disk
+Handle: TypeAlias = Any
+"""An object of h5py's low level, which says nothing of its types."""
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
 
 
-def read_guarded(path, item, action, *arguments):
+class BinaryFile(Protocol):
+    """What a file opened in binary mode is asked for."""
+
+    def seek(self, offset: int, /) -> object: ...
+    def read(self, size: int, /) -> bytes: ...
+
+
+def read_guarded(path: str, item: str, action: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
     """Run ``action(*arguments)`` and turn what the HDF5 library raises on a damaged file into UnsafeFile."""
     try:
         return action(*arguments)
@@ -52,12 +65,15 @@ def read_guarded(path, item, action, *arguments):
 class Bytes:
     """The bytes of a spike file, on disk or in memory, each read checked against the size."""
 
-    def __init__(self, path, image=None):
+    def __init__(
+        self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryFile, image: bytes | None = None
+    ) -> None:
         if image is None and hasattr(path, "read"):
-            path, image = _read_open_file(path)
+            path, image = _read_open_file(cast(BinaryFile, path))
         elif not isinstance(path, (str, bytes, os.PathLike)):
             raise InvalidInput("path", None, path, "a path, or a file opened in binary mode")
         self.path, self.image = os.fsdecode(path), image
+        self.file: BinaryIO
         if image is not None:
             self.file, self.size = io.BytesIO(image), len(image)
             return
@@ -72,10 +88,10 @@ class Bytes:
             raise InvalidInput("path", None, self.path, f"the path of a file ({error})") from None
         self.size = status.st_size
 
-    def close(self):
+    def close(self) -> None:
         self.file.close()
 
-    def read(self, offset, size, item):
+    def read(self, offset: int, size: int, item: str) -> bytes:
         """Return exactly ``size`` bytes from ``offset``, or raise UnsafeFile naming ``item``."""
         if self.file.closed:
             raise InvalidInput("file", None, self.path, "a SpikeFile that has not been closed")
@@ -90,7 +106,7 @@ class Bytes:
             data += part
         return data
 
-    def check_superblock(self):
+    def check_superblock(self) -> None:
         """Refuse what is no HDF5 file, or one whose addresses are not plain 8-byte offsets from byte 0."""
         head = self.read(0, min(self.size, 64), "superblock").ljust(64, b"\0")
         if packed := next((name for name, magic in PACKED.items() if head.startswith(magic)), None):
@@ -113,7 +129,7 @@ class Bytes:
             raise UnsafeFile(self.path, "superblock", "has addresses that are not 8 bytes from the start of the file")
 
 
-def _read_open_file(file):
+def _read_open_file(file: BinaryFile) -> tuple[str, bytes]:
     """Return (name, bytes) of a file object, from its beginning, wherever it stands."""
     name = str(getattr(file, "name", type(file).__name__))
     remedy = 'Write open(path, "rb").'
@@ -132,7 +148,7 @@ def _read_open_file(file):
 
 
 @contextmanager
-def opened(source):
+def opened(source: Bytes) -> Iterator[Handle]:
     """Open the file (or the image in memory) with the HDF5 library, read-only, and close it with all that is in it."""
     from h5py import h5f, h5p
 
@@ -151,17 +167,19 @@ def opened(source):
 class Survey:
     """Finds what a file holds, from its root: datasets to be read, and all else with the reason why it is left alone.
 
-    ``datasets``: {name: _Array}, those of USED, which are refused where they are not as they should be, and whatever
-    plain ones extra/ holds; ``ignored``: {name: reason}. Links other than hard ones are never followed.
+    ``datasets``: {name: FoundArray}, those of USED, which are refused where they are not as they should be, and
+    whatever plain ones extra/ holds; ``ignored``: {name: reason}. Links other than hard ones are never followed.
     """
 
-    def __init__(self, path, root):
-        self.path, self.datasets, self.ignored, self.objects = path, {}, {}, 0
+    def __init__(self, path: str, root: Handle) -> None:
+        self.path, self.objects = path, 0
+        self.datasets: dict[str, FoundArray] = {}
+        self.ignored: dict[str, str] = {}
         for name in USED:
             self._use(root, name)
         self._list(root, "", [])
 
-    def _use(self, root, name):
+    def _use(self, root: Handle, name: str) -> None:
         """Take in one dataset of the layout, where there is one."""
         from h5py import h5g, h5o
 
@@ -174,7 +192,7 @@ class Survey:
         if self._kind(parent, key, name) == h5o.TYPE_DATASET:
             self.datasets[name] = _check_dataset(self.path, name, parent, key)
 
-    def _kind(self, group, key, name):
+    def _kind(self, group: Handle, key: bytes, name: str) -> int | None:
         """The type of a member of a group, None where there is none of this name."""
         from h5py import h5l, h5o
 
@@ -187,7 +205,7 @@ class Survey:
             raise UnsafeFile(self.path, name, f"is {found}; only hard links are read")
         return h5o.get_info(group, key).type
 
-    def _list(self, group, name, above):
+    def _list(self, group: Handle, name: str, above: list[int]) -> None:
         """Go through a group, and through those of the layout in it."""
         from h5py import h5o
 
@@ -207,7 +225,7 @@ class Survey:
             except UnsafeFile as error:
                 self.ignored[place] = error.reason
 
-    def _note(self, group, key, place, above):
+    def _note(self, group: Handle, key: bytes, place: str, above: list[int]) -> None:
         """Take in a dataset of extra/, look into a group of the layout, and refuse every other member."""
         from h5py import h5g, h5o
 
@@ -227,24 +245,24 @@ class Survey:
 
 
 @dataclass
-class _Array:
+class FoundArray:
     """A dataset that passed the checks: its handle, shape, element type on disk and the dtype of its elements.
 
     ``inner`` is the dtype of the items of variable-length elements and None for plain ones; ``filters`` are numbers.
     """
 
-    handle: object
-    shape: tuple
-    dtype: np.dtype
-    inner: np.dtype | None
-    filters: list
+    handle: Handle
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    inner: np.dtype[Any] | None
+    filters: list[int]
 
     @property
-    def size(self):
+    def size(self) -> int:
         return prod(self.shape)
 
 
-def _check_dataset(path, name, group, key):
+def _check_dataset(path: str, name: str, group: Handle, key: bytes) -> FoundArray:
     """Open one dataset and check storage, type, filters and size, in the order in which looking is safe."""
     from h5py import h5d
 
@@ -259,12 +277,12 @@ def _check_dataset(path, name, group, key):
     dtype, inner = _check_type(path, name, handle.get_type())
     if handle.shape is None:
         raise UnsafeFile(path, name, "has no elements and no shape (a null dataset)")
-    array = _Array(handle, handle.shape, dtype, inner, filters)
+    array = FoundArray(handle, handle.shape, dtype, inner, filters)
     _check_storage(path, name, array, plan)
     return array
 
 
-def _check_filters(path, name, plan):
+def _check_filters(path: str, name: str, plan: Handle) -> list[int]:
     """Return the numbers of the filters; refuse unknown ones and pipelines that could inflate a chunk twice."""
     filters = [plan.get_filter(index)[0] for index in range(plan.get_nfilters())]
     allowed = ", ".join(FILTERS.values())
@@ -278,7 +296,7 @@ def _check_filters(path, name, plan):
     return filters
 
 
-def _check_type(path, name, kind):
+def _check_type(path: str, name: str, kind: Handle) -> tuple[np.dtype[Any], np.dtype[Any] | None]:
     """Return (dtype on disk, inner dtype or None) of an allowed type; raise UnsafeFile for every other."""
     from h5py import h5t
 
@@ -294,7 +312,7 @@ def _check_type(path, name, kind):
     return _number_type(path, name, kind), None
 
 
-def _number_type(path, name, kind):
+def _number_type(path: str, name: str, kind: Handle) -> np.dtype[Any]:
     from h5py import h5t
 
     other = {h5t.COMPOUND: "compound", h5t.REFERENCE: "object or region reference", h5t.OPAQUE: "opaque"}
@@ -309,7 +327,7 @@ def _number_type(path, name, kind):
     return dtype
 
 
-def _check_storage(path, name, array, plan):
+def _check_storage(path: str, name: str, array: FoundArray, plan: Handle) -> None:
     """Refuse a shape that the stored bytes cannot fill, and arrays too large to be a spike file's."""
     from h5py import h5d
 
@@ -328,7 +346,7 @@ def _check_storage(path, name, array, plan):
         raise UnsafeFile(path, name, f"has chunks of shape {plan.get_chunk()}; allowed: {MAX_CHUNK_BYTES} bytes each")
 
 
-def check_count(name, value):
+def check_count(name: str, value: int | None) -> None:
     """Refuse what is no number of channels or of classes, or None."""
     if value is not None and not (is_whole(value) and value >= 1):
         raise InvalidInput(name, None, value, "an int >= 1, or None")

@@ -1,18 +1,24 @@
 """A file of spikes in the layout of the Heidelberg data sets, read a sample at a time."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ...aliases import Array, Floats, Integers, Milliseconds
 from ...arrays import exact_times, is_number
 from ...errors import InvalidInput, UnsafeFile
 from ...spikes.batch import SpikeBatch, chosen_samples
 from ...spikes.structured import MILLISECONDS, milliseconds_per
 from ..dataset import Dataset
 from ..stores.packed import PackedSpikes
+from ..stores.stored import Chosen
 from .hdf5_attributes import text_of_attribute
 from .hdf5_storage import Heap, Rows, plain
-from .safe_hdf5 import NEEDED, USED, Bytes, Survey, check_count, opened, read_guarded
+from .safe_hdf5 import NEEDED, USED, BinaryFile, Bytes, FoundArray, Handle, Survey, check_count, opened, read_guarded
 
 # The layout has seconds. Later spikes than this are taken for those of another unit, unless it was given: words take
 # about one second, gestures some six; ten of the units of a file in ms are soon over.
@@ -50,10 +56,17 @@ class SpikeFile:
 
     _doubts = True  # whether times that can hardly be seconds are refused
 
-    def __init__(self, path, n_units=None, n_classes=None, time_unit=None, image=None):
+    def __init__(
+        self,
+        path: str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryFile,
+        n_units: int | None = None,
+        n_classes: int | None = None,
+        time_unit: str | float | None = None,
+        image: bytes | None = None,
+    ) -> None:
         check_count("n_units", n_units)
         check_count("n_classes", n_classes)
-        self.n_units, self.n_classes, self.time_unit = n_units, n_classes, time_unit
+        self.n_units, self.time_unit = n_units, time_unit
         self.milliseconds_per_unit = milliseconds_per("s" if time_unit is None else time_unit)
         self._source = Bytes(path, image)
         self.path = self._source.path
@@ -62,12 +75,12 @@ class SpikeFile:
             with opened(self._source) as identifier:
                 read_guarded(self.path, "file", lambda: self._load(identifier))
             self._check_lengths()
-            self._check_labels()
+            self._check_labels(n_classes)
         except BaseException:
             self.close()
             raise
 
-    def _load(self, identifier):
+    def _load(self, identifier: Handle) -> None:
         from h5py import h5g
 
         survey = Survey(self.path, h5g.open(identifier, b"/"))
@@ -91,7 +104,7 @@ class SpikeFile:
         self.speakers = None if speakers is None else self._integers("extra/speaker", speakers)
         self.lengths = self._times.lengths
 
-    def _settle_unit(self, times):
+    def _settle_unit(self, times: FoundArray) -> None:
         """Take the times in the unit that was given, else in the one that the file says, else in seconds, if likely."""
         said = self._said_unit(times.handle)
         if said is not None and self.time_unit is None:
@@ -104,7 +117,7 @@ class SpikeFile:
         doubted = self.time_unit is None and self._doubts
         self._longest = LONGEST_IN_SECONDS if doubted else np.inf
 
-    def _said_unit(self, handle):
+    def _said_unit(self, handle: Handle) -> str | None:
         """The unit that the attributes of the times name, or None; what is none that is known is noted as ignored."""
         from h5py import h5a
 
@@ -124,7 +137,7 @@ class SpikeFile:
             raise InvalidInput(f"{self.path}: spikes/times", None, found, "attributes that name one unit of time")
         return next(iter(found.values()), None)
 
-    def _extra(self, arrays):
+    def _extra(self, arrays: Mapping[str, FoundArray]) -> dict[str, Array]:
         """Read extra/ as far as there is room, what is used first; what cannot be read and is not used is ignored."""
         extra, size = {}, 0
         for name in sorted(arrays, key=lambda name: name not in USED):
@@ -142,20 +155,20 @@ class SpikeFile:
                 self.ignored[name] = error.reason
         return extra
 
-    def _refuse_seconds(self, name, index, value, allowed):
+    def _refuse_seconds(self, name: str, index: int | None, value: object, allowed: str) -> NoReturn:
         allowed = f"seconds, as the layout has them: {allowed}"
         raise InvalidInput(f"{self.path}: {name}", index, value, allowed, SAY_THE_UNIT)
 
-    def _rows(self, name, found, kinds, allowed):
+    def _rows(self, name: str, found: Mapping[str, FoundArray], kinds: str, allowed: str) -> Rows:
         array = found[name]
         if array.inner is None or array.inner.kind not in kinds or len(array.shape) != 1:
             kind = array.dtype if array.inner is None else f"rows of {array.inner}"
             raise InvalidInput(
                 f"{self.path}: {name}", None, f"{kind}, shape {array.shape}", f"one row per sample of {allowed}"
             )
-        return Rows(self._source, name, array, self._heap)
+        return Rows(self._source, name, array, array.inner, self._heap)
 
-    def _integers(self, name, values):
+    def _integers(self, name: str, values: Array) -> Integers:
         if values.ndim != 1 or values.dtype.kind not in "iub":
             found, allowed = f"{values.dtype}, shape {values.shape}", "one integer per sample"
             remedy = "np.unique(values, return_inverse=True) numbers words and other values from 0."
@@ -167,7 +180,7 @@ class SpikeFile:
             raise InvalidInput(f"{self.path}: {name}", int(wrong[0]), int(values[wrong[0]]), allowed)
         return values.astype(np.int64)
 
-    def _check_lengths(self):
+    def _check_lengths(self) -> None:
         n_samples = len(self)
         for name, size in (("spikes/units", self._units.lengths.size), ("labels", self.labels.size)):
             if size != n_samples:
@@ -183,16 +196,17 @@ class SpikeFile:
             length = int(self._units.lengths[sample])
             raise InvalidInput(f"{self.path}: spikes/units[sample {sample}]", None, f"{length} long", allowed)
 
-    def _check_labels(self):
-        if self.n_classes is None:
-            self.n_classes = len(self.keys) if self.keys else self._count_classes()
+    def _check_labels(self, n_classes: int | None) -> None:
+        if n_classes is None:
+            n_classes = len(self.keys) if self.keys else self._count_classes()
+        self.n_classes = n_classes
         wrong = np.flatnonzero(self.labels >= self.n_classes)
         if wrong.size:
             sample = int(wrong[0])
             allowed = f"labels below the number of classes ({self.n_classes})"
             raise InvalidInput(f"{self.path}: labels", sample, int(self.labels[sample]), allowed)
 
-    def _count_classes(self):
+    def _count_classes(self) -> int:
         """One above the largest label, as nothing else says how many classes there are."""
         largest = int(self.labels.max(initial=0))
         if largest >= MAX_CLASSES:
@@ -200,7 +214,7 @@ class SpikeFile:
             raise InvalidInput(f"{self.path}: labels", int(self.labels.argmax()), largest, allowed)
         return largest + 1
 
-    def doubt_of_seconds(self, last):
+    def doubt_of_seconds(self, last: Milliseconds) -> str | None:
         """Return why times up to ``last`` (ms) can hardly be the seconds that they are taken for, or None."""
         if self._times.inner.kind in "iu":
             return f"they are whole numbers ({self._times.inner})"
@@ -208,20 +222,20 @@ class SpikeFile:
             return f"they reach {last / SECONDS:.6g}, and few samples last longer than {LONGEST_IN_SECONDS:g} s"
         return None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Close the file; reading spikes afterwards is an error, the other attributes stay."""
         self._source.close()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._times.lengths.size
 
-    def __getitem__(self, sample):
+    def __getitem__(self, sample: int | np.integer) -> tuple[Floats, NDArray[np.int32]]:
         """Return ``(times, units)`` of one sample: float64 ms and int32, sorted by (time, unit), equal ones kept.
 
         Raises IndexError, and InvalidInput for other indices than ints, or naming the sample and the spike that is
@@ -239,7 +253,7 @@ class SpikeFile:
             return PackedSpikes(*found, [times.size], self.milliseconds_per_unit).arrays(0)[:2]
         return self._sorted(sample, times, units)
 
-    def _packed(self, times, units):
+    def _packed(self, times: Array, units: Array) -> tuple[NDArray[np.uint16], NDArray[np.uint16]] | None:
         """(bits of the times, units), sorted, of a sample in SHD's own types, all in range; None for any other."""
         if times.dtype != np.float16 or units.dtype != np.uint16:
             return None
@@ -250,7 +264,7 @@ class SpikeFile:
         bad |= self.n_units is not None and units.max(initial=0) >= self.n_units
         return None if bad else PackedSpikes.ordered(halves, units)
 
-    def _sorted(self, sample, times, units):
+    def _sorted(self, sample: int, times: Array, units: Array) -> tuple[Floats, NDArray[np.int32]]:
         place = f"{self.path}: spikes/times[sample {sample}]"
         times = exact_times(times, place)
         largest = (MAX_UNITS if self.n_units is None else self.n_units) - 1
@@ -274,7 +288,7 @@ class SpikeFile:
         order = np.lexsort((units, times))
         return times[order], units[order].astype(np.int32)
 
-    def batch(self, indices):
+    def batch(self, indices: Chosen) -> SpikeBatch:
         """Return the samples at ``indices`` (a slice, or ints in any order) as a SpikeBatch."""
         chosen = chosen_samples(indices, len(self))
         offsets = np.concatenate([[0], np.cumsum(self.lengths[chosen])])
@@ -284,7 +298,7 @@ class SpikeFile:
             times[span], units[span] = self[chosen[place]]
         return SpikeBatch(times, units, offsets)
 
-    def packed(self, indices):
+    def packed(self, indices: Chosen) -> SpikeBatch | PackedSpikes:
         """Return the samples at ``indices`` as PackedSpikes; as a SpikeBatch where the file has other types than SHD's.
 
         Raises as reading the samples one by one does.
@@ -302,7 +316,13 @@ class SpikeFile:
             halves[span], units[span] = found
         return PackedSpikes(halves, units, self.lengths[chosen], self.milliseconds_per_unit)
 
-    def dataset(self, indices=None, duration=None, name=None, packed=False):
+    def dataset(
+        self,
+        indices: Chosen | None = None,
+        duration: Milliseconds | None = None,
+        name: str | None = None,
+        packed: bool = False,
+    ) -> Dataset:
         """Return the samples at ``indices`` (None: all) as a Dataset in memory, its groups the speakers.
 
         ``duration`` (ms) is the smallest whole number of ms above the last spike unless given. Without ``n_units``

@@ -6,11 +6,16 @@ Neuroscience 16:951164 (2022). Published accuracies belong to one threshold each
 """
 
 import io
+import os
 import zipfile
+from collections.abc import Sequence
 from math import prod
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
+from ...aliases import Array, Floats, Integers, Milliseconds
 from ...arrays import exact_times, is_number, plain_array
 from ...errors import InvalidInput, UnsafeFile, said_as
 from ...spikes.batch import SpikeBatch
@@ -30,7 +35,7 @@ COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # NumPy's two
 ORIGIN = "The recordings are published with https://doi.org/10.3389/fnins.2022.951164 (Müller-Cleve et al. 2022)."
 
 
-def _arrays(path, names):
+def _arrays(path: str | os.PathLike[str], names: Sequence[str]) -> list[Array]:
     """Return the named arrays of an .npz file, without pickle and within MAX_BYTES."""
     path = find_file(path, ORIGIN)
     if not zipfile.is_zipfile(path) and path.suffix != ".npz":
@@ -50,7 +55,7 @@ def _arrays(path, names):
         raise UnsafeFile(str(path), "archive", reason) from None
 
 
-def _check_sizes(path, archive):
+def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
     """Refuse an archive whose members claim more than the file could hold, before any is unpacked."""
     size, stored = 0, path.stat().st_size
     most = min(MAX_BYTES, MOST_TO_ONE * stored)
@@ -66,7 +71,7 @@ def _check_sizes(path, archive):
         raise UnsafeFile(str(path), "archive", f"unpacks to {size} bytes; allowed: {most}")
 
 
-def _array(raw):
+def _array(raw: bytes) -> Array:
     """Return the array of an .npy file's bytes, which its head must account for; raises ValueError."""
     file = io.BytesIO(raw)
     heads = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -85,7 +90,7 @@ def _array(raw):
     return values.reshape(shape, order="F" if in_columns else "C")
 
 
-def _offsets(counts, total, name):
+def _offsets(counts: Array, total: int, name: str) -> Integers:
     # each number is compared before they are added: a sum of large ones would come round to the total
     wrong = counts.ndim != 1 or counts.dtype.kind not in "iu" or (counts < 0).any() or (counts > total).any()
     if wrong or counts.sum(dtype=np.int64) != total:
@@ -95,21 +100,21 @@ def _offsets(counts, total, name):
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
 
-def _as_numbers(values, name):
+def _as_numbers(values: Array, name: str) -> Floats:
     """Return float64; raises InvalidInput for what a conversion would change without a word."""
     if values.dtype.kind not in "fiu":
         raise InvalidInput(name, None, str(values.dtype), "real numbers")
     return values.astype(np.float64)
 
 
-def _milliseconds(times, name, duration, time_unit):
+def _milliseconds(times: Array, name: str, duration: Milliseconds | None, time_unit: str | float | None) -> Floats:
     """Return times of a file in ms; without a word on their unit they are seconds, unless they can hardly be."""
     factor = milliseconds_per("s" if time_unit is None else time_unit)
     if times.dtype.kind not in "fiu":
         raise InvalidInput(name, None, str(times.dtype), "real numbers")
     if time_unit is None:
         longest = LONGEST_IN_SECONDS
-        longest = max(longest, duration / SECONDS) if is_number(duration) else longest
+        longest = max(longest, duration / SECONDS) if duration is not None and is_number(duration) else longest
         if times.dtype.kind in "iu":
             raise InvalidInput(name, None, str(times.dtype), "seconds: numbers with fractions", SAY_THE_UNIT)
         if (late := np.flatnonzero(np.ravel(times) > longest)).size:
@@ -118,7 +123,9 @@ def _milliseconds(times, name, duration, time_unit):
     return exact_times(times, name) * factor
 
 
-def load_braille(path, duration=None, time_unit=None):
+def load_braille(
+    path: str | os.PathLike[str], duration: Milliseconds | None = None, time_unit: str | float | None = None
+) -> Dataset:
     """Return the coded letters as a Dataset: 24 channels (2 x taxel + polarity), 27 classes, times in ms.
 
     Parameters: ``path`` of an .npz with ``times`` (s), ``channels``, ``counts``, ``labels`` and ``letters`` (as it is,
@@ -138,7 +145,9 @@ def load_braille(path, duration=None, time_unit=None):
     return _dataset(path, spikes, labels, letters, duration)
 
 
-def load_braille_analog(path, threshold, duration=None):
+def load_braille_analog(
+    path: str | os.PathLike[str], threshold: float, duration: Milliseconds | None = None
+) -> Dataset:
     """Return the analog sweeps coded by ``delta_events`` as a Dataset: 24 channels, 27 classes, times in ms.
 
     Parameters: ``path`` of an .npz with ``taxels`` (rows of 12), ``lengths``, ``labels`` and ``letters``;
@@ -160,7 +169,9 @@ def load_braille_analog(path, threshold, duration=None):
     return _dataset(path, SpikeBatch.from_lists(samples), labels, letters, duration)
 
 
-def _dataset(path, spikes, labels, letters, duration):
+def _dataset(
+    path: str | os.PathLike[str], spikes: SpikeBatch, labels: Array, letters: Array, duration: Milliseconds | None
+) -> Dataset:
     if letters.ndim != 1 or letters.dtype.kind not in "US":
         found = f"{letters.dtype}, shape {letters.shape}"
         raise InvalidInput(f"{path}: letters", None, found, "the names of the classes, one after the other")
@@ -170,7 +181,7 @@ def _dataset(path, spikes, labels, letters, duration):
         return Dataset(spikes, labels, 2 * N_TAXELS, len(letters), duration, name="braille")
 
 
-def delta_events(signal, threshold, frame):
+def delta_events(signal: npt.ArrayLike, threshold: float, frame: Milliseconds) -> tuple[Floats, Integers]:
     """Code a signal (n_frames, n_channels) as events: one each time it has moved by ``threshold`` since the last.
 
     Between frames (``frame`` ms apart) the signal is taken as linear, so that times are real-valued. Returns
@@ -179,18 +190,18 @@ def delta_events(signal, threshold, frame):
     """
     if not (is_number(threshold) and 0 < threshold < np.inf):
         raise InvalidInput("threshold", None, threshold, "a finite number > 0")
-    signal = plain_array(signal, "signal")
-    if signal.ndim != 2 or signal.dtype.kind not in "fiu":
-        found = f"{signal.dtype}, shape {signal.shape}"
+    given: Array = plain_array(signal, "signal")
+    if given.ndim != 2 or given.dtype.kind not in "fiu":
+        found = f"{given.dtype}, shape {given.shape}"
         raise InvalidInput("signal", None, found, "an array of real numbers (n_frames, n_channels)")
-    signal = signal.astype(np.float64)
-    if (bad := np.argwhere(~np.isfinite(signal))).size:
-        index = tuple(map(int, bad[0]))
-        raise InvalidInput("signal", index, float(signal[index]), "finite numbers")
+    values = given.astype(np.float64)
+    if (bad := np.argwhere(~np.isfinite(values))).size:
+        place = tuple(map(int, bad[0]))
+        raise InvalidInput("signal", place, float(values[place]), "finite numbers")
     times, units = [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
-    level = signal[0].copy() if len(signal) else None
-    for index in range(1, len(signal)):
-        before, after = signal[index - 1], signal[index]
+    level = values[0].copy() if len(values) else np.zeros(0)
+    for index in range(1, len(values)):
+        before, after = values[index - 1], values[index]
         steps = _steps(index, (after - level) / threshold)
         channel = np.repeat(np.arange(steps.size), np.abs(steps))
         nth = np.arange(channel.size) - np.repeat(np.cumsum(np.abs(steps)) - np.abs(steps), np.abs(steps)) + 1
@@ -202,7 +213,7 @@ def delta_events(signal, threshold, frame):
     return np.concatenate(times), np.concatenate(units)
 
 
-def _steps(index, moved):
+def _steps(index: int, moved: Floats) -> Integers:
     """How many thresholds each channel has moved, as int64; as many events are made."""
     if not np.abs(moved).sum() <= MAX_EVENTS:
         channel = int(np.abs(moved).argmax())

@@ -5,14 +5,19 @@ Hinton 2015.
 """
 
 import gzip
+import os
 import struct
 import zlib
 from math import prod
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ...aliases import Integers
 from ...errors import InvalidInput, UnsafeFile
 from ..dataset import MOST_TO_ONE, Dataset, find_folder
+from ..readers.safe_hdf5 import BinaryFile
 from ..stores.frames import Frames
 
 SIDE, N_TRAIN, WHITE = 28, 50_000, 255
@@ -25,13 +30,15 @@ ORIGIN = (
 )
 
 
-def permutation(n_pixels=SIDE**2):
+def permutation(n_pixels: int = SIDE**2) -> Integers:
     """Return the order of pixels of permuted sequential MNIST, (n_pixels,) int64: the same for all who use it."""
     # by sorting drawn numbers: the generator's own shuffle may change with its version, PCG64's raw output does not
     return np.argsort(np.random.PCG64(PERMUTATION_SEED).random_raw(n_pixels), kind="stable")
 
 
-def load_sequential_mnist(folder, permuted=True, pool=1):
+def load_sequential_mnist(
+    folder: str | os.PathLike[str], permuted: bool = True, pool: int = 1
+) -> tuple[Dataset, Dataset, Dataset]:
     """Return (train, validation, test) Datasets of one channel: pixel k is a spike at k + 0.5 ms that counts 0 to 1.
 
     50,000, 10,000 (the last of the training file) and 10,000 samples of 784 ms. ``folder`` holds the four IDX files,
@@ -48,7 +55,7 @@ def load_sequential_mnist(folder, permuted=True, pool=1):
     return train.select(slice(0, N_TRAIN)), train.select(slice(N_TRAIN, None)), test
 
 
-def _read(folder, part, permuted, pool):
+def _read(folder: Path, part: str, permuted: bool, pool: int) -> Dataset:
     images = _idx(folder, f"{part}-images-idx3-ubyte", 3)
     labels = _idx(folder, f"{part}-labels-idx1-ubyte", 1)
     if len(images) != len(labels) or images.shape[1:] != (SIDE, SIDE):
@@ -64,7 +71,7 @@ def _read(folder, part, permuted, pool):
     return Dataset(frames, labels.astype(np.int64), 1, 10, float(n_pixels), name=f"sequential MNIST, {part}")
 
 
-def _idx(folder, name, n_dimensions):
+def _idx(folder: Path, name: str, n_dimensions: int) -> NDArray[np.uint8]:
     """The array of bytes in an IDX file: two zeros, 8 (bytes), the number of dimensions, each of them, the values."""
     path = folder / name
     if not path.is_file():
@@ -79,7 +86,7 @@ def _idx(folder, name, n_dimensions):
         raise InvalidInput("path", None, str(path), f"a whole {what} file: {error}") from None
 
 
-def _read_idx(path, file, n_dimensions):
+def _read_idx(path: Path, file: BinaryFile, n_dimensions: int) -> NDArray[np.uint8]:
     """The array of an IDX file that is open; what its head claims is compared with the file before it is read."""
     head = file.read(4 + 4 * n_dimensions)
     if len(head) < 4 + 4 * n_dimensions or head[:4] != bytes((0, 0, 8, n_dimensions)):

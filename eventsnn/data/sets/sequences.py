@@ -3,10 +3,13 @@
 The smallest task that needs delays: Mészáros, Knight and Nowotny, Nature Communications 2025 (arXiv 2501.07331).
 """
 
+from collections.abc import Sequence
 from itertools import permutations
 
 import numpy as np
+import numpy.typing as npt
 
+from ...aliases import Array, Integers, Milliseconds
 from ...arrays import in_milliseconds, is_number, is_whole
 from ...errors import InvalidInput
 from ...random import stream
@@ -16,7 +19,14 @@ from ..dataset import Dataset
 MAX_ALL_ORDERS = 6  # inputs; beyond, n! classes are no longer a data set
 
 
-def sequence_detection(times=(0.0, 10.0), orders=None, repeats=1, jitter=0.0, seed=0, duration=50.0):
+def sequence_detection(
+    times: npt.ArrayLike = (0.0, 10.0),
+    orders: Sequence[Sequence[int]] | Array | None = None,
+    repeats: int = 1,
+    jitter: Milliseconds = 0.0,
+    seed: int = 0,
+    duration: Milliseconds = 50.0,
+) -> Dataset:
     """Return a Dataset in which class c has unit ``orders[c][k]`` spike at ``times[k]``, ``repeats`` samples per class.
 
     Parameters: ``times`` (n,) ms >= 0, one per input; ``orders``: permutations of 0..n-1 (None: all of them, for up
@@ -24,27 +34,27 @@ def sequence_detection(times=(0.0, 10.0), orders=None, repeats=1, jitter=0.0, se
     deviation of each time, reflected at 0, drawn from ``seed``; ``duration`` (ms). Labels run 0, 1, ..., 0, 1, ...
     Raises InvalidInput for arguments outside these ranges.
     """
-    times = in_milliseconds(times, "times")
-    if times.dtype.kind not in "fiu":
-        raise InvalidInput("times", None, str(times.dtype), "numbers of ms")
-    times = times.astype(np.float64)
-    if times.ndim != 1 or times.size == 0 or not (np.isfinite(times) & (times >= 0)).all():
-        raise InvalidInput("times", None, times.tolist(), "at least one finite time >= 0 ms")
-    orders = _orders(orders, times.size)
+    given: Array = in_milliseconds(times, "times")
+    if given.dtype.kind not in "fiu":
+        raise InvalidInput("times", None, str(given.dtype), "numbers of ms")
+    means = given.astype(np.float64)
+    if means.ndim != 1 or means.size == 0 or not (np.isfinite(means) & (means >= 0)).all():
+        raise InvalidInput("times", None, means.tolist(), "at least one finite time >= 0 ms")
+    orders = _orders(orders, means.size)
     if not is_whole(repeats) or repeats < 1:
         raise InvalidInput("repeats", None, repeats, "an int >= 1")
     if not (is_number(jitter) and 0 <= jitter < np.inf):
         raise InvalidInput("jitter", None, jitter, "a standard deviation in ms >= 0")
     samples = []
     for index in range(repeats * len(orders)):
-        deviation = jitter * stream(seed, "sequence.jitter", sample=index).standard_normal(times.size)
-        samples.append((np.abs(times + deviation), orders[index % len(orders)]))
+        deviation = jitter * stream(seed, "sequence.jitter", sample=index).standard_normal(means.size)
+        samples.append((np.abs(means + deviation), orders[index % len(orders)]))
     labels = np.arange(len(samples)) % len(orders)
     spikes = SpikeBatch.from_lists(samples)
-    return Dataset(spikes, labels, times.size, len(orders), duration, name="sequence_detection")
+    return Dataset(spikes, labels, means.size, len(orders), duration, name="sequence_detection")
 
 
-def _orders(orders, n_units):
+def _orders(orders: Sequence[Sequence[int]] | Array | None, n_units: int) -> Integers:
     if orders is None:
         if n_units > MAX_ALL_ORDERS:
             allowed = f"a list of orders when there are more than {MAX_ALL_ORDERS} inputs"

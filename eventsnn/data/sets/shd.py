@@ -4,10 +4,13 @@ Cramer, Stradmann, Schemmel and Zenke, "The Heidelberg spiking data sets for the
 networks", IEEE TNNLS 33 (2022). Published at zenkelab.org, CC BY 4.0.
 """
 
+import os
+
 import numpy as np
 
+from ...aliases import Milliseconds
 from ...errors import InvalidInput
-from ..dataset import find_file
+from ..dataset import Dataset, find_file
 from ..readers.spike_file import SpikeFile
 
 N_UNITS = 700
@@ -18,7 +21,13 @@ ORIGIN = (
 )
 
 
-def load_shd(path, language=None, duration=None, packed=False, time_unit=None):
+def load_shd(
+    path: str | os.PathLike[str],
+    language: str | None = None,
+    duration: Milliseconds | None = None,
+    packed: bool = False,
+    time_unit: str | float | None = None,
+) -> Dataset:
     """Return one SHD file as a Dataset: 700 channels, times in ms, groups = speakers (0 to 11).
 
     Parameters: ``path`` (such as "shd_train.h5": as it is, or in the folder EVENTSNN_DATA); ``language``: None for 20
@@ -40,7 +49,12 @@ def load_shd(path, language=None, duration=None, packed=False, time_unit=None):
         return file.dataset(chosen, duration, packed=packed)
 
 
-def load_ssc(path, duration=None, packed=False, time_unit=None):
+def load_ssc(
+    path: str | os.PathLike[str],
+    duration: Milliseconds | None = None,
+    packed: bool = False,
+    time_unit: str | float | None = None,
+) -> Dataset:
     """Return one SSC file as a Dataset: 700 channels, times in ms, one class per word that the file names (35).
 
     Parameters, errors: as for ``load_shd``.

@@ -6,11 +6,16 @@ DCLS-delays has (Hammouamri et al. 2024), which reads the real values of a mel s
 
 import hashlib
 import io
+import os
 import re
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ...aliases import Floats, Milliseconds
 from ...arrays import is_number
 from ...errors import InvalidInput
 from ..dataset import Dataset, find_folder
@@ -30,7 +35,9 @@ ORIGIN = (
 )
 
 
-def load_speech_commands(folder, duration=1000.0):
+def load_speech_commands(
+    folder: str | os.PathLike[str], duration: Milliseconds = 1000.0
+) -> tuple[Dataset, Dataset, Dataset]:
     """Return (train, validation, test) Datasets of 140 mel bands in steps of 10 ms, each value between 0 and 1.
 
     ``folder`` (looked for in EVENTSNN_DATA too) holds one folder of 16 kHz mono wav files per word, which are the
@@ -57,10 +64,11 @@ def load_speech_commands(folder, duration=1000.0):
     frames, labels = Frames(values, dt=dt, scale=1.0 / LEVELS), np.array([label for _, label in files])
     speakers = np.unique([speaker_of(path.name) for path, _ in files], return_inverse=True)[1]
     whole = Dataset(frames, labels, N_BANDS, len(words), float(duration), speakers, f"Speech Commands in {folder}")
-    return tuple(whole.select(np.flatnonzero(parts == part)) for part in ("train", "validation", "test"))
+    train, validation, test = (whole.select(np.flatnonzero(parts == part)) for part in ("train", "validation", "test"))
+    return train, validation, test
 
 
-def _parts(folder, paths):
+def _parts(folder: Path, paths: Sequence[Path]) -> NDArray[np.str_]:
     """Which set each file belongs to, (n,) of text."""
     present = [name for name in LISTS.values() if (folder / name).is_file()]
     if not present:
@@ -73,7 +81,7 @@ def _parts(folder, paths):
     return np.array([listed.get(f"{path.parent.name}/{path.name}", "train") for path in paths])
 
 
-def _lines(path):
+def _lines(path: Path) -> list[str]:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except UnicodeDecodeError as error:
@@ -83,12 +91,12 @@ def _lines(path):
     return lines
 
 
-def speaker_of(name):
+def speaker_of(name: str) -> str:
     """Return the speaker that a file's name begins with: all before "_nohash_"."""
     return re.sub(r"_nohash_.*$", "", name)
 
 
-def part_of(speaker):
+def part_of(speaker: str) -> str:
     """Return "train", "validation" or "test" by the data set's published rule: all of a speaker in one set."""
     number = int(hashlib.sha1(speaker.encode()).hexdigest(), 16) % (LARGEST_HASH + 1)
     percent = 100.0 * number / LARGEST_HASH
@@ -97,7 +105,7 @@ def part_of(speaker):
     return "test" if percent < VALIDATION_SHARE + TEST_SHARE else "train"
 
 
-def read_wav(path):
+def read_wav(path: Path) -> Floats:
     """Return the samples of a 16 kHz mono wav file, (n,) float64 between -1 and 1.
 
     Raises InvalidInput for files that are damaged, of another kind, or longer than nine minutes.
@@ -120,7 +128,7 @@ def read_wav(path):
     return sound / 32768.0
 
 
-def _whole_file(path):
+def _whole_file(path: Path) -> bytes:
     """The bytes of a wav file, each of whose parts is as long as it says."""
     try:
         size = path.stat().st_size
@@ -139,7 +147,7 @@ def _whole_file(path):
     return raw
 
 
-def mel_bands():
+def mel_bands() -> Floats:
     """Return the triangular bands (N_FFT // 2 + 1, N_BANDS), evenly spaced in mel (O'Shaughnessy 1987) to 8 kHz."""
     mel = lambda hertz: 2595.0 * np.log10(1.0 + hertz / 700.0)  # noqa: E731
     edges = 700.0 * (10.0 ** (np.linspace(0.0, mel(RATE / 2), N_BANDS + 2) / 2595.0) - 1.0)
@@ -148,7 +156,7 @@ def mel_bands():
     return np.maximum(0.0, np.minimum((bins - low) / (top - low), (high - bins) / (high - top)))
 
 
-def loudness(sound, bands, n_steps):
+def loudness(sound: Floats, bands: Floats, n_steps: int) -> Floats:
     """Return how loud each band is in each step, (n_steps, N_BANDS) from 0 (80 dB below the loudest, or less) to 1."""
     padded = np.zeros(n_steps * STEP + WINDOW)
     sound = sound[: padded.size - WINDOW]

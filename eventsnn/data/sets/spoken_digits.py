@@ -9,8 +9,10 @@ import lzma
 import os
 from pathlib import Path
 
+from ...aliases import Milliseconds
 from ...errors import InvalidInput, UnsafeFile
 from ...parallel.threads import in_order
+from ..dataset import Dataset
 from ..readers.spike_file import SpikeFile
 
 N_UNITS, N_CLASSES = 700, 10
@@ -22,7 +24,7 @@ CHECKSUMS = {
 }
 
 
-def find_spoken_digits(folder=None):
+def find_spoken_digits(folder: str | os.PathLike[str] | None = None) -> Path:
     """Return the folder that holds both files: ``folder``, else EVENTSNN_DATA, else datasets/ of the checkout.
 
     Raises InvalidInput that lists where it looked.
@@ -40,7 +42,7 @@ def find_spoken_digits(folder=None):
     raise InvalidInput("folder", None, folder, f"a folder with {' and '.join(CHECKSUMS)}", remedy)
 
 
-def _unpack(path):
+def _unpack(path: Path) -> bytes:
     with path.open("rb") as file:
         packed = file.read(MAX_BYTES)  # a larger file has another checksum all the same
     found = hashlib.sha256(packed).hexdigest()
@@ -50,7 +52,9 @@ def _unpack(path):
     return lzma.decompress(packed)
 
 
-def load_spoken_digits(folder=None, duration=DURATION, packed=False):
+def load_spoken_digits(
+    folder: str | os.PathLike[str] | None = None, duration: Milliseconds = DURATION, packed: bool = False
+) -> tuple[Dataset, Dataset]:
     """Return ``(train, test)`` Datasets of English digits: 700 channels, 10 classes, groups = speakers, times in ms.
 
     Training (900): 9 recordings of each digit from each of 10 speakers, for training and validation by speaker. Test
@@ -67,4 +71,5 @@ def load_spoken_digits(folder=None, duration=DURATION, packed=False):
         name = name.removesuffix(".h5.xz")
         with SpikeFile(name, N_UNITS, N_CLASSES, image=image) as file:
             datasets.append(file.dataset(duration=duration, name=name, packed=packed))
-    return tuple(datasets)
+    train, test = datasets
+    return train, test

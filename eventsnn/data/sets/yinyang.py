@@ -4,8 +4,12 @@ Kriener, Göltz and Petrovici, "The Yin-Yang dataset", NICE 2022 (arXiv 2102.082
 (R_BIG, R_BIG) is divided by two half circles of half that radius; each half holds a dot of radius R_SMALL.
 """
 
-import numpy as np
+from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
+from ...aliases import Array, Floats, Integers, Milliseconds
 from ...arrays import plain_array
 from ...errors import InvalidInput
 from ...random import stream
@@ -18,17 +22,17 @@ SETS = ("train", "validation", "test")
 DRAWN = 1024  # points proposed at a time; any number gives a valid, but another, data set
 
 
-def yin_yang_class(x, y):
+def yin_yang_class(x: npt.ArrayLike, y: npt.ArrayLike) -> Integers:
     """Return the class of points (arrays of equal shape) inside the disc: 0 yin, 1 yang, 2 dot (int64)."""
-    x, y = (plain_array(values, name).astype(np.float64) for values, name in ((x, "x"), (y, "y")))
-    to_right = np.hypot(x - 1.5 * R_BIG, y - R_BIG)
-    to_left = np.hypot(x - 0.5 * R_BIG, y - R_BIG)
-    yin = (to_left <= 0.5 * R_BIG) | ((y > R_BIG) & (to_right > 0.5 * R_BIG))
+    across, up = (plain_array(values, name).astype(np.float64) for values, name in ((x, "x"), (y, "y")))
+    to_right = np.hypot(across - 1.5 * R_BIG, up - R_BIG)
+    to_left = np.hypot(across - 0.5 * R_BIG, up - R_BIG)
+    yin = (to_left <= 0.5 * R_BIG) | ((up > R_BIG) & (to_right > 0.5 * R_BIG))
     dot = (to_right < R_SMALL) | (to_left < R_SMALL)
     return np.where(dot, 2, np.where(yin, 0, 1))
 
 
-def yin_yang_points(size, generator):
+def yin_yang_points(size: int, generator: np.random.Generator) -> tuple[Floats, Integers]:
     """Return ``(points, labels)``: points (size, 2) uniform in each class, classes equal in number to within 1."""
     wanted = generator.permutation(np.arange(size) % len(CLASSES))
     points = np.empty((size, 2))
@@ -44,7 +48,9 @@ def yin_yang_points(size, generator):
     return points, wanted
 
 
-def yin_yang_spikes(points, first=1.5, last=20.0, bias=None):
+def yin_yang_spikes(
+    points: npt.ArrayLike, first: Milliseconds = 1.5, last: Milliseconds = 20.0, bias: Milliseconds | None = None
+) -> SpikeBatch:
     """Code points (n, 2) as one spike each of the units x, y, 1 - x, 1 - y, from ``first`` (0) to ``last`` ms (1).
 
     With ``bias`` (ms) a fifth unit spikes at that time in every sample. Raises InvalidInput unless 0 <= first < last.
@@ -53,8 +59,8 @@ def yin_yang_spikes(points, first=1.5, last=20.0, bias=None):
         raise InvalidInput("first, last", None, (first, last), "times in ms with 0 <= first < last")
     if bias is not None and not 0 <= bias < np.inf:
         raise InvalidInput("bias", None, bias, "None or a time in ms >= 0")
-    points = plain_array(points, "points")
-    values = np.concatenate([points, 1.0 - points], axis=1)
+    places: Array = plain_array(points, "points")
+    values = np.concatenate([places, 1.0 - places], axis=1)
     times = first + (last - first) * values
     if bias is not None:
         times = np.concatenate([times, np.full((len(times), 1), float(bias))], axis=1)
@@ -62,7 +68,14 @@ def yin_yang_spikes(points, first=1.5, last=20.0, bias=None):
     return SpikeBatch.from_lists([(row, units) for row in times])
 
 
-def load_yin_yang(seed=0, sizes=(5000, 1000, 1000), first=1.5, last=20.0, bias=None, duration=40.0):
+def load_yin_yang(
+    seed: int = 0,
+    sizes: Sequence[int] = (5000, 1000, 1000),
+    first: Milliseconds = 1.5,
+    last: Milliseconds = 20.0,
+    bias: Milliseconds | None = None,
+    duration: Milliseconds = 40.0,
+) -> tuple[Dataset, Dataset, Dataset]:
     """Return ``(train, validation, test)`` Datasets of the Yin-Yang task: 4 units (5 with ``bias``), 3 classes.
 
     Parameters: ``seed`` (int >= 0), ``sizes`` (three ints), ``first``, ``last`` and ``bias`` as for
@@ -76,4 +89,5 @@ def load_yin_yang(seed=0, sizes=(5000, 1000, 1000), first=1.5, last=20.0, bias=N
         points, labels = yin_yang_points(size, stream(seed, f"yin-yang.{name}"))
         spikes = yin_yang_spikes(points, first, last, bias)
         datasets.append(Dataset(spikes, labels, n_units, len(CLASSES), duration, name=f"yin_yang_{name}"))
-    return tuple(datasets)
+    train, validation, test = datasets
+    return train, validation, test

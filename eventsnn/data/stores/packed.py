@@ -1,10 +1,14 @@
 """The spikes of a whole data set in a third of the memory, exactly."""
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from ...aliases import Array, Integers, Milliseconds
 from ...errors import InvalidInput
 from ...spikes.batch import check_factor, chosen_samples
-from .stored import StoredSpikes
+from .stored import Chosen, SamplesArrays, StoredSpikes
 
 SPIKES_AT_ONCE = 2**20
 
@@ -21,7 +25,13 @@ class PackedSpikes(StoredSpikes):
     time of a float16 of 1.
     """
 
-    def __init__(self, halves, units, lengths, milliseconds_per_unit):
+    def __init__(
+        self,
+        halves: npt.NDArray[np.uint16],
+        units: npt.NDArray[np.uint16] | npt.NDArray[np.uint8],
+        lengths: npt.ArrayLike,
+        milliseconds_per_unit: Milliseconds,
+    ) -> None:
         lengths = np.asarray(lengths, np.int64)
         if lengths.ndim != 1 or (bad := np.flatnonzero((lengths < 0) | (lengths > halves.size))).size:
             index = int(bad[0]) if lengths.ndim == 1 else None
@@ -35,23 +45,25 @@ class PackedSpikes(StoredSpikes):
         self._starts, self.lengths = np.concatenate([[0], np.cumsum(lengths)])[:-1], lengths
 
     @staticmethod
-    def ordered(halves, units):
+    def ordered(
+        halves: npt.NDArray[np.float16], units: npt.NDArray[np.uint16]
+    ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
         """Return (bits of the times, units), both (n,) uint16 and sorted, of ``halves`` float16 >= 0 in any order."""
         keys = halves.view(np.uint16).astype(np.uint32) << 16 | units
         keys.sort()
         return (keys >> 16).astype(np.uint16), keys.astype(np.uint16)
 
     @property
-    def n_samples(self):
+    def n_samples(self) -> int:
         """Number of samples."""
         return self.lengths.size
 
     @property
-    def n_spikes(self):
+    def n_spikes(self) -> int:
         """Number of spikes; those that a merge makes one are counted apart."""
         return int(self.lengths.sum())
 
-    def _unpacked(self, chosen):
+    def _unpacked(self, chosen: list[Any] | Integers) -> SamplesArrays:
         """(times, units, counts or None, offsets) of the samples ``chosen``, one behind the other."""
         starts, lengths = self._starts[chosen], self.lengths[chosen]
         spans = [slice(start, start + length) for start, length in zip(starts, lengths, strict=True)]
@@ -69,17 +81,17 @@ class PackedSpikes(StoredSpikes):
         times = halves.view(np.float16).astype(np.float64) * self._milliseconds_per_unit
         return times, units.astype(np.int32), counts, offsets
 
-    def select(self, indices):
+    def select(self, indices: Chosen) -> "PackedSpikes":
         """Return the samples at ``indices`` (ints, a mask or a slice), in that order; the spikes are shared."""
         chosen, selected = chosen_samples(indices, len(self)), object.__new__(PackedSpikes)
         selected.__dict__.update(vars(self), _starts=self._starts[chosen], lengths=self.lengths[chosen])
         return selected
 
-    def merge_channels(self, factor):
+    def merge_channels(self, factor: int) -> "PackedSpikes":
         """Return the spikes with ``factor`` neighbouring channels made one; equal spikes become counts."""
         factor = check_factor(factor)
         fits = int(self._units.max(initial=0)) // factor <= np.iinfo(np.uint8).max
-        units = np.empty(self._units.size, np.uint8 if fits else np.uint16)
+        units: Array = np.empty(self._units.size, np.uint8 if fits else np.uint16)
         for first in range(0, units.size, SPIKES_AT_ONCE):
             # unit // factor never decreases with unit: the order stays
             units[first : first + SPIKES_AT_ONCE] = self._units[first : first + SPIKES_AT_ONCE] // np.int64(factor)
