@@ -199,9 +199,9 @@ MUTANTS = [
         "fired >= 0 and stretch_at(net, jumps, fired) >= stretch",
     ),
     (
-        "adjoint",
-        "    adjoint.first[new : new + n] = NO_SPIKE\n\n\n@kernel\ndef _leap_back",
-        "    pass\n\n\n@kernel\ndef _leap_back",
+        "neurons/lif/adjoint",
+        "    adjoint.first[new : new + n] = NO_SPIKE\n\n\n@kernel\ndef leap_back",
+        "    pass\n\n\n@kernel\ndef leap_back",
     ),
     ("events/backward", "(spike >> net.shift) + net.ring_mask if spike >= 0", "(spike >> net.shift) if spike >= 0"),
     (
@@ -255,9 +255,9 @@ MUTANTS = [
         "adjoint.jump_ends[row, e] = adjoint.states[row, place]",
     ),
     (
-        "adjoint",
-        "        if adjoint.first[at + j] != NO_SPIKE:\n            v, i = _adjoint_at",
-        "        if False:\n            v, i = _adjoint_at",
+        "events/collecting",
+        "        if adjoint.first[at + j] != NO_SPIKE:\n            v, i = adjoint_at",
+        "        if False:\n            v, i = adjoint_at",
     ),
     (
         "events/collecting",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from eventsnn.data import hdf5
 from eventsnn.data.dataset import Dataset
 from eventsnn.data.hdf5 import describe, read
+from eventsnn.data.readers import safe_hdf5
 from eventsnn.data.readers.spike_file import SpikeFile
 from eventsnn.data.sets.shd import load_shd, load_ssc
 from eventsnn.data.stores.packed import PackedSpikes
@@ -298,7 +299,7 @@ def test_what_is_no_open_file_is_refused_with_the_remedy(tmp_path, monkeypatch):
             read(wrong)
     with pytest.raises(InvalidInput, match="null"):
         read("a\0b")
-    monkeypatch.setattr(hdf5, "MAX_IMAGE_BYTES", 1000)
+    monkeypatch.setattr(safe_hdf5, "MAX_IMAGE_BYTES", 1000)
     with open(path, "rb") as file, pytest.raises(InvalidInput, match="at most 1000 bytes.*Give its path"):
         read(file)
 
