@@ -80,7 +80,7 @@ def backward(
     With rounded delays those of delays and widths are 0, with fractional ones those of widths.
     """
     d_sent: dict[str, Array] = {}
-    gradients: Parameters = {}
+    gradients: dict[str, Array] = {}
     d_voltages = dict(d_voltages)
     for population in reversed(network.populations.values()):
         if population.kind == "input":

@@ -23,12 +23,12 @@ class Layer:
     spikes: Any
     _normal: Any
     statistics: Parameters
-    gradients: Parameters
+    gradients: dict[str, Array]
     _kept: Array | None
     _kept_back: Array | None
     _input_kept: Array | None
     _neurons: tuple[Any, ...]
-    _paths: dict[str, tuple[Shared | Own, Array, Any]]  # and what its forward returned for its backward
+    _paths: dict[str, tuple[Shared | Own, Array, Any]]  # each way, what was sent on it, and what its backward needs
     _way: Shared | Own
 
     def __init__(

@@ -84,10 +84,10 @@ class _Path:
         wanted = ("delay",) if "delay" in self.connection.train else ()
         return (*wanted, "sigma") if self.width is not None and self.mode.delays == "spread" else wanted
 
-    def _delay_gradients(self, found: Sequence[Array]) -> Parameters:
+    def _delay_gradients(self, found: Sequence[Array]) -> dict[str, Array]:
         """{parameter: dL/d(it)} from those by each of ``_wanted``, in steps and of the shape of the delays."""
         name, by = self.connection.name, dict(zip(self._wanted, found, strict=True))
-        gradients: Parameters = {}
+        gradients: dict[str, Array] = {}
         if "delay" in by:
             gradients[f"{name}.delay"] = by["delay"] / self._dt
         if "sigma" in by:
@@ -95,7 +95,7 @@ class _Path:
             gradients[f"{name}.width"] = by["sigma"] * 2.0 * sigma * width * (1.0 - width)
         return gradients
 
-    def _weight_gradient(self, gradient: Array) -> Parameters:
+    def _weight_gradient(self, gradient: Array) -> dict[str, Array]:
         mask = self.connection.mask
         return {f"{self.connection.name}.weight": gradient if mask is None else np.where(mask, gradient, 0.0)}
 
@@ -154,7 +154,7 @@ class Shared(_Path):
 
     def backward(
         self, values: Array, arrived: Array, d_inputs: Array, wanted: bool
-    ) -> tuple[Array | None, Parameters]:  # fmt: skip
+    ) -> tuple[Array | None, dict[str, Array]]:  # fmt: skip
         """Return (dL/d(values) or None if not wanted, {parameter: gradient})."""
         gradients, d_values = self.weight_gradient(arrived, d_inputs), None
         if not wanted and not self._slopes:
@@ -175,13 +175,13 @@ class Shared(_Path):
             return product(values, matrix, self.mode)
         return product(values.reshape(-1, values.shape[2]), matrix, self.mode).reshape(*values.shape[:2], -1)
 
-    def weight_gradient(self, arrived: Array, d_inputs: Array) -> Parameters:
+    def weight_gradient(self, arrived: Array, d_inputs: Array) -> dict[str, Array]:
         """{weight: gradient} from what arrived and dL/d(inputs)."""
         n_pre, n_post = self.connection.n_pre, self.connection.n_post
         flat = arrived.reshape(-1, n_pre), d_inputs.reshape(-1, n_post)
         return self._weight_gradient(product_of_rows(*flat, self.mode))
 
-    def delay_gradients(self, values: Array, d_sent: Array) -> Parameters:
+    def delay_gradients(self, values: Array, d_sent: Array) -> dict[str, Array]:
         """{delay, width: gradient} from the spikes and dL/d(what arrives), moved to where spikes left."""
         if self.taps is None or not self._slopes:
             return {}
@@ -241,12 +241,12 @@ class Own(_Path):
 
     def backward(
         self, values: Array, arrived: None, d_inputs: Array, wanted: bool
-    ) -> tuple[Array | None, Parameters]:  # fmt: skip
+    ) -> tuple[Array | None, dict[str, Array]]:  # fmt: skip
         """Return (dL/d(values) or None if not wanted, {parameter: gradient})."""
         d_values = np.empty_like(values) if wanted else None
         return d_values, self.gradients(values, d_inputs, d_values)
 
-    def gradients(self, values: Array, d_inputs: Array, d_values: Array | None = None) -> Parameters:
+    def gradients(self, values: Array, d_inputs: Array, d_values: Array | None = None) -> dict[str, Array]:
         """{parameter: gradient} from the spikes and dL/d(inputs); fills ``d_values``, dL/d(spikes), if it is given."""
         if not self._by_spikes(values):
             d_taps = np.zeros_like(self.taps)
@@ -257,7 +257,7 @@ class Own(_Path):
                 self._back_by_transforms(values, d_inputs, d_values, None)
         return self._parameter_gradients(d_taps)
 
-    def _parameter_gradients(self, d_taps: Array) -> Parameters:
+    def _parameter_gradients(self, d_taps: Array) -> dict[str, Array]:
         """{parameter: gradient} from dL/d(taps)."""
         h, slopes = self._spread(self._wanted)
         shape, by_weight = self.connection.weight_shape, (d_taps * h).sum(axis=2)

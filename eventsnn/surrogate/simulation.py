@@ -81,12 +81,12 @@ def value_and_grad(
     parameters = network.check_parameters(parameters)
     if samples is None:  # else this is one of many batches, whose data are judged as a whole
         _warn_of_batch(network, parameters, spikes, duration)
-    samples = np.arange(len(spikes)) if samples is None else plain_array(samples, "samples")
-    if samples.shape != (len(spikes),) or samples.dtype.kind not in "iu" or samples.min(initial=0) < 0:
-        raise InvalidInput("samples", None, samples.shape, f"{len(spikes)} places >= 0, one for each sample")
+    places = np.arange(len(spikes)) if samples is None else plain_array(samples, "samples")
+    if places.shape != (len(spikes),) or places.dtype.kind not in "iu" or places.min(initial=0) < 0:
+        raise InvalidInput("samples", None, places.shape, f"{len(spikes)} places >= 0, one for each sample")
     if len(spikes) == 0:
         raise InvalidInput("spikes", None, "0 samples", "at least one sample")
-    mode = Mode(True, "spread", seed=seed, epoch=epoch, samples=samples, n_threads=n_threads)
+    mode = Mode(True, "spread", seed=seed, epoch=epoch, samples=places, n_threads=n_threads)
     losses = (loss, *regularizers)
     probes = joint_probes(losses, network, duration)
     with one_blas_thread():
