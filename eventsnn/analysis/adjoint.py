@@ -1,27 +1,35 @@
 """Exact adjoint variables of a recorded network, at any time."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Floats, Milliseconds, Parameters
 from ..checks import check_duration
 from ..engines.checking import check_batch, spiking_outputs
 from ..engines.problem import Run
 from ..engines.reference.adjoint import empty_sums, replay
 from ..engines.reference.simulation import forward as reference_forward
 from ..losses.together import evaluate, joint_probes
+from ..network.network import Network
+from ..spikes.batch import SpikeBatch
 from .voltage import check_neurons
 
 
 class AdjointTraces(NamedTuple):
     """``v`` and ``i``: lambda_V and lambda_I of the chosen neurons at ``times`` (ms), each (n_neurons, n_times)."""
 
-    times: np.ndarray
-    v: np.ndarray
-    i: np.ndarray
+    times: Floats
+    v: Floats
+    i: Floats
 
 
-def adjoint_values(network, parameters, spikes, labels, *, loss, duration, population, neurons, times):
+def adjoint_values(
+    network: Network, parameters: Parameters, spikes: SpikeBatch, labels: npt.ArrayLike, *, loss: Any,
+    duration: Milliseconds, population: str, neurons: Sequence[int], times: npt.ArrayLike,
+) -> AdjointTraces:  # fmt: skip
     """Return AdjointTraces of one sample's backward pass in the reference engine (slow: for small networks).
 
     ``spikes``: a SpikeBatch of one sample, ``labels`` its label (1,), ``loss`` any loss. lambda_V and lambda_I are

@@ -1,17 +1,26 @@
 """What a trained network owes to its delays: the same network with its delays permuted, or rounded to a grid."""
 
+from typing import Protocol
+
 import numpy as np
 
+from ..aliases import Array, Milliseconds, Parameters
 from ..errors import InvalidInput
 from ..network.network import Network
 from ..random import stream
 
 
-def _delays(parameters):
+class NetworkOnGrid(Protocol):
+    """What is asked of a GridNetwork, which is in a room of the same floor."""
+
+    def present(self, name: str) -> Array | None: ...
+
+
+def _delays(parameters: Parameters) -> Parameters:
     return {name: np.asarray(value) for name, value in parameters.items() if name.endswith(".delay")}
 
 
-def permuted_delays(network, parameters, seed):
+def permuted_delays(network: Network | NetworkOnGrid, parameters: Parameters, seed: int) -> Parameters:
     """Return parameters in which the delays of each connection have changed places at random.
 
     Their distribution is kept, and which weight belongs to which delay is lost, learned or not: the loss of accuracy is
@@ -27,7 +36,7 @@ def permuted_delays(network, parameters, seed):
     return {**parameters, **permuted}
 
 
-def rounded_delays(network, parameters, step):
+def rounded_delays(network: Network, parameters: Parameters, step: Milliseconds) -> Parameters:
     """Return parameters with each delay at the nearest multiple of ``step`` (ms, > 0), as on a grid of time steps.
 
     A delay on a cycle may not be 0 and becomes one step there. Raises InvalidInput for a step that is not a finite

@@ -1,25 +1,42 @@
 """Exact voltages of a recorded network, at any time."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Floats, Milliseconds, Parameters
 from ..errors import InvalidInput
+from ..network.network import Network
+from ..network.parts import Connection
+from ..spikes.recording import Recording
 
 
-def psp(t, tau_mem, tau_syn):
+class Populated(Protocol):
+    """What is asked of a Network, or of a GridNetwork, which is in a room of the same floor."""
+
+    @property
+    def populations(self) -> Mapping[str, Any]: ...
+
+
+def psp(t: npt.ArrayLike, tau_mem: Milliseconds, tau_syn: Milliseconds) -> Floats:
     """Return the voltage (per unit weight) at ``t`` ms (array) after an arrival (docs/mathematics.md, 1), 0 before."""
-    t = np.maximum(np.asarray(t, dtype=float), 0.0)
+    since = np.maximum(np.asarray(t, dtype=float), 0.0)
     slow, fast = max(tau_mem, tau_syn), min(tau_mem, tau_syn)
-    x = t * (slow - fast) / (slow * fast)
+    x = since * (slow - fast) / (slow * fast)
     growth = np.where(x > 0, -np.expm1(-x) / np.where(x > 0, x, 1.0), 1.0)
-    return t / tau_mem * np.exp(-t / slow) * growth
+    return since / tau_mem * np.exp(-since / slow) * growth
 
 
-def arrivals(network, parameters, recording, sample, population, neuron):
+def arrivals(
+    network: Network, parameters: Parameters, recording: Recording, sample: int, population: str, neuron: int
+) -> tuple[Floats, Floats]:
     """Return ``(times, weights)`` of all that reaches one neuron in one sample: ms, and weight times count."""
     if recording.start > 0:
         allowed = "the Recording of a whole run: what was fired before moves the voltages too"
         raise InvalidInput("recording", None, f"a part from {recording.start} ms on", allowed, "simulate returns one.")
-    times, weights = [np.zeros(0)], [np.zeros(0)]
+    parts, strengths = [np.zeros(0)], [np.zeros(0)]
     for c in network.connections.values():
         if c.post != population:
             continue
@@ -28,20 +45,20 @@ def arrivals(network, parameters, recording, sample, population, neuron):
         for synapse, pre in _synapses_onto(c, neuron):
             sent = units == pre
             delay = _delay(c, parameters, synapse, pre)
-            times.append(fired[sent] + delay)
-            weights.append(parameters[f"{c.name}.weight"].flat[synapse] * counts[sent])
-    times, weights = np.concatenate(times), np.concatenate(weights)
+            parts.append(fired[sent] + delay)
+            strengths.append(parameters[f"{c.name}.weight"].flat[synapse] * counts[sent])
+    times, weights = np.concatenate(parts), np.concatenate(strengths)
     order = np.argsort(times, kind="stable")
     kept = order[times[order] < recording.duration]
     return times[kept], weights[kept]
 
 
-def _counts(recording, name, sample, n):
+def _counts(recording: Recording, name: str, sample: int, n: int) -> Floats:
     counts = recording.inputs[name][sample].counts if name in recording.inputs else None
     return np.ones(n) if counts is None else counts
 
 
-def _synapses_onto(connection, neuron):
+def _synapses_onto(connection: Connection, neuron: int) -> list[tuple[int, int]]:
     """Pairs (synapse, presynaptic neuron) of a connection's synapses onto one neuron."""
     if connection.indptr is None:
         return [(pre * connection.n_post + neuron, pre) for pre in range(connection.n_pre)]
@@ -50,14 +67,17 @@ def _synapses_onto(connection, neuron):
     return list(zip(synapses.tolist(), pres.tolist(), strict=True))
 
 
-def _delay(connection, parameters, synapse, pre):
+def _delay(connection: Connection, parameters: Parameters, synapse: int, pre: int) -> Milliseconds:
     if connection.delay is None:
         return 0.0
     place = {"synapse": synapse, "neuron": pre, "connection": 0}[connection.delay_per]
     return parameters[f"{connection.name}.delay"].flat[place]
 
 
-def voltages(network, parameters, recording, sample, population, neurons, times):
+def voltages(
+    network: Network, parameters: Parameters, recording: Recording, sample: int, population: str,
+    neurons: Sequence[int], times: npt.ArrayLike,
+) -> Floats:  # fmt: skip
     """Return the exact voltages of ``neurons`` at ``times`` (ms): float64 (n_neurons, n_times), from the spikes alone.
 
     V(t) is the sum of w psp(t - s) over arrivals (w, s) less v_threshold e^{-(t - t_k)/tau_mem} for each own spike
@@ -84,7 +104,7 @@ def voltages(network, parameters, recording, sample, population, neurons, times)
     return traces
 
 
-def check_neurons(network, population, neurons):
+def check_neurons(network: Populated, population: str, neurons: Sequence[int]) -> None:
     known = [p.name for p in network.populations.values() if p.kind != "input"]
     if population not in known:
         raise InvalidInput("population", None, population, f"one of {known}")

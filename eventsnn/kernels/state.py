@@ -44,16 +44,6 @@ POPULATION = np.dtype(
         for name in ("decay_rate", "psp_scale", "slack", "decay_mem", "decay_syn", "growth_mem", "growth_syn")
     ]
 )
-# ``series``: which table of polynomial coefficients the neuron uses. The threshold of a readout is infinite.
-NEURON = np.dtype(
-    [
-        ("tau_mem", np.float64),
-        ("tau_syn", np.float64),
-        ("threshold", np.float64),
-        ("series", np.int64),
-        ("pop", np.int64),
-    ]
-)
 # ``per_synapse``: each synapse has its own delay. ``dense``: a row reaches every neuron of the target population.
 # ``trained_delay``: the gradient of a delay that a row shares is asked for.
 CONNECTION = np.dtype([(name, np.int64) for name in ("first_row", "per_synapse", "dense", "target", "trained_delay")])
@@ -93,24 +83,20 @@ class Net(NamedTuple):
     ring_mask: int  # buckets of the queue less one, in stretches
     n_pops: int  # state populations; input populations follow them in ``pops``
     pops: np.ndarray  # POPULATION
-    neurons: np.ndarray  # NEURON
+    neurons: np.ndarray  # one record of the model for each; its "pop" is the population
     conns: np.ndarray  # CONNECTION
     sources: np.ndarray  # SOURCE, one per input channel
     links: np.ndarray  # connection numbers
-    series: np.ndarray  # (n_tables, 4, DEGREE + 1)
-    growth: np.ndarray  # (n_pops, stretch, 2): e^{x/tau_mem}, e^{x/tau_syn}, x from a window's end to the stretch's
     row_ptr: np.ndarray  # (n_rows + 1,) synapses of row r: row_ptr[r]:row_ptr[r + 1]
     row_delay: np.ndarray  # (n_rows,) the delay of a row whose synapses share one
     slot: np.ndarray  # (n_synapses,) four times the target, a state neuron, and two more where the weight is negative
     weight: np.ndarray  # (n_synapses,)
     delay: np.ndarray  # (synapses of per-synapse connections, which come first,)
-    doublings: int  # a window is 2^doublings times as long as the polynomials of ``series`` hold
-    part: float  # 2^-doublings
     bits: int  # 2^bits ticks are a window
     tick: np.ndarray  # (as delay,) the delays in ticks, rounded down
     charge: np.ndarray  # (2 per delay,) onto modal populations: weight e^{delay/tau_mem}, weight e^{delay/tau_syn}
     first_shared: int  # the first synapse of a row that shares one delay
-    integrals: np.ndarray  # (n_state,) membrane.INTEGRAL
+    model: NamedTuple  # the tables of the neuron model, whose type chooses its kernels (neurons.base)
 
 
 class Spikes(NamedTuple):

@@ -1,20 +1,30 @@
 """Pictures of recordings: rasters, voltages, adjoints."""
 
 import math
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Floats, Milliseconds, Parameters
 from ..analysis.adjoint import adjoint_values
 from ..analysis.voltage import check_neurons, voltages
 from ..errors import InvalidInput
 from ..network.network import Network
+from ..spikes.batch import SpikeBatch
+from ..spikes.recording import Recording
+from ..surrogate.network import GridNetwork
 from ..surrogate.recording import GridRecording
-from .style import BLUE, COLOURS, GREY, ORANGE, new_figure, whole_numbers
+from .style import BLUE, COLOURS, GREY, ORANGE, Place, new_figure, whole_numbers
 
 TALLEST_RASTER = 9.0  # inches
 
 
-def raster(recording, sample, path, populations=None, network=None):
+def raster(
+    recording: Recording | GridRecording, sample: int, path: Place, populations: Iterable[str] | None = None,
+    network: Network | GridNetwork | None = None,
+) -> Place:  # fmt: skip
     """Draw one dot per spike of one sample, one panel per population, over time.
 
     ``sample``: index in the recording; ``populations``: names, in the order of the panels (default: inputs, then all
@@ -44,7 +54,7 @@ def raster(recording, sample, path, populations=None, network=None):
     return path
 
 
-def _n_units(recording, name, network):
+def _n_units(recording: Recording | GridRecording, name: str, network: Network | GridNetwork | None) -> int:
     if network is not None:
         return network.populations[name].n
     if name in recording.slices:
@@ -54,7 +64,9 @@ def _n_units(recording, name, network):
     return int(units.max()) + 1 if units.size else 1
 
 
-def _times_with_spikes(recording, sample, population, neurons, n_times):
+def _times_with_spikes(
+    recording: Recording, sample: int, population: str, neurons: Sequence[int], n_times: int
+) -> Floats:
     """Evenly spaced times, and just before and at each spike of the neurons, so that resets are drawn upright."""
     times = np.linspace(0.0, recording.duration, n_times)
     fired, units = recording.spikes(population, sample)
@@ -62,7 +74,10 @@ def _times_with_spikes(recording, sample, population, neurons, n_times):
     return np.unique(np.concatenate([times, fired, np.nextafter(fired, 0.0)]))
 
 
-def voltage_trace(network, parameters, recording, sample, population, neurons, path, n_times=2000):
+def voltage_trace(
+    network: Network | GridNetwork, parameters: Parameters, recording: Recording | GridRecording, sample: int,
+    population: str, neurons: Sequence[int], path: Place, n_times: int = 2000,
+) -> Place:  # fmt: skip
     """Draw the exact voltages of some neurons in one sample, one panel each, with threshold and spikes marked.
 
     Of a GridNetwork: the potentials before the reset, step by step.
@@ -74,14 +89,14 @@ def voltage_trace(network, parameters, recording, sample, population, neurons, p
         times = recording.dt * np.arange(traces.shape[1])
     else:
         times = _times_with_spikes(recording, sample, population, neurons, n_times)
-        traces = voltages(network, parameters, recording, sample, population, neurons, times)
+        traces = voltages(cast(Network, network), parameters, recording, sample, population, neurons, times)
     fired, units = recording.spikes(population, sample) if lif else (np.zeros(0), np.zeros(0, int))
     style = "steps-post" if isinstance(recording, GridRecording) else "default"
     thresholds = network.value_of(population, "v_threshold", parameters) if lif else None
     with new_figure(path, len(neurons), (8, 0.7 + 1.6 * len(neurons)), sharex=True) as (_, axes):
         for axis, neuron, trace in zip(axes, neurons, traces, strict=True):
             axis.plot(times, trace, color=BLUE, linewidth=1.1, drawstyle=style)
-            if lif:
+            if thresholds is not None:
                 threshold = thresholds[neuron]
                 own = fired[units == neuron]
                 axis.axhline(threshold, color=GREY, linewidth=1, linestyle=(0, (5, 3)))
@@ -97,8 +112,9 @@ def voltage_trace(network, parameters, recording, sample, population, neurons, p
 
 
 def adjoint_traces(
-    network, parameters, spikes, labels, *, loss, duration, population, neurons, path, n_times=1500
-):  # fmt: skip
+    network: Network, parameters: Parameters, spikes: SpikeBatch, labels: npt.ArrayLike, *, loss: Any,
+    duration: Milliseconds, population: str, neurons: Sequence[int], path: Place, n_times: int = 1500,
+) -> Place:  # fmt: skip
     """Draw lambda_V and lambda_I of some neurons over time, one panel each; arguments as for ``adjoint_values``."""
     if not isinstance(network, Network):
         raise InvalidInput("network", None, type(network).__name__, "a Network: the adjoint is that of events")

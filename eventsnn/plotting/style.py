@@ -1,8 +1,12 @@
 """How pictures look, and how they are written."""
 
 import io
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
 
 from ..errors import EventsnnError, InvalidInput
 from ..writing import write_file
@@ -24,13 +28,14 @@ STYLE = {
     "figure.constrained_layout.use": True,
 }
 DOTS_PER_INCH = 130
+Place = TypeVar("Place", bound=str | os.PathLike[str])
 
 
 class PlotError(EventsnnError, ImportError):
     """Plotting without matplotlib."""
 
 
-def load_matplotlib():
+def load_matplotlib() -> ModuleType:
     try:
         import matplotlib
     except ImportError:
@@ -39,7 +44,9 @@ def load_matplotlib():
 
 
 @contextmanager
-def new_figure(path, rows, size, columns=1, **settings):
+def new_figure(
+    path: str | os.PathLike[str], rows: int, size: tuple[float, float], columns: int = 1, **settings: Any
+) -> Iterator[tuple[Any, list[Any]]]:
     """Yield (figure, list of axes) and save the figure; no global state of matplotlib is changed.
 
     Raises FileError if the file cannot be written.
@@ -61,7 +68,7 @@ def new_figure(path, rows, size, columns=1, **settings):
     write_file(path, picture.getbuffer())
 
 
-def whole_numbers(most):
+def whole_numbers(most: int) -> Any:
     from matplotlib.ticker import MaxNLocator
 
     return MaxNLocator(most, integer=True)

@@ -2,21 +2,41 @@
 
 import functools
 import math
+import os
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Floats
 from ..errors import InvalidInput
+from ..network.network import Network
+from ..spikes.recording import Recording
+from ..surrogate.network import GridNetwork
+from ..surrogate.recording import GridRecording
 from .recordings import raster
-from .style import BLUE, COLOURS, GREEN, GREY, ORANGE, load_matplotlib, new_figure, whole_numbers
+from .style import BLUE, COLOURS, GREEN, GREY, ORANGE, Place, load_matplotlib, new_figure, whole_numbers
 
 MOST_BINS = 50
 FEW_EPOCHS = 30  # up to here each epoch's point is marked
 MOST_COLUMNS = 3  # of the pictures of a sweep
 
 
-def learning_curve(history, path):
+class History(Protocol):
+    """What is read of a training.History, which is on a floor above."""
+
+    @property
+    def records(self) -> Sequence[Mapping[str, Any]]: ...
+    @property
+    def best_epoch(self) -> int | None: ...
+    def __len__(self) -> int: ...
+    def column(self, name: str) -> Floats: ...
+
+
+def learning_curve(history: History, path: Place) -> Place:
     """Draw loss, accuracy and spikes per neuron over the epochs of a training.History; the best epoch is marked."""
     if len(history) == 0:
         raise InvalidInput("history", None, 0, "at least one finished epoch")
@@ -46,12 +66,12 @@ def learning_curve(history, path):
     return path
 
 
-def _curve(axis, epochs, values, colour, label):
+def _curve(axis: Any, epochs: Floats, values: Floats, colour: str, label: str | None) -> None:
     marker = "o" if epochs.size <= FEW_EPOCHS else None
     axis.plot(epochs, values, color=colour, linewidth=1.5, marker=marker, markersize=3.5, label=label)
 
 
-def delay_histogram(before, after, path):
+def delay_histogram(before: Mapping[str, npt.ArrayLike], after: Mapping[str, npt.ArrayLike], path: Place) -> Place:
     """Draw how the delays of each connection are distributed before and after training.
 
     ``before``, ``after``: parameters ({name: array}); entries whose name ends in ".delay" with more than one value are
@@ -80,7 +100,7 @@ def delay_histogram(before, after, path):
     return path
 
 
-def comparison(results, path):
+def comparison(results: Mapping[str, Any], path: Place) -> Place:
     """Draw the test accuracies of several runs side by side with their 95 % intervals.
 
     ``results``: {label: dict or object with "accuracy" and "interval" (low, high), as Evaluation has}. Of dicts with a
@@ -110,7 +130,9 @@ def comparison(results, path):
     return path
 
 
-def sweep(settings, accuracies, spikes, path):
+def sweep(
+    settings: Mapping[str, Sequence[Any]], accuracies: npt.ArrayLike, spikes: Iterable[float], path: Place
+) -> Place:
     """Draw the validation accuracy of each trial of a sweep against each setting, and against the spikes it took.
 
     ``settings``: {name: a value per trial, numbers or texts}; ``accuracies`` (n,) from 0 to 1; ``spikes`` (n,) per
@@ -133,7 +155,7 @@ def sweep(settings, accuracies, spikes, path):
     return path
 
 
-def _trials(axis, values, accuracies):
+def _trials(axis: Any, values: Sequence[Any], accuracies: Floats) -> None:
     numbers = all(isinstance(value, (int, float)) for value in values)
     known = sorted(set(values))
     places = np.array(values if numbers else [known.index(value) for value in values], float)
@@ -147,18 +169,21 @@ def _trials(axis, values, accuracies):
         axis.set_xscale("log")
 
 
-def _entry(item, name):
+def _entry(item: Any, name: str) -> Any:
     return item[name] if isinstance(item, dict) else getattr(item, name)
 
 
-def of_run(network, parameters, initial, recording, history, folder):
+def of_run(
+    network: Network | GridNetwork, parameters: Mapping[str, npt.ArrayLike], initial: Mapping[str, npt.ArrayLike],
+    recording: Recording | GridRecording, history: History, folder: str | os.PathLike[str],
+) -> dict[Path, Callable[[], Path]]:  # fmt: skip
     """Return the pictures of a trained network as {path: function that draws it and returns the path}.
 
     raster.png (sample 0 of the recording), learning_curve.png of the epochs and, where there are delays, delays.png.
     """
     load_matplotlib()
     folder = Path(folder)
-    drawn = {"raster.png": lambda path: raster(recording, 0, path, network=network)}
+    drawn: dict[str, Callable[[Path], Path]] = {"raster.png": lambda path: raster(recording, 0, path, network=network)}
     if len(history):
         drawn["learning_curve.png"] = lambda path: learning_curve(history, path)
     if has_delays(initial):
@@ -166,6 +191,6 @@ def of_run(network, parameters, initial, recording, history, folder):
     return {folder / name: functools.partial(draw, folder / name) for name, draw in drawn.items()}
 
 
-def has_delays(parameters):
+def has_delays(parameters: Mapping[str, npt.ArrayLike]) -> bool:
     """True where there is a connection with more delays than one, of which delay_histogram can be drawn."""
     return any(name.endswith(".delay") and np.size(values) > 1 for name, values in parameters.items())

@@ -1,15 +1,19 @@
 """Spikes counted on a grid: the one place where a time is rounded, down to the step that it falls in."""
 
+from typing import Any
+
 import numpy as np
 
+from ..aliases import Array, Milliseconds
 from ..checks import check_duration
 from ..errors import InvalidInput
 from ..kernels import grid as kernels
+from ..spikes.batch import SpikeBatch
 
 ROUNDING = float(4 * np.finfo(np.float64).eps)
 
 
-def n_steps(duration, dt):
+def n_steps(duration: Milliseconds, dt: Milliseconds) -> int:
     """Return the number of steps of ``dt`` ms that cover ``duration`` ms: a last one that is begun counts."""
     duration = check_duration(duration)
     # a duration that is a whole number of steps up to rounding has just so many
@@ -17,7 +21,10 @@ def n_steps(duration, dt):
     return max(1, int(np.rint(steps)) if abs(steps - np.rint(steps)) < 1e-9 * steps else int(np.ceil(steps)))
 
 
-def bin_spikes(batch, n_units, *, dt, duration, dtype=np.float32):
+def bin_spikes(
+    batch: SpikeBatch, n_units: int, *, dt: Milliseconds, duration: Milliseconds,
+    dtype: type[np.floating[Any]] = np.float32,
+) -> Array:  # fmt: skip
     """Return the spikes of a SpikeBatch counted in steps of ``dt`` ms, (sample, step, unit) of ``dtype``.
 
     A spike at t is in step floor(t/dt), a multiple of dt up to rounding in its own, and acts in it; those at or after

@@ -5,10 +5,12 @@ currents per step, the statistics of batch normalisation. What does not is in do
 a moment of continuous time only as the steps become short.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from ..aliases import Array, Floats, Milliseconds, Parameters
 from ..arrays import is_number
 from ..data.dataset import Dataset
 from ..errors import InvalidInput
@@ -16,10 +18,12 @@ from ..network.network import Network
 from ..spikes.batch import SpikeBatch
 from .binning import n_steps
 from .layers import BATCH_NORM_EPSILON
-from .network import GridNetwork
+from .network import GridConnection, GridNetwork, GridPopulation
 
 
-def to_events(network, parameters, *, tau_syn=None):
+def to_events(
+    network: GridNetwork, parameters: Parameters, *, tau_syn: Milliseconds | None = None
+) -> tuple[Network, Parameters]:
     """Return ``(Network, parameters)``: the event-driven network that a GridNetwork stands for.
 
     ``tau_syn`` (ms, > 0): for populations without one, whose input a grid adds to the voltage at once. Events need
@@ -38,7 +42,9 @@ def to_events(network, parameters, *, tau_syn=None):
 class _Bridge:
     """``events`` and the parameters ``found`` for it."""
 
-    def __init__(self, network, parameters, tau_syn):
+    found: Parameters
+
+    def __init__(self, network: GridNetwork, parameters: Parameters, tau_syn: Milliseconds | None) -> None:
         self._network, self._parameters, self._tau_syn = network, parameters, tau_syn
         self._clocked = any(p.bias is not None or p.batch_norm for p in network.populations.values())
         self.events, self.found = Network(min_delay=network.dt), {}
@@ -49,7 +55,7 @@ class _Bridge:
             else:
                 self._add(p)
 
-    def _add(self, p):
+    def _add(self, p: GridPopulation) -> None:
         dt, (tau_mem, tau_syn, scale) = self._network.dt, self._constants(p)
         taus = {"tau_mem": -dt / np.log1p(-dt / tau_mem), "tau_syn": tau_syn}
         if p.kind == "lif":
@@ -65,12 +71,12 @@ class _Bridge:
                 shared = c.delay is not None and c.delay_per == "connection"
                 rows, clock = ([np.zeros(p.n)], clock) if shared else ([clock], np.zeros(p.n))
             self._connect(c, gain * scale, rows)
-        if (c := self._network.recurrence(p.name)) is not None:
-            self._connect(c, scale, [])
+        if (back := self._network.recurrence(p.name)) is not None:
+            self._connect(back, scale, [])
         if np.any(clock):
             self._connect_clock(p, clock)
 
-    def _constants(self, p):
+    def _constants(self, p: GridPopulation) -> tuple[Floats, Floats, Floats]:
         """(tau_mem on the grid, tau_syn, what a weight of the grid is worth), each (n,)."""
         dt, tau_mem = self._network.dt, self._network.value_of(p.name, "tau_mem", self._parameters)
         if np.any(bad := tau_mem <= dt):
@@ -80,13 +86,13 @@ class _Bridge:
         if "tau_syn" in p.settings:
             tau_syn = self._network.value_of(p.name, "tau_syn", self._parameters)
             return tau_mem, tau_syn, tau_mem / tau_syn / -np.expm1(-dt / tau_syn)
-        if not (is_number(self._tau_syn) and 0 < self._tau_syn < np.inf):
+        if self._tau_syn is None or not (is_number(self._tau_syn) and 0 < self._tau_syn < np.inf):
             allowed = f"a finite number > 0 (ms), because {p.name!r} has no synaptic time constant"
             raise InvalidInput("tau_syn", None, self._tau_syn, allowed)
         tau_syn = np.full(p.n, float(self._tau_syn))
         return tau_mem, tau_syn, tau_mem / tau_syn
 
-    def _normalisation(self, p):
+    def _normalisation(self, p: GridPopulation) -> tuple[Floats, Floats]:
         """(factor on the input, what is added to it in each step) of bias and batch normalisation, each (n,)."""
         of = lambda key: self._parameters[f"{p.name}.{key}"]  # noqa: E731
         constant = np.zeros(p.n) if p.bias is None else of("bias")
@@ -95,7 +101,7 @@ class _Bridge:
         gain = of("gain") / np.sqrt(of("running_variance") + BATCH_NORM_EPSILON)
         return gain, of("offset") + gain * (constant - of("running_mean"))
 
-    def _connect(self, c, factor, rows):
+    def _connect(self, c: GridConnection, factor: Floats, rows: Sequence[Floats]) -> None:
         """Each of several synapses is a connection of its own; ``rows``: that of the clock, on the first of them."""
         weights = self._parameters[f"{c.name}.weight"].reshape(c.count, c.n_pre, c.n_post) * factor
         delays = None if c.delay is None else self._parameters[f"{c.name}.delay"]
@@ -103,7 +109,7 @@ class _Bridge:
             delays = self._network.dt * np.rint(delays / self._network.dt)  # as the grid always has them
         mask = None if c.mask is None else np.vstack([c.mask, *(np.ones((1, c.n_post), bool) for _ in rows)])
         for number, weight in enumerate(weights):
-            delay = delays[number] if c.count > 1 else delays
+            delay = delays[number] if delays is not None and c.count > 1 else delays
             if c.recurrent:
                 # a spike that comes back is a step late, whatever its delay
                 delay = self._network.dt + (0.0 if delay is None else delay)
@@ -113,11 +119,13 @@ class _Bridge:
             name = c.name if number == 0 else f"{c.name} ({number + 1})"
             self._synapses(c, name, weight, delay, mask)
 
-    def _synapses(self, c, name, weight, delay, mask):
+    def _synapses(
+        self, c: GridConnection, name: str, weight: Array, delay: Array | float | None, mask: Array | None
+    ) -> None:
         per = c.delay_per if c.delay is not None else "connection"
         if mask is not None:
             weight = weight[mask]
-            delay = delay[mask] if np.ndim(delay) == 2 else delay
+            delay = delay[mask] if isinstance(delay, np.ndarray) and delay.ndim == 2 else delay
         self.events.connect(
             c.pre, c.post, weight=0.0, delay=None if delay is None else self._network.dt, delay_per=per, mask=mask,
             train=tuple(key for key in c.train if key == "weight" or delay is not None), name=name,
@@ -126,14 +134,14 @@ class _Bridge:
         if delay is not None:
             self.found[f"{name}.delay"] = np.asarray(delay, dtype=float)
 
-    def _connect_clock(self, p, clock):
+    def _connect_clock(self, p: GridPopulation, clock: Floats) -> None:
         name, mask = f"{self._input.name}->{p.name} (clock)", np.zeros((self._input.n + 1, p.n), bool)
         mask[-1] = True
         self.events.connect(self._input.name, p.name, weight=0.0, mask=mask, train=("weight",), name=name)
         self.found[f"{name}.weight"] = clock
 
 
-def with_clock(dataset, network):
+def with_clock(dataset: Dataset, network: GridNetwork) -> Dataset:
     """Return a Dataset with one more channel, which fires in each step of a GridNetwork: at 0, dt, 2 dt, ... ms.
 
     Raises InvalidInput unless the data have as many channels as the network's input, after which the clock comes.

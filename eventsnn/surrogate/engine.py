@@ -1,11 +1,15 @@
 """A batch of binned spikes through a GridNetwork, and back: population by population, then in reverse."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..aliases import Array, Parameters
 from ..errors import InvalidInput
+from ..spikes.cotangents import Probe
 from .layers import Layer
+from .network import GridNetwork
 from .recording import GridRecording
 
 DELAYS = ("spread", "rounded", "fractional")
@@ -25,19 +29,23 @@ class Mode(NamedTuple):
     smooth: bool = False
     seed: int = 0
     epoch: int = 0
-    samples: np.ndarray | None = None
-    dtype: type = np.float32
+    samples: Array | None = None
+    dtype: type[np.floating[Any]] = np.float32
     n_threads: int | None = None
 
 
-def run(network, parameters, values, mode, probes=None):
+def run(
+    network: GridNetwork, parameters: Parameters, values: Mapping[str, Array], mode: Mode,
+    probes: Mapping[str, Probe] | None = None,
+) -> tuple[GridRecording, dict[str, Layer]]:  # fmt: skip
     """Run a batch; returns its GridRecording and the tape for ``backward``.
 
     ``values``: {input population: (sample, step, n)} of ``mode.dtype``.
     """
     if mode.delays not in DELAYS:
         raise InvalidInput("delays", None, mode.delays, f"one of {DELAYS}")
-    sent, tape = dict(values), {}
+    sent = dict(values)
+    tape: dict[str, Layer] = {}
     n_samples, n_steps = next(iter(values.values())).shape[:2]
     recording = GridRecording(n_steps * network.dt, network.dt, probes=probes or {})
     for population in network.populations.values():
@@ -61,14 +69,19 @@ def run(network, parameters, values, mode, probes=None):
     return recording, tape
 
 
-def backward(network, parameters, tape, d_voltages, d_spikes=None):
+def backward(
+    network: GridNetwork, parameters: Parameters, tape: dict[str, Layer], d_voltages: Mapping[str, Array],
+    d_spikes: Mapping[str, Array] | None = None,
+) -> Parameters:  # fmt: skip
     """Return {trained parameter: float64 gradient} from dL/d(voltages) of the readouts, {readout: array}.
 
     ``d_spikes``: {LIF population: dL/d(spikes)} of what the loss asks of spikes, before dropout.
 
     With rounded delays those of delays and widths are 0, with fractional ones those of widths.
     """
-    d_sent, d_voltages, gradients = {}, dict(d_voltages), {}
+    d_sent: dict[str, Array] = {}
+    gradients: dict[str, Array] = {}
+    d_voltages = dict(d_voltages)
     for population in reversed(network.populations.values()):
         if population.kind == "input":
             continue
@@ -78,7 +91,7 @@ def backward(network, parameters, tape, d_voltages, d_spikes=None):
         for connection in network.incoming(population.name):
             wanted = network.populations[connection.pre].kind != "input"
             d_values = layer.send_back(connection, d_inputs, wanted)
-            if wanted:
+            if d_values is not None:
                 before = d_sent.get(connection.pre)
                 d_sent[connection.pre] = d_values if before is None else before + d_values
         gradients |= layer.gradients

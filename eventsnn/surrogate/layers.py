@@ -1,11 +1,15 @@
 """One population of a GridNetwork on one batch: what it receives, what it does, and both backwards."""
 
+from typing import Any, cast
+
 import numpy as np
 
+from ..aliases import Array, Floats, Parameters
 from ..kernels import grid as kernels
 from ..random import stream
-from .parts import product, run
-from .paths import Own, path
+from .network import GridConnection, GridNetwork, GridPopulation
+from .parts import RunMode, product, run
+from .paths import Own, Shared, path
 from .slopes import ArcTangent
 
 BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM = 1e-5, 0.1
@@ -14,7 +18,22 @@ BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM = 1e-5, 0.1
 class Layer:
     """``receive`` from each connection, ``run``; then ``back`` and ``send_back`` to each; ``gradients`` add up."""
 
-    def __init__(self, network, population, parameters, mode):
+    # arrays until they are passed on or the way back has used them, then None
+    potentials: Any
+    spikes: Any
+    _normal: Any
+    statistics: Parameters
+    gradients: dict[str, Array]
+    _kept: Array | None
+    _kept_back: Array | None
+    _input_kept: Array | None
+    _neurons: tuple[Any, ...]
+    _paths: dict[str, tuple[Shared | Own, Array, Any]]  # each way, what was sent on it, and what its backward needs
+    _way: Shared | Own
+
+    def __init__(
+        self, network: GridNetwork, population: GridPopulation, parameters: Parameters, mode: RunMode
+    ) -> None:  # fmt: skip
         self.population, self.mode, self.gradients = population, mode, {}
         self._parameters, self._network, self._paths = parameters, network, {}
         tau_mem = network.value_of(population.name, "tau_mem", parameters)
@@ -27,14 +46,14 @@ class Layer:
 
     # -- forward
 
-    def receive(self, connection, values):
+    def receive(self, connection: GridConnection, values: Array) -> Array:
         """Return the input that a connection brings from what was sent."""
         way = path(self._network, connection, self._parameters, self.mode, values.shape[1])
         found, arrived = way.forward(values)
         self._paths[connection.name] = way, values, arrived
         return found
 
-    def run(self, inputs):
+    def run(self, inputs: Array) -> None:
         """Compute ``potentials`` and ``spikes`` from the input of all connections."""
         name, mode = self.population.name, self.mode
         self._shape = inputs.shape
@@ -53,12 +72,12 @@ class Layer:
         self._fire(inputs)
         self._kept = self._dropout(name, self.population.dropout)
 
-    def pass_on(self):
+    def pass_on(self) -> Array:
         """Return what the neurons send forward, after dropout; the spikes themselves are forgotten."""
         spikes, self.spikes = self.spikes, None
         return spikes if self._kept is None else spikes * self._kept[:, None, :]
 
-    def _normalise(self, inputs):
+    def _normalise(self, inputs: Array) -> Array:
         name, dtype = self.population.name, self.mode.dtype
         get = lambda key: self._parameters[f"{name}.{key}"]  # noqa: E731
         mean, variance = get("running_mean"), get("running_variance")
@@ -77,13 +96,13 @@ class Layer:
         run(kernels.normalise, len(inputs), self.mode, inputs, *rows, out)
         return out
 
-    def _moments(self, values, others):
+    def _moments(self, values: Array, others: Array) -> Floats:
         """Sums over samples and steps of values and of values * others, (2, n) float64."""
         sums = np.zeros((len(values), 2, values.shape[2]))
         run(kernels.moments, len(values), self.mode, values, others, sums)
         return sums.sum(axis=0)
 
-    def _fire(self, inputs):
+    def _fire(self, inputs: Array) -> None:
         """Spikes and potentials; what comes back to the population is added to ``inputs`` on the way."""
         n_samples, n_steps, n = inputs.shape
         p, mode = self.population, self.mode
@@ -96,13 +115,14 @@ class Layer:
         )  # fmt: skip
         self.potentials, self.spikes = np.empty_like(inputs), np.empty_like(inputs)
         state = np.zeros((2, n_samples, n), dtype)
-        arguments = [self._neurons, inputs, state, self.potentials, self.spikes]
+        arguments: list[Any] = [self._neurons, inputs, state, self.potentials, self.spikes]
         kernel, recurrence = kernels.lif, self._network.recurrence(p.name)
         if recurrence is not None:
             self._way = way = path(self._network, recurrence, self._parameters, mode, n_steps)
             self._kept_back = self._dropout(recurrence.name, recurrence.dropout)
             kept = np.ones((n_samples, n), dtype) if self._kept_back is None else self._kept_back
             arrivals = np.zeros_like(inputs)
+            more: list[Any]
             if isinstance(way, Own):
                 kernel, more = kernels.lif_synaptic, [way.taps, recurrence.lag, kept, arrivals]
             else:
@@ -112,21 +132,21 @@ class Layer:
             arguments += more
         run(kernel, n_samples, mode, *arguments)
 
-    def _dropout(self, name, share):
+    def _dropout(self, name: str, share: float) -> Array | None:
         """Factors (sample, neuron), 0 or 1/(1 - p); None where nothing is dropped."""
         if not (self.mode.training and share):
             return None
         draws = np.stack(
             [
                 stream(self.mode.seed, f"dropout.{name}", self.mode.epoch, int(sample)).random(self._shape[2])
-                for sample in self.mode.samples
+                for sample in cast(Array, self.mode.samples)
             ]
         )
         return np.where(draws >= share, 1.0 / (1.0 - share), 0.0).astype(self.mode.dtype)
 
     # -- backward
 
-    def back(self, d_out, d_own=None):
+    def back(self, d_out: Array | None, d_own: Array | None = None) -> Array:
         """Return dL/d(input of the connections) from dL/d(sent), or dL/d(voltages) of a readout; None is zero.
 
         What was kept for it is gone afterwards, ``d_out`` is written over.
@@ -159,7 +179,7 @@ class Layer:
             self.gradients[f"{name}.bias"] = d_inputs.sum(axis=(0, 1), dtype=np.float64)
         return d_inputs
 
-    def _fire_back(self, d_spikes, d_inputs):
+    def _fire_back(self, d_spikes: Array, d_inputs: Array) -> None:
         n_samples, n_steps, n = self._shape
         recurrence = self._network.recurrence(self.population.name)
         adjoint = np.zeros((n_samples, 2, n), self.mode.dtype)
@@ -170,7 +190,7 @@ class Layer:
             return
         way = self._way
         if isinstance(way, Own):
-            d_back = self._synaptic_back(tape, rest)
+            d_back = self._synaptic_back(way, tape, rest)
             self.gradients |= way.gradients(self._fired_again(), d_back)
             return
         kept = np.ones((n_samples, n), self.mode.dtype) if self._kept_back is None else self._kept_back
@@ -184,19 +204,19 @@ class Layer:
         self.gradients |= way.weight_gradient(self._arrivals, d_back)
         self.gradients |= way.delay_gradients(self._fired_again(), d_sent)
 
-    def _fired_again(self):
+    def _fired_again(self) -> Array:
         spikes = np.empty_like(self.potentials)
         run(kernels.fire_again, len(spikes), self.mode, self._neurons, self.potentials, spikes)
         return spikes
 
-    def _synaptic_back(self, tape, rest):
+    def _synaptic_back(self, way: Own, tape: tuple[tuple[Any, ...], Array], rest: tuple[Array, Array, Array]) -> Array:
         """Step by step for all samples at once: what a spike did later is a product of the taps with dL/d(inputs).
 
         Returns dL/d(recurrent input): that of the inputs, but for what dropout took.
         """
         n_samples, n_steps, n = self._shape
         d_spikes, _, d_inputs = rest
-        taps, lag = self._way.taps, self._way.connection.lag
+        taps, lag = way.taps, way.connection.lag
         d_back = d_inputs if self._kept_back is None else np.empty_like(d_inputs)
         for t in range(n_steps - 1, -1, -1):
             n_lags = min(taps.shape[1], n_steps - t - lag)
@@ -208,18 +228,18 @@ class Layer:
                 np.multiply(d_inputs[:, t], self._kept_back, out=d_back[:, t])
         return d_back
 
-    def _normalise_back(self, d_inputs):
+    def _normalise_back(self, d_inputs: Array) -> Array:
         name, dtype = self.population.name, self.mode.dtype
         d_offset, d_gain = self._moments(d_inputs, self._normal)
         self.gradients[f"{name}.gain"], self.gradients[f"{name}.offset"] = d_gain, d_offset
         # where statistics are not the batch's, they do not follow its values
         share = 1.0 / (self._shape[0] * self._shape[1]) if self.mode.training else 0.0
         rows = (d_offset * share, d_gain * share, self._parameters[f"{name}.gain"] * self._scale)
-        rows = (row.astype(dtype) for row in rows)
-        run(kernels.normalise_back, len(d_inputs), self.mode, d_inputs, self._normal, *rows)
+        converted = (row.astype(dtype) for row in rows)
+        run(kernels.normalise_back, len(d_inputs), self.mode, d_inputs, self._normal, *converted)
         return d_inputs
 
-    def _tau_gradients(self, d_decays):
+    def _tau_gradients(self, d_decays: Floats) -> None:
         """dL/d(tau) from dL/d(beta, alpha): beta = exp(-dt/tau_syn), alpha = 1 - dt/tau_mem."""
         name, dt = self.population.name, self._network.dt
         slopes = {"tau_mem": dt / self._taus["tau_mem"] ** 2}
@@ -232,7 +252,7 @@ class Layer:
                 shared = self._parameters[f"{name}.{key}"].shape == ()
                 self.gradients[f"{name}.{key}"] = found.sum() if shared else found
 
-    def send_back(self, connection, d_inputs, wanted):
+    def send_back(self, connection: GridConnection, d_inputs: Array, wanted: bool) -> Array | None:
         """Return dL/d(what the connection's population sent), or None if not wanted."""
         way, values, arrived = self._paths.pop(connection.name)
         d_values, gradients = way.backward(values, arrived, d_inputs, wanted)

@@ -8,11 +8,15 @@ What training keeps beside the trained parameters lies in the dict too, so that 
 import hashlib
 import json
 import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any, Self, TypeAlias, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import renamed
+from ..aliases import Array, Description, Floats, Milliseconds, Parameters
 from ..arrays import is_number
 from ..checks import check_count, check_ends, check_names, check_new_name, check_seed, check_size
 from ..errors import InvalidInput, NetworkError
@@ -21,11 +25,15 @@ from ..network.initializers import Constant, Given, Initializer, as_initializer
 from ..network.structure import draw_structure, structure_stream
 from ..network.synapses import check_sharing, is_sparse, per_synapse, structure_of, to_dense
 from ..random import stream
-from .slopes import SURROGATES, ArcTangent, surrogate_of
-from .spread import Spread, check_flag
+from .slopes import SURROGATES, ArcTangent, Surrogate, surrogate_of
+from .spread import Spread, check_flag, check_share
 
 DELAY_SHARING = ("synapse", "neuron", "connection")
 RESETS = ("hard", "soft")
+Shape: TypeAlias = tuple[int, ...]
+Values: TypeAlias = npt.ArrayLike | Initializer
+SparseMatrix: TypeAlias = Any  # of scipy.sparse, which may not be imported here
+Names: TypeAlias = Iterable[str] | bool
 
 
 @dataclass(frozen=True)
@@ -35,16 +43,16 @@ class GridPopulation:
     name: str
     kind: str
     n: int
-    settings: dict = field(default_factory=dict)
+    settings: dict[str, Initializer] = field(default_factory=dict)
     v_threshold: float = 1.0
     reset: str = "hard"
     detach_reset: bool = True
-    surrogate: object = ArcTangent()
+    surrogate: Surrogate = ArcTangent()
     batch_norm: bool = False
     bias: Initializer | None = None
     dropout: float = 0.0
     input_dropout: float = 0.0
-    train: tuple = ()
+    train: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,26 +70,26 @@ class GridConnection:
     spread: Spread | None
     count: int
     dropout: float
-    train: tuple
-    mask: np.ndarray | None = None
+    train: tuple[str, ...]
+    mask: Array | None = None
 
     @property
-    def recurrent(self):
+    def recurrent(self) -> bool:
         """True where the population is connected to itself."""
         return self.pre == self.post
 
     @property
-    def lag(self):
+    def lag(self) -> int:
         """Steps before the first arrival: 1 where spikes come back to their own population, else 0."""
         return int(self.recurrent)
 
     @property
-    def weight_shape(self):
+    def weight_shape(self) -> Shape:
         """(n_pre, n_post), or (count, n_pre, n_post) of several synapses."""
         return (self.n_pre, self.n_post) if self.count == 1 else (self.count, self.n_pre, self.n_post)
 
     @property
-    def delay_shape(self):
+    def delay_shape(self) -> Shape | None:
         """Shape of the delays, and of what goes with each; None without delays."""
         if self.delay is None:
             return None
@@ -95,21 +103,22 @@ class GridNetwork:
     "hard" to 0, "soft" by the threshold. alpha = 1 - dt/tau_mem; beta = exp(-dt/tau_syn), or 0 without ``tau_syn``.
     """
 
-    def __init__(self, dt):
+    def __init__(self, dt: Milliseconds) -> None:
         if not (is_number(dt) and 0 < dt < math.inf):
             raise InvalidInput("dt", None, dt, "a finite number > 0 (ms)")
         self.dt = float(dt)
-        self.populations = {}
-        self.connections = {}
+        self.populations: dict[str, GridPopulation] = {}
+        self.connections: dict[str, GridConnection] = {}
 
-    def add_input(self, name, n):
+    def add_input(self, name: str, n: int) -> None:
         """Add ``n`` input channels: what a SpikeBatch counts in each step, whole numbers or not."""
         self._add(GridPopulation(check_new_name(name, self.populations), "input", check_size(n, self.populations)))
 
     def add_lif(
-        self, name, n, *, tau_mem=20.0, tau_syn=None, v_threshold=1.0, reset="hard", detach_reset=True,
-        surrogate=None, batch_norm=False, bias=False, dropout=0.0, input_dropout=0.0, train=(),
-    ):  # fmt: skip
+        self, name: str, n: int, *, tau_mem: Values = 20.0, tau_syn: Values | None = None, v_threshold: float = 1.0,
+        reset: str = "hard", detach_reset: bool = True, surrogate: Surrogate | None = None, batch_norm: bool = False,
+        bias: Values = False, dropout: float = 0.0, input_dropout: float = 0.0, train: Names = (),
+    ) -> None:  # fmt: skip
         """Add ``n`` leaky integrate-and-fire neurons.
 
         ``tau_mem`` (ms, >= dt), ``tau_syn`` (ms, > 0; None: no synaptic filter): numbers, arrays (n,) or Initializers;
@@ -132,23 +141,30 @@ class GridNetwork:
         self._add_neurons(
             name, "lif", n, tau_mem, tau_syn, train, v_threshold=float(v_threshold), reset=reset,
             detach_reset=bool(detach_reset), surrogate=surrogate, batch_norm=bool(batch_norm), bias=bias,
-            dropout=_share(dropout, f"{name}.dropout"), input_dropout=_share(input_dropout, f"{name}.input_dropout"),
+            dropout=check_share(f"{name}.dropout", dropout),
+            input_dropout=check_share(f"{name}.input_dropout", input_dropout),
         )  # fmt: skip
 
-    def add_readout(self, name, n, *, tau_mem=20.0, tau_syn=None, bias=False, train=()):
+    def add_readout(
+        self, name: str, n: int, *, tau_mem: Values = 20.0, tau_syn: Values | None = None, bias: Values = False,
+        train: Names = (),
+    ) -> None:  # fmt: skip
         """Add ``n`` leaky integrators without threshold, whose V = alpha V + I a loss reads; see ``add_lif``."""
         self._add_neurons(name, "readout", n, tau_mem, tau_syn, train, bias=bias)
 
-    def _add_neurons(self, name, kind, n, tau_mem, tau_syn, train, *, bias, **settings):
+    def _add_neurons(
+        self, name: str, kind: str, n: int, tau_mem: Values, tau_syn: Values | None, train: Names, *, bias: Values,
+        **settings: Any,
+    ) -> None:  # fmt: skip
         name, n = check_new_name(name, self.populations), check_size(n, self.populations)
         if bias is True:
             bias = 0.0
         if bias is None or isinstance(bias, str):
             allowed = "False (none), True (begins at 0), a number, an array or an Initializer"
             raise InvalidInput(f"{name}.bias", None, bias, allowed)
-        bias = None if bias is False else as_initializer(bias, f"{name}.bias")
-        taus = {"tau_mem": tau_mem} if tau_syn is None else {"tau_mem": tau_mem, "tau_syn": tau_syn}
-        taus = {key: as_initializer(value, f"{name}.{key}") for key, value in taus.items()}
+        start = None if bias is False else as_initializer(bias, f"{name}.bias")
+        given = {"tau_mem": tau_mem} if tau_syn is None else {"tau_mem": tau_mem, "tau_syn": tau_syn}
+        taus = {key: as_initializer(value, f"{name}.{key}") for key, value in given.items()}
         for key, value in taus.items():
             if isinstance(value, Given):
                 value.draw(None, (n,))  # which refuses other shapes
@@ -157,19 +173,21 @@ class GridNetwork:
                     f"{name}.{key}", None, value.smallest, f"numbers >= {self.lowest(key):g} ms (dt {self.dt:g})"
                 )
         chosen = check_names(train, tuple(taus), f"{name}.train")
-        self._add(GridPopulation(name, kind, n, taus, train=chosen, bias=bias, **settings))
+        self._add(GridPopulation(name, kind, n, taus, train=chosen, bias=start, **settings))
 
-    def lowest(self, key):
+    def lowest(self, key: str) -> Milliseconds:
         """The smallest tau_mem or tau_syn (ms) that the grid can hold: alpha must not be negative."""
         return self.dt if key == "tau_mem" else 1e-3 * self.dt
 
-    def _add(self, population):
+    def _add(self, population: GridPopulation) -> None:
         self.populations[population.name] = population
 
     def connect(
-        self, pre, post, *, weight, delay=None, delay_per="synapse", spread=None, count=1, dropout=0.0,
-        train=("weight", "delay"), mask=None, sparsity=None, seed=0,
-    ):  # fmt: skip
+        self, pre: str, post: str, *, weight: Values | SparseMatrix, delay: Values | SparseMatrix | None = None,
+        delay_per: str = "synapse", spread: Spread | None = None, count: int = 1, dropout: float = 0.0,
+        train: Names = ("weight", "delay"), mask: npt.ArrayLike | SparseMatrix | None = None,
+        sparsity: float | None = None, seed: int = 0,
+    ) -> None:  # fmt: skip
         """Connect every neuron of ``pre`` to every neuron of ``post``, which comes after it, or is the same.
 
         ``weight`` and ``delay`` (ms, >= 0, None: none): a number, an array or an Initializer; a recurrent spike comes
@@ -218,20 +236,20 @@ class GridNetwork:
             raise InvalidInput(f"{name}.dropout", None, dropout, "0 but for a recurrent connection", remedy)
         self.connections[name] = GridConnection(
             name, pre, post, source.n, target.n, weight, delay, delay_per, spread, check_count(count),
-            _share(dropout, f"{name}.dropout"), chosen, _as_mask(indptr, indices, shape),
+            check_share(f"{name}.dropout", dropout), chosen, _as_mask(indptr, indices, shape),
         )  # fmt: skip
 
-    def incoming(self, population):
+    def incoming(self, population: str) -> list[GridConnection]:
         """Connections that bring spikes from earlier populations, in the order in which they were made."""
         return [c for c in self.connections.values() if c.post == population and not c.recurrent]
 
-    def recurrence(self, population):
+    def recurrence(self, population: str) -> GridConnection | None:
         """The connection of a population to itself, or None."""
         return self.connections.get(f"{population}->{population}")
 
     # -- parameters
 
-    def _entries(self):
+    def _entries(self) -> Iterator[tuple[str, Shape, Initializer, bool, tuple[float, float], float | None]]:
         """Yield (parameter name, shape, Initializer, trained, (lowest, highest) in training, fan-in)."""
         for p in self.populations.values():
             for key, value in p.settings.items():
@@ -250,13 +268,13 @@ class GridNetwork:
             yield f"{c.name}.weight", c.weight_shape, c.weight, "weight" in c.train, _ANY, fan_in
             if c.delay is not None:
                 longest = math.inf if c.spread is None or c.spread.longest is None else c.spread.longest
-                yield f"{c.name}.delay", c.delay_shape, c.delay, "delay" in c.train, (0.0, longest), fan_in
+                yield f"{c.name}.delay", cast(Shape, c.delay_shape), c.delay, "delay" in c.train, (0.0, longest), fan_in
             if c.spread is not None:
                 yield f"{c.name}.sigma", (), Constant(c.spread.width(0.0)), False, _ANY, None
                 if c.spread.learned:
-                    yield f"{c.name}.width", c.delay_shape, Constant(0.0), True, _ANY, None
+                    yield f"{c.name}.width", cast(Shape, c.delay_shape), Constant(0.0), True, _ANY, None
 
-    def initialize(self, seed=0):
+    def initialize(self, seed: int = 0) -> Parameters:
         """Draw the parameters: a flat dict of float64 arrays, each a function of (seed, its name) alone."""
         parameters = {}
         for name, shape, initializer, _, (low, high), fan_in in self._entries():
@@ -276,24 +294,24 @@ class GridNetwork:
                 parameters[f"{c.name}.weight"] = np.where(c.mask, parameters[f"{c.name}.weight"], 0.0)
         return parameters
 
-    def present(self, name):
+    def present(self, name: str) -> Array | None:
         """Return the mask of a parameter's entries whose synapses are there, None where all are."""
         c = self.connections.get(name.rpartition(".")[0])
-        per_synapse = c is not None and (name.endswith(".weight") or c.delay_per == "synapse")
-        if not per_synapse or c.mask is None or name.endswith(".sigma"):
+        if c is None or c.mask is None or name.endswith(".sigma"):
             return None
-        return np.broadcast_to(c.mask, c.weight_shape)
+        own = name.endswith(".weight") or c.delay_per == "synapse"
+        return np.broadcast_to(c.mask, c.weight_shape) if own else None
 
     @property
-    def trainable(self):
+    def trainable(self) -> list[str]:
         """Names of the trained parameters."""
         return [name for name, _, _, trained, _, _ in self._entries() if trained]
 
-    def bounds(self):
+    def bounds(self) -> dict[str, tuple[float, float]]:
         """Return {trained parameter: (low, high)}: the ranges that projections keep in training."""
         return {name: bounds for name, _, _, trained, bounds, _ in self._entries() if trained}
 
-    def check_parameters(self, parameters):
+    def check_parameters(self, parameters: Mapping[str, npt.ArrayLike]) -> Parameters:
         """Return the parameters as float64 arrays after checking names, shapes and values; raises InvalidInput."""
         checked = check_arrays(parameters, {name: shape for name, shape, *_ in self._entries()})
         for name, _, _, _, (low, high), _ in self._entries():
@@ -303,17 +321,17 @@ class GridNetwork:
                 raise InvalidInput(name, index or None, float(values[index]), f"numbers from {low:g} to {high:g}")
         return checked
 
-    def at(self, parameters, epoch):
+    def at(self, parameters: Parameters, epoch: float) -> Parameters:
         """Return the parameters with each sigma as it is in an epoch, counted from 0."""
         spread = {c.name: c.spread for c in self.connections.values() if c.spread is not None}
         return {**parameters, **{f"{name}.sigma": np.asarray(item.width(epoch)) for name, item in spread.items()}}
 
-    def after_epoch(self, parameters):
+    def after_epoch(self, parameters: Parameters) -> Parameters:
         """Return the parameters with those delays rounded to steps whose spread asks for it."""
         names = [f"{c.name}.delay" for c in self.connections.values() if c.spread is not None and c.spread.rounds]
         return {**parameters, **{name: self.dt * np.rint(parameters[name] / self.dt) for name in names}}
 
-    def value_of(self, population, attribute, parameters):
+    def value_of(self, population: str, attribute: str, parameters: Parameters) -> Floats:
         """Return tau_mem or tau_syn (ms), or v_threshold, of every neuron of a population, shape (n,)."""
         p = self.populations[population]
         if attribute == "v_threshold":
@@ -324,7 +342,7 @@ class GridNetwork:
 
     # -- description
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """Return a JSON-able description from which ``from_dict`` builds an equal network."""
         return {
             "dt": self.dt,
@@ -333,7 +351,7 @@ class GridNetwork:
         }
 
     @classmethod
-    def from_dict(cls, description):
+    def from_dict(cls, description: Description) -> Self:
         """Build the network that ``to_dict`` described."""
         network = cls(description["dt"])
         for p in description["populations"]:
@@ -355,7 +373,7 @@ class GridNetwork:
             network.connect(**{**c, **made})
         return network
 
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """Return the SHA-256 of the description, in hex: equal networks have equal fingerprints."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
@@ -363,15 +381,15 @@ class GridNetwork:
 _ANY = (-math.inf, math.inf)
 
 
-def _fan_in(connection):
+def _fan_in(connection: GridConnection) -> float:
     """Synapses per postsynaptic neuron, in the mean."""
     mask = connection.mask
     present = connection.n_pre if mask is None else max(np.count_nonzero(mask) / connection.n_post, 1.0)
     return connection.count * present
 
 
-def _population_to_dict(p):
-    described = {"name": p.name, "kind": p.kind, "n": p.n}
+def _population_to_dict(p: GridPopulation) -> Description:
+    described: Description = {"name": p.name, "kind": p.kind, "n": p.n}
     if p.kind == "input":
         return described
     described |= {key: value.to_dict() for key, value in p.settings.items()}
@@ -385,7 +403,7 @@ def _population_to_dict(p):
     return described
 
 
-def _connection_to_dict(c):
+def _connection_to_dict(c: GridConnection) -> Description:
     return {
         "pre": c.pre,
         "post": c.post,
@@ -400,7 +418,7 @@ def _connection_to_dict(c):
     }
 
 
-def _check_given_delays(name, delay, spread):
+def _check_given_delays(name: str, delay: Initializer | None, spread: Spread | None) -> None:
     """Refuse delays that are given, not drawn, outside of what can be."""
     if not isinstance(delay, (Constant, Given)):
         return
@@ -411,20 +429,14 @@ def _check_given_delays(name, delay, spread):
         raise InvalidInput(f"{name}.delay", None, float(values[bad].flat[0]), allowed)
 
 
-def _as_initializer(value, name, rows):
+def _as_initializer(value: Values | SparseMatrix, name: str, rows: tuple[Any, Any, Shape]) -> Initializer:
     """A weight or a delay as an Initializer; a sparse matrix is written out, as the parameters are."""
     if is_sparse(value):
         value = to_dense(per_synapse(value, name, rows), rows, 0.0)
     return as_initializer(value, name)
 
 
-def _share(value, name):
-    if not (is_number(value) and 0 <= value < 1):
-        raise InvalidInput(name, None, value, "a probability p with 0 <= p < 1")
-    return float(value)
-
-
-def _as_mask(indptr, indices, shape):
+def _as_mask(indptr: Array | None, indices: Array | None, shape: tuple[int, int]) -> Array | None:
     """The synapses of compressed sparse rows as a bool array; None where all are there."""
     if indptr is None:
         return None

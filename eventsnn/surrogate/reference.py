@@ -4,14 +4,27 @@ Every quantity is a pair (value, tangent): what it is, and how it changes when t
 Nothing here runs backwards, and no equation is shared with the engine, so that agreement means something.
 """
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeAlias
+
 import numpy as np
 
-from .slopes import ArcTangent
+from ..aliases import Array, Parameters
+from .slopes import ArcTangent, Surrogate
+
+if TYPE_CHECKING:
+    from .network import GridConnection, GridNetwork, GridPopulation
+    from .parts import RunMode
 
 EPSILON = 1e-5  # of batch normalisation
+Pair: TypeAlias = tuple[Array, Array]
+Pairs: TypeAlias = Mapping[str, Pair]
 
 
-def simulate(network, parameters, tangents, values, mode, kept=None):
+def simulate(
+    network: "GridNetwork", parameters: Parameters, tangents: Mapping[str, Array], values: Mapping[str, Array],
+    mode: "RunMode", kept: Mapping[str, Array] | None = None,
+) -> tuple[dict[str, Array], dict[str, Array], float]:  # fmt: skip
     """Return ({readout: voltages}, {readout: their change along ``tangents``}, margin), arrays (sample, step, n).
 
     ``tangents``: {parameter: direction}, missing ones are 0; ``values``: {input: (sample, step, n)}; ``mode``: as for
@@ -19,7 +32,9 @@ def simulate(network, parameters, tangents, values, mode, kept=None):
     {"its name.input"} and {its recurrent connection}; missing ones are 1. ``margin``: how near the threshold any
     neuron came, on either side.
     """
-    kept, sent, voltages, margin = kept or {}, {}, ({}, {}), np.inf
+    sent: dict[str, Pair] = {}
+    voltages: tuple[dict[str, Array], dict[str, Array]] = ({}, {})
+    kept, margin = kept or {}, np.inf
     pairs = {name: (value, np.asarray(tangents.get(name, np.zeros_like(value)))) for name, value in parameters.items()}
     for name, array in values.items():
         sent[name] = (array, np.zeros_like(array))
@@ -41,7 +56,9 @@ def simulate(network, parameters, tangents, values, mode, kept=None):
     return *voltages, margin
 
 
-def _received(network, p, pairs, sent, mode):
+def _received(
+    network: "GridNetwork", p: "GridPopulation", pairs: Pairs, sent: Pairs, mode: "RunMode"
+) -> Pair:  # fmt: skip
     shape = (*next(iter(sent.values()))[0].shape[:2], p.n)
     total, change = np.zeros(shape), np.zeros(shape)
     for c in network.incoming(p.name):
@@ -57,7 +74,7 @@ def _received(network, p, pairs, sent, mode):
     return total, change
 
 
-def _taps(network, c, pairs, mode):
+def _taps(network: "GridNetwork", c: "GridConnection", pairs: Pairs, mode: "RunMode") -> Pair:
     """(taps, tangents), both (lag, n_pre, n_post), of all synapses of a connection."""
     shape = (c.count, c.n_pre, c.n_post)
     weight, d_weight = (part.reshape(shape) for part in pairs[f"{c.name}.weight"])
@@ -105,7 +122,7 @@ def _taps(network, c, pairs, mode):
     return taps, np.array([(d_weight * part + weight * slope).sum(0) for part, slope in zip(h, d_h, strict=True)])
 
 
-def _normalised(p, pairs, total, change, mode):
+def _normalised(p: "GridPopulation", pairs: Pairs, total: Array, change: Array, mode: "RunMode") -> Pair:
     gain, d_gain = pairs[f"{p.name}.gain"]
     offset, d_offset = pairs[f"{p.name}.offset"]
     if mode.training:
@@ -121,7 +138,7 @@ def _normalised(p, pairs, total, change, mode):
     return normal * gain + offset, d_normal * gain + normal * d_gain + d_offset
 
 
-def _decay(network, p, pairs, key):
+def _decay(network: "GridNetwork", p: "GridPopulation", pairs: Pairs, key: str) -> Pair:
     """(alpha, tangent) of tau_mem, (beta, tangent) of tau_syn, each (n,)."""
     if key not in p.settings:
         return np.zeros(p.n), np.zeros(p.n)
@@ -134,7 +151,10 @@ def _decay(network, p, pairs, key):
     return beta, beta * network.dt / tau**2 * d_tau
 
 
-def _run(network, p, pairs, total, change, mode, kept):
+def _run(
+    network: "GridNetwork", p: "GridPopulation", pairs: Pairs, total: Array, change: Array, mode: "RunMode",
+    kept: Mapping[str, Array],
+) -> tuple[Array, ...]:  # fmt: skip
     """(voltages, tangent, spikes, tangent, distance to the threshold), each (sample, step, n)."""
     (alpha, d_alpha), (beta, d_beta) = (_decay(network, p, pairs, key) for key in ("tau_mem", "tau_syn"))
     total, change, found = total.copy(), change.copy(), []
@@ -162,7 +182,7 @@ def _run(network, p, pairs, total, change, mode, kept):
     return tuple(np.stack(parts, axis=1) for parts in zip(*found, strict=True))
 
 
-def _spiked(u, surrogate, smooth):
+def _spiked(u: Array, surrogate: Surrogate, smooth: bool) -> Pair:
     """(spikes, surrogate derivative) of u = H - threshold."""
     slope = surrogate.slope
     if isinstance(surrogate, ArcTangent):

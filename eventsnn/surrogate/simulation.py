@@ -1,7 +1,12 @@
 """Simulate a GridNetwork on a SpikeBatch, and its surrogate gradient: what eventsnn.simulate and value_and_grad are."""
 
-import numpy as np
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, overload
 
+import numpy as np
+import numpy.typing as npt
+
+from ..aliases import Milliseconds, Parameters
 from ..arrays import plain_array
 from ..checks import check_duration
 from ..errors import InvalidInput
@@ -9,12 +14,18 @@ from ..losses.together import check_finite, evaluate, joint_probes
 from ..network.plausibility import doubts, warn_of_doubts
 from ..parallel.threads import one_blas_thread
 from ..spikes.batch import SpikeBatch
+from ..spikes.cotangents import Probe
 from .binning import bin_spikes
 from .engine import Mode, backward, run
+from .layers import Layer
 from .network import GridNetwork
+from .recording import GridRecording
 
 
-def simulate(network, parameters, spikes, *, duration, delays="rounded", probes=None, n_threads=None):
+def simulate(
+    network: GridNetwork, parameters: Parameters, spikes: SpikeBatch, *, duration: Milliseconds,
+    delays: str = "rounded", probes: Mapping[str, Probe] | None = None, n_threads: int | None = None,
+) -> GridRecording:  # fmt: skip
     """Return the GridRecording of a trained GridNetwork: running statistics of batch normalisation, no dropout.
 
     ``spikes`` (SpikeBatch), counted in the steps of ``network.dt``; ``duration`` in ms; ``delays``: "rounded" to
@@ -27,7 +38,10 @@ def simulate(network, parameters, spikes, *, duration, delays="rounded", probes=
     )  # fmt: skip
 
 
-def simulated(network, parameters, spikes, *, duration, delays="rounded", probes=None, n_threads=None):
+def simulated(
+    network: GridNetwork, parameters: Parameters, spikes: SpikeBatch, *, duration: Milliseconds,
+    delays: str = "rounded", probes: Mapping[str, Probe] | None = None, n_threads: int | None = None,
+) -> GridRecording:  # fmt: skip
     """Return what ``simulate`` does, without its warnings: for one of many batches whose data are judged as a whole."""
     _check_on_grid(network)
     parameters = network.check_parameters(parameters)
@@ -36,10 +50,27 @@ def simulated(network, parameters, spikes, *, duration, delays="rounded", probes
         return _run(network, parameters, spikes, duration, mode, probes)[0]
 
 
+@overload
 def value_and_grad(
-    network, parameters, spikes, labels, *, loss, duration, regularizers=(), seed=0, epoch=0, samples=None,
-    n_threads=None, return_recording=False,
-):  # fmt: skip
+    network: GridNetwork, parameters: Parameters, spikes: SpikeBatch, labels: npt.ArrayLike, *, loss: Any,
+    duration: Milliseconds, regularizers: Iterable[Any] = (), seed: int = 0, epoch: int = 0,
+    samples: npt.ArrayLike | None = None, n_threads: int | None = None, return_recording: Literal[False] = False,
+) -> tuple[float, Parameters]: ...  # fmt: skip
+
+
+@overload
+def value_and_grad(
+    network: GridNetwork, parameters: Parameters, spikes: SpikeBatch, labels: npt.ArrayLike, *, loss: Any,
+    duration: Milliseconds, regularizers: Iterable[Any] = (), seed: int = 0, epoch: int = 0,
+    samples: npt.ArrayLike | None = None, n_threads: int | None = None, return_recording: Literal[True],
+) -> tuple[float, Parameters, GridRecording]: ...  # fmt: skip
+
+
+def value_and_grad(
+    network: GridNetwork, parameters: Parameters, spikes: SpikeBatch, labels: npt.ArrayLike, *, loss: Any,
+    duration: Milliseconds, regularizers: Iterable[Any] = (), seed: int = 0, epoch: int = 0,
+    samples: npt.ArrayLike | None = None, n_threads: int | None = None, return_recording: bool = False,
+) -> tuple[float, Parameters] | tuple[float, Parameters, GridRecording]:  # fmt: skip
     """Return (mean loss, {trained parameter: surrogate gradient}) of a batch as training sees it, and its recording.
 
     Delays are spread, batches normalised by themselves, and dropout is drawn from ``seed``, ``epoch`` and ``samples``
@@ -50,12 +81,12 @@ def value_and_grad(
     parameters = network.check_parameters(parameters)
     if samples is None:  # else this is one of many batches, whose data are judged as a whole
         _warn_of_batch(network, parameters, spikes, duration)
-    samples = np.arange(len(spikes)) if samples is None else plain_array(samples, "samples")
-    if samples.shape != (len(spikes),) or samples.dtype.kind not in "iu" or samples.min(initial=0) < 0:
-        raise InvalidInput("samples", None, samples.shape, f"{len(spikes)} places >= 0, one for each sample")
+    places = np.arange(len(spikes)) if samples is None else plain_array(samples, "samples")
+    if places.shape != (len(spikes),) or places.dtype.kind not in "iu" or places.min(initial=0) < 0:
+        raise InvalidInput("samples", None, places.shape, f"{len(spikes)} places >= 0, one for each sample")
     if len(spikes) == 0:
         raise InvalidInput("spikes", None, "0 samples", "at least one sample")
-    mode = Mode(True, "spread", seed=seed, epoch=epoch, samples=samples, n_threads=n_threads)
+    mode = Mode(True, "spread", seed=seed, epoch=epoch, samples=places, n_threads=n_threads)
     losses = (loss, *regularizers)
     probes = joint_probes(losses, network, duration)
     with one_blas_thread():
@@ -66,13 +97,13 @@ def value_and_grad(
     return (value, gradients, recording) if return_recording else (value, gradients)
 
 
-def _check_on_grid(network):
+def _check_on_grid(network: object) -> None:
     if not isinstance(network, GridNetwork):
         remedy = "eventsnn.simulate and eventsnn.value_and_grad run a Network."
         raise InvalidInput("network", None, type(network).__name__, "a GridNetwork", remedy)
 
 
-def _warn_of_batch(network, parameters, spikes, duration):
+def _warn_of_batch(network: GridNetwork, parameters: Parameters, spikes: SpikeBatch, duration: Milliseconds) -> None:
     """Warn who called the caller of what can hardly be meant; raises InvalidInput for what is not allowed."""
     _check_on_grid(network)
     _check_spikes(spikes)
@@ -80,12 +111,15 @@ def _warn_of_batch(network, parameters, spikes, duration):
     warn_of_doubts(found, stacklevel=3)
 
 
-def _check_spikes(spikes):
+def _check_spikes(spikes: object) -> None:
     if not isinstance(spikes, SpikeBatch):
         raise InvalidInput("spikes", None, type(spikes).__name__, "a SpikeBatch", "SpikeBatch.from_lists makes one.")
 
 
-def _run(network, parameters, spikes, duration, mode, probes):
+def _run(
+    network: GridNetwork, parameters: Parameters, spikes: SpikeBatch, duration: Milliseconds, mode: Mode,
+    probes: Mapping[str, Probe] | None,
+) -> tuple[GridRecording, dict[str, Layer]]:  # fmt: skip
     """(GridRecording, tape) of a SpikeBatch."""
     names = [p.name for p in network.populations.values() if p.kind == "input"]
     if len(names) != 1:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ..arrays import is_number
 from ..errors import InvalidInput
@@ -13,7 +14,7 @@ class ArcTangent:
 
     slope: float = 5.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_slope(self.slope)
 
 
@@ -23,19 +24,20 @@ class Triangle:
 
     slope: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_slope(self.slope)
 
 
-def _check_slope(slope):
+def _check_slope(slope: float) -> None:
     if not (is_number(slope) and 0 < slope < math.inf):
         raise InvalidInput("surrogate.slope", None, slope, "a finite number > 0")
 
 
-SURROGATES = {"arctangent": ArcTangent, "triangle": Triangle}
+Surrogate: TypeAlias = ArcTangent | Triangle
+SURROGATES: dict[str, type[Surrogate]] = {"arctangent": ArcTangent, "triangle": Triangle}
 
 
-def surrogate_of(kind, slope):
+def surrogate_of(kind: str, slope: float) -> Surrogate:
     """Return the surrogate derivative of that name, "arctangent" or "triangle"."""
     if kind not in SURROGATES:
         raise InvalidInput("surrogate", None, kind, f"one of {', '.join(SURROGATES)}")

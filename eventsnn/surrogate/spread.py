@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 
+from ..aliases import Milliseconds
 from ..arrays import is_number
 from ..errors import InvalidInput
 
@@ -23,16 +25,16 @@ class Spread:
     """
 
     kind: str
-    sigma: tuple
+    sigma: tuple[Milliseconds, Milliseconds] | Milliseconds
     epochs: float = 1.0
-    longest: float | None = None
+    longest: Milliseconds | None = None
     learned: bool = False
     rounds: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in SPREAD_KINDS:
             raise InvalidInput("spread.kind", None, self.kind, f"one of {SPREAD_KINDS}")
-        sigma = (self.sigma, self.sigma) if is_number(self.sigma) else self.sigma
+        sigma: Any = (self.sigma, self.sigma) if is_number(self.sigma) else self.sigma
         pair = isinstance(sigma, (tuple, list)) and len(sigma) == 2
         if not pair or not all(is_number(s) and 0 < s < math.inf for s in sigma):
             raise InvalidInput("spread.sigma", None, self.sigma, "two widths > 0 (ms): at first and at the end")
@@ -48,12 +50,18 @@ class Spread:
         if self.longest is not None and not (is_number(self.longest) and 0 < self.longest < math.inf):
             raise InvalidInput("spread.longest", None, self.longest, "a finite number > 0 (ms), or None")
 
-    def width(self, epoch):
+    def width(self, epoch: float) -> Milliseconds:
         """Return sigma (ms) in an epoch, counted from 0."""
-        first, last = self.sigma
+        first, last = cast(tuple[float, float], self.sigma)  # two since __post_init__
         return first * (last / first) ** min(epoch / self.epochs, 1.0)
 
 
-def check_flag(name, value):
+def check_share(name: str, value: float) -> float:
+    if not (is_number(value) and 0 <= value < 1):
+        raise InvalidInput(name, None, value, "a probability p with 0 <= p < 1")
+    return float(value)
+
+
+def check_flag(name: str, value: object) -> None:
     if not isinstance(value, (bool, np.bool_)):
         raise InvalidInput(name, None, value, "True or False")

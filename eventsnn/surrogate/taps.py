@@ -6,10 +6,17 @@ interpolation between two lags. What is drawn here for synapses is drawn for neu
 broadcast, lags along ``axis``. Each returns h and, in a list, its slopes by what of ("delay", "sigma") is ``wanted``.
 """
 
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
 import numpy as np
 
+from ..aliases import Array
 
-def gaussian(lags, delay, sigma, axis, wanted=()):
+Taps: TypeAlias = tuple[Array, list[Array]]
+
+
+def gaussian(lags: Array, delay: Array, sigma: Array, axis: int, wanted: Sequence[str] = ()) -> Taps:
     """Return (h, slopes) at ``lags``; computed from the largest exponent, so that no sigma underflows."""
     distance = lags - delay
     exponent = -0.5 * (distance / sigma) ** 2
@@ -24,7 +31,7 @@ def gaussian(lags, delay, sigma, axis, wanted=()):
     return h, found
 
 
-def triangle(lags, delay, sigma, axis, wanted=()):
+def triangle(lags: Array, delay: Array, sigma: Array, axis: int, wanted: Sequence[str] = ()) -> Taps:
     """Return (h, slopes) at ``lags``; at a corner of the triangle, the slopes of its inside are 0."""
     distance, reach = lags - delay, 1.0 + sigma
     height = np.maximum(0.0, reach - np.abs(distance))
@@ -36,10 +43,10 @@ def triangle(lags, delay, sigma, axis, wanted=()):
     return height / reach**2, [slopes[name]() for name in wanted]
 
 
-def nearest(lags, delay, sigma, axis, wanted=()):
+def nearest(lags: Array, delay: Array, sigma: Array, axis: int, wanted: Sequence[str] = ()) -> Taps:
     """Return (h, slopes of 0): all at the lag that a delay, which is a whole number, names."""
     h = (lags == delay).astype(np.result_type(delay))
     return h, [np.zeros_like(h) for _ in wanted]
 
 
-SPREADS = {"gaussian": gaussian, "triangle": triangle, "nearest": nearest}
+SPREADS: dict[str, Callable[..., Taps]] = {"gaussian": gaussian, "triangle": triangle, "nearest": nearest}

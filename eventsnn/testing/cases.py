@@ -1,15 +1,18 @@
 """Random networks with data and a loss, for tests over many of them."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..aliases import Array, Milliseconds, Parameters
 from ..engines.checking import forward
 from ..errors import EventStorm
 from ..losses.spike_times import FirstSpike, RelativeFirstSpike, SpikeTimeRegression
 from ..losses.voltage import ExponentialMeanVoltage, MaxVoltage, MeanVoltage
 from ..network.initializers import Constant, Normal, Uniform
 from ..network.network import Network
+from ..network.parts import Population
 from ..spikes.batch import SpikeBatch
 
 
@@ -17,18 +20,21 @@ class Case(NamedTuple):
     """A learning problem: everything that ``value_and_grad`` takes."""
 
     network: Network
-    parameters: dict
-    batch: dict
-    labels: np.ndarray
-    loss: object
-    duration: float
+    parameters: Parameters
+    batch: dict[str, SpikeBatch]
+    labels: Array
+    loss: Any
+    duration: Milliseconds
 
 
 TOPOLOGIES = ("feedforward", "recurrent", "deep", "skip", "loop")
 LOSSES = ("mean", "exponential", "maximum", "first", "relative", "regression")
 
 
-def random_case(seed, *, loss=None, topology=None, n_samples=2, duration=60.0, max_spikes=400):
+def random_case(
+    seed: int, *, loss: str | None = None, topology: str | None = None, n_samples: int = 2,
+    duration: Milliseconds = 60.0, max_spikes: int = 400,
+) -> Case:  # fmt: skip
     """Draw a small learning problem from a seed: a Case (network, parameters, batch, labels, loss, duration).
 
     Over the seeds, networks are recurrent, sparse, deep, with skip connections or loops, one or two inputs, shared or
@@ -44,14 +50,14 @@ def random_case(seed, *, loss=None, topology=None, n_samples=2, duration=60.0, m
     parameters = draw.parameters(network, seed)
     batch = {p.name: draw.batch(p, n_samples, duration) for p in network.populations.values() if p.kind == "input"}
     n_classes = network.populations[out].n
-    labels = rng.integers(0, n_classes, n_samples)
+    labels: Array = rng.integers(0, n_classes, n_samples)
     if loss == "regression":
         labels = rng.uniform(5.0, 40.0, (n_samples, n_classes))
     parameters = _calmed(network, parameters, batch, duration, max_spikes)
     return Case(network, parameters, batch, labels, _named_loss(loss, out), duration)
 
 
-def _named_loss(name, population):
+def _named_loss(name: str, population: str) -> Any:
     return {
         "mean": MeanVoltage(population),
         "exponential": ExponentialMeanVoltage(population),
@@ -62,7 +68,9 @@ def _named_loss(name, population):
     }[name]
 
 
-def _calmed(network, parameters, batch, duration, max_spikes):
+def _calmed(
+    network: Network, parameters: Parameters, batch: Mapping[str, SpikeBatch], duration: Milliseconds, max_spikes: int
+) -> Parameters:  # fmt: skip
     """Halve all weights until no sample fires more than ``max_spikes`` spikes."""
     while True:
         try:
@@ -75,10 +83,10 @@ def _calmed(network, parameters, batch, duration, max_spikes):
 class _CaseDrawer:
     """Draws the parts of a Case from one random stream; ``grid`` (ms) > 0 puts times and delays on a grid."""
 
-    def __init__(self, rng, grid):
+    def __init__(self, rng: np.random.Generator, grid: Milliseconds) -> None:
         self.rng, self.grid = rng, grid
 
-    def network(self, topology, spiking):
+    def network(self, topology: str, spiking: bool) -> tuple[Network, str]:
         """(Network, name of the population that the loss reads)."""
         rng = self.rng
         network = Network(min_delay=float(rng.choice([0.5, 1.0])))
@@ -104,11 +112,11 @@ class _CaseDrawer:
             self._connect(network, "first", out, 0.3)
         return network, out
 
-    def _neurons(self, add, name, n, threshold):
+    def _neurons(self, add: Callable[..., None], name: str, n: int, threshold: bool) -> None:
         rng = self.rng
         tau_mem = float(rng.uniform(4.0, 25.0))
         ratio = rng.choice([1.0, 1.0 + 1e-12, 1.0 + 1e-7, 1.001, 0.5, 0.25, 0.3, 1.7])
-        settings = {"tau_mem": tau_mem, "tau_syn": tau_mem * float(ratio)}
+        settings: dict[str, Any] = {"tau_mem": tau_mem, "tau_syn": tau_mem * float(ratio)}
         if threshold and rng.random() < 0.3:
             settings["v_threshold"] = float(rng.uniform(0.5, 1.5))
         for key in list(settings):
@@ -120,11 +128,12 @@ class _CaseDrawer:
                 settings[key] = Uniform(0.9 * settings[key], 1.1 * settings[key])
         add(name, n, **settings, train=train)
 
-    def _connect(self, network, pre, post, mean, cycle=False):
+    def _connect(self, network: Network, pre: str, post: str, mean: float, cycle: bool = False) -> None:
         rng = self.rng
         shape = (network.populations[pre].n, network.populations[post].n)
         kind = rng.choice(["synapse", "synapse", "neuron", "connection", "none"])
         longest = float(rng.choice([5.0, 15.0, 15.0, 80.0]))
+        delay: Uniform | Constant | None
         delay = None if kind == "none" and not cycle else Uniform(network.min_delay if cycle else 0.0, longest)
         if delay is not None and rng.random() < 0.1:
             delay = Constant(2.0)
@@ -134,7 +143,7 @@ class _CaseDrawer:
             delay_per="synapse" if kind == "none" else str(kind),
         )  # fmt: skip
 
-    def parameters(self, network, seed):
+    def parameters(self, network: Network, seed: int) -> Parameters:
         """Drawn parameters; with a grid, delays lie on it."""
         parameters = network.initialize(int(seed))
         bounds = network.bounds()
@@ -144,7 +153,7 @@ class _CaseDrawer:
                 parameters[name] = np.maximum(np.round(parameters[name] / self.grid) * self.grid, low)
         return parameters
 
-    def batch(self, population, n_samples, duration):
+    def batch(self, population: Population, n_samples: int, duration: Milliseconds) -> SpikeBatch:
         """Random spikes, some of them at or after the end; with counts in a third of the cases."""
         rng, samples = self.rng, []
         with_counts, rate = rng.random() < 0.3, rng.uniform(2.0, 8.0)

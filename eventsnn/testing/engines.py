@@ -1,11 +1,18 @@
 """Two engines on the same problem: the same spikes, readouts and gradients."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Milliseconds, Parameters
 from ..errors import Portable
 from ..gradients import value_and_grad
+from ..network.network import Network
+from ..spikes.batch import SpikeBatch
+from ..spikes.recording import Readout, Recording
 from .errors import TIMES, floors, largest_of, relative_errors
 
 # Below this slope (in units of V) a spike's time, hence every gradient through it, has lost four digits.
@@ -15,7 +22,7 @@ STEEP = 1e-4
 class EngineMismatch(Portable, AssertionError):
     """Two engines that disagree; ``what``: "spikes", "times", a readout or a parameter; ``comparison``: how far."""
 
-    def __init__(self, what, message, comparison):
+    def __init__(self, what: str, message: str, comparison: "Comparison") -> None:
         self.what, self.comparison = what, comparison
         super().__init__(f"{what}: {message}; {comparison}")
 
@@ -29,21 +36,22 @@ class Comparison:
     """
 
     n_spikes: int
-    time_error: float = 0.0
+    time_error: Milliseconds = 0.0
     gradient_error: float = 0.0
     grazing: int = 0
     slope: float = np.inf
 
     @property
-    def ill_conditioned(self):
+    def ill_conditioned(self) -> bool:
         """True where a contact was so flat that the two engines may differ by rounding."""
         return self.grazing > 0 or self.slope < STEEP
 
 
 def compare_engines(
-    network, parameters, batch, labels, *, loss, duration, regularizers=(), time_tolerance=1e-9,
-    gradient_tolerance=1e-8, max_spikes=None,
-):  # fmt: skip
+    network: Network, parameters: Parameters, batch: SpikeBatch | Mapping[str, SpikeBatch], labels: npt.ArrayLike, *,
+    loss: Any, duration: Milliseconds, regularizers: Sequence[Any] = (), time_tolerance: Milliseconds = 1e-9,
+    gradient_tolerance: float = 1e-8, max_spikes: int | None = None,
+) -> Comparison:  # fmt: skip
     """Hold the compiled engine to the reference: same spikes in the same order, times and gradients within tolerance.
 
     Parameters as for ``value_and_grad``; ``time_tolerance`` in ms, ``gradient_tolerance`` relative as in
@@ -74,7 +82,7 @@ def compare_engines(
     return comparison
 
 
-def _compare_spikes(one, other, tolerance):
+def _compare_spikes(one: Recording, other: Recording, tolerance: Milliseconds) -> Comparison:
     """Comparison of the spikes of two recordings; raises EngineMismatch."""
     n_spikes, error = int(other.times.size), 0.0
     slope = float(min(np.min(one.slopes, initial=np.inf), np.min(other.slopes, initial=np.inf)))
@@ -98,7 +106,7 @@ def _compare_spikes(one, other, tolerance):
     return Comparison(n_spikes, float(error), 0.0, grazing, slope)
 
 
-def _compare_readouts(name, one, other, base):
+def _compare_readouts(name: str, one: Readout, other: Readout, base: Comparison) -> None:
     """Raise EngineMismatch unless integrals and maxima agree to 1e-9 of their size."""
     for key in ("integral", "maximum"):
         a, b = getattr(one, key), getattr(other, key)

@@ -1,6 +1,11 @@
 """How far two gradients are apart, relative to what rounding explains."""
 
+from collections.abc import Mapping
+
 import numpy as np
+import numpy.typing as npt
+
+from ..aliases import Array, Floats
 
 # A gradient is a sum over spikes, and where its terms cancel the digits that are left say nothing about the code. An
 # error is therefore measured against at least FLOOR times the largest gradient in the same array, and GLOBAL_FLOOR
@@ -17,20 +22,20 @@ ROUNDINGS = 1000
 TIMES = "times"
 
 
-def floors(gradients):
+def floors(gradients: Mapping[str, Array]) -> dict[str, float]:
     """{name: the size below which no gradient of that array counts as smaller}, from FLOOR and GLOBAL_FLOOR."""
     largest = {name: float(np.max(np.abs(values), initial=0.0)) for name, values in gradients.items()}
     least = max(GLOBAL_FLOOR * max(largest.values(), default=0.0), np.finfo(float).tiny)
     return {name: max(FLOOR * scale, least) for name, scale in largest.items()}
 
 
-def largest_of(gradients):
+def largest_of(gradients: Mapping[str, Array]) -> float:
     """The largest absolute value in {name: gradient}, 0 without any; NaN or infinite ones excuse nothing: 0 too."""
     largest = max((float(np.max(np.abs(values), initial=0.0)) for values in gradients.values()), default=0.0)
     return largest if np.isfinite(largest) else 0.0
 
 
-def relative_errors(one, other, floor, largest=0.0):
+def relative_errors(one: npt.ArrayLike, other: npt.ArrayLike, floor: float | Floats, largest: float = 0.0) -> Floats:
     """|one - other| / max(|one|, |other|, floor) elementwise; infinite where that is not a number.
 
     A difference within ROUNDINGS eps of ``largest``, the largest gradient of all, counts as ROUNDINGS eps at most.

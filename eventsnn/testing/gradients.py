@@ -5,10 +5,14 @@
 called); ``random_case`` draws a whole learning problem from a seed with numpy alone.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Array, Floats, Milliseconds, Parameters
 from ..checks import check_duration
 from ..engines.checking import check_batch, forward, spiking_outputs
 from ..engines.problem import Run
@@ -17,10 +21,12 @@ from ..engines.reference.simulation import Simulation, record
 from ..errors import InvalidInput, Portable
 from ..gradients import value_and_grad
 from ..losses.together import evaluate, joint_probes
+from ..network.network import Network
 from ..spikes.batch import SpikeBatch
 from ..spikes.cotangents import Probe
+from ..spikes.recording import Recording
 from .errors import TIMES, floors, largest_of, relative_errors
-from .signatures import same, signature
+from .signatures import Signature, same, signature
 
 # Steps at which a difference is retried, relative to the first, when the spikes on its two sides do not match.
 SHRINK = (1.0, 0.1, 0.01)
@@ -30,6 +36,8 @@ COMPLEX_STEP = 1e-30
 # A difference of two losses L over 2 h is rounded at a few eps L/h: no gradient below this many times that is resolved.
 RESOLUTION = 1e6
 LATENESS_OF_ZEROS = 0.8
+Coordinate: TypeAlias = tuple[str, int]
+Inputs: TypeAlias = dict[str, SpikeBatch]
 
 
 class GradientMismatch(Portable, AssertionError):
@@ -38,7 +46,9 @@ class GradientMismatch(Portable, AssertionError):
     Attributes: ``method``, ``coordinate`` (name, flat index), ``analytic``, ``numeric`` and ``report``.
     """
 
-    def __init__(self, method, coordinate, analytic, numeric, report):
+    def __init__(
+        self, method: str, coordinate: Coordinate, analytic: float, numeric: float, report: "GradientReport"
+    ) -> None:
         self.method, self.coordinate, self.analytic, self.numeric = method, coordinate, analytic, numeric
         self.report = report
         name, index = coordinate
@@ -54,27 +64,27 @@ class Differences:
     """
 
     method: str
-    coordinates: tuple
-    analytic: np.ndarray
-    numeric: np.ndarray
-    errors: np.ndarray
-    excluded: tuple = ()
+    coordinates: tuple[Coordinate, ...]
+    analytic: Floats
+    numeric: Floats
+    errors: Floats
+    excluded: tuple[Coordinate, ...] = ()
 
     @property
-    def n_coordinates(self):
+    def n_coordinates(self) -> int:
         """Number of coordinates compared or excluded."""
         return len(self.coordinates) + len(self.excluded)
 
     @property
-    def excluded_share(self):
+    def excluded_share(self) -> float:
         """The share of the coordinates that had to be excluded."""
         return len(self.excluded) / max(self.n_coordinates, 1)
 
-    def quantile(self, q):
+    def quantile(self, q: float) -> float:
         """A quantile of the relative errors, 0 without any."""
         return float(np.quantile(self.errors, q)) if self.errors.size else 0.0
 
-    def __str__(self):
+    def __str__(self) -> str:
         return (
             f"{self.method}: {self.n_coordinates} coordinates, {len(self.excluded)} excluded, relative error median "
             f"{self.quantile(0.5):.2e}, p99 {self.quantile(0.99):.2e}, max {self.quantile(1.0):.2e}"
@@ -89,7 +99,7 @@ class GradientReport:
     central: Differences | None = None
     complex: Differences | None = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "; ".join(str(part) for part in (self.central, self.complex) if part is not None)
 
 
@@ -103,9 +113,11 @@ class Tolerances:
 
 
 def check_gradients(
-    network, parameters, batch, labels, *, loss, duration, method="both", regularizers=(), n_coordinates=200,
-    input_times=True, step=1e-5, seed=0, engine="compiled", tolerances=None,
-):  # fmt: skip
+    network: Network, parameters: Parameters, batch: SpikeBatch | Mapping[str, SpikeBatch], labels: npt.ArrayLike, *,
+    loss: Any, duration: Milliseconds, method: str = "both", regularizers: Sequence[Any] = (),
+    n_coordinates: int | None = 200, input_times: bool = True, step: float = 1e-5, seed: int = 0,
+    engine: str = "compiled", tolerances: Tolerances | None = None,
+) -> GradientReport:  # fmt: skip
     """Compare the gradient with central differences and complex-step derivatives; returns a GradientReport.
 
     Parameters as for ``value_and_grad``, and: ``method`` ("both", "central" or "complex"); ``n_coordinates`` (drawn
@@ -134,7 +146,7 @@ def check_gradients(
     return report
 
 
-def _hold(report, tolerances):
+def _hold(report: GradientReport, tolerances: Tolerances) -> None:
     """Raise GradientMismatch if a figure of the report exceeds its tolerance."""
     bars = [(report.central, 0.5, tolerances.central_median), (report.central, 0.99, tolerances.central_p99)]
     for part, q, bar in [*bars, (report.complex, 1.0, tolerances.complex_max)]:
@@ -148,7 +160,9 @@ def _hold(report, tolerances):
             )
 
 
-def _choose(gradients, n_coordinates, rng):
+def _choose(
+    gradients: Mapping[str, Array], n_coordinates: int | None, rng: np.random.Generator
+) -> tuple[Coordinate, ...]:
     """(name, flat index) of ``n_coordinates`` entries, spread evenly over the arrays; all of them for None.
 
     Entries whose gradient is 0 come late, but not last: a missing gradient is an error too.
@@ -164,14 +178,17 @@ def _choose(gradients, n_coordinates, rng):
 class _Problem:
     """A loss as a function of its parameters and input times, in real and in complex numbers."""
 
-    def __init__(self, network, parameters, batch, labels, losses, duration, engine):
+    def __init__(
+        self, network: Network, parameters: Parameters, batch: SpikeBatch | Mapping[str, SpikeBatch],
+        labels: npt.ArrayLike, losses: tuple[Any, ...], duration: Milliseconds, engine: str,
+    ) -> None:  # fmt: skip
         self.network, self.labels, self.losses, self.duration, self.engine = network, labels, losses, duration, engine
         self.parameters, self.inputs = network.check_parameters(parameters), check_batch(network, batch)
         asked = joint_probes(losses, network, duration)
         # a rate of None asks for no integral: the reference then gives the plain one
         self.probes = {name: Probe(probe.decay_rate or 0.0, probe.maximum) for name, probe in asked.items()}
 
-    def analytic(self, input_times):
+    def analytic(self, input_times: bool) -> tuple[Parameters, Recording]:
         """({name: gradient}, Recording); the gradient of an input population's times is called "<population>.times"."""
         _, gradients, times, recording = value_and_grad(
             self.network, self.parameters, self.inputs, self.labels, loss=self.losses[0], duration=self.duration,
@@ -184,15 +201,15 @@ class _Problem:
             gradients |= {f"{name}.{TIMES}": values for name, values in times.items()}
         return gradients, recording
 
-    def value(self, recording):
+    def value(self, recording: Recording) -> Any:
         return evaluate(self.losses, recording, self.labels)[0]
 
-    def complex(self, gradients, coordinates):
+    def complex(self, gradients: Mapping[str, Array], coordinates: tuple[Coordinate, ...]) -> Differences:
         """Differences by complex steps in the reference engine."""
         numeric = np.array([self._complex_derivative(*coordinate) for coordinate in coordinates])
         return _differences("complex", gradients, coordinates, numeric)
 
-    def _complex_derivative(self, name, index):
+    def _complex_derivative(self, name: str, index: int) -> float:
         parameters = {key: values.astype(complex) for key, values in self.parameters.items()}
         times = {key: batch.times.astype(complex) for key, batch in self.inputs.items()}
         moved = times[name.removesuffix(f".{TIMES}")] if name.endswith(f".{TIMES}") else parameters[name]
@@ -210,7 +227,7 @@ class _Problem:
         recording.outputs = spiking_outputs(self.network)
         return np.imag(self.value(recording)) / COMPLEX_STEP
 
-    def central(self, gradients, coordinates, step):
+    def central(self, gradients: Mapping[str, Array], coordinates: tuple[Coordinate, ...], step: float) -> Differences:
         """Central differences of the loss (at a bound one-sided ones), with the detector of discontinuities."""
         here = self._evaluate(self.parameters, self.inputs, self.engine)
         kept, numeric, excluded = [], [], []
@@ -224,7 +241,7 @@ class _Problem:
         noise = RESOLUTION * np.finfo(float).eps * abs(here[0]) / step
         return _differences("central", gradients, tuple(kept), np.array(numeric), tuple(excluded), noise)
 
-    def _difference(self, coordinate, here, step):
+    def _difference(self, coordinate: Coordinate, here: tuple[float, Signature], step: float) -> float | None:
         """The derivative along a coordinate, or None where the loss is discontinuous at every step tried."""
         value, signature = here
         for factor in SHRINK:
@@ -237,13 +254,13 @@ class _Problem:
                 return (sides[1][0] - sides[0][0]) / (2 * h)
         return None
 
-    def _base(self, coordinate):
+    def _base(self, coordinate: Coordinate) -> float:
         name, index = coordinate
         if name.endswith(f".{TIMES}"):
             return self.inputs[name.removesuffix(f".{TIMES}")].times[index]
         return self.parameters[name].flat[index]
 
-    def _moved(self, coordinate, shift):
+    def _moved(self, coordinate: Coordinate, shift: float) -> tuple[float, Signature]:
         """(value, signature) with one coordinate moved."""
         name, index = coordinate
         if name.endswith(f".{TIMES}"):
@@ -254,12 +271,12 @@ class _Problem:
         values.flat[index] += shift
         return self._evaluate(self.parameters | {name: values}, self.inputs, self.engine)
 
-    def _evaluate(self, parameters, inputs, engine):
+    def _evaluate(self, parameters: Parameters, inputs: Inputs, engine: str) -> tuple[float, Signature]:
         _, recording, _ = forward(self.network, parameters, inputs, self.duration, engine, 1, None, self.probes)
         return self.value(recording), signature(self.network, parameters, recording)
 
 
-def _with_time(batch, index, shift):
+def _with_time(batch: SpikeBatch, index: int, shift: Milliseconds) -> SpikeBatch:
     """The batch with one spike moved, sorted again."""
     times = batch.times.copy()
     times[index] += shift
@@ -268,10 +285,13 @@ def _with_time(batch, index, shift):
     return SpikeBatch.from_lists([(times[a:b], batch.units[a:b], counts[a:b]) for a, b in samples])
 
 
-def _differences(method, gradients, coordinates, numeric, excluded=(), noise=0.0):
+def _differences(
+    method: str, gradients: Mapping[str, Array], coordinates: tuple[Coordinate, ...], numeric: Floats,
+    excluded: tuple[Coordinate, ...] = (), noise: float = 0.0,
+) -> Differences:  # fmt: skip
     """Compare numeric derivatives with the gradients; none counts as smaller than ``noise``."""
-    floor = {name: max(value, noise) for name, value in floors(gradients).items()}
+    lowest = {name: max(value, noise) for name, value in floors(gradients).items()}
     analytic = np.array([gradients[name].flat[index] for name, index in coordinates])
-    floor = np.array([floor[name] for name, _ in coordinates])
+    floor = np.array([lowest[name] for name, _ in coordinates])
     errors = relative_errors(analytic, numeric, floor, largest_of(gradients))
     return Differences(method, coordinates, analytic, numeric, errors, excluded)

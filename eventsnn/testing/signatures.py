@@ -1,8 +1,14 @@
 """The order of events of a simulation: a gradient holds as long as it stays the same."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+
+from ..aliases import Floats, Integers, Milliseconds, Parameters
+from ..network.network import Network
+from ..network.parts import Connection
+from ..spikes.recording import Recording
 
 
 @dataclass(frozen=True)
@@ -13,12 +19,12 @@ class Signature:
     arrivals at the neuron before each of these spikes; ``maximum_times`` {readout: (n_samples, n)}.
     """
 
-    order: np.ndarray
-    causes: np.ndarray
-    maximum_times: dict = field(default_factory=dict)
+    order: Integers
+    causes: Integers
+    maximum_times: dict[str, Floats] = field(default_factory=dict)
 
 
-def signature(network, parameters, recording):
+def signature(network: Network, parameters: Parameters, recording: Recording) -> Signature:
     """Return the Signature of a simulation: its spikes in order, what caused them and where voltages peaked."""
     rows, causes = [np.zeros((0, 3), int)], [np.zeros(0, int)]
     populations = list(recording.slices)
@@ -40,7 +46,9 @@ def signature(network, parameters, recording):
     return Signature(np.concatenate(rows), np.concatenate(causes), maxima)
 
 
-def _arrivals_before(network, parameters, recording, place):
+def _arrivals_before(
+    network: Network, parameters: Parameters, recording: Recording, place: tuple[str, int]
+) -> Integers:
     """For each spike of (population, sample): how many arrivals its neuron had received."""
     name, sample = place
     times, units = recording.spikes(name, sample)
@@ -54,10 +62,10 @@ def _arrivals_before(network, parameters, recording, place):
     return total
 
 
-def dense_delays(connection, parameters):
+def dense_delays(connection: Connection, parameters: Parameters) -> Floats:
     """The delays of a connection as an (n_pre, n_post) matrix (ms), infinite where there is no synapse."""
     shape = (connection.n_pre, connection.n_post)
-    delay = 0.0 if connection.delay is None else parameters[f"{connection.name}.delay"]
+    delay: Any = 0.0 if connection.delay is None else parameters[f"{connection.name}.delay"]
     if connection.delay is not None and connection.delay_per == "neuron":
         delay = delay[:, None]
     if connection.indptr is None:
@@ -69,7 +77,7 @@ def dense_delays(connection, parameters):
     return dense
 
 
-def same(one, other, tolerance):
+def same(one: Signature, other: Signature, tolerance: Milliseconds) -> bool:
     """True where two signatures agree, and no maximum moved by more than ``tolerance`` ms."""
     return (
         np.array_equal(one.order, other.order)

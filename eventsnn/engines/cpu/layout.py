@@ -11,12 +11,12 @@ import numpy as np
 
 from ...errors import NetworkError
 from ...kernels.neurons.lif.membrane import DEGREE, TAU_FRACTION, integral_constants, write_series
+from ...kernels.neurons.lif.tables import NEURON, Lif
 from ...kernels.simd import BLOCK
 from ...kernels.state import (
     CONNECTION,
     INPUT_SPIKE,
     LIF,
-    NEURON,
     POPULATION,
     READOUT,
     READOUT_MAXIMUM,
@@ -122,15 +122,19 @@ class Layout:
             conns=self._conns(),
             sources=self._sources(),
             links=np.array([number for name in self.rank for number in self._links(name)], np.int64),
-            series=series,
-            growth=self._growth(pops, neurons, stretch),
-            doublings=self.doublings,
-            part=0.5**self.doublings,
+            model=Lif(
+                series=series,
+                growth=self._growth(pops, neurons, stretch),
+                doublings=self.doublings,
+                part=0.5**self.doublings,
+                integrals=integral_constants(
+                    pops["decay_rate"][neurons["pop"]], neurons["tau_mem"], neurons["tau_syn"]
+                ),
+            ),
             bits=bits,
             # a delay beyond the end is as good as one there
             tick=(np.minimum(rows["delay"], longest) * (2.0**bits / self.h)).astype(np.uint32),
             charge=self._charges(pops, neurons, rows),
-            integrals=integral_constants(pops["decay_rate"][neurons["pop"]], neurons["tau_mem"], neurons["tau_syn"]),
             **rows,
         )
 

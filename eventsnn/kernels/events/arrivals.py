@@ -3,8 +3,7 @@
 import numpy as np
 
 from ..compile import inlined, kernel
-from ..neurons.lif.membrane import mode_growth, responses
-from ..neurons.lif.walk import unit_integral
+from ..neurons.base import mode_growth, responses, unit_integral
 from ..simd import BLOCK, add_rows, prefetch
 from ..state import TARGET
 from ..workspace import DI, DV, FIRST_ROW, LEFT, MOST_ROWS, N_SUSPECTS, NONE, RUN, TO_I, TO_V, TOUCHED, UP, WEIGHT

@@ -13,18 +13,27 @@ import numpy as np
 
 from ..adjoint_workspace import CURRENT_TAIL, DRIVE, INTERRUPTED, LAMBDA_I, LAMBDA_V, NO_SPIKE, OK, PSP_TAIL, RESET_TAIL
 from ..compile import entry, inlined, kernel
-from ..neurons.lif.adjoint import adjoint_at, leap_back, set_step, share_of_mode, start_window, tails_at, write_modes
+from ..neurons.base import (
+    adjoint_at,
+    flow_back,
+    jump_back,
+    leap_back,
+    prepare_back,
+    share_of_mode,
+    start_back,
+    write_modes,
+)
 from ..places import place_of, stretch_at, window_at
 from ..queue import LIVE, NOTHING, bucket_of, clear, is_empty, take_all
 from ..simd import is_set
-from ..state import LEAST_LEAP, LIF, TAU_MEM, THRESHOLD
+from ..state import LEAST_LEAP
 from .collecting import admit, ask_for, collect_stretch
 
 
 @inlined
 def _jump(net, adjoint, jumps, e, window, gradients):
     """The adjoint jump at entry e of the sample's jumps; what its arrivals collected stands in ``pulls``."""
-    j, time, kick = jumps[e].neuron, jumps[e].time, jumps[e].kick
+    j, time = jumps[e].neuron, jumps[e].time
     if e > 0 and adjoint.home[e - 1] >= 0:
         ask_for(net, gradients, adjoint.queue.events[adjoint.home[e - 1]])
     if adjoint.home[e] >= 0:
@@ -32,19 +41,7 @@ def _jump(net, adjoint, jumps, e, window, gradients):
     pull = jumps[e].pull + adjoint.pulls[e]
     # the adjoint just after the spike: from the neuron's next spike in this window, or from the window's end
     lambda_v, lambda_i = adjoint_at(net, adjoint, jumps, j, time)
-    with_tails = adjoint.tails.shape[1] > 0
-    if with_tails:
-        tails = tails_at(net, adjoint, jumps, j, time)
-        for row in range(3):
-            adjoint.jump_tails[row, e] = tails[row]
-    if net.pops[net.neurons[j].pop].kind == LIF:
-        threshold = net.neurons[j].threshold
-        lambda_v += (threshold * lambda_v + pull) / jumps[e].slope + kick
-        gradients.neurons[THRESHOLD, j] += net.neurons[j].tau_mem * lambda_v
-        if with_tails:
-            gradients.neurons[TAU_MEM, j] += threshold * adjoint.jump_tails[RESET_TAIL, e] / net.neurons[j].tau_mem
-    else:
-        lambda_v += kick
+    lambda_v = jump_back(net, adjoint, jumps, e, lambda_v, pull, gradients)
     adjoint.jump_states[LAMBDA_V, e], adjoint.jump_states[LAMBDA_I, e] = lambda_v, lambda_i
     place, pop = place_of(net, window) + j, net.neurons[j].pop
     if adjoint.first[place] == NO_SPIKE:
@@ -144,8 +141,9 @@ def backward_sample(net, spikes, sample, jumps, adjoint, gradients):
         spike = max(window_at(net, mine, fired), window_at(net, inputs, given))
         previous = _previous_window(net, adjoint, window, window_at(net, mine, e), spike)
         if previous < 0:
+            start_back(net, adjoint, mine, window, (e + 1, last_entry), gradients)
             break
-        start_window(net, adjoint, mine, window, (e + 1, last_entry))
+        flow_back(net, adjoint, mine, window, (e + 1, last_entry))
         window -= 1
         if window - previous >= LEAST_LEAP:
             leap_back(net, adjoint, window, previous)
@@ -161,7 +159,7 @@ def backward_shard(net, spikes, samples, jumps, drive, adjoint, gradients):
     ``samples``: (first, last); ``drive`` (n_samples, n_state): dL/dz of each readout's weighted voltage integral;
     ``gradients``: a Gradients whose arrays are added to. Returns a status: after INTERRUPTED they hold nothing of use.
     """
-    set_step(net, adjoint.steps, net.h, adjoint.tails.shape[1] > 0)
+    prepare_back(net, adjoint.steps, net.h, adjoint.tails.shape[1] > 0)
     for sample in range(samples[0], samples[1]):
         for j in range(net.neurons.size):
             adjoint.steps[DRIVE, j] = drive[sample, j]

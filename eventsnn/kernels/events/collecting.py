@@ -4,8 +4,7 @@ import numpy as np
 
 from ..adjoint_workspace import LAMBDA_I, LAMBDA_V, NO_SPIKE
 from ..compile import inlined, kernel
-from ..neurons.lif.adjoint import add_tau, adjoint_at, seen, share_of_mode, unit_drive
-from ..neurons.lif.membrane import mode_growth, responses
+from ..neurons.base import add_constants, adjoint_at, mode_growth, responses, seen, share_of_mode, unit_drive
 from ..places import jump_after, place_of, state_at_end, window_end
 from ..queue import (
     bucket_of,
@@ -33,7 +32,7 @@ def _collect_exactly(net, adjoint, jumps, event, s, gradients):
     gradients.per_synapse[2 * s] -= count * net.neurons[j].tau_syn * lambda_i
     gradients.per_synapse[2 * s + 1] += charge * pull
     if adjoint.tails.shape[1] > 0:
-        add_tau(net, adjoint, jumps, j, arrival, charge, free, gradients)
+        add_constants(net, adjoint, jumps, j, arrival, charge, free, gradients)
     return charge * pull
 
 
@@ -178,7 +177,7 @@ def _collect_row(net, adjoint, jumps, event, gradients):
         gradients.weight[s - net.first_shared] -= count * net.neurons[j].tau_syn * lambda_i
         total += net.weight[s] * pull
         if with_tails:
-            add_tau(net, adjoint, jumps, j, time, count * net.weight[s], free, gradients)
+            add_constants(net, adjoint, jumps, j, time, count * net.weight[s], free, gradients)
     _add_pull(adjoint, event, count * total, gradients)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..compile import inlined
-from ..neurons.lif.membrane import responses
+from ..neurons.base import responses
 from ..queue import (
     NOTHING,
     bucket_of,

@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from ..compile import entry, inlined, kernel
-from ..neurons.lif.walk import BOUND_SAFETY, is_quiet, leap, screen, set_window, walk_lif, walk_maximum
+from ..neurons.base import is_quiet, leap, prepare, screen, start, walk, walk_maximum
 from ..queue import LIVE, clear, is_empty, release
 from ..simd import is_set
 from ..state import AFTER_END, EVENTS, GRAZED, INTEGRAL, LEAST_LEAP, LIF, MAXIMUM, SCREENED, WALKED
@@ -24,7 +24,6 @@ from ..workspace import (
     FIRST_ROW,
     INPUT,
     INTERRUPTED,
-    LIMIT,
     LOST_I,
     LOST_V,
     MOST_SPIKES,
@@ -57,7 +56,7 @@ def walk_suspects(net, queue, work, pop, window, span, end, outputs):
         if n < 0:
             return ARRIVALS_FULL, grazed
         if kind == LIF:
-            status, more = walk_lif(net, work, j, n, span, end)
+            status, more = walk(net, work, j, n, span, end)
             grazed += more
             if status != OK:
                 return status, grazed
@@ -70,7 +69,7 @@ def walk_suspects(net, queue, work, pop, window, span, end, outputs):
 def run_population(net, queue, work, pop, window, outputs, counters):
     """Take one population through one window and send its spikes; returns a status."""
     begin, end = window * net.h, min((window + 1) * net.h, net.duration)
-    start, stop, kind = net.pops[pop].start, net.pops[pop].stop, net.pops[pop].kind
+    first, stop, kind = net.pops[pop].start, net.pops[pop].stop, net.pops[pop].kind
     cell = (window & (net.stretch - 1)) * net.n_pops + pop
     counters[EVENTS] += sum_arrivals(net, queue, work, pop, window, end)
     if kind != LIF:
@@ -78,26 +77,26 @@ def run_population(net, queue, work, pop, window, outputs, counters):
     screen(net, work, pop, outputs[MAXIMUM])
     before, n_suspects = work.size[N_SPIKES], work.size[N_SUSPECTS]
     counters[WALKED] += n_suspects
-    counters[SCREENED] += stop - start - n_suspects
+    counters[SCREENED] += stop - first - n_suspects
     if n_suspects > 0:
         status, grazed = walk_suspects(net, queue, work, pop, window, end - begin, end, outputs)
         counters[GRAZED] += grazed
         if status != OK:
             return status
     if work.cells[TOUCHED, cell]:
-        first = (window & (net.stretch - 1)) * net.neurons.size
-        work.head[2 * (first + start) : 2 * (first + stop)] = NONE
+        place = (window & (net.stretch - 1)) * net.neurons.size
+        work.head[2 * (place + first) : 2 * (place + stop)] = NONE
     item = work.cells[FIRST_ROW, cell]
     while item >= 0:
         following = queue.events[item].next
         release(queue, item)
         item = following
     for n in range(before, work.size[N_SPIKES]):
-        ask_for_rows(net, pop, work.tape[n].neuron - start)
+        ask_for_rows(net, pop, work.tape[n].neuron - first)
     for n in range(before, work.size[N_SPIKES]):
         if is_set(work.stop):
             return INTERRUPTED
-        local, time = work.tape[n].neuron - start, work.tape[n].time
+        local, time = work.tape[n].neuron - first, work.tape[n].time
         status = activate(net, queue, work, pop, local, time, 1.0, window >> net.shift)
         if status != OK:
             return status
@@ -105,13 +104,13 @@ def run_population(net, queue, work, pop, window, outputs, counters):
 
 
 @kernel
-def begin_sample(net, queue, work, first_input):
+def begin_sample(net, queue, work, outputs, first_input):
     """Put every neuron to rest and empty the queue."""
     clear(queue)
     for j in range(net.neurons.size):
         for row in (V, I, LOST_V, LOST_I, DV, DI, UP):
             work.values[row, j] = 0.0
-        work.values[LIMIT, j] = net.neurons[j].threshold * BOUND_SAFETY
+    start(net, work, outputs)
     work.size[N_ARRIVALS] = 0
     work.size[WINDOW], work.size[STRETCH], work.size[INPUT] = 0, -1, first_input
 
@@ -120,7 +119,7 @@ def begin_sample(net, queue, work, first_input):
 def end_sample(net, work):
     """Leave the workspace so that the next sample starts from the beginning."""
     if net.n_windows * net.h != net.duration:
-        set_window(net, work, net.h)
+        prepare(net, work, net.h)
     work.size[WINDOW] = 0
 
 
@@ -179,7 +178,7 @@ def forward_sample(net, spikes, queue, work, outputs, counters):
                 continue
         if end - begin != net.h:
             # the last window ends with the simulation
-            set_window(net, work, end - begin)
+            prepare(net, work, end - begin)
         while at < last and events[at].time < end:
             if at + 1 < last:
                 source = net.sources[events[at + 1].source]
@@ -219,10 +218,10 @@ def forward_shard(net, spikes, samples, workspace, outputs, ends):
         # a sample that did not end well leaves its arrivals behind
         work.modes[:] = 0.0
         work.head[:] = NONE
-        set_window(net, work, net.h)
+        prepare(net, work, net.h)
     for sample in range(first, last):
         if work.size[WINDOW] == 0:
-            begin_sample(net, queue, work, spikes.offsets[sample])
+            begin_sample(net, queue, work, readings[sample], spikes.offsets[sample])
         before = work.size[N_SPIKES]
         work.size[MOST_SPIKES] = before + most
         mine = (spikes.events, spikes.offsets[sample + 1], until)

@@ -27,7 +27,7 @@ from ...adjoint_workspace import (
 )
 from ...compile import inlined, kernel
 from ...places import jump_after, place_of, state_at_end, window_end
-from ...state import READOUT, TAU_MEM, TAU_SYN
+from ...state import LIF, READOUT, TAU_MEM, TAU_SYN, THRESHOLD
 from .membrane import (
     double_psp,
     integral_by_taus,
@@ -43,7 +43,7 @@ from .membrane import (
 
 
 @kernel
-def set_step(net, steps, length, with_tails):
+def prepare_back(net, steps, length, with_tails):
     """The constants of the backward flow of every neuron over a window of ``length`` ms."""
     for j in range(net.neurons.size):
         if not is_other(net, j):
@@ -63,7 +63,7 @@ def set_step(net, steps, length, with_tails):
 
 
 @inlined
-def _flow_back(net, j, lambda_v, lambda_i, x):
+def _earlier(net, j, lambda_v, lambda_i, x):
     """The adjoint of neuron j, x <= h ms earlier."""
     decay_v, decay_i, response = responses(net, j, x)
     return lambda_v * decay_v, lambda_i * decay_i + lambda_v * response * (
@@ -79,8 +79,8 @@ def _tails_back(net, j, adjoint, tails, x):
     decay_v, decay_i, response = responses(net, j, x)
     return (
         (tails[0] + lambda_v * x) * decay_v,
-        tails[1] * decay_v + tau_syn * lambda_i * response + lambda_v * polynomial(net.series, k, 3, x),
-        (tails[2] + lambda_i * x) * decay_i + lambda_v * (tau_mem / tau_syn) * polynomial(net.series, k, 2, x),
+        tails[1] * decay_v + tau_syn * lambda_i * response + lambda_v * polynomial(net.model.series, k, 3, x),
+        (tails[2] + lambda_i * x) * decay_i + lambda_v * (tau_mem / tau_syn) * polynomial(net.model.series, k, 2, x),
     )
 
 
@@ -91,13 +91,13 @@ def adjoint_at(net, adjoint, jumps, j, time):
     e, before = jump_after(net, adjoint, jumps, j, time, window)
     if e != NO_SPIKE:
         state = (adjoint.jump_states[LAMBDA_V, e], adjoint.jump_states[LAMBDA_I, e])
-        return _flow_back(net, j, state[0], state[1], jumps[e].time - time)
+        return _earlier(net, j, state[0], state[1], jumps[e].time - time)
     state = state_at_end(net, adjoint, j, window, before)
-    return _flow_back(net, j, state[0], state[1], window_end(net, window) - time)
+    return _earlier(net, j, state[0], state[1], window_end(net, window) - time)
 
 
 @kernel
-def tails_at(net, adjoint, jumps, j, time):
+def _tails_at(net, adjoint, jumps, j, time):
     """The tails of neuron j at ``time``."""
     window = np.int64(time * net.per_ms)
     e, before = jump_after(net, adjoint, jumps, j, time, window)
@@ -109,9 +109,9 @@ def tails_at(net, adjoint, jumps, j, time):
 
 
 @kernel
-def add_tau(net, adjoint, jumps, j, arrival, charge, lambda_i, gradients):
+def add_constants(net, adjoint, jumps, j, arrival, charge, lambda_i, gradients):
     """Add what one arrival gives to dL/dtau; ``charge``: count times weight, ``lambda_i`` without the loss's drive."""
-    _, psp_tail, current_tail = tails_at(net, adjoint, jumps, j, arrival)
+    _, psp_tail, current_tail = _tails_at(net, adjoint, jumps, j, arrival)
     tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
     by_mem, by_syn = (tau_syn * lambda_i - psp_tail) / tau_mem, -current_tail / tau_syn
     drive = adjoint.steps[DRIVE, j]
@@ -148,7 +148,7 @@ def write_modes(net, adjoint, window):
 @inlined
 def unit_drive(net, j, time):
     """(-d/dtime, 1/tau_syn) of the integral of e^{-rate t} V that a unit jump of I at ``time`` brings to a readout."""
-    rate, (whole, last) = net.integrals[j].rate, response_integral(net.duration - time, net.integrals[j])
+    rate, (whole, last) = net.model.integrals[j].rate, response_integral(net.duration - time, net.model.integrals[j])
     decay = math.exp(-rate * time) if rate != 0.0 else 1.0
     return decay * (rate * whole + last), decay * whole / net.neurons[j].tau_syn
 
@@ -165,6 +165,24 @@ def seen(net, adjoint, jumps, j, time, unit):
         v, i = adjoint_at(net, adjoint, jumps, j, time)
     drive = adjoint.steps[DRIVE, j]
     return v - i - drive * unit[0], i - drive * unit[1], i
+
+
+@inlined
+def jump_back(net, adjoint, jumps, e, lambda_v, pull, gradients):
+    """lambda_V before the spike, or the maximum, at entry e; ``lambda_v``: after it, ``pull``: on the spike's time."""
+    j, with_tails = jumps[e].neuron, adjoint.tails.shape[1] > 0
+    if with_tails:
+        tails = _tails_at(net, adjoint, jumps, j, jumps[e].time)
+        for row in range(3):
+            adjoint.jump_tails[row, e] = tails[row]
+    if net.pops[net.neurons[j].pop].kind != LIF:
+        return lambda_v + jumps[e].kick
+    threshold = net.neurons[j].threshold
+    lambda_v += (threshold * lambda_v + pull) / jumps[e].slope + jumps[e].kick
+    gradients.neurons[THRESHOLD, j] += net.neurons[j].tau_mem * lambda_v
+    if with_tails:
+        gradients.neurons[TAU_MEM, j] += threshold * adjoint.jump_tails[RESET_TAIL, e] / net.neurons[j].tau_mem
+    return lambda_v
 
 
 @inlined
@@ -185,7 +203,7 @@ def _step_tails(adjoint, old, new, n):
 
 
 @inlined
-def start_window(net, adjoint, jumps, window, entries):
+def flow_back(net, adjoint, jumps, window, entries):
     """Carry the adjoint from the end of ``window`` to the end of the window before it.
 
     ``entries``: (first, last) jumps of ``window``; neurons that jumped continue from their earliest jump.
@@ -196,7 +214,7 @@ def start_window(net, adjoint, jumps, window, entries):
     new_v, new_i = adjoint.states[LAMBDA_V, new : new + n], adjoint.states[LAMBDA_I, new : new + n]
     steps, lost, with_tails = adjoint.steps, adjoint.lost, adjoint.tails.shape[1] > 0
     if end - begin != net.h:
-        set_step(net, steps, end - begin, with_tails)
+        prepare_back(net, steps, end - begin, with_tails)
     # in this order, as both windows may lie in one place
     if with_tails:
         _step_tails(adjoint, old, new, n)
@@ -205,7 +223,7 @@ def start_window(net, adjoint, jumps, window, entries):
         new_i[j], lost[LOST_I, j] = step_on(i, i * steps[FALL_I, j] + v * steps[V_TO_I, j], lost[LOST_I, j])
         new_v[j], lost[LOST_V, j] = step_on(v, v * steps[FALL_V, j], lost[LOST_V, j])
     if end - begin != net.h:
-        set_step(net, steps, net.h, with_tails)
+        prepare_back(net, steps, net.h, with_tails)
     for e in range(entries[0], entries[1]):
         j = jumps[e].neuron
         if adjoint.first[old + j] != e:
@@ -215,7 +233,7 @@ def start_window(net, adjoint, jumps, window, entries):
             tails = _tails_back(net, j, state, adjoint.jump_tails[:, e], x)
             for row in range(3):
                 adjoint.tails[row, new + j] = tails[row]
-        new_v[j], new_i[j] = _flow_back(net, j, state[0], state[1], x)
+        new_v[j], new_i[j] = _earlier(net, j, state[0], state[1], x)
         lost[:, j] = 0.0
     adjoint.first[new : new + n] = NO_SPIKE
 
@@ -244,3 +262,8 @@ def leap_back(net, adjoint, window, previous):
         states[LAMBDA_I, new + j], lost[LOST_I, j] = leap_on(i, v * response * ratio, decay_i, fall_i, lost[LOST_I, j])
         states[LAMBDA_V, new + j], lost[LOST_V, j] = leap_on(v, 0.0, decay_v, fall_v, lost[LOST_V, j])
         adjoint.first[new + j] = NO_SPIKE
+
+
+@kernel
+def start_back(net, adjoint, jumps, window, entries, gradients):
+    """Every neuron starts from zero, which nothing moves."""

@@ -225,10 +225,10 @@ def responses(net, j, x):
     """(e^{-x/tau_mem}, e^{-x/tau_syn}, psp) of neuron j for a time x <= h ms."""
     k = net.neurons[j].series
     # the polynomials hold for a part of a long window, from which a response for twice the time follows
-    x *= net.part
-    decay_i, response = polynomial(net.series, k, 0, x), polynomial(net.series, k, 1, x)
+    x *= net.model.part
+    decay_i, response = polynomial(net.model.series, k, 0, x), polynomial(net.model.series, k, 1, x)
     decay_v = decay_i + (net.neurons[j].tau_mem / net.neurons[j].tau_syn - 1.0) * response
-    for _ in range(net.doublings):
+    for _ in range(net.model.doublings):
         response *= decay_v + decay_i
         decay_v, decay_i = decay_v * decay_v, decay_i * decay_i
     return decay_v, decay_i, response
@@ -245,7 +245,7 @@ def advance(net, j, v, i, x):
 def mode_growth(net, pop, window):
     """(e^{x/tau_mem}, e^{x/tau_syn}) of a modal population, for x from the end of a window to that of its stretch."""
     place = window & (net.stretch - 1)
-    by_mem, by_syn = net.growth[pop, place, 0], net.growth[pop, place, 1]
+    by_mem, by_syn = net.model.growth[pop, place, 0], net.model.growth[pop, place, 1]
     # the last window ends with the simulation
     cut = (window + 1) * net.h - net.duration
     if cut > 0.0:

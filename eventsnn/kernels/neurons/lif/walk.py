@@ -35,7 +35,7 @@ BOUND_SAFETY = 1.0 - 1e-9
 
 
 @kernel
-def set_window(net, work, length):
+def prepare(net, work, length):
     """Flow constants of every neuron over a window of ``length`` ms."""
     values, fall_v, fall_i, response = work.values, 0.0, 0.0, 0.0
     for j in range(net.neurons.size):
@@ -44,6 +44,13 @@ def set_window(net, work, length):
             fall_v, fall_i = math.expm1(-length / tau_mem), math.expm1(-length / tau_syn)
             response = psp(length, tau_mem, tau_syn)
         values[FALL_V, j], values[FALL_I, j], values[PSP, j] = fall_v, fall_i, response
+
+
+@inlined
+def start(net, work, outputs):
+    """Every neuron starts at V = 0, I = 0."""
+    for j in range(net.neurons.size):
+        work.values[LIMIT, j] = net.neurons[j].threshold * BOUND_SAFETY
 
 
 @inlined
@@ -82,7 +89,7 @@ def settle(work, j):
 
 
 @inlined
-def walk_lif(net, work, j, n, span, end):
+def walk(net, work, j, n, span, end):
     """Take neuron j through its n sorted arrivals of a window, recording spikes; returns (status, grazing contacts).
 
     The walk finds the spikes. What V and I are at the end of the window only follows from it where V was reset: so
@@ -168,7 +175,7 @@ def walk_maximum(net, work, j, n, span, end, outputs):
 @inlined
 def unit_integral(net, j, time):
     """The integral of e^{-decay_rate t} V, from ``time`` to the end, that a unit jump of I at ``time`` brings."""
-    rate, (whole, _) = net.integrals[j].rate, response_integral(net.duration - time, net.integrals[j])
+    rate, (whole, _) = net.model.integrals[j].rate, response_integral(net.duration - time, net.model.integrals[j])
     return whole * math.exp(-rate * time) if rate != 0.0 else whole
 
 
