@@ -126,9 +126,8 @@ def _unit(values: object) -> Any:
     """The unit that stands beside the numbers of an array, or None."""
     if getattr(getattr(values, "dtype", None), "kind", "") in ("m", "M") or isinstance(values, timedelta):
         return None  # a unit that NumPy knows
-    dimension: Any = getattr(
-        values, "dim", None
-    )  # brian2 has no other sure mark: its numbers without a unit are in radian
+    # brian2 has no other sure mark: its numbers without a unit are in radian
+    dimension: Any = getattr(values, "dim", None)
     if hasattr(dimension, "is_dimensionless"):
         return None if dimension.is_dimensionless else dimension
     for unit in (getattr(values, "units", None), getattr(values, "unit", None)):

@@ -8,7 +8,7 @@ to every function that needs them.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -109,9 +109,9 @@ class Network:
 
     def connect(
         self, pre: str, post: str, *, weight: Values, delay: Values | None = None,
-        delay_per: Literal["synapse", "neuron", "connection"] = "synapse",
-        train: bool | str | Iterable[str] = ("weight", "delay"), mask: npt.ArrayLike | SparseMatrix | None = None,
-        sparsity: float | None = None, seed: int = 0, name: str | None = None,
+        delay_per: str = "synapse", train: bool | str | Iterable[str] = ("weight", "delay"),
+        mask: npt.ArrayLike | SparseMatrix | None = None, sparsity: float | None = None, seed: int = 0,
+        name: str | None = None,
     ) -> None:  # fmt: skip
         """Connect every neuron of ``pre`` to every neuron of ``post``, or those that mask or sparsity leave.
 
