@@ -5,9 +5,14 @@ SpikeBatch -> Network -> simulate -> Recording -> losses -> value_and_grad -> Ad
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 # For tools that complete and check; a test holds this block and the table below to the same names.
 if TYPE_CHECKING:
@@ -112,13 +117,15 @@ class _Earlier:
     """Finds modules of earlier releases where they are now; asked for those alone that are nowhere else."""
 
     @staticmethod
-    def find_spec(name, path=None, target=None):
+    def find_spec(
+        name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
         if not name.startswith(f"{__name__}."):
             return None
         return import_module(".renamed", __name__).spec_of(name)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _HOME:
         value = getattr(import_module(f".{_HOME[name]}", __name__), name)
     elif name in _ROOMS:
@@ -132,11 +139,11 @@ def __getattr__(name):
     return value
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def _find_what_has_moved():
+def _find_what_has_moved() -> None:
     from sys import meta_path
 
     meta_path.append(_Earlier)

@@ -3,11 +3,12 @@
 import os
 import signal
 import sys
+from typing import NoReturn
 
 INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
 
 
-def main():
+def main() -> int:
     """Run the command line of the process and return its exit code.
 
     Ctrl-C is a line on stderr from the first moment, also in the seconds in which the libraries are imported.
@@ -24,7 +25,7 @@ def main():
         _leave()
 
 
-def _leave(*_):
+def _leave(*_: object) -> NoReturn:
     """End the process at once: an exception would be lost in some imports, and be another error after others."""
     os.write(2, b"eventsnn: interrupted\n")
     os._exit(INTERRUPTED)

@@ -12,7 +12,10 @@ Parameters: TypeAlias = dict[str, NDArray[np.float64]]
 """{parameter: its array}, as ``Network.initialize`` returns them; gradients have the same form."""
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
+Indices: TypeAlias = NDArray[np.int32]
+"""Which neurons, channels or columns of synapses."""
 Array: TypeAlias = NDArray[Any]
+Shape: TypeAlias = tuple[int, ...]
 Description: TypeAlias = dict[str, Any]
 """A JSON-able dict that ``to_dict`` returned."""
 Bounds: TypeAlias = Mapping[str, tuple[float, float]]

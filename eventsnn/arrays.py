@@ -4,10 +4,13 @@ Three things can stand beside the numbers of an array, and are gone after ``nump
 quantities, pint, astropy, unyt, brian2, xarray), a mask (numpy.ma), and the gradient that PyTorch is to trace.
 """
 
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any, TypeGuard
 
 import numpy as np
 
+from .aliases import Array, Floats
 from .errors import InvalidInput
 
 PLAIN_TYPES = (bool, int, float, complex, str, bytes, type(None), np.generic)
@@ -16,7 +19,7 @@ NO_FIXED_LENGTH = ("generic", "Y", "M")
 LARGEST_WHOLE = 2**53  # up to which every whole number is a float64
 
 
-def plain_array(values, name):
+def plain_array(values: object, name: str) -> Array:
     """Return ``values`` as a NumPy array of the dtype and shape they have; ``name`` is for messages.
 
     Raises InvalidInput for values with a unit, a masked entry or a gradient to trace, and for what is no array at all.
@@ -38,7 +41,7 @@ def plain_array(values, name):
         raise InvalidInput(name, None, type(values).__name__, "a rectangular array of numbers", remedy) from None
 
 
-def is_number(value):
+def is_number(value: object) -> TypeGuard[float]:
     """Return whether ``value`` is one real number, of Python or NumPy; a truth value and a timedelta64 are none.
 
     A timedelta64 is an np.integer to isinstance, and a length of time in a unit of its own.
@@ -46,12 +49,12 @@ def is_number(value):
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, (bool, np.timedelta64))
 
 
-def is_whole(value):
+def is_whole(value: object) -> TypeGuard[int]:
     """Return whether ``value`` is an integer, of Python or NumPy; a truth value and a timedelta64 are none."""
     return is_number(value) and isinstance(value, (int, np.integer))
 
 
-def in_milliseconds(values, name):
+def in_milliseconds(values: object, name: str) -> Array:
     """Return times as an array of ms: those in another unit of time, or timedelta64, as float64, all others as given.
 
     Raises InvalidInput as ``plain_array`` does, and for units and dates that are no lengths of time.
@@ -67,7 +70,7 @@ def in_milliseconds(values, name):
     return _from_timedelta(array, name) if array.dtype.kind in "mM" else array
 
 
-def _all_have_units(values, name):
+def _all_have_units(values: list[Any] | tuple[Any, ...], name: str) -> bool:
     """Whether the entries of a list have a unit of time each; refuses a list in which only some have."""
     kinds = set(map(type, values))
     if not any(issubclass(kind, (np.timedelta64, timedelta)) or not issubclass(kind, PLAIN_TYPES) for kind in kinds):
@@ -80,7 +83,7 @@ def _all_have_units(values, name):
     return any(united)
 
 
-def _says_its_unit(value, name):
+def _says_its_unit(value: object, name: str) -> bool:
     """Whether a time, or any in a list of them, has a unit of its own: of another library, or timedelta64."""
     return any(
         _unit(part) is not None
@@ -90,7 +93,7 @@ def _says_its_unit(value, name):
     )
 
 
-def exact_times(values, name):
+def exact_times(values: Array, name: str) -> Floats:
     """Return times, an array of real numbers, as float64; refuses whole numbers so large that some would become equal.
 
     Such as ns since 1970, of which 256 are one float64.
@@ -109,7 +112,7 @@ def exact_times(values, name):
     return values.astype(np.float64)
 
 
-def _parts(values, name):
+def _parts(values: object, name: str) -> Iterator[tuple[object, str]]:
     """Yield (part, its name) for ``values`` and for everything in lists and tuples that is no plain number."""
     yield values, name
     if isinstance(values, (list, tuple)):
@@ -119,11 +122,12 @@ def _parts(values, name):
                 yield from _parts(value, f"{name}[{index}]")
 
 
-def _unit(values):
+def _unit(values: object) -> Any:
     """The unit that stands beside the numbers of an array, or None."""
     if getattr(getattr(values, "dtype", None), "kind", "") in ("m", "M") or isinstance(values, timedelta):
         return None  # a unit that NumPy knows
-    dimension = getattr(values, "dim", None)  # brian2 has no other sure mark: its numbers without a unit are in radian
+    # brian2 has no other sure mark: its numbers without a unit are in radian
+    dimension: Any = getattr(values, "dim", None)
     if hasattr(dimension, "is_dimensionless"):
         return None if dimension.is_dimensionless else dimension
     for unit in (getattr(values, "units", None), getattr(values, "unit", None)):
@@ -132,19 +136,20 @@ def _unit(values):
     return None
 
 
-def _milliseconds_per(unit, name):
+def _milliseconds_per(unit: Any, name: str) -> float:
     """How many ms one of ``unit`` is, by the library that the unit comes from."""
     try:
         one = 1.0 * unit
         converted = (one.rescale if hasattr(one, "rescale") else one.to)("ms")
-        return float(getattr(converted, "magnitude", getattr(converted, "value", None)))
+        number: Any = getattr(converted, "magnitude", getattr(converted, "value", None))
+        return float(number)
     except Exception:  # each library has errors of its own for units that are not of time
         allowed = "times in a unit of time, or numbers without a unit, in ms"
         remedy = "Convert them to ms and give the numbers alone: .magnitude or .value, or times / ms."
         raise InvalidInput(name, None, f"in the unit {unit}", allowed, remedy) from None
 
 
-def _from_timedelta(array, name):
+def _from_timedelta(array: Array, name: str) -> Floats:
     if array.dtype.kind == "M":
         remedy = "Subtract the time at which the sample starts."
         raise InvalidInput(name, None, array.dtype, "times since the start of the sample, in ms", remedy)
@@ -155,12 +160,12 @@ def _from_timedelta(array, name):
     return array / np.timedelta64(1, "ms")  # NaT becomes NaN
 
 
-def _refuse_masked(array, name):
+def _refuse_masked(array: np.ma.MaskedArray[Any, Any], name: str) -> None:
     mask = np.ma.getmaskarray(array)
     if not mask.any():
         return
-    index = tuple(int(place) for place in np.argwhere(mask)[0])
-    index = (index[0] if len(index) == 1 else index) if index else None
+    first = tuple(int(place) for place in np.argwhere(mask)[0])
+    index = (first[0] if len(first) == 1 else first) if first else None
     remedy = "Leave masked entries out (x[~x.mask], in all arrays that belong together), or fill them: x.filled(value)."
     raise InvalidInput(name, index, "masked", "entries that are all there", remedy)
 

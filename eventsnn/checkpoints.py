@@ -18,10 +18,13 @@ import stat
 import struct
 import sys
 import warnings
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from io import BufferedReader
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from .aliases import Array, Shape
 from .errors import CheckpointError, InvalidInput
 from .writing import reason, remove_unfinished, sync_folder, unfinished_name, unlink_if_there, write_beside
 
@@ -36,19 +39,20 @@ LONG_LIST = 1024  # numbers: as JSON they take three times the room, and much lo
 MAX_DIMENSIONS = 64  # numpy's own limit
 DTYPES = ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
 PREVIOUS = ".previous"
+_Path: TypeAlias = tuple[str | int, ...]  # to a place in the metadata
 
 
 class _Entry(NamedTuple):
     """One array as the header describes it."""
 
     name: str
-    dtype: np.dtype
-    shape: tuple
+    dtype: np.dtype[Any]
+    shape: Shape
     size: int
-    digest: str
+    digest: str | None
 
 
-def _without_lists(value, path, lists):
+def _without_lists(value: Any, path: _Path, lists: list[tuple[_Path, Array]]) -> Any:
     """Return the metadata with None in place of long lists of numbers, which are added to ``lists``: (path, array).
 
     Refuses what json would change on the way (keys that are no strings) or cannot write.
@@ -71,14 +75,15 @@ def _without_lists(value, path, lists):
     return value
 
 
-def _place(path):
+def _place(path: Sequence[str | int]) -> str:
     """What errors call a place in the metadata: meta.network.populations[0]."""
     return "meta" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
 
 
-def _long_array(value):
+def _long_array(value: list[Any] | tuple[Any, ...]) -> Array | None:
     """A long list of numbers of one type, or of lists of one length of them, as an array; None for any other."""
-    shape, flat = [len(value)], value
+    shape: list[int] = [len(value)]
+    flat: Any = value
     while flat and {*map(type, flat)} <= {list, tuple}:
         if len({*map(len, flat)}) > 1 or len(shape) == MAX_DIMENSIONS:
             return None
@@ -93,10 +98,10 @@ def _long_array(value):
         return None
 
 
-_LISTED = {float: "<f8", np.float64: "<f8", int: "<i8", bool: "?"}
+_LISTED: dict[type, str] = {float: "<f8", np.float64: "<f8", int: "<i8", bool: "?"}
 
 
-def _to_json(value, name, limit):
+def _to_json(value: Any, name: str, limit: int) -> bytes:
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
     except ValueError as error:
@@ -106,7 +111,7 @@ def _to_json(value, name, limit):
     return text
 
 
-def _as_storable(value, name):
+def _as_storable(value: object, name: object) -> Array:
     """Return `value` as a C-contiguous little-endian array."""
     if not isinstance(name, str):
         raise InvalidInput("arrays", None, name, "strings as names")
@@ -121,22 +126,22 @@ def _as_storable(value, name):
 _STORABLE = {np.dtype(code).str[1:] for code in DTYPES}
 
 
-def _as_bytes(array):
+def _as_bytes(array: Array) -> memoryview:
     """View a C-contiguous array as bytes, 0-d and empty ones included."""
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return array.reshape(-1).view(np.uint8).data
 
 
-def _pack(arrays, meta):
+def _pack(arrays: object, meta: object) -> list[bytes | memoryview]:
     """Return the pieces of the file in order: prefix, header, metadata, then one memoryview per array."""
     if not isinstance(arrays, dict):
         raise InvalidInput("arrays", None, type(arrays).__name__, "a dict {name: numpy array}")
     if not isinstance(meta, dict):
         raise InvalidInput("meta", None, type(meta).__name__, "a dict that JSON can hold")
-    lists = []
+    lists: list[tuple[_Path, Array]] = []
     meta_text = _to_json(_without_lists(meta, (), lists), "meta", MAX_META)
     stored = {name: _as_storable(value, name) for name, value in arrays.items()}
     stored = {name: stored[name] for name in sorted(stored)}
-    header = {"arrays": [{"name": name, **_description(array)} for name, array in stored.items()]}
+    header: dict[str, Any] = {"arrays": [{"name": name, **_description(array)} for name, array in stored.items()]}
     if lists:
         # in the order of their places, whatever order the keys came in
         lists.sort(key=lambda item: json.dumps(item[0]))
@@ -148,31 +153,35 @@ def _pack(arrays, meta):
     return [prefix, header_text, meta_text, *map(_as_bytes, [*stored.values(), *(array for _, array in lists)])]
 
 
-def _description(array):
+def _description(array: Array) -> dict[str, Any]:
     """What the header says of an array besides its name or its place."""
     return {"dtype": array.dtype.str[1:], "shape": list(array.shape), "sha256": _digest(_as_bytes(array))}
 
 
-def _digest(data):
+def _digest(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+# Entries of arrays, (path, entry) of lists, length and digest of the metadata.
+_Header: TypeAlias = tuple[list[_Entry], list[tuple[list[str | int], _Entry]], int, str | None]
 
 
 class _Reader:
     """Reads one checkpoint front to back; whatever is not as it should be is a CheckpointError naming the field."""
 
-    def __init__(self, path, file):
+    def __init__(self, path: str, file: BufferedReader) -> None:
         self.path, self.file, self.left = path, file, os.fstat(file.fileno()).st_size
 
-    def refuse(self, field, reason):
+    def refuse(self, field: str, reason: str) -> CheckpointError:
         return CheckpointError(self.path, field, reason)
 
-    def expect(self, field, size):
+    def expect(self, field: str, size: int) -> None:
         """Take `size` bytes off what is left of the file, or refuse before anything is allocated."""
         if size > self.left:
             raise self.refuse(field, f"cut short: {size} bytes expected, {self.left} left in the file")
         self.left -= size
 
-    def fill(self, field, buffer):
+    def fill(self, field: str, buffer: memoryview) -> "hashlib._Hash":
         """Fill a writable memoryview of bytes and return the SHA-256 of what was read."""
         digest = hashlib.sha256()
         for start in range(0, len(buffer), CHUNK):
@@ -182,14 +191,14 @@ class _Reader:
             digest.update(part)
         return digest
 
-    def take(self, field, size):
+    def take(self, field: str, size: int) -> tuple[bytes, "hashlib._Hash"]:
         """Return the next `size` bytes and their SHA-256."""
         self.expect(field, size)
         buffer = bytearray(size)
         digest = self.fill(field, memoryview(buffer))
         return bytes(buffer), digest
 
-    def header(self):
+    def header(self) -> "_Header":
         """Return (entries of arrays, [(path, entry)] of lists, metadata length, metadata digest)."""
         magic = self.file.read(min(len(MAGIC), self.left))
         if magic != MAGIC:
@@ -207,7 +216,7 @@ class _Reader:
             raise self.refuse("header", "checksum does not match")
         return self.parse_header(text, version)
 
-    def parse_header(self, text, version):
+    def parse_header(self, text: bytes, version: int) -> "_Header":
         header = self.parse_json("header", text)
         meta = header.get("meta")
         entries = header.get("arrays")
@@ -223,7 +232,7 @@ class _Reader:
             raise self.refuse("header", "array names are not unique and sorted")
         return entries, [self.list_entry(description) for description in lists], length, digest
 
-    def parse_json(self, field, text):
+    def parse_json(self, field: str, text: bytes) -> dict[str, Any]:
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
@@ -232,11 +241,12 @@ class _Reader:
             raise self.refuse(field, "not a JSON object")
         return value
 
-    def entry(self, description):
+    def entry(self, description: object) -> _Entry:
         """Check one array's description; sizes are Python ints here, so nothing can wrap around."""
         if not isinstance(description, dict) or not isinstance(description.get("name"), str):
             raise self.refuse("header", "an array without a name")
-        name, code, shape = (description.get(key) for key in ("name", "dtype", "shape"))
+        name: str = description["name"]
+        code, shape = description.get("dtype"), description.get("shape")
         if not isinstance(code, str) or code not in _STORABLE:
             raise self.refuse(f"array {name}", f"dtype {code!r} is not allowed")
         if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS:
@@ -246,7 +256,7 @@ class _Reader:
         dtype = np.dtype(code).newbyteorder("<")
         return _Entry(name, dtype, tuple(shape), math.prod(shape) * dtype.itemsize, description.get("sha256"))
 
-    def list_entry(self, description):
+    def list_entry(self, description: Any) -> tuple[list[str | int], _Entry]:
         """(path, entry) of a list of the metadata that is stored as an array."""
         path = description.get("path") if isinstance(description, dict) else None
         if not isinstance(path, list) or not 0 < len(path) <= MAX_DEPTH:
@@ -255,7 +265,7 @@ class _Reader:
             raise self.refuse("header", "a list whose place is not made of names and ints >= 0")
         return path, self.entry({**description, "name": _place(path)})
 
-    def array(self, entry):
+    def array(self, entry: _Entry) -> Array:
         field = f"array {entry.name}"
         self.expect(field, entry.size)
         try:
@@ -269,7 +279,7 @@ class _Reader:
             raise self.refuse(field, "bytes other than 0 and 1 in a bool array")
         return array.astype(entry.dtype.newbyteorder("="), copy=False)
 
-    def everything(self):
+    def everything(self) -> tuple[dict[str, Array], dict[str, Any]]:
         entries, lists, length, digest = self.header()
         text, found = self.take("meta", length)
         if found.hexdigest() != digest:
@@ -282,27 +292,28 @@ class _Reader:
             raise self.refuse("end", f"{self.left} bytes too many")
         return arrays, meta
 
-    def put(self, meta, path, values):
+    def put(self, meta: Any, path: list[str | int], values: list[Any]) -> None:
         """Put a list in the place in the metadata that was left free for it."""
         *parents, last = path
         try:
             for key in parents:
                 meta = meta[key]
-            free = isinstance(meta, dict if isinstance(last, str) else list) and meta[last] is None
+            kind: type[Any] = dict if isinstance(last, str) else list
+            free = isinstance(meta, kind) and meta[last] is None
         except (KeyError, IndexError, TypeError):
             free = False
         if not free:
             raise self.refuse(_place(path), "no place for the list that belongs there")
         meta[last] = values
 
-    def looks_whole(self):
+    def looks_whole(self) -> bool:
         """Whether header and file size agree; says nothing about the metadata and the arrays."""
         entries, lists, length, _ = self.header()
         return self.left == length + sum(entry.size for entry in [*entries, *(entry for _, entry in lists)])
 
 
 @contextlib.contextmanager
-def _reader(path):
+def _reader(path: str) -> Iterator[_Reader]:
     """Open a regular file for a _Reader; what the system refuses is a CheckpointError for the field "file"."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would wait for ever, a device never end
@@ -315,12 +326,12 @@ def _reader(path):
         raise CheckpointError(path, "file", f"cannot be read: {reason(error)}") from error
 
 
-def _read(path):
+def _read(path: str) -> tuple[dict[str, Array], dict[str, Any]]:
     with _reader(path) as reader:
         return reader.everything()
 
 
-def _looks_whole(path):
+def _looks_whole(path: str) -> bool:
     try:
         with _reader(path) as reader:
             return reader.looks_whole()
@@ -328,7 +339,7 @@ def _looks_whole(path):
         return False
 
 
-def _is_whole(path):
+def _is_whole(path: str) -> bool:
     try:
         _read(path)
     except CheckpointError:
@@ -336,17 +347,17 @@ def _is_whole(path):
     return True
 
 
-def _can_be_loaded(path):
+def _can_be_loaded(path: str) -> bool:
     return _is_whole(path) or _is_whole(path + PREVIOUS)
 
 
-def exists(path):
+def exists(path: str | os.PathLike[str]) -> bool:
     """Return whether there is anything for ``load`` to try: the checkpoint or its previous generation."""
     path = _resolve(path)
     return os.path.lexists(path) or os.path.lexists(path + PREVIOUS)
 
 
-def load(path):
+def load(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
     """Return (arrays, meta) of the checkpoint at ``path``, every byte checked.
 
     arrays: {name: new writable C-contiguous array in native byte order}, names sorted; meta: dict. If the file is
@@ -369,7 +380,7 @@ def load(path):
     return content
 
 
-def _resolve(path):
+def _resolve(path: str | os.PathLike[str]) -> str:
     """Follow links, so that a checkpoint reached through one is replaced where it lies."""
     try:
         name = os.fsdecode(path)
@@ -380,7 +391,7 @@ def _resolve(path):
     return os.path.realpath(name)
 
 
-def _install(path, fresh, keep):
+def _install(path: str, fresh: str, keep: int) -> None:
     """Rename `fresh` to `path`, and what was there to its previous generation.
 
     The new file is in place before the old one takes the place of the previous generation: at no instant do fewer than
@@ -404,7 +415,12 @@ def _install(path, fresh, keep):
     sync_folder(os.path.dirname(path))
 
 
-def save(path, arrays, meta, keep=2):
+def save(
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, Array | np.generic],
+    meta: dict[str, Any],
+    keep: Literal[1, 2] = 2,
+) -> None:
     """Write arrays and metadata to ``path`` so that a crash at any instant leaves a checkpoint that ``load`` finds.
 
     Parameters: ``path`` (str or PathLike; its folder must exist); ``arrays``: {name: numpy array or scalar of a bool,

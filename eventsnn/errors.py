@@ -1,13 +1,16 @@
 """Refusals in the words of settings and options: what an argument is called means nothing to who wrote those."""
 
 import contextlib
+import os
 import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 
 
 @contextlib.contextmanager
-def said_as(names, remedies=None):
+def said_as(names: Mapping[str, str], remedies: Mapping[str, str] | None = None) -> Iterator[None]:
     """Let a refusal of an argument, or of a part of it, name the setting it came from.
 
     ``names``: {argument: setting}, the first that fits; "a" fits a, a.shape and a['b'], and the rest is kept.
@@ -25,11 +28,11 @@ def said_as(names, remedies=None):
         raise InvalidInput(place, error.index, error.value, error.allowed, remedy) from None
 
 
-def _is_of(array, argument):
+def _is_of(array: str, argument: str) -> bool:
     return array == argument or array.startswith((f"{argument}.", f"{argument}["))
 
 
-def in_table(table, *keys):
+def in_table(table: str, *keys: str) -> dict[str, str]:
     """The names for ``said_as`` of arguments that are called as their settings are."""
     return {key: f"{table}.{key}" for key in keys}
 
@@ -44,14 +47,16 @@ class Portable:
     Python makes an exception anew by calling its class with the text alone, which is not what __init__ of ours takes.
     """
 
-    def __reduce__(self):
+    args: tuple[Any, ...]
+
+    def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.args, self.__dict__)
 
-    def __copy__(self):
+    def __copy__(self) -> Self:
         return _again(type(self), self.args, self.__dict__)
 
 
-def _again(kind, arguments, attributes):
+def _again(kind: type[Any], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
     """The exception with this text and these attributes."""
     error = kind.__new__(kind, *arguments)
     error.args = arguments  # which an OSError leaves to __init__
@@ -71,7 +76,9 @@ class InvalidInput(EventsnnError, ValueError):
     an open file, an object of a class of one's own.
     """
 
-    def __init__(self, array, index, value, allowed, remedy=""):
+    def __init__(
+        self, array: str, index: int | str | tuple[int, ...] | None, value: Any, allowed: str, remedy: str = ""
+    ) -> None:
         # a NumPy scalar says no more than the number, and says it less readably; a timedelta64 says its unit too
         timed = isinstance(value, (np.timedelta64, np.datetime64))
         value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 and not timed else value
@@ -80,11 +87,11 @@ class InvalidInput(EventsnnError, ValueError):
         message = f"{place} is {value!r}; allowed: {allowed}."
         super().__init__(f"{message} {remedy}".rstrip())
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.args, {**self.__dict__, "value": _plain(self.value)})
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """A value as other processes can be handed it: itself, or its text."""
     if type(value) in PLAIN or isinstance(value, (np.dtype, pathlib.PurePath)):
         return value
@@ -104,7 +111,7 @@ class NetworkError(EventsnnError, ValueError):
 class ZeroDelayCycle(NetworkError):
     """A loop of connections around which a spike would travel in no time; ``cycle`` lists its populations."""
 
-    def __init__(self, cycle):
+    def __init__(self, cycle: Iterable[str]) -> None:
         self.cycle = list(cycle)
         path = " -> ".join([*self.cycle, self.cycle[0]])
         super().__init__(
@@ -122,7 +129,16 @@ class EventStorm(EventsnnError, RuntimeError):
     ``n_neurons`` (how many the network has that can fire, None if that is not known).
     """
 
-    def __init__(self, sample, time, count, busiest, start=0.0, recurrent=(), n_neurons=None):
+    def __init__(
+        self,
+        sample: int,
+        time: float,
+        count: int,
+        busiest: Sequence[tuple[str, int, int]],
+        start: float = 0.0,
+        recurrent: Iterable[str] = (),
+        n_neurons: int | None = None,
+    ) -> None:
         self.sample, self.time, self.count, self.busiest, self.start = sample, time, count, busiest, start
         self.recurrent, self.n_neurons = tuple(recurrent), n_neurons
         names = ", ".join(f"{population}[{neuron}]: {spikes}" for population, neuron, spikes in busiest)
@@ -133,12 +149,12 @@ class EventStorm(EventsnnError, RuntimeError):
             f"Busiest neurons: {names}. {self._remedy()}"
         )
 
-    def of_sample(self, sample):
+    def of_sample(self, sample: int) -> "EventStorm":
         """Return the same error of a sample that has another number elsewhere: in a batch, or in a data set."""
         place = (self.busiest, self.start, self.recurrent, self.n_neurons)
         return EventStorm(sample, self.time, self.count, *place)
 
-    def _remedy(self):
+    def _remedy(self) -> str:
         if self.recurrent:
             names = ", ".join(map(repr, self.recurrent))
             return f"Lower the recurrent weights ({names}), or pass a larger max_spikes if they are to fire so often."
@@ -152,7 +168,7 @@ class EventStorm(EventsnnError, RuntimeError):
 class NotFinite(EventsnnError, FloatingPointError):
     """A loss, gradient or update that is NaN or infinite; ``step`` of the optimiser, in which no update was made."""
 
-    def __init__(self, what, step=None):
+    def __init__(self, what: str, step: int | None = None) -> None:
         self.what, self.step = what, step
         where = "" if step is None else f" at step {step}; no update was made"
         super().__init__(f"{what} is not finite{where}.")
@@ -161,7 +177,7 @@ class NotFinite(EventsnnError, FloatingPointError):
 class CheckpointError(EventsnnError, OSError):
     """A checkpoint that cannot be written, or read back whole; ``field`` names the part that failed."""
 
-    def __init__(self, path, field, reason):
+    def __init__(self, path: str | os.PathLike[str], field: str, reason: str) -> None:
         self.path, self.field, self.reason = path, field, reason
         super().__init__(f"checkpoint {path}: {field}: {reason}")
 
@@ -169,7 +185,7 @@ class CheckpointError(EventsnnError, OSError):
 class FileError(EventsnnError, OSError):
     """A file of a run or sweep that cannot be written or read: ``path``, ``reason``, and ``line`` where it is one."""
 
-    def __init__(self, path, reason, line=None):
+    def __init__(self, path: str | os.PathLike[str], reason: str, line: int | None = None) -> None:
         self.path, self.reason, self.line = path, reason, line
         place = f"{path}" if line is None else f"{path}, line {line}"
         super().__init__(f"{place}: {reason}")
@@ -178,7 +194,7 @@ class FileError(EventsnnError, OSError):
 class UnsafeFile(EventsnnError, ValueError):
     """A data file with contents that a spike file has no need of; ``item`` names the object inside the file."""
 
-    def __init__(self, path, item, reason):
+    def __init__(self, path: str | os.PathLike[str], item: str, reason: str) -> None:
         self.path, self.item, self.reason = path, item, reason
         super().__init__(f"{path}: {item}: {reason}")
 
@@ -186,6 +202,6 @@ class UnsafeFile(EventsnnError, ValueError):
 class RankFailed(EventsnnError, RuntimeError):
     """Another rank of a run on several processes failed, or differs; ``rank`` and ``reason`` say which and how."""
 
-    def __init__(self, rank, reason):
+    def __init__(self, rank: int, reason: str) -> None:
         self.rank, self.reason = rank, reason
         super().__init__(f"rank {rank}: {reason}")

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 
 
-def stream(seed, purpose, epoch=0, sample=0):
+def stream(seed: int, purpose: str, epoch: int = 0, sample: int = 0) -> np.random.Generator:
     """Return a NumPy generator that depends on nothing but its arguments.
 
     Parameters: ``seed`` (int >= 0), ``purpose`` (a name such as "shuffle" or "hidden->hidden.delay"), ``epoch`` and

@@ -11,7 +11,7 @@ from .simulation import simulate
 from .spikes.batch import SpikeBatch
 
 
-def warmup():
+def warmup() -> dict[str, float]:
     """Compile the kernels, or load them from the cache; returns the seconds taken, {"forward": s, "backward": s}.
 
     The first simulation of a process does the same; call this where that should not be part of a measurement, or

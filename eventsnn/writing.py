@@ -5,6 +5,8 @@ import errno
 import os
 import stat
 import time
+from collections.abc import Iterable, Iterator
+from typing import Any, TextIO
 
 from .errors import FileError
 
@@ -13,7 +15,7 @@ ABANDONED = 3600.0  # seconds after which nobody is still at work on an unfinish
 AT_ONCE = 2**26  # bytes of one write, between which signals are looked at
 
 
-def write_file(path, data):
+def write_file(path: str | os.PathLike[str], data: bytes | memoryview) -> None:
     """Write bytes to ``path``: then it holds all of them, or what it held before, and nothing else lies beside it.
 
     A file that was there keeps its permissions. Raises FileError, which names the file and the reason.
@@ -33,15 +35,15 @@ def write_file(path, data):
             os.unlink(fresh)
 
 
-def unfinished_name(target):
+def unfinished_name(target: str) -> str:
     """The name under which one writer writes what is to be renamed to ``target``."""
     return f"{target}{UNFINISHED}{os.getpid()}-{os.urandom(4).hex()}"
 
 
-def write_beside(target, fresh, pieces):
+def write_beside(target: str, fresh: str, pieces: Iterable[bytes | memoryview]) -> None:
     """Create the file ``fresh`` with the permissions of ``target``, write the pieces and bring them to the disk."""
     try:
-        mode = stat.S_IMODE(os.stat(target).st_mode)
+        mode: int | None = stat.S_IMODE(os.stat(target).st_mode)
     except OSError:  # nothing is there: as the system makes new files
         mode = None
 
@@ -58,14 +60,14 @@ def write_beside(target, fresh, pieces):
             os.chmod(fresh, mode)
 
 
-def write_all(file, data):
+def write_all(file: int, data: bytes | memoryview) -> None:
     """Write bytes to an open file (its descriptor), which may take a part of them at a time."""
     left = memoryview(data)
     while left:
         left = left[os.write(file, left[:AT_ONCE]) :]
 
 
-def remove_unfinished(target, age=None):
+def remove_unfinished(target: str, age: float | None = None) -> None:
     """Remove what killed writers of ``target`` have left; with ``age`` only what is older than so many seconds."""
     folder, name = os.path.split(target)
     for found in os.listdir(folder):
@@ -76,7 +78,7 @@ def remove_unfinished(target, age=None):
                     os.unlink(place)
 
 
-def reason(error):
+def reason(error: BaseException) -> str:
     """What an exception says, an OSError without its number."""
     return getattr(error, "strerror", None) or str(error)
 
@@ -84,19 +86,20 @@ def reason(error):
 class Output:
     """A text stream whose failures are FileErrors with its name; once text was lost, ``flush`` fails as well."""
 
-    def __init__(self, stream, name):
-        self._stream, self._name, self._lost = stream, name, None
+    def __init__(self, stream: TextIO | None, name: str) -> None:
+        self._stream, self._name = stream, name
+        self._lost: FileError | None = None
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def write(self, text):
+    def write(self, text: str) -> int:
         if self._stream is not None:  # as it is where the shell has closed it
             with self._named():
                 self._stream.write(text)
         return len(text)
 
-    def flush(self):
+    def flush(self) -> None:
         if self._lost is not None:  # and whoever wrote it may have passed over that, as argparse does
             raise self._lost
         if self._stream is not None:
@@ -104,7 +107,7 @@ class Output:
                 self._stream.flush()
 
     @contextlib.contextmanager
-    def _named(self):
+    def _named(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -112,8 +115,9 @@ class Output:
             self._lost = FileError(self._name, f"cannot be written: {reason(error)}")
             raise self._lost from error
 
-    def _drop(self):
+    def _drop(self) -> None:
         """Let the interpreter lose what is still to be written: it would fail with it once more when it ends."""
+        assert self._stream is not None  # it has just failed
         with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), self._stream.fileno())
 
@@ -122,12 +126,12 @@ class Words(Output):
     """A text stream for progress and warnings: where they cannot be written, work goes on without them."""
 
     @contextlib.contextmanager
-    def _named(self):
+    def _named(self) -> Iterator[None]:
         with contextlib.suppress(OSError):
             yield
 
 
-def sync_folder(folder):
+def sync_folder(folder: str) -> None:
     """Make renames in `folder` durable, where the system can."""
     if os.name == "nt":
         return
@@ -141,6 +145,6 @@ def sync_folder(folder):
         os.close(file)
 
 
-def unlink_if_there(path):
+def unlink_if_there(path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)

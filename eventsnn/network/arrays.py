@@ -1,7 +1,11 @@
 """Check the arrays of parameters: names, shapes, dtypes, finite numbers."""
 
-import numpy as np
+from collections.abc import Mapping
 
+import numpy as np
+import numpy.typing as npt
+
+from ..aliases import Array, Floats, Parameters, Shape
 from ..arrays import plain_array
 from ..errors import InvalidInput
 
@@ -12,7 +16,7 @@ UNSIGNED = ("delay", "running_variance")
 LARGEST_SIGNED = 1e30
 
 
-def check_arrays(parameters, shapes):
+def check_arrays(parameters: Mapping[str, npt.ArrayLike], shapes: Mapping[str, Shape]) -> Parameters:
     """Return {name: float64 array} of all parameters that a network has, {name: shape}, after checking each."""
     if not isinstance(parameters, dict):
         raise InvalidInput("parameters", None, type(parameters).__name__, "a dict of arrays: network.initialize()")
@@ -26,7 +30,7 @@ def check_arrays(parameters, shapes):
     return {name: check_array(name, parameters[name], shape) for name, shape in shapes.items()}
 
 
-def check_array(name, values, shape):
+def check_array(name: str, values: npt.ArrayLike, shape: Shape) -> Floats:
     """Return values as a float64 array; weights are at most 1e30 in size, delays not below 0, all else above 0."""
     array = plain_array(values, name)
     if array.dtype.kind not in "fiu":
@@ -38,13 +42,13 @@ def check_array(name, values, shape):
     if not bad.any():
         bad, allowed = _outside(name.rsplit(".", 1)[-1], array)
     if bad.any():
-        index = tuple(int(k) for k in np.argwhere(bad)[0]) if shape else None
-        index = index[0] if index is not None and len(index) == 1 else index
+        first = tuple(int(k) for k in np.argwhere(bad)[0]) if shape else None
+        index = first[0] if first is not None and len(first) == 1 else first
         raise InvalidInput(name, index, float(array[index] if index is not None else array), allowed)
     return array
 
 
-def _outside(kind, array):
+def _outside(kind: str, array: Floats) -> tuple[Array, str]:
     """Where the values are not what a parameter of this kind may be, and what it may be."""
     if kind in UNSIGNED:
         return array < 0, "delays >= 0 ms" if kind == "delay" else "numbers >= 0"

@@ -1,7 +1,9 @@
 """Paths and cycles in the graph of populations."""
 
+from collections.abc import Sequence
 
-def reachable(start, edges):
+
+def reachable(start: str, edges: Sequence[tuple[str, str]]) -> set[str]:
     """Populations that spikes of `start` can reach, itself included."""
     found, frontier = {start}, [start]
     while frontier:
@@ -13,7 +15,7 @@ def reachable(start, edges):
     return found
 
 
-def find_cycle(edges):
+def find_cycle(edges: Sequence[tuple[str, str]]) -> list[str]:
     """Return the populations of one cycle of a directed graph in order, or [] if it has none."""
     for pre, post in edges:
         path = _path(post, pre, edges)
@@ -22,11 +24,12 @@ def find_cycle(edges):
     return []
 
 
-def _path(start, goal, edges):
+def _path(start: str, goal: str, edges: Sequence[tuple[str, str]]) -> list[str]:
     """Return a path of nodes from `start` to `goal` inclusive, or []."""
-    came_from, frontier = {start: None}, [start]
+    came_from: dict[str, str | None] = {start: None}
+    frontier = [start]
     while frontier:
-        here = frontier.pop(0)
+        here: str | None = frontier.pop(0)
         if here == goal:
             path = []
             while here is not None:

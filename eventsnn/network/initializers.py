@@ -4,16 +4,19 @@ Every draw is a float64 array. Weights have no unit, delays are in ms; the distr
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Array, Description, Floats, Shape
 from ..arrays import is_number, is_whole, plain_array
 from ..errors import InvalidInput
 
 
-def _number(value, name, allowed="a finite number"):
+def _number(value: object, name: str, allowed: str = "a finite number") -> float:
     """Return `value` as a float, or raise InvalidInput if it is no finite real number."""
     if not is_number(value):
         raise InvalidInput(name, None, value, allowed)
@@ -26,14 +29,14 @@ def _number(value, name, allowed="a finite number"):
     return number
 
 
-def _not_negative(value, name):
+def _not_negative(value: object, name: str) -> float:
     number = _number(value, name, "a finite number >= 0")
     if number < 0:
         raise InvalidInput(name, None, number, "a finite number >= 0")
     return number
 
 
-def _as_shape(shape):
+def _as_shape(shape: object) -> Shape:
     """Return `shape` as a tuple of ints >= 0; a bare int means one dimension."""
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
     for size in sizes:
@@ -49,28 +52,30 @@ class Initializer:
     kind: ClassVar[str] = ""
 
     @property
-    def smallest(self):
+    def smallest(self) -> float:
         """The smallest value that a draw can contain (-inf if there is none)."""
         raise NotImplementedError
 
-    def draw(self, rng, shape, fan_in=None):
+    def draw(self, rng: np.random.Generator | None, shape: int | Shape, fan_in: float | None = None) -> Floats:
         """Return a new float64 array of ``shape``.
 
         Parameters: ``rng`` (numpy Generator); ``shape``: () or (n,) or (n_pre, n_post), or (n_synapses,) for a sparse
         connection; ``fan_in``: inputs per neuron (> 0), which only Kaiming reads and takes from n_pre if it is None.
         Raises InvalidInput if the shape does not suit the distribution.
         """
-        return np.asarray(self._values(rng, _as_shape(shape), fan_in), dtype=np.float64)
+        # Constant and Given draw nothing, and may be handed None
+        generator = cast(np.random.Generator, rng)
+        return np.asarray(self._values(generator, _as_shape(shape), fan_in), dtype=np.float64)
 
-    def _values(self, rng, shape, fan_in):
+    def _values(self, rng: np.random.Generator, shape: Shape, fan_in: float | None) -> Array:
         raise NotImplementedError
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """Return a JSON-able description, for example {"kind": "uniform", "low": 0.0, "high": 10.0}."""
         return {"kind": self.kind, **{field.name: getattr(self, field.name) for field in fields(self)}}
 
     @staticmethod
-    def from_dict(description):
+    def from_dict(description: Description) -> "Initializer":
         """Return the Initializer that ``to_dict`` described; raises InvalidInput for an unknown kind or field."""
         if not isinstance(description, dict):
             raise InvalidInput("initializer", None, description, "a dict that to_dict returned")
@@ -93,14 +98,14 @@ class Constant(Initializer):
     value: float
     kind: ClassVar[str] = "constant"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "value", _number(self.value, "Constant.value"))
 
     @property
-    def smallest(self):
+    def smallest(self) -> float:
         return self.value
 
-    def _values(self, rng, shape, fan_in):
+    def _values(self, rng: np.random.Generator, shape: Shape, fan_in: float | None) -> Array:
         return np.full(shape, self.value)
 
 
@@ -112,15 +117,15 @@ class Normal(Initializer):
     sd: float
     kind: ClassVar[str] = "normal"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "mean", _number(self.mean, "Normal.mean"))
         object.__setattr__(self, "sd", _not_negative(self.sd, "Normal.sd"))
 
     @property
-    def smallest(self):
+    def smallest(self) -> float:
         return -math.inf if self.sd > 0 else self.mean
 
-    def _values(self, rng, shape, fan_in):
+    def _values(self, rng: np.random.Generator, shape: Shape, fan_in: float | None) -> Array:
         return rng.normal(self.mean, self.sd, shape)
 
 
@@ -132,7 +137,7 @@ class Uniform(Initializer):
     high: float
     kind: ClassVar[str] = "uniform"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "low", _number(self.low, "Uniform.low"))
         object.__setattr__(self, "high", _number(self.high, "Uniform.high"))
         if self.low > self.high:
@@ -141,10 +146,10 @@ class Uniform(Initializer):
             raise InvalidInput("Uniform.high", None, self.high, "a range that float64 can hold")
 
     @property
-    def smallest(self):
+    def smallest(self) -> float:
         return self.low
 
-    def _values(self, rng, shape, fan_in):
+    def _values(self, rng: np.random.Generator, shape: Shape, fan_in: float | None) -> Array:
         return rng.uniform(self.low, self.high, shape)
 
 
@@ -155,14 +160,14 @@ class HalfNormal(Initializer):
     sd: float
     kind: ClassVar[str] = "half_normal"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "sd", _not_negative(self.sd, "HalfNormal.sd"))
 
     @property
-    def smallest(self):
+    def smallest(self) -> float:
         return 0.0
 
-    def _values(self, rng, shape, fan_in):
+    def _values(self, rng: np.random.Generator, shape: Shape, fan_in: float | None) -> Array:
         return np.abs(rng.normal(0.0, self.sd, shape))
 
 
@@ -173,14 +178,14 @@ class Orthogonal(Initializer):
     gain: float = 1.0
     kind: ClassVar[str] = "orthogonal"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "gain", _number(self.gain, "Orthogonal.gain"))
 
     @property
-    def smallest(self):
+    def smallest(self) -> float:
         return -abs(self.gain)
 
-    def _values(self, rng, shape, fan_in):
+    def _values(self, rng: np.random.Generator, shape: Shape, fan_in: float | None) -> Array:
         if len(shape) != 2:
             remedy = "Sparse connections and vectors need another initializer, for example Normal."
             raise InvalidInput("shape", None, shape, "two dimensions (n_pre, n_post) for Orthogonal", remedy)
@@ -200,18 +205,18 @@ class Kaiming(Initializer):
     distribution: str = "normal"
     kind: ClassVar[str] = "kaiming"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "gain", _not_negative(self.gain, "Kaiming.gain"))
         if self.distribution not in ("normal", "uniform"):
             raise InvalidInput("Kaiming.distribution", None, self.distribution, '"normal" or "uniform"')
 
     @property
-    def smallest(self):
+    def smallest(self) -> float:
         if self.gain == 0.0:
             return 0.0
         return -math.inf if self.distribution == "normal" else -math.sqrt(3.0) * self.gain
 
-    def _values(self, rng, shape, fan_in):
+    def _values(self, rng: np.random.Generator, shape: Shape, fan_in: float | None) -> Array:
         if 0 in shape:
             return np.empty(shape)
         if fan_in is None:
@@ -228,7 +233,7 @@ class Kaiming(Initializer):
         return rng.uniform(-bound, bound, shape)
 
 
-def _as_array(values, name):
+def _as_array(values: object, name: str) -> Floats:
     """Return a read-only float64 copy of `values`, or raise InvalidInput naming the first entry that is not finite."""
     array = plain_array(values, name)
     if array.dtype.kind not in "fiu":
@@ -247,37 +252,41 @@ def _as_array(values, name):
 class Given(Initializer):
     """Exactly the given finite ``values``; a draw of any other shape is an error that calls the array ``name``."""
 
-    values: np.ndarray
+    values: Floats
     name: str = "values"
     kind: ClassVar[str] = "given"
 
-    def __post_init__(self):
+    if TYPE_CHECKING:  # the field is what becomes of the argument
+
+        def __init__(self, values: npt.ArrayLike, name: str = "values") -> None: ...
+
+    def __post_init__(self) -> None:
         object.__setattr__(self, "values", _as_array(self.values, self.name))
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if not isinstance(other, Given):
             return NotImplemented
         return np.array_equal(self.values, other.values)
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((self.values.shape, (self.values + 0.0).tobytes()))  # -0.0 equals 0.0, so it must hash alike
 
     @property
-    def smallest(self):
+    def smallest(self) -> float:
         return float(self.values.min()) if self.values.size else math.inf
 
-    def _values(self, rng, shape, fan_in):
+    def _values(self, rng: np.random.Generator, shape: Shape, fan_in: float | None) -> Array:
         if shape != self.values.shape:
             remedy = "Give an array of that shape, or a single number for all."
             raise InvalidInput(f"{self.name}.shape", None, self.values.shape, f"{shape}", remedy)
         return self.values.copy()
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """Return a JSON-able description; the shape is there because an empty list forgets it."""
         return {"kind": self.kind, "shape": list(self.values.shape), "values": self.values.reshape(-1).tolist()}
 
 
-def _given_from(shape, values):
+def _given_from(shape: object, values: object) -> Given:
     """Rebuild a Given from the shape and the flat list that its to_dict wrote."""
     if not isinstance(values, list) or not isinstance(shape, list):
         raise InvalidInput("initializer given", None, type(values).__name__, "lists for shape and values")
@@ -288,7 +297,7 @@ def _given_from(shape, values):
     return Given(array.reshape(sizes))
 
 
-_KINDS = {
+_KINDS: dict[str, tuple[Callable[..., Initializer], tuple[str, ...]]] = {
     "constant": (Constant, ("value",)),
     "normal": (Normal, ("mean", "sd")),
     "uniform": (Uniform, ("low", "high")),
@@ -299,7 +308,7 @@ _KINDS = {
 }
 
 
-def as_initializer(value, name):
+def as_initializer(value: object, name: str) -> Initializer:
     """Return ``value`` as an Initializer: a finite number becomes Constant, an array Given, an Initializer stays.
 
     ``name`` is what errors call it, for example "input->hidden.delay". Raises InvalidInput for anything else.

@@ -7,9 +7,13 @@ to every function that needs them.
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Array, Bounds, Description, Milliseconds, Parameters, Shape
 from ..arrays import is_number
 from ..checks import check_ends, check_names, check_new_name, check_seed, check_size
 from ..errors import InvalidInput, NetworkError, ZeroDelayCycle
@@ -27,7 +31,7 @@ from .parts import (
     surely_zero,
 )
 from .structure import draw_structure, structure_stream
-from .synapses import structure_of
+from .synapses import SparseMatrix, Values, structure_of
 
 # A trained time constant or threshold may come this close to zero (ms, or units of V) before the projection holds it.
 SMALLEST_TAU = 0.1
@@ -41,18 +45,27 @@ class Network:
     neurons of a cycle can be simulated independently of each other, so larger is faster.
     """
 
-    def __init__(self, min_delay=1.0):
+    def __init__(self, min_delay: Milliseconds = 1.0) -> None:
         if not (is_number(min_delay) and 0 < min_delay < np.inf):
             raise InvalidInput("min_delay", None, min_delay, "a finite number > 0 (ms)")
         self.min_delay = float(min_delay)
-        self.populations = {}
-        self.connections = {}
+        self.populations: dict[str, Population] = {}
+        self.connections: dict[str, Connection] = {}
 
-    def add_input(self, name, n):
+    def add_input(self, name: str, n: int) -> None:
         """Add ``n`` input channels, whose spikes come from a SpikeBatch."""
         self._add(Population(check_new_name(name, self.populations), "input", check_size(n, self.populations)))
 
-    def add_lif(self, name, n, *, tau_mem=20.0, tau_syn=5.0, v_threshold=1.0, train=()):
+    def add_lif(
+        self,
+        name: str,
+        n: int,
+        *,
+        tau_mem: npt.ArrayLike | Initializer = 20.0,
+        tau_syn: npt.ArrayLike | Initializer = 5.0,
+        v_threshold: npt.ArrayLike | Initializer = 1.0,
+        train: bool | str | Iterable[str] = (),
+    ) -> None:
         """Add ``n`` leaky integrate-and-fire neurons with exponential synapses that reset to 0.
 
         ``tau_mem``, ``tau_syn`` (ms, > 0) and ``v_threshold`` (> 0) are a number, an array of shape (n,) or an
@@ -61,14 +74,29 @@ class Network:
         settings = {"tau_mem": tau_mem, "tau_syn": tau_syn, "v_threshold": v_threshold}
         self._add_neurons(name, "lif", n, settings, train)
 
-    def add_readout(self, name, n, *, tau_mem=20.0, tau_syn=5.0, train=()):
+    def add_readout(
+        self,
+        name: str,
+        n: int,
+        *,
+        tau_mem: npt.ArrayLike | Initializer = 20.0,
+        tau_syn: npt.ArrayLike | Initializer = 5.0,
+        train: bool | str | Iterable[str] = (),
+    ) -> None:
         """Add ``n`` leaky integrators without threshold, whose voltages a loss reads; see ``add_lif``."""
         self._add_neurons(name, "readout", n, {"tau_mem": tau_mem, "tau_syn": tau_syn}, train)
 
-    def _add_neurons(self, name, kind, n, settings, train):
+    def _add_neurons(
+        self,
+        name: str,
+        kind: str,
+        n: int,
+        given: Mapping[str, npt.ArrayLike | Initializer],
+        train: bool | str | Iterable[str],
+    ) -> None:
         name, n = check_new_name(name, self.populations), check_size(n, self.populations)
         # in one order whatever the order given: engines take the settings by position
-        settings = {k: as_initializer(settings[k], f"{name}.{k}") for k in NEURON_ATTRIBUTES if k in settings}
+        settings = {k: as_initializer(given[k], f"{name}.{k}") for k in NEURON_ATTRIBUTES if k in given}
         for key, value in settings.items():
             if isinstance(value, Given):
                 value.draw(None, (n,))
@@ -76,13 +104,15 @@ class Network:
                 raise InvalidInput(f"{name}.{key}", None, value.smallest, "numbers > 0")
         self._add(Population(name, kind, n, settings, check_names(train, tuple(settings), f"{name}.train")))
 
-    def _add(self, population):
+    def _add(self, population: Population) -> None:
         self.populations[population.name] = population
 
     def connect(
-        self, pre, post, *, weight, delay=None, delay_per="synapse", train=("weight", "delay"),
-        mask=None, sparsity=None, seed=0, name=None,
-    ):  # fmt: skip
+        self, pre: str, post: str, *, weight: Values, delay: Values | None = None,
+        delay_per: str = "synapse", train: bool | str | Iterable[str] = ("weight", "delay"),
+        mask: npt.ArrayLike | SparseMatrix | None = None, sparsity: float | None = None, seed: int = 0,
+        name: str | None = None,
+    ) -> None:  # fmt: skip
         """Connect every neuron of ``pre`` to every neuron of ``post``, or those that mask or sparsity leave.
 
         Parameters: ``weight`` and ``delay`` (ms, >= 0): a number, an array or an Initializer; no delay means 0 and
@@ -123,20 +153,20 @@ class Network:
         connection = Connection(
             name, pre, post, source.n, target.n, weight, delay, delay_per, chosen, indptr, indices
         )  # fmt: skip
-        for key, shape in (("weight", connection.weight_shape), ("delay", connection.delay_shape)):
+        for key, wanted in (("weight", connection.weight_shape), ("delay", connection.delay_shape)):
             if isinstance(getattr(connection, key), Given):
-                getattr(connection, key).draw(None, shape)
+                getattr(connection, key).draw(None, wanted)
         edges = [(c.pre, c.post) for c in (*self.connections.values(), connection) if surely_zero(c)]
         if cycle := find_cycle(edges):
             raise ZeroDelayCycle(cycle)
         self.connections[name] = connection
 
-    def on_cycle(self, connection):
+    def on_cycle(self, connection: Connection) -> bool:
         """True where a spike sent down this connection can come back to its presynaptic population."""
         edges = [(c.pre, c.post) for c in self.connections.values()]
         return connection.pre in reachable(connection.post, edges)
 
-    def exciting_loops(self, populations, parameters):
+    def exciting_loops(self, populations: Iterable[str], parameters: Mapping[str, Array]) -> tuple[str, ...]:
         """Return the names of the connections through which spikes of any of these populations excite it again."""
         exciting = [c for c in self.connections.values() if np.any(parameters[f"{c.name}.weight"] > 0)]
         ahead = [(c.pre, c.post) for c in exciting]
@@ -145,15 +175,15 @@ class Network:
         return tuple(c.name for c in exciting if any(c.pre in after and c.post in before for after, before in ranges))
 
     @property
-    def n_neurons(self):
+    def n_neurons(self) -> int:
         """How many neurons can fire: those of the LIF populations."""
         return sum(p.n for p in self.populations.values() if p.kind == "lif")
 
-    def lowest_delay(self, connection):
+    def lowest_delay(self, connection: Connection) -> Milliseconds:
         """Lower bound (ms) of the connection's delays in training: 0, or ``min_delay`` on a cycle."""
         return self.min_delay if self.on_cycle(connection) else 0.0
 
-    def _entries(self):
+    def _entries(self) -> Iterator[tuple[str, Shape, Initializer, bool, float, float | None]]:
         """Yield (parameter name, shape, Initializer, trained, lowest allowed value in training, fan-in)."""
         for population in self.populations.values():
             for key, value in population.settings.items():
@@ -164,11 +194,11 @@ class Network:
         for c in self.connections.values():
             fan_in = max(c.n_synapses / c.n_post, 1.0)
             yield f"{c.name}.weight", c.weight_shape, c.weight, "weight" in c.train, -np.inf, fan_in
-            if c.delay is not None:
+            if c.delay is not None and c.delay_shape is not None:
                 low = self.lowest_delay(c)
                 yield f"{c.name}.delay", c.delay_shape, c.delay, "delay" in c.train, low, fan_in
 
-    def initialize(self, seed=0):
+    def initialize(self, seed: int = 0) -> Parameters:
         """Draw the parameters: a flat dict of float64 arrays, each a function of (seed, its name) alone."""
         parameters = {}
         for name, shape, initializer, _, low, fan_in in self._entries():
@@ -179,15 +209,15 @@ class Network:
         return parameters
 
     @property
-    def trainable(self):
+    def trainable(self) -> list[str]:
         """Names of the trained parameters."""
         return [name for name, _, _, trained, _, _ in self._entries() if trained]
 
-    def bounds(self):
+    def bounds(self) -> Bounds:
         """Return {trained parameter: (low, high)}: the ranges that projections keep in training."""
         return {name: (low, np.inf) for name, _, _, trained, low, _ in self._entries() if trained}
 
-    def check_parameters(self, parameters):
+    def check_parameters(self, parameters: Mapping[str, npt.ArrayLike]) -> Parameters:
         """Return the parameters as float64 arrays after checking names, shapes and values.
 
         Raises InvalidInput naming the array, the index and the value; ZeroDelayCycle if the delays allow one.
@@ -202,16 +232,16 @@ class Network:
             raise ZeroDelayCycle(cycle)
         return checked
 
-    def value_of(self, population, attribute, parameters):
+    def value_of(self, population: str, attribute: str, parameters: Mapping[str, Array]) -> Array:
         """Return tau_mem, tau_syn or v_threshold of every neuron of a population, shape (n,), real or complex."""
-        population = self.populations[population]
-        if population.is_parameter(attribute):
-            values = parameters[f"{population.name}.{attribute}"]
+        found = self.populations[population]
+        if found.is_parameter(attribute):
+            values = parameters[f"{found.name}.{attribute}"]
         else:
-            values = population.settings[attribute].draw(None, population.shape(attribute))
-        return np.broadcast_to(values, (population.n,))
+            values = found.settings[attribute].draw(None, found.shape(attribute))
+        return np.broadcast_to(values, (found.n,))
 
-    def describe(self):
+    def describe(self) -> str:
         """Return a table of the populations and connections as text."""
         lines = [f"{'population':<24}{'kind':<10}{'neurons':>10}"]
         lines += [f"{p.name:<24}{p.kind:<10}{p.n:>10,}" for p in self.populations.values()]
@@ -221,7 +251,7 @@ class Network:
             lines.append(f"{c.name:<24}{c.n_synapses:>10,}{sharing:>12}  {', '.join(c.train) or 'nothing'}")
         return "\n".join(lines)
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """Return a JSON-able description from which ``from_dict`` builds an equal network."""
         populations = [
             {
@@ -250,7 +280,7 @@ class Network:
         return {"min_delay": self.min_delay, "populations": populations, "connections": connections}
 
     @classmethod
-    def from_dict(cls, description):
+    def from_dict(cls, description: Description) -> Self:
         """Build the network that ``to_dict`` described."""
         network = cls(description["min_delay"])
         for p in description["populations"]:
@@ -273,6 +303,6 @@ class Network:
             )
         return network
 
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """Return the SHA-256 of the description, in hex: equal networks have equal fingerprints."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()

@@ -2,13 +2,16 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Array, Description, Floats, Indices, Integers, Shape
 from ..arrays import plain_array
 from ..errors import InvalidInput
 from .initializers import Constant, Given, Initializer, as_initializer
-from .synapses import check_sharing, per_synapse, to_dense, to_sparse
+from .synapses import Rows, SparseMatrix, Values, check_sharing, per_synapse, to_dense, to_sparse
 
 NEURON_ATTRIBUTES = ("tau_mem", "tau_syn", "v_threshold")
 DELAY_SHARING = ("synapse", "neuron", "connection")
@@ -24,14 +27,14 @@ class Population:
     name: str
     kind: str
     n: int
-    settings: dict = field(default_factory=dict)
-    train: tuple = ()
+    settings: dict[str, Initializer] = field(default_factory=dict)
+    train: tuple[str, ...] = ()
 
-    def is_parameter(self, attribute):
+    def is_parameter(self, attribute: str) -> bool:
         """True where the attribute stands in the parameters: it is trained, or drawn at random."""
         return attribute in self.train or not isinstance(self.settings[attribute], (Constant, Given))
 
-    def shape(self, attribute):
+    def shape(self, attribute: str) -> Shape:
         """() for one value shared by the population, (n,) for one per neuron."""
         return () if isinstance(self.settings[attribute], Constant) else (self.n,)
 
@@ -53,32 +56,32 @@ class Connection:
     weight: Initializer
     delay: Initializer | None
     delay_per: str
-    train: tuple
-    indptr: np.ndarray | None = None
-    indices: np.ndarray | None = None
+    train: tuple[str, ...]
+    indptr: Integers | None = None
+    indices: Indices | None = None
 
     @property
-    def weight_shape(self):
+    def weight_shape(self) -> Shape:
         """Shape of the weight array."""
-        return (self.n_pre, self.n_post) if self.indptr is None else (self.indices.size,)
+        return (self.n_pre, self.n_post) if self.indices is None else (self.indices.size,)
 
     @property
-    def delay_shape(self):
+    def delay_shape(self) -> Shape | None:
         """Shape of the delay array, None without one."""
         if self.delay is None:
             return None
         return {"synapse": self.weight_shape, "neuron": (self.n_pre,), "connection": ()}[self.delay_per]
 
-    def per_synapse(self, values):
+    def per_synapse(self, values: Array) -> Array:
         """Return one value per presynaptic neuron, ``values`` (n_pre,), as an array that multiplies the weights."""
         return values[:, None] if self.indptr is None else np.repeat(values, np.diff(self.indptr))
 
     @property
-    def rows(self):
+    def rows(self) -> Rows:
         """(indptr, indices, (n_pre, n_post)): where the synapses are; indptr and indices are None for all of them."""
         return self.indptr, self.indices, (self.n_pre, self.n_post)
 
-    def to_dense(self, values, absent=0.0):
+    def to_dense(self, values: npt.ArrayLike, absent: float = 0.0) -> Floats:
         """Return weights or delays as an array (n_pre, n_post), with ``absent`` where there is no synapse.
 
         ``values``: this connection's array of parameters; a delay that is shared is repeated for each synapse. Of
@@ -86,11 +89,11 @@ class Connection:
         """
         return to_dense(self._of_each(values), self.rows, absent)
 
-    def to_sparse(self, values):
+    def to_sparse(self, values: npt.ArrayLike) -> Any:
         """Return weights or delays as a scipy.sparse.csr_array (n_pre, n_post), zeros stored; see ``to_dense``."""
         return to_sparse(self._of_each(values), self.rows)
 
-    def _of_each(self, values):
+    def _of_each(self, values: npt.ArrayLike) -> Array:
         """Weights or delays, one for each synapse."""
         values = plain_array(values, f"values of {self.name}")
         if values.shape == self.weight_shape:
@@ -103,14 +106,21 @@ class Connection:
         return np.broadcast_to(self.per_synapse(values), self.weight_shape)
 
     @property
-    def n_synapses(self):
+    def n_synapses(self) -> int:
         """Number of synapses."""
         return math.prod(self.weight_shape)
 
 
-def as_initializers(weight, delay, delay_per, name, structure):
+def as_initializers(
+    weight: Values,
+    delay: Values | None,
+    delay_per: str,
+    name: str,
+    structure: tuple[Rows, npt.ArrayLike | SparseMatrix | None],
+) -> tuple[Initializer, Initializer | None]:
     """(weight, delay) as Initializers, delay None for none; ``structure``: (rows, mask) for ``per_synapse``."""
-    weight, delay = (value.values if isinstance(value, Given) else value for value in (weight, delay))
+    weight = weight.values if isinstance(weight, Given) else weight
+    delay = delay.values if isinstance(delay, Given) else delay
     weight = as_initializer(per_synapse(weight, f"{name}.weight", *structure), f"{name}.weight")
     if delay is None:
         return weight, None
@@ -120,7 +130,7 @@ def as_initializers(weight, delay, delay_per, name, structure):
     return weight, as_initializer(delay, f"{name}.delay")
 
 
-def described_mask(connection, shape):
+def described_mask(connection: Description, shape: tuple[int, int]) -> SparseMatrix | None:
     """The scipy.sparse mask of a description's connection, checked; None for a dense one."""
     if connection["indptr"] is None:
         return None
@@ -136,7 +146,7 @@ def described_mask(connection, shape):
     return mask
 
 
-def surely_zero(connection):
+def surely_zero(connection: Connection) -> bool:
     """True where the smallest delay of a connection is 0 whatever is drawn (drawn delays on cycles are > 0)."""
     if connection.delay is None:
         return True

@@ -5,11 +5,14 @@ fires, says nothing of the cause.
 """
 
 import warnings
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from .initializers import Constant
+from ..aliases import Array, Milliseconds
+from ..spikes.batch import SpikeBatch
+from .initializers import Constant, Initializer
 
 # Of a duration, where times in seconds end long before; and of the spikes, of which few come after the duration.
 SMALL_SHARE = 0.01
@@ -25,16 +28,60 @@ class Doubt(NamedTuple):
     """What can hardly be meant, in words, and the names of the ``populations`` that it can keep silent."""
 
     text: str
-    populations: frozenset
+    populations: frozenset[str]
 
 
-def warn_of_doubts(found, stacklevel):
+class HasBlocks(Protocol):
+    """Spikes: a SpikeBatch, or what hands some out."""
+
+    def blocks(self) -> Iterator[SpikeBatch]: ...
+
+
+class _Population(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def settings(self) -> Mapping[str, Initializer]: ...
+
+
+class _Connection(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def pre(self) -> str: ...
+    @property
+    def post(self) -> str: ...
+    @property
+    def delay(self) -> Initializer | None: ...
+
+
+class AnyNetwork(Protocol):
+    """A Network or a GridNetwork."""
+
+    @property
+    def populations(self) -> Mapping[str, _Population]: ...
+    @property
+    def connections(self) -> Mapping[str, _Connection]: ...
+
+
+def warn_of_doubts(found: Iterable[Doubt], stacklevel: int) -> None:
     """Warn of each Doubt that ``doubts`` returned; ``stacklevel`` 1 is who calls this function."""
     for doubt in found:
         warnings.warn(doubt.text, stacklevel=stacklevel + 1)
 
 
-def doubts(network, parameters, spikes, duration, name="the batch", some_late=False):
+def doubts(
+    network: AnyNetwork,
+    parameters: Mapping[str, Array],
+    spikes: Sequence[HasBlocks],
+    duration: Milliseconds,
+    name: str = "the batch",
+    some_late: bool = False,
+) -> list[Doubt]:
     """Return what can hardly be meant, one Doubt for each, of a Network or a GridNetwork and checked parameters.
 
     ``spikes``: a list of SpikeBatches, or what else has ``blocks``, one for each input; ``duration`` in ms; ``name``
@@ -50,7 +97,7 @@ def doubts(network, parameters, spikes, duration, name="the batch", some_late=Fa
     return [Doubt(text, frozenset(populations)) for text, populations in found if text]
 
 
-def unexcited(network, parameters, silent):
+def unexcited(network: AnyNetwork, parameters: Mapping[str, Array], silent: Iterable[str]) -> list[str]:
     """Return one text for each population among ``silent`` (names) onto which nothing sends with a weight above 0."""
     return [
         f"No weight onto {name!r} from other populations is above 0: nothing excites it. Draw weights of both signs."
@@ -59,7 +106,7 @@ def unexcited(network, parameters, silent):
     ]
 
 
-def _is_excited(network, parameters, name):
+def _is_excited(network: AnyNetwork, parameters: Mapping[str, Array], name: str) -> bool:
     population = network.populations[name]
     if getattr(population, "batch_norm", False) or getattr(population, "bias", None) is not None:
         return True  # on a grid: what is added to the input can be above 0
@@ -70,7 +117,7 @@ def _is_excited(network, parameters, name):
 class _Times:
     """Where the input spikes lie: ``total`` and ``n_late`` count them, ``first`` and ``last`` are in ms."""
 
-    def __init__(self, spikes, duration):
+    def __init__(self, spikes: Iterable[HasBlocks], duration: Milliseconds) -> None:
         self.duration, self.total, self.n_late, self.first, self.last = duration, 0, 0, np.inf, 0.0
         for block in (block for part in spikes for block in part.blocks()):
             self.total += block.times.size
@@ -78,7 +125,7 @@ class _Times:
             self.first = min(self.first, float(block.times.min(initial=np.inf)))
             self.last = max(self.last, float(block.times.max(initial=0.0)))
 
-    def late(self, name, some):
+    def late(self, name: str, some: bool) -> str:
         if self.n_late == 0 or (self.n_late < self.total and not some):
             return ""
         text = f"{self.n_late} of {self.total} input spikes of {name} are at or after {self.duration:g} ms"
@@ -87,14 +134,16 @@ class _Times:
             return text
         return f"{text} Are the times in ms? Divide times in us by 1000; multiply a duration in s by 1000."
 
-    def early(self, name):
+    def early(self, name: str) -> str:
         if not 0 < self.last < SMALL_SHARE * self.duration:
             return ""
         text = f"the last input spike of {name} is at {self.last:g} of {self.duration:g} ms"
         return f"{text}. Are the times in ms? Multiply times in seconds by 1000."
 
 
-def _short_taus(network, population, parameters, duration):
+def _short_taus(
+    network: AnyNetwork, population: _Population, parameters: Mapping[str, Array], duration: Milliseconds
+) -> str:
     if population.kind == "input":
         return ""
     largest = _largest(population, "tau_mem", parameters)
@@ -104,7 +153,7 @@ def _short_taus(network, population, parameters, duration):
     return f"{text}. Time constants are in ms: {largest:g} s would be {1000 * largest:g}."
 
 
-def _largest(population, key, parameters):
+def _largest(population: _Population, key: str, parameters: Mapping[str, Array]) -> float:
     """The largest value of a setting of a population, wherever it stands."""
     setting = population.settings[key]
     values = parameters.get(f"{population.name}.{key}")
@@ -113,11 +162,11 @@ def _largest(population, key, parameters):
     return float(np.max(values))
 
 
-def _delayed(network):
+def _delayed(network: AnyNetwork) -> list[_Connection]:
     return [c for c in network.connections.values() if c.delay is not None]
 
 
-def _long_delays(name, delays, left):
+def _long_delays(name: str, delays: Array, left: Milliseconds) -> str:
     """Where most delays of a connection are longer than what is ``left`` of a sample after its first spike."""
     long = int(np.count_nonzero(delays >= left))
     if long <= LARGE_SHARE * delays.size:

@@ -4,10 +4,14 @@ Times are float64 milliseconds, units are int32 indices of an input population. 
 The one order everywhere is (time, unit): results cannot depend on the order in which spikes were given.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, overload
 
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Array, Floats, Indices, Integers
 from ..arrays import LARGEST_UNIT, exact_times, in_milliseconds, plain_array
 from ..errors import InvalidInput
 from .structured import EventLayout, listed
@@ -21,14 +25,17 @@ ONE_TRAIN_PER_NEURON = (
     "each of them numbers in ms (of neo: train.rescale('ms').magnitude)."
 )
 
+Chosen: TypeAlias = slice | Sequence[int] | Array
+"""Which samples: a slice, a mask or their numbers."""
 
-def _first(condition):
+
+def _first(condition: Array) -> int | None:
     """Index of the first true element, or None."""
     hits = np.flatnonzero(condition)
     return int(hits[0]) if hits.size else None
 
 
-def _as_vector(values, name, kind):
+def _as_vector(values: object, name: str, kind: str) -> Array:
     """Return `values` as a one-dimensional array whose dtype kind is among the letters `kind`."""
     array = plain_array(values, name)
     if array.size == 0 and array.ndim == 1:
@@ -40,8 +47,8 @@ def _as_vector(values, name, kind):
     return array
 
 
-def _check_times(times, name):
-    times = exact_times(_as_vector(in_milliseconds(times, name), name, "fiu"), name)
+def _check_times(given: object, name: str) -> Floats:
+    times = exact_times(_as_vector(in_milliseconds(given, name), name, "fiu"), name)
     if (bad := _first(~np.isfinite(times))) is not None:
         raise InvalidInput(name, bad, times[bad], "finite times in ms", "Remove the spike or repair the file.")
     if (bad := _first(times < 0)) is not None:
@@ -49,9 +56,9 @@ def _check_times(times, name):
     return times + 0.0  # turns -0.0 into 0.0, so that equal times have equal bytes
 
 
-def _check_units(units, n_spikes, name):
+def _check_units(given: object, n_spikes: int, name: str) -> Indices:
     try:
-        units = _as_vector(units, name, "iu")
+        units = _as_vector(given, name, "iu")
     except InvalidInput as error:
         remedy = f"{error.remedy} {ONE_TRAIN_PER_NEURON}".strip()
         raise InvalidInput(error.array, error.index, error.value, error.allowed, remedy) from None
@@ -63,10 +70,10 @@ def _check_units(units, n_spikes, name):
     return units.astype(np.int32)
 
 
-def _check_counts(counts, n_spikes, name):
-    if counts is None:
+def _check_counts(given: object, n_spikes: int, name: str) -> Floats | None:
+    if given is None:
         return None
-    counts = _as_vector(counts, name, "fiu").astype(np.float64)
+    counts = _as_vector(given, name, "fiu").astype(np.float64)
     if counts.size != n_spikes:
         raise InvalidInput(name, None, counts.size, f"as many entries as there are times ({n_spikes})")
     if (bad := _first(~((counts > 0) & (counts <= LARGEST_COUNT)))) is not None:
@@ -84,11 +91,15 @@ class SpikeTrain:
     negative times, negative units, counts <= 0, arrays of unequal length, masked entries and any other unit.
     """
 
-    times: np.ndarray
-    units: np.ndarray
-    counts: np.ndarray | None = None
+    times: Floats
+    units: Indices
+    counts: Floats | None = None
 
-    def __post_init__(self):
+    if TYPE_CHECKING:  # the fields are what becomes of the arguments
+
+        def __init__(self, times: npt.ArrayLike, units: npt.ArrayLike, counts: npt.ArrayLike | None = None) -> None: ...
+
+    def __post_init__(self) -> None:
         times = _check_times(self.times, "times")
         units = _check_units(self.units, times.size, "units")
         counts = _check_counts(self.counts, times.size, "counts")
@@ -98,10 +109,10 @@ class SpikeTrain:
         object.__setattr__(self, "units", units[order])
         object.__setattr__(self, "counts", None if counts is None else counts[order])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.times.size
 
-    def merged(self):
+    def merged(self) -> "SpikeTrain":
         """Return the train with each repeated (time, unit) pair as one spike that carries the summed count."""
         if len(self) == 0:
             return SpikeTrain(self.times, self.units, np.ones(0))
@@ -110,19 +121,19 @@ class SpikeTrain:
         return SpikeTrain(self.times[new], self.units[new], np.add.reduceat(counts, np.flatnonzero(new)))
 
 
-def check_factor(factor):
+def check_factor(factor: object) -> int:
     """Return how many neighbouring channels are to be made one; raises InvalidInput for what is no int >= 1."""
     if not isinstance(factor, (int, np.integer)) or isinstance(factor, bool) or not 1 <= factor <= LARGEST_UNIT:
         raise InvalidInput("factor", None, factor, f"an int >= 1, and at most {LARGEST_UNIT}")
     return int(factor)
 
 
-def chosen_samples(index, n_samples):
+def chosen_samples(index: Chosen, n_samples: int) -> Integers:
     """The places (ints >= 0) that a slice, a mask or an index array means; one with masked entries is refused."""
     return np.arange(n_samples)[plain_array(index, "index") if isinstance(index, np.ma.MaskedArray) else index]
 
 
-def _train(place, *sample):
+def _train(place: str, *sample: Any) -> SpikeTrain:
     """The SpikeTrain of one sample, whose place the errors name."""
     try:
         return SpikeTrain(*sample)
@@ -139,12 +150,22 @@ class SpikeBatch:
     that are already sorted by (time, unit) within each sample and refuses others; ``from_lists`` sorts.
     """
 
-    times: np.ndarray
-    units: np.ndarray
-    offsets: np.ndarray
-    counts: np.ndarray | None = None
+    times: Floats
+    units: Indices
+    offsets: Integers
+    counts: Floats | None = None
 
-    def __post_init__(self):
+    if TYPE_CHECKING:  # the fields are what becomes of the arguments
+
+        def __init__(
+            self,
+            times: npt.ArrayLike,
+            units: npt.ArrayLike,
+            offsets: npt.ArrayLike,
+            counts: npt.ArrayLike | None = None,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         times = _check_times(self.times, "times")
         units = _check_units(self.units, times.size, "units")
         counts = _check_counts(self.counts, times.size, "counts")
@@ -165,7 +186,7 @@ class SpikeBatch:
             object.__setattr__(self, name, value)
 
     @classmethod
-    def from_lists(cls, samples):
+    def from_lists(cls, samples: Iterable[SpikeTrain | Sequence[npt.ArrayLike]]) -> Self:
         """Build a batch from one entry per sample: ``(times, units)``, ``(times, units, counts)`` or a SpikeTrain.
 
         Each sample's spikes may come in any order; equal (time, unit) pairs are kept as separate spikes. A sample is
@@ -186,7 +207,15 @@ class SpikeBatch:
         return cls._join(trains)
 
     @classmethod
-    def from_structured(cls, arrays, time_unit=None, *, sensor_size=None, polarity=None, milliseconds_per_unit=None):
+    def from_structured(
+        cls,
+        arrays: Iterable[Array],
+        time_unit: str | float | None = None,
+        *,
+        sensor_size: Sequence[int] | None = None,
+        polarity: Literal["keep", "drop", "merge"] | None = None,
+        milliseconds_per_unit: object = None,
+    ) -> "SpikeBatch":
         """Build a batch from one structured array of events per sample, as tonic, faery, aedat and others make them.
 
         Fields: ``t`` (or timestamp), ``x``, and perhaps ``y`` and a polarity (``p``, polarity, on, is_increase), whose
@@ -209,7 +238,7 @@ class SpikeBatch:
         return batch.merge_channels(1) if polarity == "merge" else batch
 
     @classmethod
-    def _join(cls, trains):
+    def _join(cls, trains: Sequence[SpikeTrain]) -> Self:
         offsets = np.cumsum([0, *(len(train) for train in trains)])
         counts = None
         if any(train.counts is not None for train in trains):
@@ -219,19 +248,25 @@ class SpikeBatch:
         return cls(times, units, offsets, counts)
 
     @property
-    def n_spikes(self):
+    def n_spikes(self) -> int:
         """Number of spikes in all samples."""
         return self.times.size
 
     @property
-    def n_samples(self):
+    def n_samples(self) -> int:
         """Number of samples."""
         return self.offsets.size - 1
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.n_samples
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: int | np.integer) -> SpikeTrain: ...
+
+    @overload
+    def __getitem__(self, index: Chosen) -> "SpikeBatch": ...
+
+    def __getitem__(self, index: int | np.integer | Chosen) -> "SpikeTrain | SpikeBatch":
         """One sample as a SpikeTrain for an int; the chosen samples as a SpikeBatch for a slice or an index array."""
         if isinstance(index, (int, np.integer)):
             if not -len(self) <= index < len(self):
@@ -247,23 +282,23 @@ class SpikeBatch:
             self.times[take], self.units[take], offsets, None if self.counts is None else self.counts[take]
         )
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[SpikeTrain]:
         return (self[index] for index in range(len(self)))
 
-    def arrays(self, index):
+    def arrays(self, index: int) -> tuple[Floats, Indices, Floats | None]:
         """Return ``(times, units, counts or None)`` of one sample, as they lie here."""
         span = slice(self.offsets[index], self.offsets[index + 1])
         return self.times[span], self.units[span], None if self.counts is None else self.counts[span]
 
-    def select(self, indices):
+    def select(self, indices: Chosen) -> "SpikeBatch":
         """Return the samples at ``indices`` (ints, a mask or a slice), in that order."""
         return self[indices]
 
-    def blocks(self):
+    def blocks(self) -> Iterator["SpikeBatch"]:
         """Yield all samples as SpikeBatches: this one."""
         yield self
 
-    def merge_channels(self, factor):
+    def merge_channels(self, factor: int) -> "SpikeBatch":
         """Return the spikes with ``factor`` (an int >= 1) neighbouring channels made one; equal spikes become counts.
 
         Raises InvalidInput for other factors.

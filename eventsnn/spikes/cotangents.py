@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..aliases import Floats
 from ..errors import InvalidInput
 
 
@@ -18,15 +19,15 @@ class Cotangents:
     voltages in each step of a GridRecording.
     """
 
-    integral: dict = field(default_factory=dict)
-    maximum: dict = field(default_factory=dict)
-    counts: dict = field(default_factory=dict)
-    voltages: dict = field(default_factory=dict)
-    spike_times: np.ndarray | None = None
+    integral: dict[str, Floats] = field(default_factory=dict)
+    maximum: dict[str, Floats] = field(default_factory=dict)
+    counts: dict[str, Floats] = field(default_factory=dict)
+    voltages: dict[str, Floats] = field(default_factory=dict)
+    spike_times: Floats | None = None
 
-    def plus(self, other):
+    def plus(self, other: "Cotangents") -> "Cotangents":
         """Return the sum of these cotangents and another loss's."""
-        total = Cotangents(*(dict(getattr(self, kind)) for kind in COTANGENTS), self.spike_times)
+        total = Cotangents(**{kind: dict(getattr(self, kind)) for kind in COTANGENTS}, spike_times=self.spike_times)
         for kind in COTANGENTS:
             mine = getattr(total, kind)
             for name, values in getattr(other, kind).items():
@@ -35,10 +36,10 @@ class Cotangents:
             total.spike_times = other.spike_times if self.spike_times is None else self.spike_times + other.spike_times
         return total
 
-    def scaled(self, factor):
+    def scaled(self, factor: float) -> "Cotangents":
         """Return these cotangents times a number."""
-        scaled = ({name: values * factor for name, values in getattr(self, kind).items()} for kind in COTANGENTS)
-        return Cotangents(*scaled, None if self.spike_times is None else self.spike_times * factor)
+        scaled = {kind: {name: values * factor for name, values in getattr(self, kind).items()} for kind in COTANGENTS}
+        return Cotangents(**scaled, spike_times=None if self.spike_times is None else self.spike_times * factor)
 
 
 # The fields of Cotangents that hold {population: array}, in their order.
@@ -55,6 +56,6 @@ class Probe:
     decay_rate: float | None = 0.0
     maximum: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.decay_rate is not None and not 0 <= self.decay_rate < np.inf:
             raise InvalidInput("decay_rate", None, self.decay_rate, "a finite number >= 0 (1/ms), or None")

@@ -4,7 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..aliases import Array, Indices, Integers, Milliseconds
 from ..errors import InvalidInput
+from .batch import SpikeBatch
+from .cotangents import Cotangents
 
 
 @dataclass
@@ -16,11 +19,11 @@ class Counters:
     ill-conditioned. ``after_end``: input spikes at or after the end of the simulated duration, which act on nothing.
     """
 
-    events: np.ndarray
-    walked: np.ndarray
-    screened: np.ndarray
-    grazing: np.ndarray
-    after_end: np.ndarray
+    events: Integers
+    walked: Integers
+    screened: Integers
+    grazing: Integers
+    after_end: Integers
 
 
 @dataclass
@@ -32,11 +35,11 @@ class Readout:
     the maximum that an arrival at that very instant feels (docs/mathematics.md, section 6); None unless asked for.
     """
 
-    integral: np.ndarray
+    integral: Array
     decay_rate: float
-    maximum: np.ndarray | None = None
-    maximum_time: np.ndarray | None = None
-    maximum_share: np.ndarray | None = None
+    maximum: Array | None = None
+    maximum_time: Array | None = None
+    maximum_share: Array | None = None
 
 
 @dataclass
@@ -51,28 +54,28 @@ class Recording:
     where the spikes that are held begin: 0, but for the parts of a stream.
     """
 
-    duration: float
-    times: np.ndarray
-    neurons: np.ndarray
-    slopes: np.ndarray
-    offsets: np.ndarray
-    slices: dict
-    inputs: dict
-    readouts: dict
+    duration: Milliseconds
+    times: Array
+    neurons: Indices
+    slopes: Array
+    offsets: Integers
+    slices: dict[str, tuple[int, int]]
+    inputs: dict[str, SpikeBatch]
+    readouts: dict[str, Readout]
     counters: Counters
-    outputs: tuple = ()
-    start: float = 0.0
-    _order: dict = field(default_factory=dict, repr=False)
+    outputs: tuple[str, ...] = ()
+    start: Milliseconds = 0.0
+    _order: dict[tuple[str, int], Integers] = field(default_factory=dict, repr=False)
 
     @property
-    def n_samples(self):
+    def n_samples(self) -> int:
         """Number of samples."""
         return self.offsets.size - 1
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.n_samples
 
-    def spikes(self, population, sample):
+    def spikes(self, population: str, sample: int) -> tuple[Array, Indices]:
         """Return ``(times, units)`` of one population in one sample, sorted by (time, unit)."""
         self._check_sample(sample)
         if population in self.inputs:
@@ -81,11 +84,11 @@ class Recording:
         chosen = self.spike_indices(population, sample)
         return self.times[chosen], self.neurons[chosen] - self.slices[population][0]
 
-    def slopes_of(self, population, sample):
+    def slopes_of(self, population: str, sample: int) -> Array:
         """Return tau_mem dV/dt at each spike, in the order of ``spikes``."""
         return self.slopes[self.spike_indices(population, sample)]
 
-    def spike_indices(self, population, sample):
+    def spike_indices(self, population: str, sample: int) -> Integers:
         """Return where in ``times`` the spikes of one population in one sample stand, in the order of ``spikes``."""
         start, stop = self.slice_of(population)
         self._check_sample(sample)
@@ -98,17 +101,17 @@ class Recording:
             self._order[key] = chosen[np.lexsort((self.neurons[chosen], np.real(self.times[chosen])))]
         return self._order[key]
 
-    def _check_sample(self, sample):
+    def _check_sample(self, sample: object) -> None:
         if not isinstance(sample, (int, np.integer)) or not -self.n_samples <= sample < self.n_samples:
             raise InvalidInput("sample", None, sample, f"a sample index below {self.n_samples}")
 
-    def slice_of(self, population):
+    def slice_of(self, population: str) -> tuple[int, int]:
         """Return the range of a population in ``neurons``; raises InvalidInput for a name that is not there."""
         if population not in self.slices:
             raise InvalidInput("population", None, population, f"one of {sorted(self.slices)}")
         return self.slices[population]
 
-    def spike_counts(self, population):
+    def spike_counts(self, population: str) -> Integers:
         """Return the number of spikes of each neuron, int64 of shape (n_samples, n)."""
         start, stop = self.slice_of(population)
         counts = np.zeros((self.n_samples, stop - start), dtype=np.int64)
@@ -117,16 +120,16 @@ class Recording:
         np.add.at(counts, (sample[chosen], self.neurons[chosen] - start), 1)
         return counts
 
-    def spike_totals(self):
+    def spike_totals(self) -> Integers:
         """Return the number of spikes of each neuron in all samples, int64, in the order of ``slices``."""
         n_neurons = max((stop for _, stop in self.slices.values()), default=0)
         return np.bincount(self.neurons, minlength=n_neurons).astype(np.int64)
 
-    def own(self, cotangents):
+    def own(self, cotangents: Cotangents) -> Cotangents:
         """Return the part of a loss's cotangents that belongs to the samples simulated here: all of them."""
         return cotangents
 
-    def first_spikes(self, population):
+    def first_spikes(self, population: str) -> Integers:
         """Return the index into ``times`` of each neuron's first spike, int64 of shape (n_samples, n), -1 if silent."""
         start, stop = self.slice_of(population)
         first = np.full((self.n_samples, stop - start), -1, dtype=np.int64)

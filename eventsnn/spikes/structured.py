@@ -4,10 +4,14 @@ Which channel an event becomes follows from the arguments alone, never from what
 data that are read in two calls have one layout.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Array, Floats, Integers
 from ..arrays import LARGEST_UNIT, exact_times, in_milliseconds, is_number, is_whole, plain_array
 from ..errors import InvalidInput
 
@@ -17,10 +21,10 @@ FIELDS = {"t": ("t", "timestamp"), "x": ("x",), "y": ("y",), "p": ("p", "polarit
 POLARITIES = ("keep", "drop", "merge")
 MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
 # What polarity may be with 1 or 2 polarities in sensor_size: one channel of each pixel, or two.
-WORDS_FOR = {1: (None, "drop", "merge"), 2: (None, "keep")}
+WORDS_FOR: dict[int, tuple[str | None, ...]] = {1: (None, "drop", "merge"), 2: (None, "keep")}
 
 
-def listed(arrays):
+def listed(arrays: Any) -> list[Array]:
     """Return the structured arrays of a call as a list; refuses one array in place of a list."""
     if getattr(getattr(arrays, "dtype", None), "fields", None) and np.ndim(arrays) < 2:
         allowed = "a list with one structured array for each sample"
@@ -37,11 +41,17 @@ class EventLayout:
     ``read`` gives the times and channels of one sample. Raises InvalidInput for arguments that say nothing sensible.
     """
 
-    sensor_size: tuple | None
+    sensor_size: tuple[int, int, int | None] | None
     polarity: str | None
-    time_unit: str | float | None
+    time_unit: float | None
 
-    def __post_init__(self):
+    if TYPE_CHECKING:  # the fields are what becomes of the arguments
+
+        def __init__(
+            self, sensor_size: Sequence[int] | None, polarity: str | None, time_unit: str | float | None
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         if self.polarity is not None and self.polarity not in POLARITIES:
             raise InvalidInput("polarity", None, self.polarity, f"one of {POLARITIES}")
         if self.sensor_size is not None:
@@ -54,7 +64,7 @@ class EventLayout:
             remedy = "Or say sensor_size=(width, height), and polarity alone what becomes of it."
             raise InvalidInput("polarity", None, self.polarity, allowed, remedy)
 
-    def read(self, array, name):
+    def read(self, array: npt.ArrayLike, name: str) -> tuple[Floats, Integers]:
         """Return ``(times, units)`` of a structured array: (n,) in ms and (n,) int64; ``name`` is for messages."""
         array = array if isinstance(array, np.ndarray) else plain_array(array, name)  # an array may carry a mask
         fields = _fields(array, name)
@@ -62,9 +72,9 @@ class EventLayout:
         values = {key: array[field] for key, field in fields.items()}
         times = self._times(values["t"], places["t"])
         pixels = self._pixels(values, places)
-        return times, self._with_polarity(pixels, values.get("p"), places.get("p"), name)
+        return times, self._with_polarity(pixels, values.get("p"), places.get("p", ""), name)
 
-    def _times(self, values, place):
+    def _times(self, values: Array, place: str) -> Floats:
         if values.dtype.kind in "mM":
             times = in_milliseconds(values, place)
             if self.time_unit is not None:
@@ -79,7 +89,7 @@ class EventLayout:
             raise InvalidInput(place, None, times.dtype, "whole numbers of us, or a time_unit", remedy)
         return exact_times(times, place) * (MILLISECONDS["us"] if self.time_unit is None else self.time_unit)
 
-    def _pixels(self, values, places):
+    def _pixels(self, values: Mapping[str, Array], places: Mapping[str, str]) -> Integers:
         if self.sensor_size is None:
             if "y" in values:
                 remedy = "Say sensor_size=(width, height); or leave y out where x alone numbers the channels."
@@ -95,7 +105,7 @@ class EventLayout:
             return x
         return width * _whole(values["y"], places["y"], height - 1, f"whole numbers below the height, {height}") + x
 
-    def _with_polarity(self, pixels, values, place, name):
+    def _with_polarity(self, pixels: Integers, values: Array | None, place: str, name: str) -> Integers:
         if self.polarity in ("drop", "merge"):
             return pixels
         known = None if self.sensor_size is None else self.sensor_size[2]
@@ -111,7 +121,7 @@ class EventLayout:
         return 2 * pixels + _polarities(values, place)
 
 
-def milliseconds_per(time_unit):
+def milliseconds_per(time_unit: object) -> float:
     """Return the ms in one ``time_unit``: "s", "ms", "us", "ns", or a number of ms > 0."""
     if isinstance(time_unit, str) and time_unit in MILLISECONDS:
         return MILLISECONDS[time_unit]
@@ -120,12 +130,12 @@ def milliseconds_per(time_unit):
     return float(time_unit)
 
 
-def _ways():
+def _ways() -> str:
     keep = 'polarity="keep" makes two channels of each pixel (2 pixel + p)'
     return f'{keep}, "drop" one; "merge" makes one, and spikes of one time counts.'
 
 
-def _checked_size(size):
+def _checked_size(size: object) -> tuple[int, int, int | None]:
     """(width, height, polarities or None) of a sensor_size."""
     entries = tuple(size) if np.iterable(size) and not isinstance(size, str) else ()
     whole = all(is_whole(n) and n >= 1 for n in entries)
@@ -138,9 +148,9 @@ def _checked_size(size):
     return width, height, polarities[0] if polarities else None
 
 
-def _fields(array, name):
+def _fields(array: Array, name: str) -> dict[str, str]:
     """{"t", "x" and, where they are there, "y" and "p": the name of that field}, of a one-dimensional array."""
-    known = array.dtype.fields or {}
+    known: Mapping[str, tuple[Any, ...]] = array.dtype.fields or {}
     found = {}
     for key, names in FIELDS.items():
         # a title is a second name of the same field; two fields of one meaning are not
@@ -156,7 +166,7 @@ def _fields(array, name):
         )
         raise InvalidInput(name, None, array.dtype.names or array.dtype, allowed, "" if known else remedy)
     used = {known[field][1] for field in found.values()}
-    others = [n for n in array.dtype.names if known[n][1] not in used and not n.startswith("_")]
+    others = [n for n in array.dtype.names or () if known[n][1] not in used and not n.startswith("_")]
     if others:
         remedy = f"Leave out what is not meant to count: array[{[field for field in found.values()]}]."
         raise InvalidInput(name, None, f"with the fields {others}", f"fields for {', '.join(FIELDS)} only", remedy)
@@ -165,7 +175,7 @@ def _fields(array, name):
     return found
 
 
-def _whole(values, place, largest, allowed="", remedy=""):
+def _whole(values: Array, place: str, largest: int, allowed: str = "", remedy: str = "") -> Integers:
     """Return whole numbers from 0 to ``largest`` as int64; refuses fractions, NaN and numbers beyond."""
     values = plain_array(values, place)
     if values.dtype.kind not in "fiu" or values.ndim != 1:
@@ -180,7 +190,7 @@ def _whole(values, place, largest, allowed="", remedy=""):
     return values.astype(np.int64)
 
 
-def _polarities(values, place):
+def _polarities(values: Array, place: str) -> Integers:
     """Return polarities as 0 and 1: bools, 0 and 1, or -1 and +1; anything else, and 0 beside -1, is refused."""
     values = plain_array(values, place)
     if values.dtype.kind not in "bfiu" or values.ndim != 1:
