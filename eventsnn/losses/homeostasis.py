@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..aliases import Floats, Integers, Milliseconds, Parameters
+from ..aliases import Array, Floats, Milliseconds, Parameters
 from ..errors import InvalidInput
 from ..spikes.cotangents import Cotangents, Probe
 from .base import AnyNetwork, AnyRecording
@@ -29,10 +29,10 @@ class _Connection(Protocol):
     def train(self) -> Collection[str]: ...
 
     @property
-    def indptr(self) -> Integers | None: ...
+    def indptr(self) -> Array | None: ...
 
     @property
-    def indices(self) -> Integers | None: ...
+    def indices(self) -> Array | None: ...
 
 
 class _Network(Protocol):

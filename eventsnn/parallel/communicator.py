@@ -129,9 +129,9 @@ class Ranks(Alone):
 
     def _text_of_first(self, text: bytes) -> bytes:
         length = int(self.gather_rows(np.array([len(text)]))[0])
-        text = np.frombuffer(text, np.uint8) if self.rank == 0 else np.empty(length, np.uint8)
-        self.broadcast([text], 0)
-        return text.tobytes()
+        shared = np.frombuffer(text, np.uint8) if self.rank == 0 else np.empty(length, np.uint8)
+        self.broadcast([shared], 0)
+        return shared.tobytes()
 
     def gather_rows(self, rows: NDArray[Scalar]) -> NDArray[Scalar]:
         """Return the rows (n, ...) of all ranks in the order of the ranks; only ``n`` may differ between them."""
@@ -181,7 +181,7 @@ class Ranks(Alone):
                 look, gone = now + LOOK_AROUND, self._gone()
                 last = now + GRACE if last is None and gone is not None else last
                 if last is not None and now > last:
-                    raise RankFailed(gone, "its program ended while other ranks were waiting for it")
+                    raise RankFailed(cast(int, gone), "its program ended while other ranks were waiting for it")
         self.bytes_moved += n_bytes
 
     def leave(self) -> None:
@@ -295,10 +295,11 @@ def finish(code: int, report: Callable[[], object] = lambda: None) -> int:
         report()
     if team.size == 1 or code == 0:
         return code
-    done = team.all_finish()
+    ranks = cast(Ranks, team)  # as there are several
+    done = ranks.all_finish()
     if not done and team.rank != 0:
         print(f"rank {team.rank}:", end=" ", file=sys.stderr)
         report()
     if not done or code > SIGNALLED:  # an interrupted collective can never be completed
-        team.abort(code)
+        ranks.abort(code)
     return code

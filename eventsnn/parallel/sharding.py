@@ -226,7 +226,8 @@ def _inputs(batches: Mapping[str, SpikeBatch], gather: Gather) -> dict[str, Spik
 def _readouts(readouts: Mapping[str, Readout], gather: Gather) -> dict[str, Readout]:
     def joined(readout: Readout) -> Readout:
         fields = {name: value for name, value in vars(readout).items() if isinstance(value, np.ndarray)}
-        return replace(readout, **{name: gather(rows) for name, rows in fields.items()})
+        gathered: dict[str, Any] = {name: gather(rows) for name, rows in fields.items()}
+        return replace(readout, **gathered)
 
     return {name: joined(readout) for name, readout in readouts.items()}
 

@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from itertools import repeat
 from queue import Empty, SimpleQueue
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -43,13 +42,14 @@ def available_cores() -> set[int]:
 def resolve_n_threads(n_threads: int | None = None, n_cores: int | None = None) -> int:
     """Return the number of threads: the argument, else EVENTSNN_NUM_THREADS, else ``n_cores``, else all cores."""
     name = "n_threads"
-    if n_threads is None and (text := os.environ.get("EVENTSNN_NUM_THREADS")):
-        name, n_threads = "EVENTSNN_NUM_THREADS", int(text) if text.isdecimal() else text
-    if n_threads is None:
+    asked: int | str | None = n_threads
+    if asked is None and (text := os.environ.get("EVENTSNN_NUM_THREADS")):
+        name, asked = "EVENTSNN_NUM_THREADS", int(text) if text.isdecimal() else text
+    if asked is None:
         return len(available_cores()) if n_cores is None else n_cores
-    if not isinstance(n_threads, int) or isinstance(n_threads, bool) or n_threads < 1:
-        raise InvalidInput(name, None, n_threads, "an int >= 1")
-    return n_threads
+    if not isinstance(asked, int) or isinstance(asked, bool) or asked < 1:
+        raise InvalidInput(name, None, asked, "an int >= 1")
+    return asked
 
 
 class Stop:
@@ -197,7 +197,7 @@ class _Stoppable(Generic[Given]):
                 signal.set_wakeup_fd(*self._before)
             raise
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._file is None:
             return
         signal.set_wakeup_fd(*self._before)
