@@ -12,7 +12,7 @@ from ..surrogate.network import GridNetwork
 from .methods.base import class_population
 from .state import State
 
-# Between who calls fit and these functions are three: fit itself, what it calls, and what that calls.
+# The stacklevel of who calls fit: between it and these functions are fit itself, what it calls and what that calls.
 USER = 5
 
 

@@ -23,8 +23,8 @@ from .. import checkpoints
 from ..aliases import Description, Integers, Milliseconds, Parameters
 from ..checks import check_whole
 from ..data.dataset import Dataset
-from ..errors import CheckpointError, InvalidInput, NotFinite
 from ..data.stores.stored import StoredSpikes
+from ..errors import CheckpointError, InvalidInput, NotFinite
 from ..kernels.compile import CACHE_FOLDER
 from ..losses.base import Loss
 from ..losses.together import joint_probes
@@ -119,6 +119,11 @@ class Trainer:
     def duration(self) -> Milliseconds | None:
         """T in ms: of the options, else of the training set once a fit has begun, else None."""
         return self._duration
+
+    @property
+    def _length(self) -> Milliseconds:
+        """T in ms of the fit that goes on."""
+        return cast(Milliseconds, self._duration)
 
     @property
     def history(self) -> History:
@@ -274,12 +279,12 @@ class Trainer:
         for name, data in (("train", train), ("validation", validation)):
             if data is not None:
                 spikes = [data.spikes]
-                found += doubts(self.network, self._state.parameters, spikes, self._duration, name, some_late=True)
+                found += doubts(self.network, self._state.parameters, spikes, self._length, name, some_late=True)
         return list(dict.fromkeys(found))
 
     def _run_nothing(self, train: Dataset) -> None:
         nothing = train.spikes[np.zeros(0, int)]
-        self._engine.run_nothing(self._state.parameters, nothing, self._duration, self.n_threads)
+        self._engine.run_nothing(self._state.parameters, nothing, self._length, self.n_threads)
         if self.communicator.rank == 0:
             warn_of_doubts(self._doubts, stacklevel=4)
             warn_of_idle_outputs(self.network, self.loss, train)
@@ -329,7 +334,7 @@ class Trainer:
         with places_in("train", indices), _at_step(state.step):
             step = self._engine.gradient(
                 parameters, train, labels, indices, (state.epoch, state.batch), loss=self.loss, options=self.options,
-                duration=self._duration, team=self.communicator, n_threads=self.n_threads,
+                duration=self._length, team=self.communicator, n_threads=self.n_threads,
             )  # fmt: skip
         parameters, optimizer = self.optimizer.step(parameters, step.gradients, state.optimizer, bounds=self._bounds)
         parameters |= step.statistics
@@ -347,7 +352,7 @@ class Trainer:
     def _averaged(self, state: State, parameters: Parameters) -> Parameters | None:
         if state.average is None:
             return None
-        decay = min(self.options.average, (1 + state.step) / (AVERAGE_START + state.step))
+        decay = min(cast(float, self.options.average), (1 + state.step) / (AVERAGE_START + state.step))
         average = dict(parameters)
         for name in self.network.trainable:
             average[name] = decay * state.average[name] + (1 - decay) * parameters[name]
@@ -374,7 +379,7 @@ class Trainer:
             if better:
                 state = replace(state, best=state.evaluated, best_epoch=state.epoch, best_score=score)
             patience = self.options.patience
-            stopped = patience is not None and state.epoch - state.best_epoch >= patience
+            stopped = patience is not None and state.epoch - cast(int, state.best_epoch) >= patience
             state = replace(state, stopped=stopped)
         self._state = state
         self._check_same_parameters()
