@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
-from ..aliases import Floats, Integers, Milliseconds
+from ..aliases import Floats, Integers, Milliseconds, Parameters
 from ..checks import check_duration
 from ..data.dataset import Dataset
 from ..errors import InvalidInput, NotFinite
@@ -105,7 +106,7 @@ def evaluated(
     spikes: dict[str, Integers] = {}
     engine, team = engine_of(network), communicator.world()
     recordings = engine.recordings(
-        parameters, dataset.spikes, loss=loss, duration=duration, team=team, n_threads=n_threads,
+        cast(Parameters, parameters), dataset.spikes, loss=loss, duration=duration, team=team, n_threads=n_threads,
         max_spikes=max_spikes, delays=delays,
     )  # fmt: skip
     for chosen, recording in recordings:

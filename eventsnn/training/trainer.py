@@ -229,11 +229,12 @@ class Trainer:
             "options": describe(self.options),
         }
         self._check_same("the run (network, data, loss, optimiser or options)", json.dumps(run).encode())
+        path = self.checkpoint
         if self._run is not None:
-            refuse_changes(self.checkpoint or "in memory", self._run, run)
+            refuse_changes(path or "in memory", self._run, run)
         elif resume:
             self._resume(run, train)
-        elif (path := self.checkpoint) is not None and self.communicator.on_first(lambda: checkpoints.exists(path)):
+        elif path is not None and self.communicator.on_first(lambda: checkpoints.exists(path)):
             raise CheckpointError(path, "file", "exists already: pass resume=True, or choose another path")
         self._validation = validation
         self._doubts = self._found_doubts(train, validation)
@@ -365,7 +366,7 @@ class Trainer:
         if self.communicator.rank == 0:
             warn_of_silence(self.network, self.loss, state, self.options.silent_raise, self._doubts)
         for rule in self.options.silent_raise:
-            parameters = rule(self.network, parameters, state.running.spikes[rule.population])
+            parameters = rule(cast(Network, self.network), parameters, state.running.spikes[rule.population])
         state = replace(state, parameters=self._engine.after_epoch(parameters))
         result = None if validation is None else self.evaluate(validation, state.evaluated)
         record = self._record(state, result, started)
