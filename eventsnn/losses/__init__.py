@@ -17,6 +17,7 @@ A fourth lets training hold labels to outputs before the first step:
 """
 
 from .. import renamed
+from .base import Loss
 from .homeostasis import SilentNeuronRaise, SpikeCountTarget
 from .spike_times import FirstSpike, RelativeFirstSpike, SpikeTimeRegression
 from .steps import MeanSquaredError, SummedSoftmax, SummedVoltage
@@ -25,6 +26,7 @@ from .voltage import ExponentialMeanVoltage, MaxVoltage, MeanVoltage
 __all__ = [
     "ExponentialMeanVoltage",
     "FirstSpike",
+    "Loss",
     "MaxVoltage",
     "MeanSquaredError",
     "MeanVoltage",

@@ -1,11 +1,45 @@
 """Rules that keep neurons firing: targets for spike counts, and help for silent neurons."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Array, Floats, Milliseconds, Parameters
 from ..errors import InvalidInput
-from ..spikes.cotangents import Cotangents
+from ..spikes.cotangents import Cotangents, Probe
+from .base import AnyNetwork, AnyRecording
+
+
+class _Connection(Protocol):
+    """What a rule reads of a connection."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def pre(self) -> str: ...
+
+    @property
+    def post(self) -> str: ...
+
+    @property
+    def train(self) -> Collection[str]: ...
+
+    @property
+    def indptr(self) -> Array | None: ...
+
+    @property
+    def indices(self) -> Array | None: ...
+
+
+class _Network(Protocol):
+    """What a rule reads of a Network."""
+
+    @property
+    def connections(self) -> Mapping[str, _Connection]: ...
 
 
 @dataclass(frozen=True)
@@ -22,16 +56,16 @@ class SpikeCountTarget:
     strength: float = 1e-3
     only_above: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("target", "strength"):
             if not (np.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise InvalidInput(name, None, getattr(self, name), "a finite number >= 0")
 
-    def probes(self, network, duration):
+    def probes(self, network: AnyNetwork, duration: Milliseconds) -> dict[str, Probe]:
         """Counts need no voltage."""
         return {}
 
-    def __call__(self, recording, labels):
+    def __call__(self, recording: AnyRecording, labels: npt.ArrayLike) -> tuple[Floats, Cotangents]:
         """Return the same value for every sample of the batch, and the cotangents of their sum."""
         totals = recording.spike_totals()[slice(*recording.slice_of(self.population))]
         excess = totals / recording.n_samples - self.target
@@ -53,7 +87,7 @@ class SilentNeuronRaise:
     population: str
     amount: float = 0.002
 
-    def __call__(self, network, parameters, spike_totals):
+    def __call__(self, network: _Network, parameters: Parameters, spike_totals: npt.ArrayLike) -> Parameters:
         """Return new parameters; ``spike_totals`` (n,): spikes of each neuron of the population in the epoch."""
         silent = np.asarray(spike_totals) == 0
         if not silent.any():

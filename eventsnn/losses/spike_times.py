@@ -1,13 +1,18 @@
 """Losses of the times of first spikes, and of spike times given as targets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Array, Integers, Milliseconds
 from ..arrays import in_milliseconds
 from ..errors import InvalidInput
-from ..spikes.cotangents import Cotangents
-from .base import check_labels, check_positive, cross_entropy, real, refuse_classes
+from ..spikes.cotangents import Cotangents, Probe
+from ..spikes.recording import Recording
+from .base import AnyNetwork, check_labels, check_positive, cross_entropy, real, refuse_classes
 
 
 class _SpikeTimeLoss:
@@ -15,7 +20,12 @@ class _SpikeTimeLoss:
 
     population: str | None = None
 
-    def probes(self, network, duration):
+    if TYPE_CHECKING:
+
+        def __call__(self, recording: Recording, labels: npt.ArrayLike) -> tuple[Array, Cotangents]:
+            """Subclasses have it."""
+
+    def probes(self, network: AnyNetwork, duration: Milliseconds) -> dict[str, Probe]:
         """Spike-time losses read no voltage; a network whose classes seem to sit in a readout is refused."""
         if hasattr(network, "dt"):  # a network on a grid
             allowed = "a loss on voltages or counts: spikes of a grid have no times to move"
@@ -31,18 +41,18 @@ class _SpikeTimeLoss:
             raise InvalidInput("population", None, self.population, f"one of the LIF populations {lif}")
         return {}
 
-    def class_population(self, readouts, outputs):
+    def class_population(self, readouts: Sequence[str], outputs: Sequence[str]) -> str:
         """Return the name of the LIF population that has a neuron for each class."""
         return self._output(outputs)
 
-    def _output(self, outputs):
+    def _output(self, outputs: Sequence[str]) -> str:
         if self.population is not None:
             return self.population
         if len(outputs) != 1:
             raise InvalidInput("population", None, None, f"one of {sorted(outputs)}", "Pass population=.")
         return outputs[0]
 
-    def first_times(self, recording):
+    def first_times(self, recording: Recording) -> tuple[Array, Integers]:
         """Return (times (n_samples, n), indices into recording.times): a silent output counts as the duration."""
         if recording.start > 0:
             allowed = "the Recording of a whole run: an output may have fired before"
@@ -53,12 +63,12 @@ class _SpikeTimeLoss:
             return np.full(first.shape, recording.duration), first
         return np.where(silent, recording.duration, recording.times[first]), first
 
-    def predict(self, recording):
+    def predict(self, recording: Recording) -> Integers:
         """Return the output that fires first, (n_samples,) int64; the lowest index among equals."""
         return np.argmin(self.first_times(recording)[0].real, axis=1)
 
     @staticmethod
-    def _cotangents(recording, first, gradient):
+    def _cotangents(recording: Recording, first: Integers, gradient: Array) -> Cotangents:
         """Put d value/dt of the first spikes where those spikes stand; silent outputs have no gradient."""
         at_spikes = np.zeros(recording.times.size, gradient.dtype)
         fired = first >= 0
@@ -76,10 +86,10 @@ class FirstSpike(_SpikeTimeLoss):
     tau: float = 5.0
     population: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_positive("tau", self.tau)
 
-    def __call__(self, recording, labels):
+    def __call__(self, recording: Recording, labels: npt.ArrayLike) -> tuple[Array, Cotangents]:
         """Return (values, Cotangents): see the module's description."""
         times, first = self.first_times(recording)
         values, gradient = cross_entropy(-times / self.tau, labels)
@@ -96,18 +106,18 @@ class RelativeFirstSpike(_SpikeTimeLoss):
     delta: float = 1.0
     population: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_positive("delta", self.delta)
 
-    def __call__(self, recording, labels):
+    def __call__(self, recording: Recording, labels: npt.ArrayLike) -> tuple[Array, Cotangents]:
         """Return (values, Cotangents): see the module's description."""
         times, first = self.first_times(recording)
-        labels = check_labels(labels, *times.shape)
-        rows = np.arange(labels.size)
-        gap = times - times[rows, labels][:, None] - self.delta
-        gap[rows, labels] = 0.0
+        classes = check_labels(labels, *times.shape)
+        rows = np.arange(classes.size)
+        gap = times - times[rows, classes][:, None] - self.delta
+        gap[rows, classes] = 0.0
         gradient = gap.copy()
-        gradient[rows, labels] = -gap.sum(axis=1)
+        gradient[rows, classes] = -gap.sum(axis=1)
         return 0.5 * np.sum(gap**2, axis=1), self._cotangents(recording, first, gradient)
 
 
@@ -117,7 +127,7 @@ class SpikeTimeRegression(_SpikeTimeLoss):
 
     population: str | None = None
 
-    def __call__(self, recording, labels):
+    def __call__(self, recording: Recording, labels: npt.ArrayLike) -> tuple[Array, Cotangents]:
         """Return (values, Cotangents): see the module's description."""
         times, first = self.first_times(recording)
         targets = real(in_milliseconds(labels, "labels"))
@@ -126,6 +136,6 @@ class SpikeTimeRegression(_SpikeTimeLoss):
         gap = np.where(np.isnan(targets), 0.0, times - targets)
         return 0.5 * np.sum(gap**2, axis=1), self._cotangents(recording, first, gap)
 
-    def class_population(self, readouts, outputs):
+    def class_population(self, readouts: Sequence[str], outputs: Sequence[str]) -> NoReturn:
         """There are no classes; raises InvalidInput."""
         refuse_classes(self)

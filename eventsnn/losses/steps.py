@@ -1,13 +1,17 @@
 """Losses that read the voltages of readouts at the steps of a grid."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Array, Floats, Integers, Milliseconds
 from ..arrays import plain_array
 from ..errors import InvalidInput
-from ..spikes.cotangents import Cotangents
-from .base import cross_entropy, real, refuse_classes
+from ..spikes.cotangents import Cotangents, Probe
+from .base import AnyNetwork, AnyRecording, cross_entropy, real, refuse_classes
 from .voltage import ReadoutLoss
 
 
@@ -17,15 +21,15 @@ class SummedSoftmax(ReadoutLoss):
 
     population: str | None = None
 
-    def probes(self, network, duration):
+    def probes(self, network: AnyNetwork, duration: Milliseconds) -> dict[str, Probe]:
         """Steps are read, not integrals."""
         return {}
 
-    def predict(self, recording):
+    def predict(self, recording: AnyRecording) -> Integers:
         """Return the class with the largest sum, (n_samples,) int64."""
         return np.argmax(self._shares(recording).sum(axis=1), axis=1)
 
-    def __call__(self, recording, labels):
+    def __call__(self, recording: AnyRecording, labels: npt.ArrayLike) -> tuple[Array, Cotangents]:
         """Return (values, Cotangents): see the module's description."""
         shares = self._shares(recording)
         values, gradient = cross_entropy(shares.sum(axis=1), labels)
@@ -33,10 +37,10 @@ class SummedSoftmax(ReadoutLoss):
         pulled -= shares * pulled.sum(axis=2, keepdims=True)
         return values, Cotangents(voltages={self._name(recording): pulled})
 
-    def _name(self, recording):
+    def _name(self, recording: AnyRecording) -> str:
         return self._readout(_steps(recording))
 
-    def _shares(self, recording):
+    def _shares(self, recording: AnyRecording) -> Floats:
         """Softmax of the voltages of each step, (n_samples, steps, n) float64."""
         voltages = _steps(recording)[self._name(recording)].astype(np.float64)
         shares = np.exp(voltages - voltages.max(axis=2, keepdims=True))
@@ -49,15 +53,15 @@ class SummedVoltage(ReadoutLoss):
 
     population: str | None = None
 
-    def probes(self, network, duration):
+    def probes(self, network: AnyNetwork, duration: Milliseconds) -> dict[str, Probe]:
         """Steps are read, not integrals."""
         return {}
 
-    def _logits(self, recording):
+    def _logits(self, recording: AnyRecording) -> Array:
         steps = _steps(recording)
         return steps[self._readout(steps)].sum(axis=1, dtype=np.float64)
 
-    def _cotangents(self, recording, gradient):
+    def _cotangents(self, recording: AnyRecording, gradient: Array) -> Cotangents:
         steps = _steps(recording)
         name = self._readout(steps)
         return Cotangents(voltages={name: np.broadcast_to(gradient[:, None, :], steps[name].shape)})
@@ -72,11 +76,11 @@ class MeanSquaredError(ReadoutLoss):
 
     population: str | None = None
 
-    def probes(self, network, duration):
+    def probes(self, network: AnyNetwork, duration: Milliseconds) -> dict[str, Probe]:
         """Steps are read, not integrals."""
         return {}
 
-    def __call__(self, recording, labels):
+    def __call__(self, recording: AnyRecording, labels: npt.ArrayLike) -> tuple[Array, Cotangents]:
         """Return (values, Cotangents): see the module's description."""
         steps = _steps(recording)
         name = self._readout(steps)
@@ -88,12 +92,12 @@ class MeanSquaredError(ReadoutLoss):
         n = np.maximum(asked.sum(axis=(1, 2)), 1)
         return np.sum(gap**2, axis=(1, 2)) / n, Cotangents(voltages={name: 2.0 * gap / n[:, None, None]})
 
-    def class_population(self, readouts, outputs):
+    def class_population(self, readouts: Sequence[str], outputs: Sequence[str]) -> NoReturn:
         """There are no classes; raises InvalidInput."""
         refuse_classes(self)
 
 
-def _steps(recording):
+def _steps(recording: AnyRecording) -> Mapping[str, Array]:
     """{readout: voltages of each step} of a GridRecording."""
     if not hasattr(recording, "voltages"):
         raise InvalidInput("loss", None, "a loss on the voltages of steps", "such a loss for a GridNetwork alone")

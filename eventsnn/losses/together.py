@@ -1,14 +1,20 @@
 """A loss and its regularizers as one: what they ask of readouts, their sum and its cotangents."""
 
-import numpy as np
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from ..aliases import Array, Milliseconds
 from ..errors import InvalidInput, NotFinite
 from ..spikes.cotangents import Cotangents, Probe
+from .base import AnyNetwork, AnyRecording, Regularizer
 
 
-def joint_probes(losses, network, duration):
+def joint_probes(losses: Iterable[Regularizer], network: AnyNetwork, duration: Milliseconds) -> dict[str, Probe]:
     """What several losses together ask of each readout; raises InvalidInput where they contradict each other."""
-    probes = {}
+    probes: dict[str, Probe] = {}
     for loss in losses:
         if isinstance(loss, type) or not hasattr(loss, "probes"):
             allowed = "an object such as losses.MeanVoltage() (see docs/how-to/write-a-loss.md)"
@@ -22,9 +28,12 @@ def joint_probes(losses, network, duration):
     return probes
 
 
-def evaluate(losses, recording, labels):
+def evaluate(
+    losses: Iterable[Regularizer], recording: AnyRecording, labels: npt.ArrayLike
+) -> tuple[Any, Cotangents]:  # the value is a float, but complex where the recording is
     """Return (mean value, mean's Cotangents of the samples simulated here) of a loss and its regularizers."""
-    total, cotangents = 0.0, Cotangents()
+    total: Any = 0.0
+    cotangents = Cotangents()
     for loss in losses:
         values, part = loss(recording, labels)
         total, cotangents = total + values.mean(), cotangents.plus(part)
@@ -32,7 +41,7 @@ def evaluate(losses, recording, labels):
     return value, recording.own(cotangents).scaled(1.0 / recording.n_samples)
 
 
-def check_finite(value, gradients):
+def check_finite(value: complex, gradients: Mapping[str, Array]) -> None:
     """Refuse a loss or gradients, {parameter: array}, that are NaN or infinite, naming the first of them."""
     if not np.isfinite(value):
         raise NotFinite(f"the loss ({value})")

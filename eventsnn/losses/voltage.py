@@ -1,12 +1,16 @@
 """Losses that read the voltages of readouts: their means and maxima."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Array, Integers, Milliseconds
 from ..errors import InvalidInput
 from ..spikes.cotangents import Cotangents, Probe
-from .base import check_positive, cross_entropy
+from .base import AnyNetwork, AnyRecording, check_positive, cross_entropy
 
 
 class ReadoutLoss:
@@ -14,7 +18,18 @@ class ReadoutLoss:
 
     population: str | None = None
 
-    def _readout(self, readouts):
+    if TYPE_CHECKING:  # what subclasses have, unless they need none of it
+
+        def _probe(self, duration: Milliseconds) -> Probe:
+            """What is asked of the readout."""
+
+        def _logits(self, recording: AnyRecording) -> Array:
+            """What is largest for the class that is predicted, (n_samples, n)."""
+
+        def _cotangents(self, recording: AnyRecording, gradient: Array) -> Cotangents:
+            """The loss's cotangents from its gradient by the logits."""
+
+    def _readout(self, readouts: Collection[str]) -> str:
         if self.population is not None:
             if self.population not in readouts:
                 raise InvalidInput("population", None, self.population, f"one of the readouts {sorted(readouts)}")
@@ -23,20 +38,20 @@ class ReadoutLoss:
             raise InvalidInput("population", None, None, f"one of the readouts {sorted(readouts)}", "Pass population=.")
         return next(iter(readouts))
 
-    def probes(self, network, duration):
+    def probes(self, network: AnyNetwork, duration: Milliseconds) -> dict[str, Probe]:
         """Ask for this loss's quantity at its readout."""
         names = [p.name for p in network.populations.values() if p.kind == "readout"]
         return {self._readout(names): self._probe(duration)}
 
-    def class_population(self, readouts, outputs):
+    def class_population(self, readouts: Sequence[str], outputs: Sequence[str]) -> str:
         """Return the name of the readout that has a neuron for each class."""
         return self._readout(readouts)
 
-    def predict(self, recording):
+    def predict(self, recording: AnyRecording) -> Integers:
         """Return the class with the largest logit, (n_samples,) int64."""
         return np.argmax(self._logits(recording).real, axis=1)
 
-    def __call__(self, recording, labels):
+    def __call__(self, recording: AnyRecording, labels: npt.ArrayLike) -> tuple[Array, Cotangents]:
         """Return (values, Cotangents): see the module's description."""
         values, gradient = cross_entropy(self._logits(recording), labels)
         return values, self._cotangents(recording, gradient)
@@ -48,13 +63,13 @@ class MeanVoltage(ReadoutLoss):
 
     population: str | None = None
 
-    def _probe(self, duration):
+    def _probe(self, duration: Milliseconds) -> Probe:
         return Probe()
 
-    def _logits(self, recording):
+    def _logits(self, recording: AnyRecording) -> Array:
         return recording.readouts[self._readout(recording.readouts)].integral / recording.duration
 
-    def _cotangents(self, recording, gradient):
+    def _cotangents(self, recording: AnyRecording, gradient: Array) -> Cotangents:
         return Cotangents(integral={self._readout(recording.readouts): gradient / recording.duration})
 
 
@@ -67,11 +82,11 @@ class ExponentialMeanVoltage(MeanVoltage):
 
     tau_window: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.tau_window is not None:
             check_positive("tau_window", self.tau_window)
 
-    def _probe(self, duration):
+    def _probe(self, duration: Milliseconds) -> Probe:
         return Probe(decay_rate=1.0 / (duration if self.tau_window is None else self.tau_window))
 
 
@@ -81,11 +96,12 @@ class MaxVoltage(ReadoutLoss):
 
     population: str | None = None
 
-    def _probe(self, duration):
+    def _probe(self, duration: Milliseconds) -> Probe:
         return Probe(decay_rate=None, maximum=True)
 
-    def _logits(self, recording):
-        return recording.readouts[self._readout(recording.readouts)].maximum
+    def _logits(self, recording: AnyRecording) -> Array:
+        maximum = recording.readouts[self._readout(recording.readouts)].maximum
+        return cast(Array, maximum)  # which the probe has asked for
 
-    def _cotangents(self, recording, gradient):
+    def _cotangents(self, recording: AnyRecording, gradient: Array) -> Cotangents:
         return Cotangents(maximum={self._readout(recording.readouts): gradient})

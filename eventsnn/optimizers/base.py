@@ -8,16 +8,30 @@ state is a flat dict of numpy arrays, so that a checkpoint can hold it.
 """
 
 import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Array, Description, Floats, Parameters
 from ..arrays import plain_array
 from ..checks import SMALLEST, number
 from ..errors import InvalidInput, NotFinite
 from .schedules import Schedule, as_schedule, build_described
-from .settings import Rate, as_bounds, as_decay, as_pattern, as_rate, check_patterns, known, last_match
+from .settings import (
+    Limits,
+    Rate,
+    RateLike,
+    as_bounds,
+    as_decay,
+    as_pattern,
+    as_rate,
+    check_patterns,
+    known,
+    last_match,
+)
 
 # Arrays are walked in blocks whose temporaries (128 KiB each) stay in the second-level cache.
 BLOCK = 16384
@@ -25,22 +39,22 @@ BLOCK = 16384
 KINDS: dict[str, type["Optimizer"]] = {}
 
 
-def _as_parameter(value, name):
+def _as_parameter(value: npt.ArrayLike, name: str) -> Floats:
     array = plain_array(value, name)
     if array.dtype != np.float64:
         raise InvalidInput(name, None, array.dtype, "a float64 array")
     return array
 
 
-def _flat(array):
+def _flat(array: Floats) -> Floats:
     return np.ascontiguousarray(array).reshape(-1)
 
 
-def _blocks(size):
+def _blocks(size: int) -> Iterator[slice]:
     return (slice(start, start + BLOCK) for start in range(0, size, BLOCK))
 
 
-def _first_not_finite(array):
+def _first_not_finite(array: Floats) -> tuple[int, ...] | None:
     """Return the index of the first entry that is not finite, or None."""
     flat = _flat(array)
     for part in _blocks(flat.size):
@@ -51,11 +65,11 @@ def _first_not_finite(array):
     return None
 
 
-def _place(name, index):
+def _place(name: str, index: tuple[int, ...]) -> str:
     return f"{name}[{', '.join(map(str, index))}]" if index else name
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """What one array's update needs to know besides its values."""
 
     rate: float
@@ -67,7 +81,7 @@ class _Plan(NamedTuple):
     high: float
     updates: int
 
-    def prepare(self, gradient, parameter, out):
+    def prepare(self, gradient: Floats, parameter: Floats, out: Floats) -> Floats:
         """Clip the gradient and add the coupled weight decay; writes to `out` only where there is something to do."""
         if self.largest < math.inf:
             gradient = np.clip(gradient, -self.largest, self.largest, out=out)
@@ -77,7 +91,7 @@ class _Plan(NamedTuple):
             gradient = self.decay * parameter + gradient
         return gradient
 
-    def finish(self, parameter, update, out):
+    def finish(self, parameter: Floats, update: Floats, out: Floats) -> int:
         """Write parameter - update, after decoupled weight decay, within the bounds; returns how many were moved."""
         if self.decay > 0 and self.decoupled:
             parameter = parameter * (1.0 - self.rate * self.decay)
@@ -104,22 +118,22 @@ class Optimizer:
 
     learning_rate: float
     _: KW_ONLY
-    learning_rates: dict = field(default_factory=dict)
+    learning_rates: Mapping[str, RateLike] = field(default_factory=dict)
     schedule: Schedule | None = None
-    bounds: dict | None = None
+    bounds: Mapping[str, Limits] | None = None
     clip_norm: float | None = None
     clip_value: float | None = None
-    weight_decay: Any = 0.0
+    weight_decay: float | dict[str, float] = 0.0
     decoupled: bool = False
     kind: ClassVar[str] = ""
-    slots: ClassVar[tuple] = ()
+    slots: ClassVar[tuple[str, ...]] = ()
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "kind" in vars(cls):
             KINDS.setdefault(cls.kind, cls)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_field = object.__setattr__
         set_field(self, "learning_rate", number(self.learning_rate, "learning_rate", "a finite number >= 0", 0.0))
         if self.schedule is not None:
@@ -135,15 +149,28 @@ class Optimizer:
             if (value := getattr(self, name)) is not None:
                 set_field(self, name, number(value, name, "a finite number > 0, or None", SMALLEST))
 
-    def _slots(self):
+    # what __post_init__ has made of these fields
+    @property
+    def _rates(self) -> dict[str, Rate]:
+        return cast(dict[str, Rate], self.learning_rates)
+
+    @property
+    def _decay(self) -> dict[str, float]:
+        return cast(dict[str, float], self.weight_decay)
+
+    @property
+    def _limits(self) -> dict[str, tuple[float, float]]:
+        return cast(dict[str, tuple[float, float]], self.bounds)
+
+    def _slots(self) -> tuple[str, ...]:
         """Names of the arrays that are kept beside each parameter."""
         return self.slots
 
-    def _update(self, plan, gradient, old, new):
+    def _update(self, plan: Plan, gradient: Floats, old: dict[str, Floats], new: dict[str, Floats]) -> Floats:
         """Fill the slot blocks `new` from `old`; return the update to subtract (a block the caller may keep)."""
         raise NotImplementedError
 
-    def initialize(self, params, names=None):
+    def initialize(self, params: Mapping[str, Floats], names: Iterable[str] | None = None) -> dict[str, Array]:
         """Return the state before the first step: a flat dict of numpy arrays.
 
         ``params``: {name: finite float64 array}; ``names``: those that will be updated (all, if None).
@@ -153,10 +180,12 @@ class Optimizer:
         """
         names = list(params) if names is None else list(names)
         check_patterns(self.learning_rates, params, "learning_rates")
-        check_patterns(self.weight_decay, params, "weight_decay")
-        for name in self.bounds:
+        check_patterns(self._decay, params, "weight_decay")
+        for name in self._limits:
             known(name, params, "bounds")
-        state = {key: np.zeros((), dtype=np.int64) for key in ("step", "clipped_steps", "clipped_entries")}
+        state: dict[str, Array] = {
+            key: np.zeros((), dtype=np.int64) for key in ("step", "clipped_steps", "clipped_entries")
+        }
         for name in names:
             known(name, params, "names")
             parameter = _as_parameter(params[name], name)
@@ -168,25 +197,31 @@ class Optimizer:
                 state[f"{slot}/{name}"] = np.zeros(parameter.shape)
         return state
 
-    def rates(self, names, step):
+    def rates(self, names: Iterable[str], step: int) -> dict[str, float]:
         """Return {name: learning rate} that update ``step`` (0 for the first) uses."""
         found = {}
         for name in names:
-            value, schedule = last_match(self.learning_rates, name, Rate(None, None))
+            value, schedule = last_match(self._rates, name, Rate(None, None))
             value = self.learning_rate if value is None else value
             schedule = self.schedule if schedule is None else schedule
             factor = 1.0 if schedule is None else float(schedule(step))
             found[name] = number(value * factor, f"learning rate of {name}", "a finite number >= 0", 0.0)
         return found
 
-    def step(self, params, grads, state, bounds=None):
+    def step(
+        self,
+        params: Mapping[str, Floats],
+        grads: Mapping[str, Floats],
+        state: Mapping[str, Array],
+        bounds: Mapping[str, Limits] | None = None,
+    ) -> tuple[Parameters, dict[str, Array]]:
         """Return (new params, new state) after one update.
 
         ``grads``: {name: float64 array of the parameter's shape}; parameters without a gradient are handed on as the
         same array objects. ``bounds``: {name: (low, high)}, instead of the optimiser's own. Raises InvalidInput for
         unknown names and wrong shapes, NotFinite for a gradient with NaN or inf and for an update that overflows.
         """
-        limits = self.bounds if bounds is None else as_bounds(bounds)
+        limits = self._limits if bounds is None else as_bounds(bounds)
         for name in limits:
             known(name, params, "bounds")
         step = _counter(state, "step")
@@ -197,9 +232,9 @@ class Optimizer:
         for name, gradient in gradients.items():
             low, high = limits.get(name, (-math.inf, math.inf))
             largest = math.inf if self.clip_value is None else self.clip_value
-            decay = last_match(self.weight_decay, name, 0.0)
+            decay = last_match(self._decay, name, 0.0)
             updates = _counter(state, f"updates/{name}") + 1
-            plan = _Plan(rates[name], decay, self.decoupled, scale, largest, low, high, updates)
+            plan = Plan(rates[name], decay, self.decoupled, scale, largest, low, high, updates)
             new_params[name], changed = self._advance(name, params[name], gradient, state, plan)
             new_state.update(changed)
         _count(new_state, "step", 1)
@@ -207,7 +242,9 @@ class Optimizer:
         _count(new_state, "clipped_entries", clipped_entries)
         return new_params, new_state
 
-    def _check(self, params, grads, state, step):
+    def _check(
+        self, params: Mapping[str, Floats], grads: Mapping[str, Floats], state: Mapping[str, Array], step: int
+    ) -> Parameters:
         """Return {name: gradient array} in the order of `params`, all checked before anything is computed."""
         for name in grads:
             known(name, params, "gradients")
@@ -231,7 +268,7 @@ class Optimizer:
             gradients[name] = gradient
         return gradients
 
-    def _clip(self, gradients):
+    def _clip(self, gradients: Parameters) -> tuple[float, int]:
         """Return (factor that brings the global norm down to clip_norm, number of entries beyond clip_value)."""
         largest = math.inf if self.clip_value is None else self.clip_value
         if self.clip_value is None and self.clip_norm is None:
@@ -245,7 +282,9 @@ class Optimizer:
         top, root = _norm(flats, largest)
         return (self.clip_norm / top / root if top * root > self.clip_norm else 1.0), beyond
 
-    def _advance(self, name, parameter, gradient, state, plan):
+    def _advance(
+        self, name: str, parameter: Floats, gradient: Floats, state: Mapping[str, Array], plan: Plan
+    ) -> tuple[Floats, dict[str, Array]]:
         """Return (new parameter, changed state entries) of one array, block by block."""
         old = {slot: _flat(state[f"{slot}/{name}"]) for slot in self._slots()}
         new = {slot: np.empty_like(values) for slot, values in old.items()}
@@ -263,30 +302,30 @@ class Optimizer:
                     moved += plan.finish(parameter[part], update, result[part])
         except FloatingPointError:
             raise NotFinite(f"update of {name}", _counter(state, "step")) from None
-        changed = {f"{slot}/{name}": values.reshape(shape) for slot, values in new.items()}
+        changed: dict[str, Array] = {f"{slot}/{name}": values.reshape(shape) for slot, values in new.items()}
         changed[f"updates/{name}"] = np.array(plan.updates, dtype=np.int64)
         changed[f"projected/{name}"] = np.array(_counter(state, f"projected/{name}") + moved, dtype=np.int64)
         return result.reshape(shape), changed
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """Return a JSON-able description; patterns are a list of pairs, because their order matters."""
-        described = {"kind": self.kind}
+        described: Description = {"kind": self.kind}
         for item in fields(self):
             value = getattr(self, item.name)
             described[item.name] = list(value) if isinstance(value, tuple) else value
         described["schedule"] = None if self.schedule is None else self.schedule.to_dict()
         described["learning_rates"] = [
             [pattern, rate.value, None if rate.schedule is None else rate.schedule.to_dict()]
-            for pattern, rate in self.learning_rates.items()
+            for pattern, rate in self._rates.items()
         ]
-        described["weight_decay"] = [[pattern, value] for pattern, value in self.weight_decay.items()]
+        described["weight_decay"] = [[pattern, value] for pattern, value in self._decay.items()]
         described["bounds"] = {
-            name: [limit if math.isfinite(limit) else None for limit in pair] for name, pair in self.bounds.items()
+            name: [limit if math.isfinite(limit) else None for limit in pair] for name, pair in self._limits.items()
         }
         return described
 
     @staticmethod
-    def from_dict(description):
+    def from_dict(description: Description) -> "Optimizer":
         """Return the Optimizer that ``to_dict`` described; raises InvalidInput for anything else."""
         if not isinstance(description, dict):
             raise InvalidInput("optimizer", None, description, "a dict that to_dict returned")
@@ -308,7 +347,7 @@ class Optimizer:
         return build_described(KINDS, arguments, "optimizer")
 
 
-def _counter(state, key):
+def _counter(state: Mapping[str, Array], key: str) -> int:
     """Read a 0-d integer of the state."""
     value = np.asarray(state.get(key, np.nan))
     if value.ndim != 0 or value.dtype.kind not in "iu" or value < 0:
@@ -317,11 +356,11 @@ def _counter(state, key):
     return int(value)
 
 
-def _count(state, key, more):
+def _count(state: dict[str, Array], key: str, more: int) -> None:
     state[key] = np.array(_counter(state, key) + more, dtype=np.int64)
 
 
-def _norm(flats, largest):
+def _norm(flats: Sequence[Floats], largest: float) -> tuple[float, float]:
     """Return (a, b) with a * b the norm of all entries, each limited to +-largest; neither overflows or underflows.
 
     Block sums are added exactly and no BLAS is used, so that the result does not depend on a number of threads.

@@ -6,9 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..aliases import Floats
 from ..checks import SMALLEST, number
 from ..errors import InvalidInput
-from .base import Optimizer
+from .base import Optimizer, Plan
 
 # A moment that only decays ends in denormal numbers, which cost Adam a factor 1.6 or more. At beta = 0.9 the way from
 # NEGLIGIBLE to the first denormal is about 390 steps, so clearing every FLUSH_EVERY steps comes in time.
@@ -25,12 +26,12 @@ class Adam(Optimizer):
     """
 
     learning_rate: float = 1e-3
-    betas: tuple = (0.9, 0.999)
+    betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
     kind: ClassVar[str] = "adam"
-    slots: ClassVar[tuple] = ("first", "second")
+    slots: ClassVar[tuple[str, ...]] = ("first", "second")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
             raise InvalidInput("betas", None, self.betas, "a pair of numbers, each 0 <= beta < 1")
@@ -39,7 +40,7 @@ class Adam(Optimizer):
         object.__setattr__(self, "betas", betas)
         object.__setattr__(self, "epsilon", number(self.epsilon, "epsilon", "a finite number > 0", SMALLEST))
 
-    def _update(self, plan, gradient, old, new):
+    def _update(self, plan: Plan, gradient: Floats, old: dict[str, Floats], new: dict[str, Floats]) -> Floats:
         beta1, beta2 = self.betas
         first, second = new["first"], new["second"]
         work = np.multiply(gradient, 1.0 - beta1)
@@ -73,9 +74,9 @@ class SGD(Optimizer):
     momentum: float = 0.0
     nesterov: bool = False
     kind: ClassVar[str] = "sgd"
-    slots: ClassVar[tuple] = ("velocity",)
+    slots: ClassVar[tuple[str, ...]] = ("velocity",)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         below_one = math.nextafter(1.0, 0.0)
         momentum = number(self.momentum, "momentum", "0 <= momentum < 1", 0.0, below_one)
@@ -83,10 +84,10 @@ class SGD(Optimizer):
         if self.nesterov and momentum == 0.0:
             raise InvalidInput("nesterov", None, self.nesterov, "False where momentum is 0")
 
-    def _slots(self):
+    def _slots(self) -> tuple[str, ...]:
         return self.slots if self.momentum > 0 else ()
 
-    def _update(self, plan, gradient, old, new):
+    def _update(self, plan: Plan, gradient: Floats, old: dict[str, Floats], new: dict[str, Floats]) -> Floats:
         if self.momentum == 0.0:
             return gradient * plan.rate
         velocity = new["velocity"]

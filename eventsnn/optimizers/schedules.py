@@ -1,11 +1,20 @@
 """Learning rates that change from step to step."""
 
-import math
-from dataclasses import dataclass, fields
-from typing import ClassVar
+from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from ..aliases import Description
 from ..checks import SMALLEST, number, whole
 from ..errors import InvalidInput
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Described = TypeVar("Described", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -14,23 +23,23 @@ class Schedule:
 
     kind: ClassVar[str] = ""
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         raise NotImplementedError
 
-    def __mul__(self, other):
+    def __mul__(self, other: Schedule | float) -> Product:
         """Return the product with another schedule or with a number."""
         other = other if isinstance(other, Schedule) else ConstantRate(other)
         return Product(self, other)
 
     __rmul__ = __mul__
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """Return a JSON-able description, for example {"kind": "cosine", "total_steps": 100, "final": 0.0}."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return {"kind": self.kind, **{k: v.to_dict() if isinstance(v, Schedule) else v for k, v in values.items()}}
 
     @staticmethod
-    def from_dict(description):
+    def from_dict(description: Description) -> Schedule:
         """Return the Schedule that ``to_dict`` described; raises InvalidInput for an unknown kind or field."""
         return build_described(_SCHEDULES, description, "schedule")
 
@@ -42,10 +51,10 @@ class ConstantRate(Schedule):
     factor: float = 1.0
     kind: ClassVar[str] = "constant"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "factor", number(self.factor, "ConstantRate.factor", "a finite number >= 0", 0.0))
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         return self.factor
 
 
@@ -57,11 +66,11 @@ class EaseIn(Schedule):
     growth: float = 1.05
     kind: ClassVar[str] = "ease_in"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "start", number(self.start, "EaseIn.start", "0 < start <= 1", SMALLEST, 1.0))
         object.__setattr__(self, "growth", number(self.growth, "EaseIn.growth", "a finite number >= 1", 1.0))
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         if step * math.log(self.growth) >= -math.log(self.start):  # also keeps the power from overflowing
             return 1.0
         return min(1.0, self.start * self.growth**step)
@@ -75,11 +84,11 @@ class Exponential(Schedule):
     every: int = 1
     kind: ClassVar[str] = "exponential"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "decay", number(self.decay, "Exponential.decay", "0 < decay <= 1", SMALLEST, 1.0))
         object.__setattr__(self, "every", whole(self.every, "Exponential.every", 1))
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         return self.decay ** (step // self.every)
 
 
@@ -91,11 +100,11 @@ class Cosine(Schedule):
     final: float = 0.0
     kind: ClassVar[str] = "cosine"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "total_steps", whole(self.total_steps, "Cosine.total_steps", 1))
         object.__setattr__(self, "final", number(self.final, "Cosine.final", "a finite number >= 0", 0.0))
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         return _between(1.0, self.final, min(step / self.total_steps, 1.0))
 
 
@@ -115,7 +124,7 @@ class OneCycle(Schedule):
     final_div: float = 1e4
     kind: ClassVar[str] = "one_cycle"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "total_steps", whole(self.total_steps, "OneCycle.total_steps", 1))
         object.__setattr__(self, "peak", number(self.peak, "OneCycle.peak", "a finite number >= 0", 0.0))
         object.__setattr__(self, "warmup", number(self.warmup, "OneCycle.warmup", "0 <= warmup <= 1", 0.0, 1.0))
@@ -123,7 +132,7 @@ class OneCycle(Schedule):
             value = number(getattr(self, name), f"OneCycle.{name}", "a finite number >= 1", 1.0)
             object.__setattr__(self, name, value)
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         start = self.peak / self.start_div
         top = max(self.warmup * self.total_steps - 1.0, 0.0)
         last = max(self.total_steps - 1.0, top)
@@ -141,24 +150,26 @@ class Product(Schedule):
     second: Schedule
     kind: ClassVar[str] = "product"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("first", "second"):
             as_schedule(getattr(self, name), f"Product.{name}")
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         return self.first(step) * self.second(step)
 
 
-def _between(start, end, part):
+def _between(start: float, end: float, part: float) -> float:
     """Half a cosine from `start` at part 0 to `end` at part 1, exact at both ends."""
     weight = (1.0 + math.cos(math.pi * part)) / 2.0
     return start * weight + end * (1.0 - weight)
 
 
-_SCHEDULES = {kind.kind: kind for kind in (ConstantRate, EaseIn, Exponential, Cosine, OneCycle, Product)}
+_SCHEDULES: dict[str, type[Schedule]] = {
+    kind.kind: kind for kind in (ConstantRate, EaseIn, Exponential, Cosine, OneCycle, Product)
+}
 
 
-def build_described(kinds, description, what):
+def build_described(kinds: Mapping[str, type[Described]], description: Any, what: str) -> Described:
     """Build an object from the dict its to_dict wrote; nested schedules are built first."""
     if not isinstance(description, dict) or description.get("kind") not in list(kinds):
         raise InvalidInput(what, None, description, f'a dict whose "kind" is one of {", ".join(sorted(kinds))}')
@@ -176,7 +187,7 @@ def build_described(kinds, description, what):
         raise InvalidInput(what, None, sorted(arguments), f"all of the fields {', '.join(names)}") from None
 
 
-def as_schedule(value, name):
+def as_schedule(value: object, name: str) -> Schedule:
     if not isinstance(value, Schedule):
         raise InvalidInput(name, None, value, "a Schedule, for example Cosine(1000)")
     return value

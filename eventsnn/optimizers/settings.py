@@ -2,10 +2,13 @@
 
 import fnmatch
 import math
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Bounds
 from ..checks import number
 from ..errors import InvalidInput
 from .schedules import Schedule, as_schedule
@@ -18,7 +21,13 @@ class Rate(NamedTuple):
     schedule: Schedule | None
 
 
-def as_rate(entry, name):
+# What users give for one pattern, and for the bounds of one parameter: a Rate and two floats in the end.
+RateLike: TypeAlias = float | Schedule | tuple[float | None, Schedule | None]
+Limits: TypeAlias = Sequence[float | None]
+Value = TypeVar("Value")
+
+
+def as_rate(entry: RateLike, name: str) -> Rate:
     """Normalise a number, a Schedule or a pair (number, Schedule) to a Rate."""
     if isinstance(entry, Schedule):
         return Rate(None, entry)
@@ -28,7 +37,7 @@ def as_rate(entry, name):
     return Rate(value, schedule if schedule is None else as_schedule(schedule, name))
 
 
-def as_decay(weight_decay):
+def as_decay(weight_decay: float | dict[str, float]) -> dict[str, float]:
     """Normalise weight_decay to {pattern: number}; a bare number means the weights and spares delays and constants."""
     if not isinstance(weight_decay, dict):
         value = number(weight_decay, "weight_decay", "a finite number >= 0, or {pattern: number}", 0.0)
@@ -39,20 +48,20 @@ def as_decay(weight_decay):
     }
 
 
-def as_pattern(pattern, name):
+def as_pattern(pattern: object, name: str) -> str:
     if not isinstance(pattern, str):
         raise InvalidInput(name, None, pattern, 'name patterns such as "*.delay" as keys')
     return pattern
 
 
-def _as_limit(value, name, infinite):
+def _as_limit(value: float | None, name: str, infinite: float) -> float:
     """Return one side of a pair of bounds as a float; None and `infinite` mean unbounded."""
     if value is None or (isinstance(value, float) and value == infinite):
         return infinite
     return number(value, name, "a number, or None for no bound")
 
 
-def as_bounds(bounds):
+def as_bounds(bounds: Mapping[str, Limits] | None) -> dict[str, tuple[float, float]]:
     """Normalise {name: (low, high)} to pairs of floats."""
     limits = {}
     for name, pair in ({} if bounds is None else dict(bounds)).items():
@@ -66,7 +75,7 @@ def as_bounds(bounds):
     return limits
 
 
-def check_within(params, bounds):
+def check_within(params: Mapping[str, npt.ArrayLike], bounds: Bounds) -> None:
     """Raise InvalidInput naming the first entry of ``params`` outside ``bounds`` {name: (low, high)}.
 
     The first step would move it to the bound, whatever the gradient and the learning rate.
@@ -85,23 +94,23 @@ def check_within(params, bounds):
             raise InvalidInput(name, shown, float(array[index]), allowed, remedy)
 
 
-def last_match(patterns, name, default):
+def last_match(patterns: dict[str, Value], name: str, default: Value) -> Value:
     """Value of the last pattern that matches `name`."""
     return next((value for p, value in reversed(patterns.items()) if fnmatch.fnmatchcase(name, p)), default)
 
 
-def check_patterns(patterns, names, what):
+def check_patterns(patterns: Collection[str], names: Collection[str], what: str) -> None:
     for pattern in patterns:
         if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
             raise InvalidInput(what, None, pattern, f"a pattern that matches one of {', '.join(sorted(names))}")
 
 
-def known(name, names, what):
+def known(name: str, names: Collection[str], what: str) -> None:
     if name not in names:
         raise InvalidInput(what, None, name, f"the names {', '.join(sorted(names))}")
 
 
-def joint_bounds(first, second):
+def joint_bounds(first: Bounds, second: Bounds | None) -> dict[str, tuple[float, float]]:
     """The intersection of two sets of bounds."""
     joint = dict(first)
     for name, (low, high) in (second or {}).items():

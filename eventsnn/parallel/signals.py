@@ -2,6 +2,9 @@
 
 import contextlib
 import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, NoReturn
 
 SIGNALLED = 128  # what shells add to the number of a signal that has ended a process
 OVERLOOKED = 2  # signals: what one wish to end may bring after the first
@@ -11,13 +14,13 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM: whatever deals with Ctrl-C deals with it too."""
 
 
-def exit_status(interrupt):
+def exit_status(interrupt: BaseException) -> int:
     """Return the exit status of a command that was interrupted: 130 for Ctrl-C, 143 for SIGTERM."""
     return SIGNALLED + int(signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT)
 
 
 @contextlib.contextmanager
-def sigterm_as_interrupt(ends=True):
+def sigterm_as_interrupt(ends: bool = True) -> Iterator[None]:
     """While it lasts, SIGTERM raises Terminated in the main thread; if that escapes, it ends the process by SIGTERM.
 
     ``ends=False`` lets Terminated pass on instead. Nothing changes in other threads, which receive no signals, and
@@ -39,7 +42,7 @@ def sigterm_as_interrupt(ends=True):
 
 
 @contextlib.contextmanager
-def uninterrupted():
+def uninterrupted() -> Iterator[None]:
     """While it lasts, the first OVERLOOKED of Ctrl-C and SIGTERM do nothing; the next acts as it did before.
 
     For the moments in which one of them is being dealt with. Both often come twice: to a process and to its group, from
@@ -47,15 +50,15 @@ def uninterrupted():
     """
     # None: a handler that is not Python's, and could not be put back
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    came = []
+    came: list[int] = []
 
-    def overlook(number, frame):
+    def overlook(number: int, frame: FrameType | None) -> None:
         came.append(number)
         if len(came) > OVERLOOKED:
             put_back()
             signal.raise_signal(number)
 
-    def put_back():
+    def put_back() -> None:
         for n in held:
             signal.signal(n, before[n])
 
@@ -67,7 +70,7 @@ def uninterrupted():
         put_back()
 
 
-def _handles(number, handler):
+def _handles(number: int, handler: Callable[[int, FrameType | None], Any]) -> bool:
     """Set the handler of a signal; False in other threads than the main one, which cannot."""
     try:
         signal.signal(number, handler)
@@ -76,5 +79,5 @@ def _handles(number, handler):
     return True
 
 
-def _raise_terminated(number, frame):
+def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
     raise Terminated

@@ -1,5 +1,7 @@
 """The only module that starts threads: ordered, bounded, with results that do not depend on how many there are."""
 
+from __future__ import annotations
+
 import _thread
 import mmap
 import os
@@ -7,33 +9,47 @@ import signal
 import tempfile
 import threading
 from collections import deque
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from itertools import repeat
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InvalidInput
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Given = TypeVar("Given")
+Bytes: TypeAlias = NDArray[np.uint8]
+# What a thread makes of an item: (result, None), or (None, error).
+Ended: TypeAlias = "SimpleQueue[tuple[Any, BaseException | None]]"
 
 LOOK_UP = 0.1  # seconds
 
 
-def available_cores():
+def available_cores() -> set[int]:
     """Return the numbers of the cores that this process may use."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 
-def resolve_n_threads(n_threads=None, n_cores=None):
+def resolve_n_threads(n_threads: int | None = None, n_cores: int | None = None) -> int:
     """Return the number of threads: the argument, else EVENTSNN_NUM_THREADS, else ``n_cores``, else all cores."""
     name = "n_threads"
-    if n_threads is None and (text := os.environ.get("EVENTSNN_NUM_THREADS")):
-        name, n_threads = "EVENTSNN_NUM_THREADS", int(text) if text.isdecimal() else text
-    if n_threads is None:
+    asked: int | str | None = n_threads
+    if asked is None and (text := os.environ.get("EVENTSNN_NUM_THREADS")):
+        name, asked = "EVENTSNN_NUM_THREADS", int(text) if text.isdecimal() else text
+    if asked is None:
         return len(available_cores()) if n_cores is None else n_cores
-    if not isinstance(n_threads, int) or isinstance(n_threads, bool) or n_threads < 1:
-        raise InvalidInput(name, None, n_threads, "an int >= 1")
-    return n_threads
+    if not isinstance(asked, int) or isinstance(asked, bool) or asked < 1:
+        raise InvalidInput(name, None, asked, "an int >= 1")
+    return asked
 
 
 class Stop:
@@ -42,19 +58,19 @@ class Stop:
     ``address`` is that of the flag, which lasts as long as this object.
     """
 
-    def __init__(self, flag, address, signals=None):
+    def __init__(self, flag: Bytes, address: int, signals: Bytes | None = None) -> None:
         self.flag, self.address, self._signals = flag, address, signals
 
     @classmethod
-    def at(cls, flag, signals=None):
+    def at(cls, flag: Bytes, signals: Bytes | None = None) -> Stop:
         """A Stop with this flag; asking NumPy for an address takes longer than all the rest."""
         return cls(flag, flag.ctypes.data, signals)
 
-    def set(self):
+    def set(self) -> None:
         """Tell every kernel of the call to end."""
         self.flag[0] = 1
 
-    def look_further(self):
+    def look_further(self) -> None:
         """Let work start again, because a signal has ended a kernel and its handler raised nothing.
 
         It takes as many signals again as have come so far to end it once more: so one that comes every few
@@ -72,7 +88,9 @@ class Stopped(Exception):
     """Ends the work of a thread; nobody gets to see it."""
 
 
-def in_order(function, items, n_threads):
+def in_order(
+    function: Callable[[Item, Stop], Result], items: Sequence[Item], n_threads: int
+) -> AbstractContextManager[Iterator[Result]]:
     """Return a context with an iterator over ``function(item, stop)`` in the order of the items, run on threads.
 
     At most ``n_threads`` are running and as many waiting; ``stop``: the Stop that the kernels of an item look at. When
@@ -85,13 +103,17 @@ def in_order(function, items, n_threads):
 
 
 @contextmanager
-def _on_threads(function, items, n_threads):
+def _on_threads(
+    function: Callable[[Item, Stop], Result], items: Sequence[Item], n_threads: int
+) -> Iterator[Iterator[Result]]:
     """`in_order` on threads, by what of Python's threads is written in C alone.
 
     An interrupt between two lines of a lock, an event or a pool that are written in Python leaves a lock that is never
     released, or comes out as another error; and when such objects are freed, as nothing.
     """
-    stop, tasks, ended = Stop.at(np.zeros(1, np.uint8)), SimpleQueue(), SimpleQueue()
+    stop = Stop.at(np.zeros(1, np.uint8))
+    tasks: SimpleQueue[tuple[Item, Ended] | None] = SimpleQueue()
+    ended: SimpleQueue[None] = SimpleQueue()
     started = 0
     try:
         for _ in range(min(n_threads, len(items))):
@@ -106,7 +128,12 @@ def _on_threads(function, items, n_threads):
             _wait_for(ended)
 
 
-def _work(function, tasks, stop, ended):
+def _work(
+    function: Callable[[Item, Stop], object],
+    tasks: SimpleQueue[tuple[Item, Ended] | None],
+    stop: Stop,
+    ended: SimpleQueue[None],
+) -> None:
     """What each thread does: tasks, (item, queue for (result, error)), until there are none or it is told to stop."""
     while (task := tasks.get()) is not None and not stop.flag[0]:
         item, result = task
@@ -117,9 +144,9 @@ def _work(function, tasks, stop, ended):
     ended.put(None)
 
 
-def _results(items, tasks, most):
+def _results(items: Sequence[Item], tasks: SimpleQueue[tuple[Item, Ended] | None], most: int) -> Iterator[Any]:
     """The results of all items in their order; ``most`` of them at most are tasks, or done and not asked for."""
-    pending = deque()
+    pending: deque[Ended] = deque()
     for item in items:
         if len(pending) == most:
             yield _result(pending.popleft())
@@ -129,14 +156,14 @@ def _results(items, tasks, most):
         yield _result(pending.popleft())
 
 
-def _result(queue):
+def _result(queue: Ended) -> Any:
     result, error = _wait_for(queue)
     if error is not None:
         raise error
     return result
 
 
-def _wait_for(queue):
+def _wait_for(queue: SimpleQueue[Item]) -> Item:
     """What comes out of a queue; a signal that falls between Python's last look and the wait itself is seen soon."""
     while True:
         try:
@@ -145,15 +172,16 @@ def _wait_for(queue):
             pass
 
 
-class StoppedBySignals:
-    """A context with a Stop for kernels on this very thread: on the main thread, a signal sets it.
+class _Stoppable(Generic[Given]):
+    """A context in which, on the main thread, a signal sets a Stop; subclasses say what its block is given for that.
 
     A handler in Python has to wait for the kernel's end; the number of the signal, which Python writes to a file at
     once, need not, and that file is memory that the kernel reads. So looking costs no thread and no call.
     """
 
-    def __enter__(self):
-        self._file, self._before = _signal_file(), []
+    def __enter__(self) -> Given:
+        self._file = _signal_file()
+        self._before: list[int] = []
         if self._file is None:
             return self._given(Stop.at(np.zeros(1, np.uint8), np.zeros(0, np.uint8)))
         file, signals, flag, address = self._file
@@ -169,7 +197,7 @@ class StoppedBySignals:
                 signal.set_wakeup_fd(*self._before)
             raise
 
-    def __exit__(self, *_):
+    def __exit__(self, *exception: object) -> None:
         if self._file is None:
             return
         signal.set_wakeup_fd(*self._before)
@@ -178,22 +206,29 @@ class StoppedBySignals:
             with suppress(OSError):  # an event loop that wants to be woken
                 os.write(self._before[0], signals[signals > 0].tobytes())
 
-    def _given(self, stop):
+    def _given(self, stop: Stop) -> Given:
         """What the context gives to its block."""
+        raise NotImplementedError
+
+
+class StoppedBySignals(_Stoppable[Stop]):
+    """A context with a Stop for kernels on this very thread: on the main thread, a signal sets it."""
+
+    def _given(self, stop: Stop) -> Stop:
         return stop
 
 
-class _InTurn(StoppedBySignals):
+class _InTurn(_Stoppable[Iterator[Result]], Generic[Item, Result]):
     """What `in_order` returns for one thread, or one item: this thread does it."""
 
-    def __init__(self, function, items):
+    def __init__(self, function: Callable[[Item, Stop], Result], items: Sequence[Item]) -> None:
         self._function, self._items = function, items
 
-    def _given(self, stop):
+    def _given(self, stop: Stop) -> Iterator[Result]:
         return map(self._function, self._items, repeat(stop))
 
 
-def _signal_file():
+def _signal_file() -> tuple[int, Bytes, Bytes, int] | None:
     """What `_made_signal_file` returns, or None: no file can be had, or this is not the thread that handles signals."""
     if _thread.get_ident() != threading.main_thread().ident:
         return None
@@ -206,7 +241,7 @@ def _signal_file():
 
 
 @cache
-def _made_signal_file():
+def _made_signal_file() -> tuple[int, Bytes, Bytes, int]:
     """(file, its first bytes, the first, its address): what `signal.set_wakeup_fd` has Python write signals to."""
     file = _nameless_file()
     try:
@@ -219,7 +254,7 @@ def _made_signal_file():
     return file, signals, signals[:1], signals.ctypes.data
 
 
-def _nameless_file():
+def _nameless_file() -> int:
     """The descriptor of a new file: in memory, where that is possible and allowed."""
     with suppress(OSError, AttributeError):
         return os.memfd_create("eventsnn-signals")
@@ -227,7 +262,7 @@ def _nameless_file():
         return os.dup(file.fileno())
 
 
-def _part_from_parent():
+def _part_from_parent() -> None:
     """In a forked child: its signals are its own, and must not be written to the file that its parent reads."""
     if _made_signal_file.cache_info().currsize:
         file, *_ = _made_signal_file()
@@ -241,13 +276,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_part_from_parent)
 
 
-def one_blas_thread():
+def one_blas_thread() -> AbstractContextManager[object]:
     """Return a context in which each product of NumPy stays on the thread that asks for it."""
     return _libraries().limit(limits=1, user_api="blas")
 
 
 @cache
-def _libraries():
+def _libraries() -> ThreadpoolController:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

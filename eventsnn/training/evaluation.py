@@ -1,17 +1,23 @@
 """What a trained network is worth on a data set."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 
+from ..aliases import Floats, Integers, Milliseconds, Parameters
 from ..checks import check_duration
 from ..data.dataset import Dataset
 from ..errors import InvalidInput, NotFinite
+from ..losses.base import Loss
 from ..losses.together import joint_probes
 from ..network.network import Network
 from ..network.plausibility import doubts, warn_of_doubts
 from ..parallel import communicator
+from ..surrogate.network import GridNetwork
 from .methods.base import class_population, outcome, places_in
 from .methods.choosing import method_of
 
@@ -19,7 +25,7 @@ NORMAL_QUANTILE = 1.959963984540054  # of 0.975: two-sided 95 % intervals
 NOT_A_DATASET = "data.Dataset(spikes, labels, ...) makes one of a SpikeBatch."
 
 
-def wilson_interval(correct, n):
+def wilson_interval(correct: int, n: int) -> tuple[float, float]:
     """Return the 95 % interval (low, high) of a proportion of ``correct`` among ``n`` (Wilson 1927)."""
     if n == 0:
         return 0.0, 1.0
@@ -39,33 +45,35 @@ class Evaluation:
     loss: float
     accuracy: float
     n: int
-    interval: tuple
+    interval: tuple[float, float]
     spikes_per_neuron: float
-    predictions: np.ndarray = field(repr=False)
+    predictions: Integers = field(repr=False)
 
-    def __str__(self):
+    def __str__(self) -> str:
         low, high = (100 * bound for bound in self.interval)
         interval = f"95 % interval {low:.1f} to {high:.1f}"
         return f"{100 * self.accuracy:.1f} % correct of {self.n} ({interval}), loss {self.loss:.4f}"
 
 
-def per_neuron(spikes, samples):
+def per_neuron(spikes: Mapping[str, Integers], samples: int) -> float:
     neurons = sum(counts.size for counts in spikes.values())
     return float(sum(int(counts.sum()) for counts in spikes.values()) / (neurons * samples)) if neurons else 0.0
 
 
-def n_correct(predictions, labels):
+def n_correct(predictions: Integers, labels: Integers) -> int:
     """Number of labels that were predicted."""
     return int(np.sum(predictions == labels))
 
 
-def added(first, second):
+def added(first: Mapping[str, Integers], second: Mapping[str, Integers]) -> dict[str, Integers]:
     return {name: counts + first[name] if name in first else counts for name, counts in second.items()}
 
 
 def evaluate(
-    network, parameters, dataset, *, loss, duration=None, n_threads=None, max_spikes=None, delays=None
-):  # fmt: skip
+    network: Network | GridNetwork, parameters: Mapping[str, npt.ArrayLike], dataset: Dataset, *, loss: Loss,
+    duration: Milliseconds | None = None, n_threads: int | None = None, max_spikes: int | None = None,
+    delays: str | None = None,
+) -> Evaluation:  # fmt: skip
     """Return the Evaluation of a network on a Dataset; ``duration`` in ms (None: the data set's).
 
     ``delays``, of a GridNetwork: "rounded" to its steps (None), "fractional" or "spread", as in training.
@@ -85,24 +93,29 @@ def evaluate(
     return evaluated(network, parameters, dataset, loss, duration, n_threads, max_spikes, delays)
 
 
-def evaluated(network, parameters, dataset, loss, duration, n_threads, max_spikes, delays=None):
+def evaluated(
+    network: Network | GridNetwork, parameters: Mapping[str, npt.ArrayLike], dataset: Dataset, loss: Loss,
+    duration: Milliseconds | None, n_threads: int | None, max_spikes: int | None, delays: str | None = None,
+) -> Evaluation:  # fmt: skip
     """The Evaluation of a data set that has been looked at."""
     duration = dataset.duration if duration is None else duration
     joint_probes((loss,), network, duration)  # which refuses what is no loss of this network
     check_classes(network, loss, dataset, "dataset")
-    values, predictions, spikes = [], [], {}
-    engine, team = method_of(network), communicator.world()
-    recordings = engine.recordings(
-        parameters, dataset.spikes, loss=loss, duration=duration, team=team, n_threads=n_threads,
+    values: list[Floats] = []
+    guesses: list[Integers] = []
+    spikes: dict[str, Integers] = {}
+    method, team = method_of(network, engine), communicator.world()
+    recordings = method.recordings(
+        cast(Parameters, parameters), dataset.spikes, loss=loss, duration=duration, team=team, n_threads=n_threads,
         max_spikes=max_spikes, delays=delays,
     )  # fmt: skip
     for chosen, recording in recordings:
         with places_in("dataset", np.arange(len(dataset))[chosen]):
             found = outcome(network, recording, loss, dataset.labels[chosen])
         values.append(found.losses)
-        predictions.append(found.predictions)
+        guesses.append(found.predictions)
         spikes = added(spikes, found.spikes)
-    predictions = np.concatenate(predictions)
+    predictions = np.concatenate(guesses)
     n, correct = len(dataset), n_correct(predictions, dataset.labels)
     mean = float(np.concatenate(values).mean())
     if not np.isfinite(mean):
@@ -110,7 +123,7 @@ def evaluated(network, parameters, dataset, loss, duration, n_threads, max_spike
     return Evaluation(mean, correct / n, n, wilson_interval(correct, n), per_neuron(spikes, n), predictions)
 
 
-def check_channels(network, dataset, name):
+def check_channels(network: Network | GridNetwork, dataset: Dataset, name: str) -> None:
     """Refuse data that have not as many channels as the network: its last ones would be silent without a word."""
     inputs = [p for p in network.populations.values() if p.kind == "input"]
     if len(inputs) == 1 and dataset.n_units != inputs[0].n:
@@ -123,7 +136,7 @@ def check_channels(network, dataset, name):
         raise InvalidInput(f"{name}.n_units", None, dataset.n_units, allowed, remedy)
 
 
-def check_classes(network, loss, dataset, name):
+def check_classes(network: Network | GridNetwork, loss: Loss, dataset: Dataset, name: str) -> None:
     """Refuse labels for which the network has no output."""
     if (population := class_population(network, loss)) is None:
         return

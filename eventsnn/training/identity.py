@@ -3,17 +3,22 @@
 import dataclasses
 import hashlib
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
+from ..aliases import Description
+from ..data.dataset import Dataset
 from ..errors import CheckpointError
 
 # What may be another when a run goes on: a budget stops a run, or changes nothing.
 IRRELEVANT = ("options.max_spikes",)
 
 
-def describe(value):
+def describe(value: Any) -> Any:
     """Return a JSON-able description of a loss, an optimiser, options and whatever they contain.
 
     ``to_dict`` is used where there is one; a dataclass becomes its class name and fields; any other object is known by
@@ -31,13 +36,13 @@ def describe(value):
         return {str(key): describe(item) for key, item in value.items()}
     if callable(getattr(value, "to_dict", None)):
         return value.to_dict()
-    described = {"kind": type(value).__name__}
+    described: Description = {"kind": type(value).__name__}
     if dataclasses.is_dataclass(value):
         described.update({item.name: describe(getattr(value, item.name)) for item in fields(value)})
     return described
 
 
-def data_fingerprint(dataset):
+def data_fingerprint(dataset: Dataset | None) -> str | None:
     """Return a SHA-256 (hex) of a Dataset's spikes, labels, sizes and duration; None for None."""
     if dataset is None:
         return None
@@ -46,15 +51,15 @@ def data_fingerprint(dataset):
     for name in ("times", "units", "counts"):
         for block in dataset.spikes.blocks():
             array = getattr(block, name)
-            digest.update(b"none" if array is None else np.ascontiguousarray(array))
+            digest.update(b"none" if array is None else np.ascontiguousarray(array).data)
             if name == "times":
                 n_spikes.extend(np.diff(block.offsets))
     for array in (np.cumsum(n_spikes), dataset.labels):
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
-def differences(before, now, place=""):
+def differences(before: Any, now: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Yield (place, value before, value now) of everything that differs between two descriptions."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted({*before, *now}):
@@ -63,7 +68,7 @@ def differences(before, now, place=""):
         yield place, before, now
 
 
-def refuse_changes(path, before, now):
+def refuse_changes(path: str | os.PathLike[str], before: Any, now: Description) -> None:
     changes = [item for item in differences(before, json.loads(json.dumps(now))) if item[0] not in IRRELEVANT]
     if not changes:
         return

@@ -1,12 +1,23 @@
 """The settings of training that determine its result."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
+from ..aliases import Integers, Milliseconds
 from ..checks import check_budget, check_duration, check_whole
+from ..data.dataset import Dataset
 from ..errors import InvalidInput
+from ..losses.base import Regularizer
+from ..losses.homeostasis import SilentNeuronRaise
 from ..parallel.sharding import N_SHARDS
+from ..spikes.batch import SpikeBatch
 
 MONITORS = ("accuracy", "loss")
+Augment: TypeAlias = Callable[[Dataset, Integers, int, int], SpikeBatch]
+"""A function of (data set, places of samples in it, seed, epoch), such as a data.Augmentation."""
+Callback: TypeAlias = Callable[[Any, str, dict[str, Any]], object]
+"""A function of (trainer, kind, values)."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +37,12 @@ class TrainingOptions:
     last bits of gradients depend on it).
     """
 
-    duration: float | None = None
+    duration: Milliseconds | None = None
     batch_size: int = 32
     seed: int = 0
-    regularizers: tuple = ()
-    augmentation: object = None
-    silent_raise: tuple = ()
+    regularizers: Sequence[Regularizer] = ()
+    augmentation: Augment | None = None
+    silent_raise: Sequence[SilentNeuronRaise] = ()
     patience: int | None = None
     monitor: str = "accuracy"
     average: float | None = None
@@ -39,7 +50,7 @@ class TrainingOptions:
     max_spikes: int | None = None
     shards: int = N_SHARDS
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.duration is not None:
             check_duration(self.duration)
         check_whole("batch_size", self.batch_size, 1)
@@ -64,7 +75,7 @@ class TrainingOptions:
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
 
-def check_callbacks(callbacks):
+def check_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
     """Return the callbacks as a tuple of functions."""
     if not isinstance(callbacks, (tuple, list)):
         raise InvalidInput("callbacks", None, callbacks, "a list of functions", "Write callbacks=[function].")

@@ -5,12 +5,54 @@ this one, may have put a step beyond the epochs or a moment of another shape the
 """
 
 import math
+import os
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from ..aliases import Array, Description, Integers, Parameters
 from ..errors import CheckpointError, EventsnnError
 from ..network.network import Network
 from ..surrogate.network import GridNetwork
+
+FilePath: TypeAlias = str | os.PathLike[str]
+
+
+class _Running(Protocol):
+    """What is checked of a state's Running."""
+
+    @property
+    def spikes(self) -> Mapping[str, Integers]: ...
+
+
+class _State(Protocol):
+    """What is checked of a State."""
+
+    @property
+    def parameters(self) -> Parameters: ...
+
+    @property
+    def optimizer(self) -> Mapping[str, Array]: ...
+
+    @property
+    def best(self) -> Parameters | None: ...
+
+    @property
+    def best_epoch(self) -> int | None: ...
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def batch(self) -> int: ...
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def running(self) -> _Running: ...
+
 
 COUNTERS = ("epoch", "batch", "step")
 SCORES = (1, 2)  # by how many numbers the best epoch is known; one may be infinite, of a loss that was no number
@@ -21,7 +63,7 @@ RECORDED = (
 )  # fmt: skip
 
 
-def check_described(path, state):
+def check_described(path: FilePath, state: Description) -> None:
     """Refuse metadata of a run ("state", a dict) that no run can have written; raises CheckpointError."""
     for name in COUNTERS:
         _check(path, name, state[name], _is_count(state[name]), "an int >= 0")
@@ -34,7 +76,7 @@ def check_described(path, state):
     _check_running(path, state["running"])
 
 
-def _check_best(path, state):
+def _check_best(path: FilePath, state: Description) -> None:
     best, score, epoch = state["best_epoch"], state["best_score"], state["epoch"]
     _check(path, "best_epoch", best, best is None or (_is_count(best) and 1 <= best <= epoch), f"none, or 1 to {epoch}")
     known = (
@@ -46,7 +88,7 @@ def _check_best(path, state):
     _check(path, "best_score", score, score is None if best is None else known, allowed)
 
 
-def _check_history(path, history, epoch):
+def _check_history(path: FilePath, history: Any, epoch: int) -> None:
     whole = isinstance(history, (list, tuple)) and len(history) == epoch
     _check(path, "history", _size(history), whole, f"the records of {epoch} epochs")
     for index, record in enumerate(history):
@@ -61,7 +103,7 @@ def _check_history(path, history, epoch):
         _check(path, f"{place}.learning_rates", rates, known, "a number for each parameter")
 
 
-def _check_running(path, running):
+def _check_running(path: FilePath, running: Description) -> None:
     for name in ("samples", "correct"):
         _check(path, f"running.{name}", running[name], _is_count(running[name]), "an int >= 0")
     samples, correct = running["samples"], running["correct"]
@@ -70,20 +112,20 @@ def _check_running(path, running):
         _check(path, f"running.{name}", running[name], _is_number(running[name]), "a finite number")
 
 
-def network_of(path, meta):
+def network_of(path: FilePath, meta: Description) -> Network | GridNetwork:
     """Return the network of a checkpoint's metadata, and see that all else is there; raises CheckpointError."""
     for name in ("network", "run", "notes"):
         _check(path, name, type(meta.get(name)).__name__, isinstance(meta.get(name), dict), "a description")
-    duration = meta.get("duration")
+    duration: Any = meta.get("duration")
     _check(path, "duration", duration, _is_number(duration) and duration > 0, "a finite number > 0 (ms)")
-    kind = GridNetwork if "dt" in meta["network"] else Network
+    kind: type[Network] | type[GridNetwork] = GridNetwork if "dt" in meta["network"] else Network
     try:
         return kind.from_dict(meta["network"])
     except (EventsnnError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise CheckpointError(path, "network", f"cannot be built: {type(error).__name__}: {error}") from None
 
 
-def check_groups(path, network, state):
+def check_groups(path: FilePath, network: Network | GridNetwork, state: _State) -> None:
     """Refuse parameters that the network cannot have, and counts of spikes that are none; raises CheckpointError."""
     for group in ("parameters", "initial", "average", "best"):
         values = getattr(state, group)
@@ -101,7 +143,7 @@ def check_groups(path, network, state):
         _check(path, f"running/{name}", counts.dtype, whole, "counts >= 0")
 
 
-def check_progress(path, state, n_batches):
+def check_progress(path: FilePath, state: _State, n_batches: int) -> None:
     """Refuse a place in the run that epochs of so many batches do not have; raises CheckpointError."""
     _check(path, "batch", state.batch, state.batch <= n_batches, f"at most {n_batches}, the batches of an epoch")
     step = state.epoch * n_batches + state.batch
@@ -109,7 +151,7 @@ def check_progress(path, state, n_batches):
     _check(path, "step", state.step, state.step == step, allowed)
 
 
-def check_moments(path, state, fresh):
+def check_moments(path: FilePath, state: _State, fresh: Mapping[str, Array]) -> None:
     """Refuse a state of the optimiser that is not like a ``fresh`` one; raises CheckpointError."""
     found = state.optimizer
     if odd := sorted(set(found) ^ set(fresh)):
@@ -130,19 +172,19 @@ def check_moments(path, state, fresh):
             _check(path, f"optimizer/{name}", int(values), values <= step, f"at most {step}, the steps of the run")
 
 
-def _check(path, field, value, good, allowed):
+def _check(path: FilePath, field: str, value: object, good: object, allowed: str) -> None:
     if not good:
         raise CheckpointError(path, field, f"{value!r} cannot be; allowed: {allowed}")
 
 
-def _is_count(value):
+def _is_count(value: object) -> bool:
     return type(value) is int and value >= 0
 
 
-def _is_number(value, any_=False):
+def _is_number(value: Any, any_: bool = False) -> bool:
     """True for a number: a finite one, with ``any_`` also an infinite one or NaN, such as the loss of a bad epoch."""
     return type(value) in (int, float) and (any_ or math.isfinite(value))
 
 
-def _size(value):
+def _size(value: object) -> str:
     return f"{len(value)} records" if isinstance(value, (list, tuple)) else type(value).__name__

@@ -2,15 +2,24 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .. import checkpoints
+from ..aliases import Array, Description, Floats, Integers, Parameters
 from ..errors import CheckpointError
+from ..network.network import Network
+from ..surrogate.network import GridNetwork
 from . import resuming
 from .evaluation import added, n_correct
+from .methods.base import Outcome
+from .resuming import FilePath
 
+Record: TypeAlias = dict[str, Any]
+"""What a History holds of one epoch."""
 FORMAT = 1
 KIND = "eventsnn training run"
 
@@ -24,13 +33,13 @@ class History:
     The validation entries are None without validation. ``best_epoch`` counts from 1, None without validation.
     """
 
-    records: tuple = ()
+    records: tuple[Record, ...] = ()
     best_epoch: int | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.records)
 
-    def column(self, name):
+    def column(self, name: str) -> Floats:
         """Return one entry of all epochs as a float64 array (epochs,), NaN where there is none."""
         return np.array([math.nan if record[name] is None else record[name] for record in self.records], dtype=float)
 
@@ -43,29 +52,29 @@ class Running:
     correct: int = 0
     loss: float = 0.0
     seconds: float = 0.0
-    spikes: dict = field(default_factory=dict)
+    spikes: dict[str, Integers] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class State:
     """A run at one instant, between two steps. ``batch`` counts the batches done in this epoch (from 0)."""
 
-    parameters: dict
-    optimizer: dict
-    initial: dict
-    average: dict | None = None
-    best: dict | None = None
+    parameters: Parameters
+    optimizer: dict[str, Array]
+    initial: Parameters
+    average: Parameters | None = None
+    best: Parameters | None = None
     best_epoch: int | None = None
-    best_score: tuple | None = None
+    best_score: tuple[float, ...] | None = None
     epoch: int = 0
     batch: int = 0
     step: int = 0
     stopped: bool = False
     running: Running = field(default_factory=Running)
-    records: tuple = ()
+    records: tuple[Record, ...] = ()
 
     @property
-    def evaluated(self):
+    def evaluated(self) -> Parameters:
         """The parameters that an evaluation of this instant uses."""
         return self.parameters if self.average is None else self.average
 
@@ -74,9 +83,9 @@ _GROUPS = ("parameters", "optimizer", "initial", "average", "best")
 _SCALARS = ("best_epoch", "epoch", "batch", "step", "stopped")
 
 
-def pack_state(state):
+def pack_state(state: State) -> tuple[dict[str, Array], Description]:
     """Split a state into arrays and JSON-able metadata."""
-    arrays = {}
+    arrays: dict[str, Array] = {}
     for group in _GROUPS:
         for name, value in (getattr(state, group) or {}).items():
             arrays[f"{group}/{name}"] = np.asarray(value)
@@ -87,18 +96,18 @@ def pack_state(state):
     return arrays, {**meta, "best_score": score, "running": running, "history": list(state.records)}
 
 
-def _group(arrays, group):
+def _group(arrays: Mapping[str, Array], group: str) -> dict[str, Array]:
     prefix = f"{group}/"
     return {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
 
 
-def unpack_state(path, arrays, meta):
+def unpack_state(path: FilePath, arrays: Mapping[str, Array], meta: Description) -> State:
     """Rebuild the state that ``pack_state`` split."""
     try:
         found = meta["state"]
         resuming.check_described(path, found)
         running = Running(**found["running"], spikes=_group(arrays, "running"))
-        groups = {group: _group(arrays, group) for group in _GROUPS}
+        groups: dict[str, Any] = {group: _group(arrays, group) for group in _GROUPS}
         optional = {group: groups[group] or None for group in ("average", "best")}
         score = None if found["best_score"] is None else tuple(found["best_score"])
         scalars = {name: found[name] for name in _SCALARS}
@@ -108,7 +117,7 @@ def unpack_state(path, arrays, meta):
     return State(**{**groups, **optional}, **scalars, best_score=score, running=running, records=records)
 
 
-def load_run(path):
+def load_run(path: FilePath) -> tuple[dict[str, Array], Description]:
     """Return (arrays, meta) of a training checkpoint; refuses checkpoints of anything else."""
     arrays, meta = checkpoints.load(path)
     if meta.get("kind") != KIND or meta.get("format") != FORMAT:
@@ -117,7 +126,7 @@ def load_run(path):
     return arrays, meta
 
 
-def load_model(path):
+def load_model(path: FilePath) -> tuple[Network | GridNetwork, Parameters, Description]:
     """Return ``(network, parameters, meta)`` of a training checkpoint.
 
     ``parameters`` are those of the best epoch on validation, else the averaged ones, else the last. ``meta`` (dict)
@@ -133,13 +142,13 @@ def load_model(path):
     return network, network.check_parameters(parameters), {**meta, "initial": initial}
 
 
-def load_history(path):
+def load_history(path: FilePath) -> History:
     """Return the History in a training checkpoint."""
     state = unpack_state(path, *load_run(path))
     return History(state.records, state.best_epoch)
 
 
-def counted(running, outcome, labels, started):
+def counted(running: Running, outcome: Outcome, labels: Integers, started: float) -> Running:
     return Running(
         running.samples + len(labels),
         running.correct + n_correct(outcome.predictions, labels),

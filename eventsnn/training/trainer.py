@@ -7,34 +7,45 @@ order of the samples, their augmentation and every other draw are functions of (
 
 import hashlib
 import json
+import os
 import sys
 import time
 import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import checkpoints
+from ..aliases import Description, Integers, Milliseconds, Parameters
 from ..checks import check_whole
 from ..data.dataset import Dataset
+from ..data.stores.stored import StoredSpikes
 from ..errors import CheckpointError, InvalidInput, NotFinite
 from ..kernels.compile import CACHE_FOLDER
+from ..losses.base import Loss
 from ..losses.together import joint_probes
-from ..network.plausibility import doubts, unexcited, warn_of_doubts
+from ..network.network import Network
+from ..network.plausibility import Doubt, doubts, warn_of_doubts
 from ..optimizers.base import Optimizer
-from ..optimizers.settings import check_within, joint_bounds
+from ..optimizers.settings import as_bounds, check_within, joint_bounds
 from ..parallel import communicator
 from ..parallel.signals import Terminated, sigterm_as_interrupt, uninterrupted
+from ..spikes.batch import SpikeBatch
+from ..surrogate.network import GridNetwork
 from ..warming import warmup
 from . import resuming
-from .evaluation import NOT_A_DATASET, check_channels, check_classes, evaluate, evaluated, per_neuron
+from .evaluation import NOT_A_DATASET, Evaluation, check_channels, check_classes, evaluate, evaluated, per_neuron
 from .identity import data_fingerprint, describe, refuse_changes
-from .methods.base import class_population, places_in
+from .methods.base import places_in
 from .methods.choosing import method_of
-from .options import TrainingOptions, check_callbacks
+from .options import Callback, TrainingOptions, check_callbacks
 from .progress import Progress
-from .state import FORMAT, KIND, History, Running, State, counted, load_run, pack_state, unpack_state
+from .silence import warn_of_idle_outputs, warn_of_silence
+from .state import FORMAT, KIND, History, Record, Running, State, counted, load_run, pack_state, unpack_state
 
 # The average follows the parameters closely at first: its decay in step t is at most (1 + t) / (AVERAGE_START + t).
 AVERAGE_START = 10
@@ -49,9 +60,11 @@ class Trainer:
     """
 
     def __init__(
-        self, network, parameters, *, loss, optimizer, options=None, n_threads=None, checkpoint=None,
-        checkpoint_every=None, callbacks=(), progress=True, notes=None, **settings,
-    ):  # fmt: skip
+        self, network: Network | GridNetwork, parameters: Mapping[str, npt.ArrayLike], *, loss: Loss,
+        optimizer: Optimizer, options: TrainingOptions | None = None, n_threads: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None, checkpoint_every: int | None = None,
+        callbacks: Sequence[Callback] = (), progress: bool = True, notes: Description | None = None, **settings: Any,
+    ) -> None:  # fmt: skip
         """Set up a run; nothing is written yet.
 
         Parameters: ``network``, ``parameters`` (from network.initialize), ``loss`` (see eventsnn.losses), ``optimizer``
@@ -69,9 +82,9 @@ class Trainer:
         if not isinstance(optimizer, Optimizer):
             raise InvalidInput("optimizer", None, optimizer, "an optimiser, such as Adam(learning_rate=1e-3)")
         self.network, self.loss, self.optimizer = network, loss, optimizer
-        self._engine = method_of(network)
+        self._method = method_of(network, engine)
         self.options = replace(options, **settings)
-        self._engine.check(self.options)
+        self._method.check(self.options)
         self.communicator = communicator.world()
         self.n_threads = self.communicator.resolve_n_threads(n_threads)
         self.callbacks, self.notes = check_callbacks(callbacks), notes or {}
@@ -79,43 +92,50 @@ class Trainer:
         self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
         if checkpoint_every is not None:
             check_whole("checkpoint_every", checkpoint_every, 1)
-        parameters = network.check_parameters(parameters)
+        checked = network.check_parameters(parameters)
         lif = [p.name for p in network.populations.values() if p.kind == "lif"]
         for rule in self.options.silent_raise:
             if rule.population not in lif:
                 raise InvalidInput("silent_raise.population", None, rule.population, f"one of the populations {lif}")
-        average = None if self.options.average is None else dict(parameters)
-        state = optimizer.initialize(parameters, names=network.trainable)
-        self._state = State(dict(parameters), state, dict(parameters), average)
-        self._bounds = joint_bounds(network.bounds(), optimizer.bounds)
-        self._run, self._duration, self._validation = None, self.options.duration, None
+        average = None if self.options.average is None else dict(checked)
+        state = optimizer.initialize(checked, names=network.trainable)
+        self._state = State(dict(checked), state, dict(checked), average)
+        self._bounds = joint_bounds(network.bounds(), as_bounds(optimizer.bounds))
+        self._run: Description | None = None
+        self._duration = self.options.duration
+        self._validation: Dataset | None = None
 
     @property
-    def parameters(self):
+    def parameters(self) -> Parameters:
         """The parameters to use: of the best epoch on validation, else the averaged ones, else the latest."""
         return self._state.evaluated if self._state.best is None else self._state.best
 
     @property
-    def initial_parameters(self):
+    def initial_parameters(self) -> Parameters:
         """The parameters before the first step."""
         return self._state.initial
 
     @property
-    def duration(self):
+    def duration(self) -> Milliseconds | None:
         """T in ms: of the options, else of the training set once a fit has begun, else None."""
         return self._duration
 
     @property
-    def history(self):
+    def _length(self) -> Milliseconds:
+        """T in ms of the fit that goes on."""
+        return cast(Milliseconds, self._duration)
+
+    @property
+    def history(self) -> History:
         """History of the finished epochs."""
         return History(self._state.records, self._state.best_epoch)
 
     @property
-    def stopped(self):
+    def stopped(self) -> bool:
         """True once patience ran out."""
         return self._state.stopped
 
-    def fit(self, train, validation=None, *, epochs, resume=False):
+    def fit(self, train: Dataset, validation: Dataset | None = None, *, epochs: int, resume: bool = False) -> History:
         """Train until ``epochs`` epochs are done in all, or patience runs out; return the History.
 
         ``train`` and ``validation`` are Datasets of one duration. With ``resume`` the run goes on from the checkpoint,
@@ -134,7 +154,7 @@ class Trainer:
             self._train(train, validation, epochs)
         return self.history
 
-    def _train(self, train, validation, epochs):
+    def _train(self, train: Dataset, validation: Dataset | None, epochs: int) -> None:
         n_batches = -(-len(train) // self.options.batch_size)
         done = self._state.epoch * n_batches + self._state.batch
         try:
@@ -150,7 +170,7 @@ class Trainer:
                 self._say_what_is_kept(interrupt)
             raise
 
-    def _say_what_is_kept(self, interrupt):
+    def _say_what_is_kept(self, interrupt: KeyboardInterrupt) -> None:
         """Say on stderr where an interrupted run stands, and how it goes on."""
         kept = "nothing is saved on disk; another fit of this Trainer continues"
         if isinstance(interrupt, Terminated):  # which ends the process, and the Trainer with it
@@ -162,7 +182,7 @@ class Trainer:
         where = f"interrupted in epoch {self._state.epoch + 1} after step {self._state.step}"
         print(f"{where}: {kept}.", file=sys.stderr)
 
-    def _warn_if_done(self, epochs):
+    def _warn_if_done(self, epochs: int) -> None:
         """Warn where a fit that goes on with a run finds nothing left to train."""
         state = self._state
         if state.epoch == 0 or self.communicator.rank != 0:
@@ -179,7 +199,7 @@ class Trainer:
             )
             warnings.warn(text, stacklevel=3)
 
-    def _prepare(self, train, validation, resume):
+    def _prepare(self, train: Dataset, validation: Dataset | None, resume: bool) -> None:
         """Check the data, describe the run, and load or begin its checkpoint."""
         for name, data in (("train", train), ("validation", validation)):
             if not (isinstance(data, Dataset) or (name == "validation" and data is None)):
@@ -209,12 +229,13 @@ class Trainer:
             "options": describe(self.options),
         }
         self._check_same("the run (network, data, loss, optimiser or options)", json.dumps(run).encode())
+        path = self.checkpoint
         if self._run is not None:
-            refuse_changes(self.checkpoint or "in memory", self._run, run)
+            refuse_changes(path or "in memory", self._run, run)
         elif resume:
             self._resume(run, train)
-        elif self.checkpoint is not None and self.communicator.on_first(lambda: checkpoints.exists(self.checkpoint)):
-            raise CheckpointError(self.checkpoint, "file", "exists already: pass resume=True, or choose another path")
+        elif path is not None and self.communicator.on_first(lambda: checkpoints.exists(path)):
+            raise CheckpointError(path, "file", "exists already: pass resume=True, or choose another path")
         self._validation = validation
         self._doubts = self._found_doubts(train, validation)
         first, self._run = self._run is None and not resume, json.loads(json.dumps(run))
@@ -228,14 +249,14 @@ class Trainer:
             self._run_nothing(train)
             self._save()
 
-    def _check_beginning(self, validation):
+    def _check_beginning(self, validation: Dataset | None) -> None:
         """Refuse what a run can only begin with, and one of earlier may have gone on with."""
         check_within(self._state.parameters, self._bounds)
         if validation is None and self.options.patience is not None:
             remedy = "Pass a validation set to fit, or leave patience out."
             raise InvalidInput("patience", None, self.options.patience, "None without validation", remedy)
 
-    def _check_ranks(self):
+    def _check_ranks(self) -> None:
         """Refuse more ranks than can have work."""
         size, options = self.communicator.size, self.options
         if size > (most := min(options.shards, options.batch_size)):
@@ -243,55 +264,48 @@ class Trainer:
             remedy = f"Start fewer ranks, or begin a run with shards and batch_size of {size} or more."
             raise InvalidInput("the number of ranks", None, size, allowed, remedy)
 
-    def _check_same(self, what, *parts):
+    def _check_same(self, what: str, *parts: bytes | memoryview) -> None:
         digest = hashlib.sha256()
         for part in parts if self.communicator.size > 1 else ():
             digest.update(part)
         self.communicator.check_same(what, digest.digest())
 
-    def _check_same_parameters(self):
+    def _check_same_parameters(self) -> None:
         """Every rank computes the updates for itself: say so if they drift apart, before a result rests on it."""
-        self._check_same("the parameters", *map(np.ascontiguousarray, self._state.parameters.values()))
+        self._check_same("the parameters", *(np.ascontiguousarray(p).data for p in self._state.parameters.values()))
 
-    def _found_doubts(self, train, validation):
+    def _found_doubts(self, train: Dataset, validation: Dataset | None) -> list[Doubt]:
         """What is hardly meant of the data, delays and time constants, each said once."""
-        found = []
+        found: list[Doubt] = []
         for name, data in (("train", train), ("validation", validation)):
             if data is not None:
                 spikes = [data.spikes]
-                found += doubts(self.network, self._state.parameters, spikes, self._duration, name, some_late=True)
+                found += doubts(self.network, self._state.parameters, spikes, self._length, name, some_late=True)
         return list(dict.fromkeys(found))
 
-    def _run_nothing(self, train):
+    def _run_nothing(self, train: Dataset) -> None:
         nothing = train.spikes[np.zeros(0, int)]
-        self._engine.run_nothing(self._state.parameters, nothing, self._duration, self.n_threads)
+        self._method.run_nothing(self._state.parameters, nothing, self._length, self.n_threads)
         if self.communicator.rank == 0:
             warn_of_doubts(self._doubts, stacklevel=4)
-            self._warn_of_idle_outputs(train)
+            warn_of_idle_outputs(self.network, self.loss, train)
 
-    def _warn_of_idle_outputs(self, train):
-        name = class_population(self.network, self.loss)
-        n = 0 if name is None else self.network.populations[name].n
-        if n > train.n_classes:
-            text = f"{name!r} has {n} neurons for the {train.n_classes} classes of train: the others stand for none."
-            warnings.warn(text, stacklevel=5)
-
-    def _resume(self, run, train):
-        if self.checkpoint is None:
+    def _resume(self, run: Description, train: Dataset) -> None:
+        if (path := self.checkpoint) is None:
             raise InvalidInput("resume", None, True, "False without a checkpoint", "Pass checkpoint= to the Trainer.")
-        arrays, meta = self.communicator.load_on_first(lambda: load_run(self.checkpoint))
-        refuse_changes(self.checkpoint, meta.get("run"), run)
-        state = unpack_state(self.checkpoint, arrays, meta)
-        resuming.check_groups(self.checkpoint, self.network, state)
-        resuming.check_progress(self.checkpoint, state, -(-len(train) // self.options.batch_size))
+        arrays, meta = self.communicator.load_on_first(lambda: load_run(path))
+        refuse_changes(path, meta.get("run"), run)
+        state = unpack_state(path, arrays, meta)
+        resuming.check_groups(path, self.network, state)
+        resuming.check_progress(path, state, -(-len(train) // self.options.batch_size))
         fresh = self.optimizer.initialize(state.parameters, names=self.network.trainable)
-        resuming.check_moments(self.checkpoint, state, fresh)
+        resuming.check_moments(path, state, fresh)
         self._state = state
 
-    def _save(self):
+    def _save(self) -> None:
         self.communicator.on_first(self._write)
 
-    def _write(self):
+    def _write(self) -> None:
         if self.checkpoint is None:
             return
         arrays, state = pack_state(self._state)
@@ -300,7 +314,7 @@ class Trainer:
 
     # -- one epoch
 
-    def _run_batches(self, train, n_batches, progress):
+    def _run_batches(self, train: Dataset, n_batches: int, progress: Progress) -> None:
         size, epoch = self.options.batch_size, self._state.epoch
         order = train.order(self.options.seed, epoch)
         while self._state.batch < n_batches:
@@ -314,14 +328,14 @@ class Trainer:
             for callback in self.callbacks:
                 callback(self, "step", values)
 
-    def _step(self, train, indices):
+    def _step(self, train: Dataset, indices: Integers) -> float:
         """One update: everything is computed first, then the state is replaced in one assignment."""
         started, state = time.perf_counter(), self._state
-        labels, parameters = train.labels[indices], self._engine.at_epoch(state.parameters, state.epoch)
+        labels, parameters = train.labels[indices], self._method.at_epoch(state.parameters, state.epoch)
         with places_in("train", indices), _at_step(state.step):
-            step = self._engine.gradient(
+            step = self._method.gradient(
                 parameters, train, labels, indices, (state.epoch, state.batch), loss=self.loss, options=self.options,
-                duration=self._duration, team=self.communicator, n_threads=self.n_threads,
+                duration=self._length, team=self.communicator, n_threads=self.n_threads,
             )  # fmt: skip
         parameters, optimizer = self.optimizer.step(parameters, step.gradients, state.optimizer, bounds=self._bounds)
         parameters |= step.statistics
@@ -336,23 +350,24 @@ class Trainer:
         )
         return step.value
 
-    def _averaged(self, state, parameters):
+    def _averaged(self, state: State, parameters: Parameters) -> Parameters | None:
         if state.average is None:
             return None
-        decay = min(self.options.average, (1 + state.step) / (AVERAGE_START + state.step))
+        decay = min(cast(float, self.options.average), (1 + state.step) / (AVERAGE_START + state.step))
         average = dict(parameters)
         for name in self.network.trainable:
             average[name] = decay * state.average[name] + (1 - decay) * parameters[name]
         return average
 
-    def _finish_epoch(self, validation, epochs, progress):
+    def _finish_epoch(self, validation: Dataset | None, epochs: int, progress: Progress) -> None:
         """Raise silent neurons, round delays, validate, compare with the best, begin the next epoch: one assignment."""
         started, state = time.perf_counter(), self._state
         parameters = state.parameters
-        self._warn_of_silence()
+        if self.communicator.rank == 0:
+            warn_of_silence(self.network, self.loss, state, self.options.silent_raise, self._doubts)
         for rule in self.options.silent_raise:
-            parameters = rule(self.network, parameters, state.running.spikes[rule.population])
-        state = replace(state, parameters=self._engine.after_epoch(parameters))
+            parameters = rule(cast(Network, self.network), parameters, state.running.spikes[rule.population])
+        state = replace(state, parameters=self._method.after_epoch(parameters))
         result = None if validation is None else self.evaluate(validation, state.evaluated)
         record = self._record(state, result, started)
         state = replace(
@@ -365,7 +380,7 @@ class Trainer:
             if better:
                 state = replace(state, best=state.evaluated, best_epoch=state.epoch, best_score=score)
             patience = self.options.patience
-            stopped = patience is not None and state.epoch - state.best_epoch >= patience
+            stopped = patience is not None and state.epoch - cast(int, state.best_epoch) >= patience
             state = replace(state, stopped=stopped)
         self._state = state
         self._check_same_parameters()
@@ -374,34 +389,7 @@ class Trainer:
         for callback in self.callbacks:
             callback(self, "epoch", record)
 
-    def _warn_of_silence(self):
-        """Warn of LIF populations that have not fired in this epoch, and that no rule will raise."""
-        if self.communicator.rank != 0:
-            return
-        populations = self._state.running.spikes
-        silent = [name for name, counts in populations.items() if not counts.any()]
-        raised = [rule.population for rule in self.options.silent_raise]
-        if len(silent) < len(populations):
-            texts = {self._silence_of(name): [name] for name in silent if name not in raised}
-        else:
-            texts = {"no LIF neuron has fired in this epoch": silent} if silent and not raised else {}
-        for text, concerned in texts.items():
-            remedy = self._causes(concerned) or "raise the weights, or use silent_raise"
-            warnings.warn(f"{text}: {remedy}", stacklevel=5)
-
-    def _silence_of(self, name):
-        """What a LIF population that alone has not fired means for learning."""
-        text = f"no neuron of {name!r} has fired in this epoch, while others have"
-        if name == class_population(self.network, self.loss):
-            text += ". The loss reads its spikes: there is no gradient, and it learns nothing"
-        return text
-
-    def _causes(self, silent):
-        """All that is found that can keep these populations silent, as one text."""
-        found = [doubt.text for doubt in self._doubts if not doubt.populations.isdisjoint(silent)]
-        return " ".join([*found, *unexcited(self.network, self._state.parameters, silent)])
-
-    def _record(self, state, result, started):
+    def _record(self, state: State, result: Evaluation | None, started: float) -> Record:
         running = state.running
         rates = self.optimizer.rates(self.network.trainable, max(state.step - 1, 0))
         return {
@@ -419,21 +407,23 @@ class Trainer:
 
     # -- use
 
-    def evaluate(self, dataset, parameters=None, delays=None):
+    def evaluate(
+        self, dataset: Dataset, parameters: Mapping[str, npt.ArrayLike] | None = None, delays: str | None = None
+    ) -> Evaluation:
         """Return the Evaluation of a Dataset with ``self.parameters``, or the given ones; ``delays``: see evaluate."""
         parameters = self.parameters if parameters is None else parameters
         looked_at = dataset is not None and dataset is self._validation  # fit has warned of what is hardly meant
-        function = evaluated if looked_at else evaluate
+        function: Callable[..., Evaluation] = evaluated if looked_at else evaluate
         return function(
             self.network, parameters, dataset, loss=self.loss, duration=self._duration, n_threads=self.n_threads,
             max_spikes=self.options.max_spikes, delays=delays,
         )  # fmt: skip
 
-    def predict(self, spikes):
+    def predict(self, spikes: SpikeBatch | StoredSpikes) -> Integers:
         """Return the predicted labels (n,) int64 of a SpikeBatch; needs a duration, from options or a fit."""
         if self._duration is None:
             raise InvalidInput("duration", None, None, "a duration in ms", "Pass duration=, or fit first.")
-        recordings = self._engine.recordings(
+        recordings = self._method.recordings(
             self.parameters, spikes, loss=self.loss, duration=self._duration, team=self.communicator,
             n_threads=self.n_threads, max_spikes=self.options.max_spikes,
         )  # fmt: skip
@@ -441,7 +431,7 @@ class Trainer:
 
 
 @contextmanager
-def _at_step(step):
+def _at_step(step: int) -> Iterator[None]:
     """Have a loss or a gradient that is not finite name the optimiser's step."""
     try:
         yield
