@@ -4,20 +4,34 @@ import sys
 import tomllib
 import types
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from ..errors import InvalidInput, in_table, said_as
-from .catalogue import PRESETS
 from .checking import checked, nearest
 from .settings import Preset
 
 MAX_BYTES = 2**24  # of a TOML file: a matrix of a million weights
+# each is a file catalogue/NAME.toml; they are listed in this order
+NAMES = (
+    "spoken-digits", "spoken-digits-quick", "spoken-digits-dcls", "spoken-digits-delrec", "yin-yang", "sequence", "shd",
+    "shd-dcls", "shd-delrec", "shd-delrec-small", "ssc", "ssc-dcls", "ssc-delrec", "gsc-dcls", "ps-mnist", "braille",
+    "braille-analog",
+)  # fmt: skip
 
 
 def names():
     """Return the names of the presets."""
-    return list(PRESETS)
+    return list(NAMES)
+
+
+@cache
+def _written(name):
+    """What the file of a named preset says; it is read when it is first asked for."""
+    place = resources.files(__package__) / "catalogue" / f"{name}.toml"
+    return tomllib.loads(place.read_text(encoding="utf-8"))
 
 
 def _unknown(place, key, known):
@@ -86,15 +100,15 @@ def stored(description):
 
 def named(name):
     """Return the preset of that name; raises InvalidInput naming the nearest one."""
-    if not isinstance(name, str) or name not in PRESETS:
-        raise InvalidInput("preset", None, name, f"one of {', '.join(PRESETS)}", nearest(str(name), list(PRESETS)))
-    return from_dict(PRESETS[name])
+    if not isinstance(name, str) or name not in NAMES:
+        raise InvalidInput("preset", None, name, f"one of {', '.join(NAMES)}", nearest(str(name), list(NAMES)))
+    return from_dict(_written(name))
 
 
 def load(name_or_path):
     """Return a Preset by its name or from a TOML file."""
     path = Path(name_or_path)
-    if str(name_or_path) in PRESETS or not (path.suffix == ".toml" or path.is_file()):
+    if str(name_or_path) in NAMES or not (path.suffix == ".toml" or path.is_file()):
         return named(str(name_or_path))
     try:
         description = tomllib.loads(_text(path))
