@@ -223,9 +223,9 @@ def _connect(network: Network, preset: Preset, ends: Ends) -> None:
         if sparsity is None:
             # synapses that differ in nothing but their weights are one
             weight, synapses = _sum_of(weight, synapses), 1
-    train = ["weight"] if settings.train_weights else []
+    train: tuple[str, ...] = ("weight",) if settings.train_weights else ()
     if learned:
-        train.append("delay")
+        train += ("delay",)
     name = "->".join(ends)
     for synapse in (name, *(f"{name} ({number})" for number in range(2, synapses + 1))):
         with said_as(_names_of_synapses(synapse, role)):
