@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..data.dataset import Dataset
     from ..experiments import Preset
     from ..experiments.building import AnyNetwork
+    from ..network.network import Network
     from ..training.evaluation import Evaluation
 
 
@@ -96,7 +97,8 @@ def _chosen_delays(
     from .. import analysis as controls
 
     if arguments.round_delays is not None:
-        return [controls.rounded_delays(network, parameters, arguments.round_delays)]
+        # one on a grid is refused there
+        return [controls.rounded_delays(cast("Network", network), parameters, arguments.round_delays)]
     if arguments.permute_delays is None:
         return [parameters]
     if arguments.permute_delays < 1:

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from .. import checkpoints
 from ..errors import FileError, InvalidInput
@@ -14,6 +14,7 @@ from .text import FAILED, Commands, Outcome, UsageError, add_command
 if TYPE_CHECKING:
     from ..aliases import Parameters
     from ..experiments.building import AnyNetwork
+    from ..network.network import Network
 
 Drawings: TypeAlias = dict[str, Callable[[Path], object]]  # {name of a picture: function that draws it to a path}
 
@@ -120,13 +121,14 @@ def _drawings_of_sample(
     population = arguments.population or spiking[0].name
     neurons = arguments.neurons or list(range(min(3, spiking[0].n)))
     recording = engine_of(network).record(parameters, spikes, duration)
+    of_events = cast("Network", network)  # where the adjoint is wanted: plot_command has refused a grid
     found: Drawings = {
         "raster": lambda place: plotting.raster(recording, 0, place, network=network),
         "voltage": lambda place: plotting.voltage_trace(
             network, parameters, recording, 0, population, neurons, place
         ),
         "adjoint": lambda place: plotting.adjoint_traces(
-            network, parameters, spikes, labels, loss=experiments.build_loss(preset), duration=duration,
+            of_events, parameters, spikes, labels, loss=experiments.build_loss(preset), duration=duration,
             population=population, neurons=neurons, path=place,
         ),
     }  # fmt: skip

@@ -4,12 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, replace
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
 from .. import losses, surrogate
-from ..aliases import Parameters
+from ..aliases import Milliseconds, Parameters
 from ..data.augment import Augmentation
 from ..data.dataset import Dataset
 from ..errors import InvalidInput, in_table, said_as
@@ -107,8 +107,8 @@ def build_network(preset: Preset, train: Dataset) -> Network:
         network = Network(min_delay=settings.min_delay)
     network.add_input("input", train.n_units)
     layers = _layers(settings)
-    constants = {"tau_mem": settings.tau_mem, "tau_syn": settings.tau_syn, "v_threshold": settings.v_threshold}
-    output_taus = {"tau_mem": settings.output_tau_mem, "tau_syn": settings.output_tau_syn}
+    constants: dict[str, Any] = {key: getattr(settings, key) for key in ("tau_mem", "tau_syn", "v_threshold")}
+    output_taus: dict[str, Any] = {"tau_mem": settings.output_tau_mem, "tau_syn": settings.output_tau_syn}
     with said_as(_names_of_neurons(layers)):
         for name, size in zip(layers, settings.hidden, strict=True):
             own = {key: np.full(size, constants[key]) for key in settings.train_neurons}
@@ -125,7 +125,7 @@ def build_network(preset: Preset, train: Dataset) -> Network:
 def build_grid_network(preset: Preset, train: Dataset) -> GridNetwork:
     """Return the GridNetwork of a Preset for the channels and classes of a Dataset."""
     settings, grid = preset.network, preset.grid
-    network = GridNetwork(grid.dt)
+    network = GridNetwork(cast(Milliseconds, grid.dt))  # which refuses None
     network.add_input("input", train.n_units)
     layers = _layers(settings)
     same = ("reset", "detach_reset", "batch_norm", "dropout", "input_dropout")
@@ -135,8 +135,9 @@ def build_grid_network(preset: Preset, train: Dataset) -> GridNetwork:
     with said_as(_names_of_neurons(layers)):
         for name, size in zip(layers, settings.hidden, strict=True):
             own = {key: np.full(size, getattr(settings, key)) for key in settings.train_neurons}
+            taus: dict[str, Any] = {"tau_mem": settings.tau_mem, "tau_syn": settings.tau_syn, **own}
             network.add_lif(
-                name, size, **{"tau_mem": settings.tau_mem, "tau_syn": settings.tau_syn, **own},
+                name, size, **taus,
                 v_threshold=settings.v_threshold, surrogate=derivative, train=settings.train_neurons, bias=bias,
                 **{key: getattr(grid, key) for key in same},
             )  # fmt: skip
@@ -211,7 +212,8 @@ def _layers(settings: NetworkSettings) -> list[str]:
 
 def _connect(network: Network, preset: Preset, ends: Ends) -> None:
     settings, role = preset.network, preset.role_of(*ends)
-    delay, sharing = _distribution(f"network.{role}_delay", getattr(settings, f"{role}_delay"), Uniform), "synapse"
+    delay = _distribution(f"network.{role}_delay", getattr(settings, f"{role}_delay"), Uniform)
+    sharing: Literal["synapse", "connection"] = "synapse"
     weight = _distribution(f"network.{role}_weight", getattr(settings, f"{role}_weight"), Normal)
     kind = "recurrent" if role == "recurrent" else "feed-forward"
     learned = preset.delays in ("learned", kind)

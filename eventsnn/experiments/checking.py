@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import cast
 
 from ..aliases import Milliseconds
 from ..data.sets.mnist import POOLS
@@ -259,7 +260,8 @@ def _check_spread(preset: Preset) -> None:
     grid, longest = preset.grid, preset.grid.longest_delay
     for kind, role in (("gaussian", ""), ("triangle", "recurrent_")):
         with said_as({"spread.sigma": f"grid.{role}sigma"}):
-            first, last = Spread(kind, getattr(grid, f"{role}sigma"), longest=1.0).sigma
+            spread_out = Spread(kind, getattr(grid, f"{role}sigma"), longest=1.0)
+        first, last = cast(tuple[Milliseconds, Milliseconds], spread_out.sigma)
         if first < last:
             allowed = "two widths, the second not above the first"
             raise InvalidInput(f"grid.{role}sigma", None, getattr(grid, f"{role}sigma"), allowed)

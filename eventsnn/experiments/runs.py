@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .. import checkpoints
 from ..aliases import Parameters
@@ -129,7 +129,8 @@ def _train(preset: Preset, data: Sets, folder: Path, trainer: Trainer, test: boo
     resume = team.on_first(lambda: checkpoints.exists(folder / CHECKPOINT))
     if trainer.progress:
         print(f"{preset.name}, delays {preset.delays}, seed {preset.training.seed} -> {folder}", file=sys.stderr)
-    training, validation, testing = data
+    training, validation, _ = data
+    testing = cast(Dataset, data[2])  # unless the test set stays closed
     try:
         trainer.fit(training, validation, epochs=preset.training.epochs, resume=resume)
     except CheckpointError:
@@ -268,7 +269,8 @@ def train_all(
     def earlier(mode: str) -> list[Result] | None:
         """The results of controls that an earlier command has trained, if it has with every seed."""
         found = communicator.world().on_first(lambda: [finished(*place_of(seed, mode)) for seed in seeds])
-        return found if all(found) else None
+        done = [result for result in found if result]
+        return done if len(done) == len(found) else None
 
     for seed in seeds:
         for mode in modes:

@@ -2,9 +2,8 @@
 
 import warnings
 from pathlib import Path
-from typing import TypeAlias, overload
+from typing import Any, TypeAlias, cast, overload
 
-from ..aliases import Milliseconds
 from ..data import hdf5
 from ..data.dataset import Dataset, find_file
 from ..data.readers.spike_file import SAY_THE_UNIT
@@ -71,7 +70,7 @@ def _merged(data: Dataset | None, factor: int) -> Dataset | None:
     return data if data is None or factor == 1 else data.merge_channels(factor)
 
 
-def _duration(settings: DataSettings) -> dict[str, Milliseconds]:
+def _duration(settings: DataSettings) -> dict[str, Any]:
     return {} if settings.duration is None else {"duration": settings.duration}
 
 
@@ -95,23 +94,25 @@ def _read(settings: DataSettings, test: bool) -> Sets:
 
 
 def _read_whole(settings: DataSettings) -> Sets:
+    # where one is needed, it is there: see _read
+    folder, train_file = cast(str, settings.folder), cast(str, settings.train)
     if settings.source == "yin-yang":
         return load_yin_yang(settings.seed, **_duration(settings))
     if settings.source == "sequence":
         data = sequence_detection(**_duration(settings))
         return data, data, data
     if settings.source == "sequential-mnist":
-        return load_sequential_mnist(settings.folder, settings.permuted, settings.pool)
+        return load_sequential_mnist(folder, settings.permuted, settings.pool)
     if settings.source == "speech-commands":
-        return load_speech_commands(settings.folder, **_duration(settings))
+        return load_speech_commands(folder, **_duration(settings))
     if settings.source == "spoken-digits":
         train, test = load_spoken_digits(settings.folder, **_duration(settings), packed=True)
         return train, None, test
     with said_as({"path": "data.train"}):
         if settings.source == "braille":
-            data = load_braille(settings.train, **_duration(settings))
+            data = load_braille(train_file, **_duration(settings))
         else:
-            data = load_braille_analog(settings.train, settings.threshold, **_duration(settings))
+            data = load_braille_analog(train_file, settings.threshold, **_duration(settings))
     validation, tested = settings.validation_fraction, settings.test_fraction
     if validation == 0:
         train, testing = data.split((1 - tested, tested), settings.seed)
