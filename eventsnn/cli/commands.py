@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 import warnings
+from collections.abc import Iterable, Iterator, Sequence
 
 from .. import __version__
 from ..errors import EventsnnError, FileError, said_as
@@ -20,7 +21,7 @@ from .evaluate import evaluate_command
 from .info import TIME_UNITS, info_command
 from .plot import add_plot
 from .sweep import add_sweep
-from .text import FAILED, add_command, to_toml
+from .text import FAILED, Outcome, add_command, to_toml
 from .train import add_train
 
 READER_GONE = 141  # what shells say of a program that was ended by SIGPIPE
@@ -31,7 +32,7 @@ OPTIONS = {
 }  # fmt: skip
 
 
-def main(argv=None):
+def main(argv: Iterable[str] | None = None) -> int:
     """Run the command line ``argv`` (None: that of the process) and return its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     with _only_rank_0_prints(), sigterm_as_interrupt():
@@ -41,7 +42,7 @@ def main(argv=None):
     return communicator.finish(code, lambda: message and print(message, file=Words(sys.stderr, "standard error")))
 
 
-def _outcome(argv):
+def _outcome(argv: Sequence[str]) -> Outcome:
     """(exit code, what to say on stderr) of a command line."""
     try:
         arguments = make_parser().parse_args(argv)
@@ -58,7 +59,7 @@ def _outcome(argv):
         return exit_status(interrupt), "eventsnn: interrupted"
 
 
-def _flushed(code, message):
+def _flushed(code: int, message: str) -> Outcome:
     """The outcome of a command, which has failed if what it printed is lost."""
     try:
         sys.stdout.flush()
@@ -67,7 +68,7 @@ def _flushed(code, message):
     return code, message
 
 
-def _failure(error):
+def _failure(error: EventsnnError) -> Outcome:
     """The outcome of a command that an error of eventsnn has ended; a reader that went away is none."""
     if isinstance(error.__cause__, BrokenPipeError):
         return READER_GONE, ""
@@ -75,7 +76,7 @@ def _failure(error):
 
 
 @contextlib.contextmanager
-def _warnings_in_one_line():
+def _warnings_in_one_line() -> Iterator[None]:
     """Warnings as the errors are: what is the matter, without the line of code that noticed it."""
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *place: print(f"eventsnn: warning: {message}", file=sys.stderr)
@@ -83,7 +84,7 @@ def _warnings_in_one_line():
 
 
 @contextlib.contextmanager
-def _only_rank_0_prints():
+def _only_rank_0_prints() -> Iterator[None]:
     """The other ranks say nothing: what they would say is the same."""
     if communicator.launched_rank() == 0:
         yield
@@ -92,7 +93,7 @@ def _only_rank_0_prints():
         yield
 
 
-def make_parser():
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="eventsnn", description="Exact event-driven spiking networks with delays.")
     parser.add_argument("--version", action="version", version=f"eventsnn {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -128,7 +129,7 @@ def make_parser():
     return parser
 
 
-def _presets(arguments, argv):
+def _presets(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
     from .. import experiments
 
     if arguments.name is not None:

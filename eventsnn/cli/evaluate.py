@@ -1,15 +1,26 @@
 """eventsnn evaluate: a trained network on a part of its data, or on a file."""
 
+import argparse
 import json
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ..errors import InvalidInput, said_as
 from .text import UsageError
 
+if TYPE_CHECKING:
+    from ..aliases import Milliseconds, Parameters
+    from ..data.dataset import Dataset
+    from ..experiments import Preset
+    from ..experiments.building import AnyNetwork
+    from ..network.network import Network
+    from ..training.evaluation import Evaluation
 
-def split(preset, name):
+
+def split(preset: "Preset", name: str) -> "Dataset":
     from .. import experiments
 
     data = experiments.load_data(preset, test=name == "test")[("train", "validation", "test").index(name)]
@@ -18,14 +29,14 @@ def split(preset, name):
     return data
 
 
-def split_to_show(preset):
+def split_to_show(preset: "Preset") -> "Dataset":
     from .. import experiments
 
     train, validation, _ = experiments.load_data(preset, test=False)
     return train if validation is None else validation
 
 
-def evaluate_command(arguments, argv):
+def evaluate_command(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
     from .. import experiments
     from ..experiments import runs
     from ..training.evaluation import evaluate
@@ -41,7 +52,7 @@ def evaluate_command(arguments, argv):
         data = split(preset, arguments.split)
     else:
         data = _data_of_file(arguments, network, preset, meta["duration"])
-    settings = {
+    settings: dict[str, Any] = {
         "loss": experiments.build_loss(preset), "duration": meta["duration"], "n_threads": arguments.threads,
         "delays": arguments.delays,
     }  # fmt: skip
@@ -57,31 +68,37 @@ def evaluate_command(arguments, argv):
         print(f"mean of {shares.size}: {shares.mean():.1f} +- {shares.std(ddof=1):.1f} %")
 
 
-def _data_of_file(arguments, network, preset, duration):
+def _data_of_file(
+    arguments: argparse.Namespace, network: "AnyNetwork", preset: "Preset", duration: "Milliseconds"
+) -> "Dataset":
     """The spike file that --data names, read as the run has read its data."""
     from ..data import hdf5
+    from ..data.readers.spike_file import SAY_THE_UNIT
 
     n_inputs, n_classes = network.populations["input"].n, network.populations["output"].n
     unit = arguments.time_unit or preset.data.time_unit
     if arguments.time_unit is None and unit is not None:
         text = f"eventsnn: the times in {arguments.data} are taken as {unit}, as in the run's data; or say --time-unit"
         print(text, file=sys.stderr)
-    with said_as({}, {hdf5.SAY_THE_UNIT: "Give --time-unit ms or us, or s if they are seconds."}):
+    with said_as({}, {SAY_THE_UNIT: "Give --time-unit ms or us, or s if they are seconds."}):
         data = hdf5.read(arguments.data, n_inputs * preset.data.merge, n_classes, duration, time_unit=unit)
     return data if preset.data.merge == 1 else data.merge_channels(preset.data.merge)
 
 
-def _evaluation(result, data):
+def _evaluation(result: "Evaluation", data: "Dataset") -> dict[str, Any]:
     counts = {"accuracy": result.accuracy, "interval": list(result.interval), "n": result.n, "loss": result.loss}
     return {**counts, "spikes_per_neuron": result.spikes_per_neuron, "data": data.name}
 
 
-def _chosen_delays(arguments, network, parameters):
+def _chosen_delays(
+    arguments: argparse.Namespace, network: "AnyNetwork", parameters: "Parameters"
+) -> list["Parameters"]:
     """The parameters to be evaluated one after the other: as trained, or with other delays."""
     from .. import analysis as controls
 
     if arguments.round_delays is not None:
-        return [controls.rounded_delays(network, parameters, arguments.round_delays)]
+        # one on a grid is refused there
+        return [controls.rounded_delays(cast("Network", network), parameters, arguments.round_delays)]
     if arguments.permute_delays is None:
         return [parameters]
     if arguments.permute_delays < 1:

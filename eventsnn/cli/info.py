@@ -1,6 +1,9 @@
 """eventsnn info: what a file of spikes holds."""
 
+import argparse
 import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +13,7 @@ TIME_UNITS = ("s", "ms", "us", "ns")
 NOT_READ_AT_MOST = 10  # lines of ``info`` about what in a file is not read
 
 
-def info_command(arguments, argv):
+def info_command(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
     from ..data import hdf5
     from ..data.dataset import find_file
 
@@ -42,11 +45,11 @@ def info_command(arguments, argv):
     print("\n".join(f"{label:<13}{text}" for label, text in rows))
 
 
-def _time_unit(found):
+def _time_unit(found: Mapping[str, Any]) -> str:
     if found["time_doubt"] is None:
         return found["time_unit"]
     return f"taken as s, but {found['time_doubt']}: say --time-unit ms or us, or s; reading the file asks for it too"
 
 
-def _spread(numbers, unit):
+def _spread(numbers: Mapping[str, float], unit: str) -> str:
     return f"{numbers['min']:.5g} to {numbers['max']:.5g} {unit}, mean {numbers['mean']:.5g}"

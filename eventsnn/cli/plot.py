@@ -1,17 +1,27 @@
 """eventsnn plot: pictures of runs, comparisons, sweeps and samples."""
 
+import argparse
 import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from .. import checkpoints
 from ..errors import FileError, InvalidInput
 from .evaluate import split, split_to_show
-from .text import FAILED, UsageError, add_command
+from .text import FAILED, Commands, Outcome, UsageError, add_command
+
+if TYPE_CHECKING:
+    from ..aliases import Parameters
+    from ..experiments.building import AnyNetwork
+    from ..network.network import Network
+
+Drawings: TypeAlias = dict[str, Callable[[Path], object]]  # {name of a picture: function that draws it to a path}
 
 PICTURES = ("raster", "voltage", "adjoint", "delays", "curve", "comparison")
 
 
-def add_plot(commands):
+def add_plot(commands: Commands) -> None:
     command = add_command(commands, "plot", plot_command, "pictures of a trained network, or of a comparison")
     command.add_argument("checkpoint", help="checkpoint file or run folder")
     what = "default: all but adjoint, which the slow reference engine computes"
@@ -24,7 +34,7 @@ def add_plot(commands):
     command.add_argument("--out", metavar="FOLDER", help="where to write (default: beside the checkpoint)")
 
 
-def plot_command(arguments, argv):
+def plot_command(arguments: argparse.Namespace, argv: Sequence[str]) -> Outcome | None:
     from ..experiments import results, runs
     from ..surrogate.network import GridNetwork
 
@@ -40,7 +50,7 @@ def plot_command(arguments, argv):
         if "adjoint" in wanted and isinstance(network, GridNetwork):
             raise UsageError(f"{path} is a network on a grid: the adjoint that can be drawn is that of events")
     folder = Path(arguments.out) if arguments.out else path if path.is_dir() else path.parent
-    drawings = {}  # name of a picture: function that draws it to a path
+    drawings: Drawings = {}
     if compared is not None and "comparison" in wanted:
         from .. import plotting
 
@@ -55,7 +65,7 @@ def plot_command(arguments, argv):
         return _drawn(drawings, folder)
 
 
-def _drawn(drawings, folder):
+def _drawn(drawings: Drawings, folder: Path) -> Outcome | None:
     """Draw what can be drawn, print where; the outcome of the command, which names what could not be written."""
     failed = []
     for name, draw in drawings.items():
@@ -69,7 +79,7 @@ def _drawn(drawings, folder):
 
 
 @contextlib.contextmanager
-def _filled(folder):
+def _filled(folder: Path) -> Iterator[None]:
     """A folder to write to, which is not left behind empty."""
     fresh = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,11 +90,11 @@ def _filled(folder):
             folder.rmdir()
 
 
-def _drawings_of_training(meta, parameters, wanted):
+def _drawings_of_training(meta: Mapping[str, Any], parameters: "Parameters", wanted: Collection[str]) -> Drawings:
     from .. import plotting
     from ..training.state import History
 
-    found = {}
+    found: Drawings = {}
     history = History(tuple(meta["state"]["history"]), meta["state"]["best_epoch"])
     if "curve" in wanted and len(history):
         found["learning_curve.png"] = lambda place: plotting.learning_curve(history, place)
@@ -93,7 +103,9 @@ def _drawings_of_training(meta, parameters, wanted):
     return found
 
 
-def _drawings_of_sample(arguments, model, wanted):
+def _drawings_of_sample(
+    arguments: argparse.Namespace, model: tuple["AnyNetwork", "Parameters", dict[str, Any]], wanted: Collection[str]
+) -> Drawings:
     from .. import experiments, plotting
     from ..experiments import runs
     from ..training.methods.choosing import method_of
@@ -109,13 +121,14 @@ def _drawings_of_sample(arguments, model, wanted):
     population = arguments.population or spiking[0].name
     neurons = arguments.neurons or list(range(min(3, spiking[0].n)))
     recording = method_of(network).record(parameters, spikes, duration)
-    found = {
+    of_events = cast("Network", network)  # where the adjoint is wanted: plot_command has refused a grid
+    found: Drawings = {
         "raster": lambda place: plotting.raster(recording, 0, place, network=network),
         "voltage": lambda place: plotting.voltage_trace(
             network, parameters, recording, 0, population, neurons, place
         ),
         "adjoint": lambda place: plotting.adjoint_traces(
-            network, parameters, spikes, labels, loss=experiments.build_loss(preset), duration=duration,
+            of_events, parameters, spikes, labels, loss=experiments.build_loss(preset), duration=duration,
             population=population, neurons=neurons, path=place,
         ),
     }  # fmt: skip

@@ -1,15 +1,17 @@
 """eventsnn sweep: settings varied, one run each."""
 
+import argparse
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ..parallel import communicator
 from ..parallel.signals import exit_status
-from .text import FAILED, UsageError, add_command, key_of, table
+from .text import FAILED, Commands, Outcome, UsageError, add_command, key_of, table
 
 
-def add_sweep(commands):
+def add_sweep(commands: Commands) -> None:
     text = "choose settings by their accuracy on validation; the test set stays closed"
     command = add_command(commands, "sweep", sweep_command, text)
     command.add_argument("preset", help="name of a preset, or a TOML file")
@@ -26,7 +28,7 @@ def add_sweep(commands):
     command.add_argument("--quiet", action="store_true", help="no progress")
 
 
-def sweep_command(arguments, argv):
+def sweep_command(arguments: argparse.Namespace, argv: Sequence[str]) -> Outcome | None:
     from .. import experiments
     from ..experiments import runs, sweeping
 
@@ -53,3 +55,4 @@ def sweep_command(arguments, argv):
     chosen = [arguments.preset, *(["--set", *changes] if changes else [])]
     print(f"\nbest on validation: {shlex.join(['eventsnn', 'train', *chosen])}", flush=True)
     runs.picture(folder / sweeping.PICTURE, lambda plotting: sweep.picture())
+    return None

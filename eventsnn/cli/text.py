@@ -1,6 +1,9 @@
 """Tables, settings as TOML, and the words that commands have in common."""
 
+import argparse
 import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from ..errors import EventsnnError
 
@@ -8,23 +11,30 @@ from ..errors import EventsnnError
 MODES = ("learned", "fixed", "none", "feed-forward", "recurrent")
 FAILED = 2
 
+Outcome: TypeAlias = tuple[int, str]
+"""(exit code, what to say on stderr)."""
+Run: TypeAlias = Callable[[argparse.Namespace, Sequence[str]], Outcome | None]
+"""What carries a command out, of its arguments and of the command line; None: all went well."""
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""Where commands are added."""
+
 
 class UsageError(EventsnnError):
     """A command that cannot be carried out as it stands."""
 
 
-def add_command(commands, name, run, text):
+def add_command(commands: Commands, name: str, run: Run, text: str) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     command.set_defaults(run=run)
     return command
 
 
-def key_of(assignment):
+def key_of(assignment: str) -> str:
     """The key of a text "KEY=VALUE"."""
     return assignment.partition("=")[0].strip()
 
 
-def table(columns, rows):
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return rows of text below their headings, the first column to the left and the others to the right."""
     widths = [max(len(row[place]) for row in (columns, *rows)) for place in range(len(columns))]
     lines = []
@@ -34,7 +44,7 @@ def table(columns, rows):
     return "\n".join(lines)
 
 
-def to_toml(description):
+def to_toml(description: Mapping[str, Any]) -> str:
     """Return the nested dicts of Preset.to_dict as TOML text; no value is written "none", as presets read it."""
     lines, tables = [], []
     for key, value in description.items():

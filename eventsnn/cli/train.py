@@ -1,15 +1,22 @@
 """eventsnn train: a preset, with other settings, seeds and controls."""
 
+import argparse
 import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .. import checkpoints
 from ..parallel import communicator
 from ..parallel.signals import exit_status
-from .text import MODES, UsageError, add_command, key_of, table
+from .text import MODES, Commands, Outcome, UsageError, add_command, key_of, table
+
+if TYPE_CHECKING:
+    from ..experiments import Preset
+    from ..experiments.results import Result, Summary
 
 
-def add_train(commands):
+def add_train(commands: Commands) -> None:
     command = add_command(commands, "train", train_command, "train a preset or a TOML file")
     command.add_argument("preset", nargs="?", help="name of a preset, or a TOML file (with --resume: as it was)")
     command.add_argument("--out", metavar="FOLDER", help="run folder (default: runs/NAME)")
@@ -29,7 +36,7 @@ def add_train(commands):
     command.add_argument("--quiet", action="store_true", help="no progress")
 
 
-def train_command(arguments, argv):
+def train_command(arguments: argparse.Namespace, argv: Sequence[str]) -> Outcome | None:
     from .. import experiments
     from ..experiments import runs
 
@@ -63,9 +70,10 @@ def train_command(arguments, argv):
         again = shlex.join(["eventsnn", *argv] if arguments.resume else ["eventsnn", *argv, "--resume"])
         return exit_status(interrupt), f"To resume: {again}"
     print(f"{'folder':<15}{folder}")
+    return None
 
 
-def _chosen_preset(arguments):
+def _chosen_preset(arguments: argparse.Namespace) -> "Preset":
     """The preset that was named, or with --resume alone the one that the run folder's checkpoint holds."""
     from .. import experiments
 
@@ -78,7 +86,7 @@ def _chosen_preset(arguments):
     return experiments.stored(_first_notes(arguments)["preset"])
 
 
-def _as_it_was(arguments):
+def _as_it_was(arguments: argparse.Namespace) -> str:
     """Take over from the run that is resumed what is not given: seeds, controls, a closed test set; return its command.
 
     Controls that are asked for now are added to the command: they would be missing from what it makes.
@@ -101,7 +109,7 @@ def _as_it_was(arguments):
     return shlex.join(words)
 
 
-def _with_controls(words, modes):
+def _with_controls(words: list[str], modes: Iterable[str]) -> list[str]:
     """A command with these controls in place of its own."""
     if "--controls" in words:
         start = words.index("--controls")
@@ -110,7 +118,7 @@ def _with_controls(words, modes):
     return [*words, "--controls", *dict.fromkeys(modes)]
 
 
-def _first_notes(arguments):
+def _first_notes(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the checkpoint in the run folder, or in that of its first seed, says of its run."""
     from ..experiments import results, runs
 
@@ -120,7 +128,7 @@ def _first_notes(arguments):
     return communicator.world().on_first(lambda: runs.load(place)[2]["notes"])
 
 
-def _with_options(preset, arguments):
+def _with_options(preset: "Preset", arguments: argparse.Namespace) -> "Preset":
     from .. import experiments
 
     given = {"training.epochs": arguments.epochs, "training.seed": arguments.seed, "delays": arguments.delays}
@@ -131,14 +139,14 @@ def _with_options(preset, arguments):
     return experiments.change(preset, changes) if changes else preset  # a run that goes on is not judged anew
 
 
-def _begun(folder, seeds):
+def _begun(folder: Path, seeds: Sequence[int]) -> bool:
     """Whether there is a checkpoint of any seed's run."""
     from ..experiments import results, runs
 
     return any(checkpoints.exists(runs.seed_folder(folder, seed, seeds) / results.CHECKPOINT) for seed in seeds)
 
 
-def _check_folder(folder, seeds, arguments):
+def _check_folder(folder: Path, seeds: Sequence[int], arguments: argparse.Namespace) -> None:
     from ..experiments import results
 
     if arguments.resume:
@@ -149,7 +157,7 @@ def _check_folder(folder, seeds, arguments):
         raise UsageError(f"{folder} exists already: continue that run with --resume, or choose another --out")
 
 
-def print_result(result):
+def print_result(result: "Result") -> None:
     """Print what a run has come to, as its ``result.json`` says it."""
     counts = result["parameters"]
     other = f", {counts['other']:,} other" if counts["other"] else ""
@@ -167,7 +175,7 @@ def print_result(result):
     print("\n".join(f"{label:<15}{text}" for label, text in rows), flush=True)
 
 
-def _accuracies(result):
+def _accuracies(result: "Result") -> Iterator[tuple[str, str]]:
     """Rows of what the run was judged by."""
     if result["validation_accuracy"] is not None:
         yield "validation", f"{100 * result['validation_accuracy']:.1f} %, loss {result['validation_loss']:.4f}"
@@ -179,7 +187,7 @@ def _accuracies(result):
         yield "between steps", f"{100 * result['accuracy_fractional']:.1f} % of the test with delays not rounded"
 
 
-def _print_comparison(summaries):
+def _print_comparison(summaries: Mapping[str, "Summary"]) -> None:
     from ..experiments import results
 
     rows = [(mode, *results.cells(found)) for mode, found in summaries.items()]

@@ -1,7 +1,8 @@
 """Complete experiments as plain settings: data, network, loss, optimiser and training in one Preset, or a TOML file.
 
 A TOML file has the tables and keys of ``Preset``; ``base = "spoken-digits"`` starts from a named preset, and what is
-not given keeps its value there. Every key that is not known is refused.
+not given keeps its value there. Every key that is not known is refused. The named presets are such files themselves,
+in the folder ``catalogue``.
 """
 
 from .building import (

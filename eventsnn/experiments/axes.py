@@ -1,13 +1,16 @@
 """The settings that a sweep varies, and the values or ranges that it tries."""
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from ..arrays import is_number
 from ..errors import InvalidInput
 
+# Optuna's, which is imported where it is used
+Study: TypeAlias = Any
+Trial: TypeAlias = Any
 RANGE = re.compile(r"(log:)?\s*([^\s.]\S*?|\.\d\S*?)\s*\.\.\s*(\S+)\Z")
 
 
@@ -15,29 +18,29 @@ class Axis(NamedTuple):
     """One setting that a sweep varies: ``choices`` (texts), or numbers from ``low`` to ``high`` (ints or floats)."""
 
     key: str
-    choices: tuple = ()
+    choices: tuple[str, ...] = ()
     low: float = 0.0
     high: float = 0.0
     log: bool = False
 
-    def suggest(self, trial):
+    def suggest(self, trial: Trial) -> str | float:
         """Return the trial's value of this setting."""
         if self.choices:
             return trial.suggest_categorical(self.key, self.choices)
         suggest = trial.suggest_int if isinstance(self.low, int) else trial.suggest_float
         return suggest(self.key, self.low, self.high, log=self.log)
 
-    def allows(self, value):
+    def allows(self, value: Any) -> bool:
         """Whether ``suggest`` may return this value."""
         return value in self.choices if self.choices else is_number(value) and self.low <= value <= self.high
 
     @property
-    def examples(self):
+    def examples(self) -> tuple[str, ...] | tuple[float, float]:
         """Values that must all be allowed for the axis to make sense."""
         return self.choices or (self.low, self.high)
 
 
-def read_axis(text):
+def read_axis(text: str) -> Axis:
     """Return the Axis of "KEY=A,B,C" (choices), "KEY=LOW..HIGH" or "KEY=log:LOW..HIGH" (a range).
 
     A comma within brackets does not part choices; a range between whole numbers is one of whole numbers. Raises
@@ -61,7 +64,7 @@ def read_axis(text):
     return Axis(key, low=low, high=high, log=log)
 
 
-def _parted(values):
+def _parted(values: str) -> tuple[str, ...]:
     """The texts between those commas that are in no bracket."""
     depth, parts = 0, [""]
     for letter in values:
@@ -73,7 +76,7 @@ def _parted(values):
     return tuple(part.strip() for part in parts)
 
 
-def _number(text, end):
+def _number(text: str, end: str) -> float:
     try:
         value = float(end)
     except ValueError:

@@ -1,34 +1,41 @@
 """A preset made: its network, loss, optimiser and options of training."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, replace
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
 from .. import losses, surrogate
+from ..aliases import Milliseconds, Parameters
 from ..data.augment import Augmentation
 from ..data.dataset import Dataset
 from ..errors import InvalidInput, in_table, said_as
 from ..network.initializers import Initializer, Normal, Uniform
 from ..network.network import Network
-from ..optimizers.schedules import ConstantRate, Cosine, EaseIn, Exponential, OneCycle
+from ..optimizers.base import Optimizer
+from ..optimizers.schedules import ConstantRate, Cosine, EaseIn, Exponential, OneCycle, Schedule
+from ..surrogate.network import GridNetwork
 from ..training.options import TrainingOptions
 from .checking import check_reach, checked, nearest
-from .settings import DELAYS, LOSSES, OPTIMIZERS
-from .sources import load_data
+from .settings import DELAYS, LOSSES, OPTIMIZERS, NetworkSettings, Preset
+from .sources import Sets, load_data
+
+AnyNetwork: TypeAlias = Network | GridNetwork
+Ends: TypeAlias = tuple[str, str]  # the populations before and after a connection
 
 SHARED_DELAY = 1.0  # ms: what a recurrent connection has where delays are "none", or the network's min_delay if longer
 
 
-def control_modes(preset):
+def control_modes(preset: Preset) -> list[str]:
     """Return the modes of delays that a Preset can be compared with: four where both kinds of delays are, else two."""
     modes = DELAYS if preset.delayed("feed-forward") and preset.delayed("recurrent") else DELAYS[:3]
     return [mode for mode in modes if mode != preset.delays and _can_be(preset, mode)]
 
 
-def _can_be(preset, mode):
+def _can_be(preset: Preset, mode: str) -> bool:
     try:
         with_mode(preset, mode)
     except InvalidInput:  # fixed delays need no longest_delay, learned ones do
@@ -36,7 +43,7 @@ def _can_be(preset, mode):
     return True
 
 
-def with_mode(preset, delays):
+def with_mode(preset: Preset, delays: str) -> Preset:
     """Return the Preset in another mode of delays; raises InvalidInput where its network cannot be in that mode.
 
     One that would itself be refused today is that of a run of before, and not judged anew.
@@ -52,14 +59,14 @@ def with_mode(preset, delays):
 class Built(NamedTuple):
     """What ``build`` returns: a Network or a GridNetwork and so on; ``data`` is (train, validation, test)."""
 
-    network: Any
+    network: AnyNetwork
     loss: Any
-    optimizer: Any
+    optimizer: Optimizer
     options: TrainingOptions
-    data: tuple
+    data: Sets
 
 
-def build(preset, data=None):
+def build(preset: Preset, data: Sets | None = None) -> Built:
     """Return ``(network, loss, optimizer, options, (train, validation, test))`` of a Preset.
 
     ``data``: what ``load_data`` returned before, to spare a second reading. The test set is for the very end: training
@@ -67,12 +74,13 @@ def build(preset, data=None):
     """
     data = load_data(preset) if data is None else data
     check_reach(preset, data[0].duration if preset.data.duration is None else preset.data.duration)
-    network = (build_network if preset.grid.dt is None else build_grid_network)(preset, data[0])
+    on_grid = preset.grid.dt is not None
+    network = build_grid_network(preset, data[0]) if on_grid else build_network(preset, data[0])
     n_batches = -(-len(data[0]) // preset.training.batch_size)
     return Built(network, build_loss(preset), build_optimizer(preset, network, n_batches), build_options(preset), data)
 
 
-def initialize(preset, network):
+def initialize(preset: Preset, network: AnyNetwork) -> Parameters:
     """Draw the parameters of a Preset's network from its training.seed; see Network.initialize.
 
     Raises InvalidInput for drawn delays beyond what the settings allow, instead of cutting them off.
@@ -92,15 +100,15 @@ def initialize(preset, network):
     return parameters
 
 
-def build_network(preset, train: Dataset):
+def build_network(preset: Preset, train: Dataset) -> Network:
     """Return the Network of a Preset for the channels and classes of a Dataset."""
     settings = preset.network
     with said_as({"min_delay": "network.min_delay"}):
         network = Network(min_delay=settings.min_delay)
     network.add_input("input", train.n_units)
     layers = _layers(settings)
-    constants = {"tau_mem": settings.tau_mem, "tau_syn": settings.tau_syn, "v_threshold": settings.v_threshold}
-    output_taus = {"tau_mem": settings.output_tau_mem, "tau_syn": settings.output_tau_syn}
+    constants: dict[str, Any] = {key: getattr(settings, key) for key in ("tau_mem", "tau_syn", "v_threshold")}
+    output_taus: dict[str, Any] = {"tau_mem": settings.output_tau_mem, "tau_syn": settings.output_tau_syn}
     with said_as(_names_of_neurons(layers)):
         for name, size in zip(layers, settings.hidden, strict=True):
             own = {key: np.full(size, constants[key]) for key in settings.train_neurons}
@@ -114,10 +122,10 @@ def build_network(preset, train: Dataset):
     return network
 
 
-def build_grid_network(preset, train: Dataset):
+def build_grid_network(preset: Preset, train: Dataset) -> GridNetwork:
     """Return the GridNetwork of a Preset for the channels and classes of a Dataset."""
     settings, grid = preset.network, preset.grid
-    network = surrogate.GridNetwork(grid.dt)
+    network = GridNetwork(cast(Milliseconds, grid.dt))  # which refuses None
     network.add_input("input", train.n_units)
     layers = _layers(settings)
     same = ("reset", "detach_reset", "batch_norm", "dropout", "input_dropout")
@@ -127,8 +135,9 @@ def build_grid_network(preset, train: Dataset):
     with said_as(_names_of_neurons(layers)):
         for name, size in zip(layers, settings.hidden, strict=True):
             own = {key: np.full(size, getattr(settings, key)) for key in settings.train_neurons}
+            taus: dict[str, Any] = {"tau_mem": settings.tau_mem, "tau_syn": settings.tau_syn, **own}
             network.add_lif(
-                name, size, **{"tau_mem": settings.tau_mem, "tau_syn": settings.tau_syn, **own},
+                name, size, **taus,
                 v_threshold=settings.v_threshold, surrogate=derivative, train=settings.train_neurons, bias=bias,
                 **{key: getattr(grid, key) for key in same},
             )  # fmt: skip
@@ -146,12 +155,12 @@ def build_grid_network(preset, train: Dataset):
     }  # fmt: skip
     for number, ends in enumerate(_loops(preset, layers), 1):
         if number in (grid.recurrent_layers or [number]):
-            more = {"delay_per": grid.recurrent_delay_per, "dropout": grid.recurrent_dropout}
+            more: dict[str, Any] = {"delay_per": grid.recurrent_delay_per, "dropout": grid.recurrent_dropout}
             _connect_on_grid(network, preset, ends, spread, **more)
     return network
 
 
-def _names_of_neurons(layers):
+def _names_of_neurons(layers: Sequence[str]) -> dict[str, str]:
     """What populations and their attributes were set by, for ``said_as``."""
     shared = ("tau_mem", "tau_syn", "v_threshold")
     found = {f"{layer}.{key}": f"network.{key}" for layer in layers for key in shared}
@@ -160,18 +169,20 @@ def _names_of_neurons(layers):
     return {**found, "output.v_threshold": "network.v_threshold", "output.bias": "grid.bias"}
 
 
-def _names_of_synapses(name, role):
+def _names_of_synapses(name: str, role: str) -> dict[str, str]:
     """The same of a connection."""
     found = {f"{name}.{key}": f"network.{role}_{key}" for key in ("weight", "delay")}
     return {**found, "sparsity": f"network.{role}_sparsity", f"{name}.dropout": "grid.recurrent_dropout"}
 
 
-def _loops(preset, layers):
+def _loops(preset: Preset, layers: Sequence[str]) -> list[Ends]:
     """The ends of recurrent connections."""
     return [(name, name) for name in layers] if preset.network.recurrent else []
 
 
-def _connect_on_grid(network, preset, ends, spread, *, count=1, **more):
+def _connect_on_grid(
+    network: GridNetwork, preset: Preset, ends: Ends, spread: Mapping[str, Any], *, count: int = 1, **more: Any
+) -> None:
     """Connect as the mode of delays asks: spread and trained, whole steps as drawn, or none."""
     settings, role = preset.network, preset.role_of(*ends)
     weight = _distribution(f"network.{role}_weight", getattr(settings, f"{role}_weight"), Normal)
@@ -193,15 +204,16 @@ def _connect_on_grid(network, preset, ends, spread, *, count=1, **more):
         )  # fmt: skip
 
 
-def _layers(settings):
+def _layers(settings: NetworkSettings) -> list[str]:
     """The names of the hidden populations."""
     several = len(settings.hidden) > 1
     return [f"hidden{number}" if several else "hidden" for number in range(1, len(settings.hidden) + 1)]
 
 
-def _connect(network, preset, ends):
+def _connect(network: Network, preset: Preset, ends: Ends) -> None:
     settings, role = preset.network, preset.role_of(*ends)
-    delay, sharing = _distribution(f"network.{role}_delay", getattr(settings, f"{role}_delay"), Uniform), "synapse"
+    delay = _distribution(f"network.{role}_delay", getattr(settings, f"{role}_delay"), Uniform)
+    sharing: Literal["synapse", "connection"] = "synapse"
     weight = _distribution(f"network.{role}_weight", getattr(settings, f"{role}_weight"), Normal)
     kind = "recurrent" if role == "recurrent" else "feed-forward"
     learned = preset.delays in ("learned", kind)
@@ -213,7 +225,7 @@ def _connect(network, preset, ends):
         if sparsity is None:
             # synapses that differ in nothing but their weights are one
             weight, synapses = _sum_of(weight, synapses), 1
-    train = ("weight",) if settings.train_weights else ()
+    train: tuple[str, ...] = ("weight",) if settings.train_weights else ()
     if learned:
         train += ("delay",)
     name = "->".join(ends)
@@ -225,20 +237,20 @@ def _connect(network, preset, ends):
             )  # fmt: skip
 
 
-def _sum_of(weight, n):
+def _sum_of(weight: Any, n: int) -> Any:
     """The distribution of the sum of n weights; what is the same in each synapse is n times as much."""
     if isinstance(weight, Normal):
         return Normal(n * weight.mean, math.sqrt(n) * weight.sd)
     return weight if n == 1 else n * np.asarray(weight)
 
 
-def _distribution(name, value, kind):
+def _distribution(name: str, value: Any, kind: type[Normal] | type[Uniform]) -> Any:
     """What a setting says of weights, delays or biases: a distribution, or the numbers themselves."""
     with said_as({cls.__name__: name for cls in Initializer.__subclasses__()}):
         return _distribution_of(name, value, kind)
 
 
-def _distribution_of(name, value, kind):
+def _distribution_of(name: str, value: Any, kind: type[Normal] | type[Uniform]) -> Any:
     """A pair of numbers as the two settings of a distribution, a name and its numbers as one; else as it is."""
     if isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(item, (int, float)) for item in value):
         return kind(*value)
@@ -251,7 +263,7 @@ def _distribution_of(name, value, kind):
     return value
 
 
-def _named_distribution(place, kind, *numbers):
+def _named_distribution(place: str, kind: str, *numbers: Any) -> Initializer:
     """The Initializer of a name and of its fields in their order."""
     known = {cls.kind: cls for cls in Initializer.__subclasses__() if cls.kind}
     if kind not in known:
@@ -267,7 +279,7 @@ def _named_distribution(place, kind, *numbers):
 
 
 @said_as(in_table("loss", "tau_window", "tau", "delta"))
-def build_loss(preset):
+def build_loss(preset: Preset) -> Any:
     """Return the loss of a Preset."""
     kind, arguments, _ = LOSSES[preset.loss.kind]
     return kind(**{name: getattr(preset.loss, name) for name in arguments})
@@ -283,13 +295,13 @@ _NAMES_OF_RATES |= {"EaseIn.start": "optimizer.ease_in", **in_table("optimizer",
 
 
 @said_as({**_NAMES_OF_RATES, "weight_decay": "optimizer.weight_decay"})
-def build_optimizer(preset, network, n_batches):
+def build_optimizer(preset: Preset, network: AnyNetwork, n_batches: int) -> Optimizer:
     """Return the optimiser of a Preset; ``n_batches``: steps per epoch, which schedules count in."""
     settings = preset.optimizer
     total = max(1, preset.training.epochs * n_batches)
 
-    def scheduled(name):
-        schedule = {
+    def scheduled(name: str) -> Schedule:
+        schedule: Schedule = {
             "constant": ConstantRate(),
             "cosine": Cosine(total, settings.final),
             "one_cycle": OneCycle(total),
@@ -300,7 +312,7 @@ def build_optimizer(preset, network, n_batches):
 
     delays = [f"{c.name}.delay" for c in network.connections.values() if "delay" in c.train]
     limited = {} if settings.max_delay is None else {name: (0.0, settings.max_delay) for name in delays}
-    rates: dict = {}
+    rates: dict[str, float | tuple[float, Schedule]] = {}
     own = settings.delay_schedule
     for key, rate in (("delay", settings.delay_learning_rate), ("width", settings.width_learning_rate)):
         if rate is not None and any(name.endswith(f".{key}") for name in network.trainable):
@@ -332,15 +344,15 @@ _OPTIONS = ("batch_size", "seed", "patience", "monitor", "average", "neuron_drop
         "duration": "data.duration",
     }
 )
-def build_options(preset):
+def build_options(preset: Preset) -> TrainingOptions:
     """Return the TrainingOptions of a Preset."""
     settings = preset.training
     layers = _layers(preset.network)
-    homeostasis = ()
+    homeostasis: tuple[losses.SpikeCountTarget, ...] = ()
     if settings.spike_strength > 0:
         rule = (settings.spike_target, settings.spike_strength, settings.spike_only_above)
         homeostasis = tuple(losses.SpikeCountTarget(name, *rule) for name in layers)
-    raises = ()
+    raises: tuple[losses.SilentNeuronRaise, ...] = ()
     if settings.silent_raise > 0:
         raised = [*layers, "output"] if preset.network.output == "spikes" else layers
         raises = tuple(losses.SilentNeuronRaise(name, settings.silent_raise) for name in raised)

@@ -3,9 +3,12 @@
 import difflib
 import math
 import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import cast
 
+from ..aliases import Milliseconds
 from ..data.sets.mnist import POOLS
 from ..errors import InvalidInput, said_as
 from ..network.parts import NEURON_ATTRIBUTES
@@ -13,7 +16,17 @@ from ..spikes.structured import MILLISECONDS
 from ..surrogate.network import DELAY_SHARING, RESETS
 from ..surrogate.slopes import SURROGATES
 from ..surrogate.spread import Spread
-from .settings import DELAYS, LOSSES, OPTIMIZERS, SCHEDULES, SOURCES, WITH_VALIDATION, GridSettings
+from .settings import (
+    DELAYS,
+    LOSSES,
+    OPTIMIZERS,
+    SCHEDULES,
+    SOURCES,
+    WITH_VALIDATION,
+    DataSettings,
+    GridSettings,
+    Preset,
+)
 
 LEAST = {
     "data.merge": 1, "data.samples": 1, "data.seed": 0, "network.input_synapses": 1, "grid.synapses": 1,
@@ -25,14 +38,14 @@ FORMER_MAX_SPIKES = 10_000_000
 ON_GRID = "a network on a grid has no use for it"
 
 
-def checked(preset):
+def checked(preset: Preset) -> Preset:
     """Return the preset; raises InvalidInput for what it cannot be made with."""
     if Path(preset.name).name != preset.name or preset.name in ("", ".", ".."):
         raise InvalidInput("name", None, preset.name, "a name that a folder can have: a run lies in runs/NAME")
     _check_data(preset.data)
     _check_network(preset)
-    if preset.grid.dt is not None:
-        _check_grid(preset)
+    if (dt := preset.grid.dt) is not None:
+        _check_grid(preset, dt)
     else:
         for item in fields(GridSettings):
             _check_unused("grid", preset.grid, item.name, "the network is not on a grid: grid.dt is none")
@@ -46,7 +59,7 @@ def checked(preset):
     return preset
 
 
-def check_used(presets, keys):
+def check_used(presets: Sequence[Preset], keys: Iterable[str]) -> None:
     """Refuse settings (``keys``, such as "network.recurrent_delay") that were asked for and are idle.
 
     ``presets``: one for each mode of delays that is to be trained. What none of these looks at, but another mode would,
@@ -63,25 +76,25 @@ def check_used(presets, keys):
             warnings.warn(f"{key} makes no difference, because {now[key]}", stacklevel=2)
 
 
-def idle(presets):
+def idle(presets: Sequence[Preset]) -> dict[str, str]:
     """Return {setting: why} of the settings that nothing looks at in any of these presets."""
     found = [_idle(preset) for preset in presets]
     return {key: reason for key, reason in found[0].items() if all(key in other for other in found[1:])}
 
 
-def choice(name, value, allowed):
+def choice(name: str, value: object, allowed: Sequence[str]) -> None:
     """Refuse a word that is not among the allowed ones."""
     if value not in allowed:
         raise InvalidInput(name, None, value, f"one of {', '.join(allowed)}", nearest(str(value), list(allowed)))
 
 
-def nearest(key, known):
+def nearest(key: str, known: Sequence[str]) -> str:
     """Return a question after the known word that is most like ``key``; nothing where none is."""
     found = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
     return f"Did you mean {found[0]!r}?" if found else ""
 
 
-def check_reach(preset, duration):
+def check_reach(preset: Preset, duration: Milliseconds) -> None:
     """Refuse delays that are all as long as the data: what is sent arrives after their end.
 
     But for those that are spread over steps in training, which may find their way back.
@@ -93,7 +106,7 @@ def check_reach(preset, duration):
             raise InvalidInput(f"network.{role}_delay", None, delay, f"delays below the {duration:g} ms of the data")
 
 
-def _check_longest(preset, roles, longest, allowed):
+def _check_longest(preset: Preset, roles: Iterable[str], longest: Milliseconds, allowed: str) -> None:
     """Refuse numbers of delays above a limit."""
     for role in roles:
         delay = getattr(preset.network, f"{role}_delay")
@@ -101,11 +114,11 @@ def _check_longest(preset, roles, longest, allowed):
             raise InvalidInput(f"network.{role}_delay", None, delay, allowed)
 
 
-def _idle(preset):
+def _idle(preset: Preset) -> dict[str, str]:
     """{setting: why nothing looks at it} of the settings that others make idle."""
-    found = {}
+    found: dict[str, str] = {}
 
-    def add(table, keys, reason):
+    def add(table: str, keys: Iterable[str], reason: str) -> None:
         found.update({f"{table}.{key}": reason for key in keys})
 
     optimizer, none_trained = preset.optimizer, f"no delays are trained: delays is {preset.delays!r}"
@@ -132,8 +145,8 @@ def _idle(preset):
         add("grid", ("round_delays",), none_trained)
         add("optimizer", ("delay_learning_rate", "delay_schedule", "max_delay"), none_trained)
     if not preset.network.hidden:
-        keys = ("reset", "detach_reset", "surrogate", "surrogate_slope", "batch_norm", "dropout", "input_dropout")
-        add("grid", keys, "the network has no hidden layers")
+        of_layers = ("reset", "detach_reset", "surrogate", "surrogate_slope", "batch_norm", "dropout", "input_dropout")
+        add("grid", of_layers, "the network has no hidden layers")
     if not {"tau_mem", "tau_syn"} & set(preset.network.train_neurons):
         add("optimizer", ("tau_learning_rate",), "network.train_neurons has no time constants")
     if "cosine" not in (optimizer.schedule, optimizer.delay_schedule):
@@ -151,14 +164,14 @@ def _idle(preset):
     return found
 
 
-def _check_unused(table, settings, name, reason):
+def _check_unused(table: str, settings: object, name: str, reason: str) -> None:
     """Refuse a setting that nothing would look at, unless it has its default."""
     value, default = getattr(settings, name), getattr(type(settings)(), name)
     if value != default:
         raise InvalidInput(f"{table}.{name}", None, value, f"{default!r}, because {reason}")
 
 
-def _check_kind(table, settings, key, uses):
+def _check_kind(table: str, settings: object, key: str, uses: Mapping[str, Collection[str]]) -> None:
     """Refuse settings that are for other values of ``key`` than its own; ``uses``: {value: names of settings}."""
     kind = getattr(settings, key)
     for name in sorted({name for names in uses.values() for name in names} - set(uses[kind])):
@@ -166,7 +179,7 @@ def _check_kind(table, settings, key, uses):
         _check_unused(table, settings, name, f"{table}.{key} {kind!r} has no use for it: it is for {users}")
 
 
-def _check_data(settings):
+def _check_data(settings: DataSettings) -> None:
     choice("data.source", settings.source, tuple(SOURCES))
     _check_kind("data", settings, "source", SOURCES)
     if settings.time_unit is not None:
@@ -182,7 +195,7 @@ def _check_data(settings):
         raise InvalidInput("data.test_fraction", None, settings.test_fraction, allowed)
 
 
-def _check_network(preset):
+def _check_network(preset: Preset) -> None:
     settings = preset.network
     choice("network.output", settings.output, ("readout", "spikes"))
     for role in ("input", "between", "recurrent", "output"):
@@ -203,7 +216,7 @@ def _check_network(preset):
         raise InvalidInput("delays", None, preset.delays, allowed)
 
 
-def _numbers(delay):
+def _numbers(delay: object) -> list[float]:
     """The numbers of a setting of delays, whatever its nesting; none of a distribution that is named."""
     if isinstance(delay, (int, float)) and not isinstance(delay, bool):
         return [delay]
@@ -212,11 +225,11 @@ def _numbers(delay):
     return []
 
 
-def _check_grid(preset):
+def _check_grid(preset: Preset, dt: Milliseconds) -> None:
     """Refuse what a grid has no use for, and numbers of layers that are not there."""
     network, grid = preset.network, preset.grid
-    if not 0 < grid.dt < math.inf:
-        raise InvalidInput("grid.dt", None, grid.dt, "a time > 0 ms, or none")
+    if not 0 < dt < math.inf:
+        raise InvalidInput("grid.dt", None, dt, "a time > 0 ms, or none")
     if network.output != "readout":
         raise InvalidInput("network.output", None, network.output, "readout, because the network is on a grid")
     if network.input_synapses > 1:
@@ -233,8 +246,8 @@ def _check_grid(preset):
         allowed = "none with grid.batch_norm, whose statistics belong to other weights than the averages"
         raise InvalidInput("training.average", None, preset.training.average, allowed)
     words = {"reset": RESETS, "surrogate": tuple(SURROGATES), "recurrent_delay_per": DELAY_SHARING}
-    for name, allowed in words.items():
-        choice(f"grid.{name}", getattr(grid, name), allowed)
+    for name, known in words.items():
+        choice(f"grid.{name}", getattr(grid, name), known)
     layers = range(1, len(network.hidden) + 1)
     for index, number in enumerate(grid.recurrent_layers):
         if number not in layers:
@@ -242,12 +255,13 @@ def _check_grid(preset):
     _check_spread(preset)
 
 
-def _check_spread(preset):
+def _check_spread(preset: Preset) -> None:
     """Refuse widths that cannot be, used or not, and delays longer than what they spread over."""
     grid, longest = preset.grid, preset.grid.longest_delay
     for kind, role in (("gaussian", ""), ("triangle", "recurrent_")):
         with said_as({"spread.sigma": f"grid.{role}sigma"}):
-            first, last = Spread(kind, getattr(grid, f"{role}sigma"), longest=1.0).sigma
+            spread_out = Spread(kind, getattr(grid, f"{role}sigma"), longest=1.0)
+        first, last = cast(tuple[Milliseconds, Milliseconds], spread_out.sigma)
         if first < last:
             allowed = "two widths, the second not above the first"
             raise InvalidInput(f"grid.{role}sigma", None, getattr(grid, f"{role}sigma"), allowed)
@@ -264,7 +278,7 @@ def _check_spread(preset):
         raise InvalidInput("grid.longest_delay", None, None, allowed)
 
 
-def _check_loss(preset):
+def _check_loss(preset: Preset) -> None:
     """Refuse a loss that reads what the output is not, and settings of other losses."""
     kind, on_grid = preset.loss.kind, preset.grid.dt is not None
     choice("loss.kind", kind, tuple(LOSSES))
@@ -276,7 +290,7 @@ def _check_loss(preset):
         raise InvalidInput("loss.kind", None, kind, f"one of {allowed}, because {where}")
 
 
-def _check_optimizer(preset):
+def _check_optimizer(preset: Preset) -> None:
     settings = preset.optimizer
     choice("optimizer.kind", settings.kind, tuple(OPTIMIZERS))
     choice("optimizer.schedule", settings.schedule, SCHEDULES)

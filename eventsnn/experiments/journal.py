@@ -14,6 +14,8 @@ import shlex
 import time
 import warnings
 import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import IO, Any
 
 from ..errors import EventsnnError, FileError
 from ..writing import reason, write_all, write_file
@@ -25,7 +27,7 @@ GRACE = 30  # seconds after which the lock of a process that was killed is taken
 class Journal:
     """The records in the file ``path``, for ``optuna.storages.JournalStorage``; raises FileError naming the line."""
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         from optuna.storages.journal import JournalFileSymlinkLock
 
         # the lock is a link to this path, and has to lead there from the journal's folder
@@ -38,7 +40,7 @@ class Journal:
                 pass
 
     @contextlib.contextmanager
-    def _opened(self, mode):
+    def _opened(self, mode: str) -> Iterator[IO[bytes]]:
         try:
             with open(self.path, mode, buffering=0 if mode == "r+b" else -1) as file:
                 yield file
@@ -49,7 +51,7 @@ class Journal:
             raise FileError(self.path, f"cannot be {verb}: {reason(error)}") from error
 
     @contextlib.contextmanager
-    def _alone(self):
+    def _alone(self) -> Iterator[None]:
         """Hold the lock that all have to hold who write to the journal."""
         try:
             self._remove_lock_that_leads_nowhere()
@@ -67,7 +69,7 @@ class Journal:
         except RuntimeError as error:
             raise self._taken_over() from error
 
-    def _remove_lock_that_leads_nowhere(self):
+    def _remove_lock_that_leads_nowhere(self) -> None:
         """Remove what a process has left that was killed before the folder was moved: Optuna would wait without end."""
         lock, given_up = self.path + ".lock", time.monotonic() + GRACE
         while os.path.islink(lock) and not os.path.exists(lock):
@@ -77,13 +79,13 @@ class Journal:
                 return
             time.sleep(0.1)
 
-    def _taken_over(self):
+    def _taken_over(self) -> FileError:
         text = f"another process took its lock over, because this one stood still for more than {GRACE} s"
         return FileError(self.path, f"{text}. Start the same sweep again: it goes on with what was tried")
 
     # -- what JournalStorage asks for
 
-    def read_logs(self, log_number_from):
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """Yield the records from a number on, as far as their lines are whole: of the last one a part may be there."""
         with self._opened("rb") as file:
             if os.fstat(file.fileno()).st_size < self._ends[log_number_from]:
@@ -98,7 +100,7 @@ class Journal:
                 self._ends[number:] = [start + len(line)]
                 yield record
 
-    def append_logs(self, logs):
+    def append_logs(self, logs: Iterable[Mapping[str, Any]]) -> None:
         """Append records: all of them, or none where they cannot be written."""
         with self._alone(), self._opened("r+b") as file:
             at = self._put_aside_what_is_torn(file)
@@ -114,13 +116,13 @@ class Journal:
 
     # -- damage
 
-    def mend(self):
+    def mend(self) -> None:
         """Put the last line aside if it is torn, and say so; raises FileError for damage above a torn line."""
         with self._alone(), self._opened("r+b") as file:
             self._put_aside_what_is_torn(file, check=True)
 
     @contextlib.contextmanager
-    def replayed(self):
+    def replayed(self) -> Iterator[None]:
         """While the records are carried out: those that cannot be are damage too."""
         try:
             yield
@@ -130,14 +132,14 @@ class Journal:
             reason = f"cannot be carried out ({type(error).__name__}: {error})"
             raise self._damage(reason) from error
 
-    def _record(self, line, start):
+    def _record(self, line: bytes, start: int) -> dict[str, Any]:
         """The record of a line that begins at a byte; raises FileError if it is not what was written there."""
         record, found = self._whole(line), CHECK.search(line)
         if found and record.get("at") != start:
             raise self._damage("was not written at this place: lines are missing or too many above it")
         return record
 
-    def _whole(self, line):
+    def _whole(self, line: bytes) -> dict[str, Any]:
         """The record of a line, wherever that stands."""
         found = CHECK.search(line)
         if found and not _matches(found):
@@ -151,7 +153,7 @@ class Journal:
             raise self._damage("is no record")
         return record
 
-    def _refuse_changed_line_ends(self, line):
+    def _refuse_changed_line_ends(self, line: bytes) -> None:
         """Refuse a line that would be whole without a carriage return at its end."""
         found = line.endswith(b"\r\n") and CHECK.search(line[:-2] + b"\n")
         if found and _matches(found):
@@ -161,7 +163,7 @@ class Journal:
             )
             raise FileError(self.path, f"its line ends were changed (CR LF), as a transfer in text mode does. {remedy}")
 
-    def _damage(self, what):
+    def _damage(self, what: str) -> FileError:
         if self.line <= 1:
             return FileError(self.path, f"{what}. Nothing stands before it: give the sweep another folder", self.line)
         remedy = f"truncate -s {self._start} {shlex.quote(self.path)}"
@@ -169,7 +171,7 @@ class Journal:
             self.path, f"{what}. To go on with what was tried before it, cut the file there: {remedy}", self.line
         )
 
-    def _put_aside_what_is_torn(self, file, check=False):
+    def _put_aside_what_is_torn(self, file: IO[bytes], check: bool = False) -> int:
         """Put what stands after the last whole line aside; return where the journal ends then, in bytes.
 
         With ``check`` the last line has to be a record as well. What is damaged above a torn line is an error, and
@@ -190,7 +192,7 @@ class Journal:
         warnings.warn(text, RuntimeWarning, stacklevel=2)
         return start
 
-    def _is_torn(self, line):
+    def _is_torn(self, line: bytes) -> bool:
         """True for a line that is damaged in itself, and not only out of its place."""
         try:
             self._whole(line)
@@ -198,7 +200,7 @@ class Journal:
             return True
         return False
 
-    def _check_lines_before(self, end):
+    def _check_lines_before(self, end: int) -> None:
         self._start = 0
         with self._opened("rb") as file:
             for self.line, line in enumerate(file, start=1):
@@ -208,12 +210,12 @@ class Journal:
                 self._start += len(line)
 
 
-def _matches(found):
+def _matches(found: re.Match[bytes]) -> bool:
     """Whether a line, as CHECK has found it, fits its checksum."""
     return zlib.crc32(found.string[: found.start()]) == int(found[1], 16)
 
 
-def _start_of_last_line(file, size, block=65536):
+def _start_of_last_line(file: IO[bytes], size: int, block: int = 65536) -> int:
     """Where the last line of a file begins, whether or not it has an end."""
     stop = size - 1  # the line feed at the very end belongs to the last line
     while stop > 0:
@@ -226,7 +228,7 @@ def _start_of_last_line(file, size, block=65536):
     return 0
 
 
-def _lines(logs, at):
+def _lines(logs: Iterable[Mapping[str, Any]], at: int) -> Iterator[bytes]:
     """Yield records as lines of which the first begins at byte ``at``."""
     for log in logs:
         body = json.dumps({**log, "at": at}, separators=(",", ":")).encode("ascii")[:-1]

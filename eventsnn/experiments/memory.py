@@ -1,12 +1,13 @@
 """How much memory this process has held."""
 
+import os
 import sys
 from pathlib import Path
 
 MEGABYTE = 1e6
 
 
-def proc_figure(path, key):
+def proc_figure(path: str | os.PathLike[str], key: str) -> int | None:
     """A figure in bytes that a file of /proc gives in kB; None where there is no such file or no such line."""
     try:
         lines = Path(path).read_text().splitlines()
@@ -16,7 +17,7 @@ def proc_figure(path, key):
     return 1024 * int(found[0]) if found else None
 
 
-def peak_memory():
+def peak_memory() -> int | None:
     """Most bytes of memory held since the start of the process or ``forget_peak``; None where the system is silent."""
     # a process inherits ru_maxrss from the one that started it, so /proc goes first
     peak = proc_figure("/proc/self/status", "VmHWM")
@@ -30,7 +31,7 @@ def peak_memory():
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def forget_peak():
+def forget_peak() -> bool:
     """Start the peak of memory anew; return False where the system cannot."""
     try:
         Path("/proc/self/clear_refs").write_text("5")

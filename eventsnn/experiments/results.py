@@ -2,15 +2,28 @@
 
 import json
 import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .. import __version__
+from ..aliases import Floats, Parameters
 from ..arrays import is_number
 from ..errors import FileError
 from ..surrogate.network import GridNetwork
-from ..training.evaluation import wilson_interval
+from ..training.evaluation import Evaluation, wilson_interval
+from ..training.trainer import Trainer
 from ..writing import reason, write_file
+from .building import AnyNetwork
+from .settings import Preset
+
+Result: TypeAlias = dict[str, Any]
+"""What a run came to, as it stands in its ``result.json``."""
+Summary: TypeAlias = dict[str, Any]
+"""What ``summary`` returns."""
 
 CHECKPOINT, RESULT, COMPARISON, LOCK = "checkpoint", "result.json", "comparison.json", ".lock"
 SECONDS_PER_MINUTE = 60.0
@@ -27,7 +40,7 @@ OPTIONAL = (
 TESTED = ("accuracy", "n_test", "test_loss")
 
 
-def check_result(path, result):
+def check_result(path: str | os.PathLike[str], result: Mapping[str, Any]) -> None:
     """Refuse a result that ``train`` has not written."""
     kinds = {key: isinstance(result.get(key), str) for key in TEXTS}
     kinds |= {key: _is_finite(result.get(key)) for key in NUMBERS}
@@ -46,15 +59,15 @@ def check_result(path, result):
         raise FileError(path, f"{wrong[0]} is {result.get(wrong[0])!r}, which no run has written")
 
 
-def _is_finite(value):
+def _is_finite(value: Any) -> bool:
     return is_number(value) and -math.inf < value < math.inf
 
 
-def _is_interval(value):
+def _is_interval(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_is_finite, value))
 
 
-def count_parameters(network, parameters):
+def count_parameters(network: AnyNetwork, parameters: Parameters) -> dict[str, int]:
     """Return {"weights": n, "delays": n, "other": n}, the numbers of trained values."""
     counts = {"weights": 0, "delays": 0, "other": 0}
     kinds = {"weight": "weights", "delay": "delays"}
@@ -65,10 +78,10 @@ def count_parameters(network, parameters):
     return counts
 
 
-def result_of(preset, trainer, test):
+def result_of(preset: Preset, trainer: Trainer, test: Evaluation | None) -> Result:
     history, best = trainer.history, trainer.history.best_epoch
-    chosen = None if not len(history) else history.records[-1 if best is None else best - 1]
-    tested = {"accuracy": None, "interval": None, "n_test": None, "test_loss": None}
+    chosen: Any = None if not len(history) else history.records[-1 if best is None else best - 1]
+    tested: Result = {"accuracy": None, "interval": None, "n_test": None, "test_loss": None}
     if test is not None:
         tested = {"accuracy": test.accuracy, "interval": list(test.interval), "n_test": test.n, "test_loss": test.loss}
     return {
@@ -90,18 +103,18 @@ def result_of(preset, trainer, test):
     }
 
 
-def _spikes_per_neuron(record):
+def _spikes_per_neuron(record: Mapping[str, Any]) -> float:
     """Those of an epoch's validation, of its training where there was none."""
     validation = record["validation_spikes_per_neuron"]
     return record["spikes_per_neuron"] if validation is None else validation
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """Return a value as JSON gives it back."""
     return json.loads(json.dumps(value))
 
 
-def read_json(path):
+def read_json(path: Path) -> dict[str, Any] | None:
     """Return the dict that a file of JSON holds, None where there is no file; raises FileError if it holds no dict."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -116,12 +129,12 @@ def read_json(path):
     return value
 
 
-def write_json(path, value):
+def write_json(path: Path, value: object) -> None:
     """Write a file of JSON, which is there as a whole or not at all; raises FileError."""
     write_file(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
-def read_comparison(path):
+def read_comparison(path: Path) -> dict[str, Summary] | None:
     """Return {mode: summary} of a file of ``train_all``, None where there is none; raises FileError if it is none."""
     found = read_json(path)
     for mode, item in (found or {}).items():
@@ -132,7 +145,7 @@ def read_comparison(path):
     return found
 
 
-def summary(results):
+def summary(results: Sequence[Result]) -> Summary:
     """Return the summary (dict) of the results of several seeds of one preset.
 
     "accuracy" and "sd" (None for one seed): mean and standard deviation of the test accuracy over seeds;
@@ -147,7 +160,7 @@ def summary(results):
     means = ["validation_accuracy", "spikes_per_neuron", "epochs", "minutes"]
     if "accuracy_fractional" in results[0]:
         means.append("accuracy_fractional")
-    peaks = [result.get("peak_memory") for result in results]
+    peaks: list[Any] = [result.get("peak_memory") for result in results]
     return {
         "accuracy": float(shares.mean()),
         "sd": float(shares.std(ddof=1)) if len(results) > 1 else None,
@@ -164,7 +177,7 @@ def summary(results):
     }
 
 
-def cells(found):
+def cells(found: Summary) -> tuple[str, ...]:
     """Return a summary as the texts (tuple) of its COLUMNS; other trained values stand beside the weights.
 
     Of a network on a grid the accuracy is that with rounded delays, and that with fractional ones in brackets.
@@ -182,11 +195,11 @@ def cells(found):
     )  # fmt: skip
 
 
-def _percent(interval):
+def _percent(interval: Sequence[float] | None) -> str:
     return "" if interval is None else " to ".join(f"{100 * bound:.1f}" for bound in interval)
 
 
-def _seed_interval(shares):
+def _seed_interval(shares: Floats) -> list[float] | None:
     """The 95 % interval of the mean of accuracies over seeds, within 0 and 1; None for one seed."""
     if len(shares) < 2:
         return None
@@ -196,6 +209,6 @@ def _seed_interval(shares):
     return [max(0.0, float(shares.mean() - half)), min(1.0, float(shares.mean() + half))]
 
 
-def _mean(results, key):
+def _mean(results: Sequence[Result], key: str) -> float | None:
     values = [math.nan if result[key] is None else result[key] for result in results]
     return None if np.isnan(values).any() else float(np.mean(values))

@@ -3,12 +3,18 @@
 A run that was stopped goes on where it was, and one that is finished is only read.
 """
 
+import os
 import sys
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .. import checkpoints
+from ..aliases import Parameters
+from ..data.dataset import Dataset
 from ..errors import CheckpointError, FileError, InvalidInput
 from ..parallel import communicator
 from ..surrogate.network import GridNetwork
@@ -23,6 +29,8 @@ from .results import (
     COMPARISON,
     LOCK,
     RESULT,
+    Result,
+    Summary,
     check_result,
     plain,
     read_json,
@@ -30,9 +38,26 @@ from .results import (
     summary,
     write_json,
 )
+from .settings import Preset
+from .sources import Sets
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+Drawn = TypeVar("Drawn")
 
 
-def train(preset, data, folder, *, command="", test=True, progress=True, report=lambda result: None, **settings):
+def train(
+    preset: Preset,
+    data: Sets,
+    folder: str | os.PathLike[str],
+    *,
+    command: str = "",
+    test: bool = True,
+    progress: bool = True,
+    report: Callable[[Result], object] = lambda result: None,
+    **settings: Any,
+) -> Result:
     """Train a Preset in ``folder`` to its end, or find that it has got there; return its result (dict).
 
     Parameters: ``data``: (train, validation, test) of ``presets.load_data``; ``command``: how a user makes this run
@@ -44,31 +69,32 @@ def train(preset, data, folder, *, command="", test=True, progress=True, report=
     checkpoint is of another run, or if another process is training there, and FileError if the result cannot be
     written; a picture that cannot be is a warning.
     """
-    team, folder, held = communicator.world(), Path(folder), []
-    done = team.on_first(lambda: finished(preset, folder, test))
+    team, place = communicator.world(), Path(folder)
+    held: list[BaseFileLock] = []
+    done = team.on_first(lambda: finished(preset, place, test))
     if done is not None:
         if progress:
-            print(f"{folder}: this run is finished.", file=sys.stderr)
+            print(f"{place}: this run is finished.", file=sys.stderr)
         report(done)
         if test:
-            team.on_first(lambda: _draw(data, folder))
+            team.on_first(lambda: _draw(data, place))
         return done
     measured = forget_peak()
     # what is refused is refused before a folder is made
-    trainer = _trainer(preset, data, folder, command, progress=progress, **settings)
-    team.on_first(lambda: held.append(_locked(folder)))
+    trainer = _trainer(preset, data, place, command, progress=progress, **settings)
+    team.on_first(lambda: held.append(_locked(place)))
     try:
-        result = _train(preset, data, folder, trainer, test, measured)
+        result = _train(preset, data, place, trainer, test, measured)
         report(result)
         if test:  # a run that is not tested is one of many: its pictures can be drawn by `eventsnn plot`
-            team.on_first(lambda: _draw(data, folder))
+            team.on_first(lambda: _draw(data, place))
         return result
     finally:
         for lock in held:
             lock.release()
 
 
-def _locked(folder):
+def _locked(folder: Path) -> "BaseFileLock":
     """The lock of a run's folder, taken: the operating system opens it should this process die."""
     from filelock import FileLock, Timeout
 
@@ -84,7 +110,7 @@ def _locked(folder):
     return lock
 
 
-def _trainer(preset, data, folder, command, **settings):
+def _trainer(preset: Preset, data: Sets, folder: Path, command: str, **settings: Any) -> Trainer:
     """The Trainer of a run, which has written nothing yet."""
     built = building.build(preset, data)
     if communicator.world().on_first(lambda: checkpoints.exists(folder / CHECKPOINT)):
@@ -98,12 +124,13 @@ def _trainer(preset, data, folder, command, **settings):
     )  # fmt: skip
 
 
-def _train(preset, data, folder, trainer, test, measured):
+def _train(preset: Preset, data: Sets, folder: Path, trainer: Trainer, test: bool, measured: bool) -> Result:
     team = communicator.world()
     resume = team.on_first(lambda: checkpoints.exists(folder / CHECKPOINT))
     if trainer.progress:
         print(f"{preset.name}, delays {preset.delays}, seed {preset.training.seed} -> {folder}", file=sys.stderr)
-    training, validation, testing = data
+    training, validation, _ = data
+    testing = cast(Dataset, data[2])  # unless the test set stays closed
     try:
         trainer.fit(training, validation, epochs=preset.training.epochs, resume=resume)
     except CheckpointError:
@@ -114,12 +141,13 @@ def _train(preset, data, folder, trainer, test, measured):
         # its delays are rounded to steps, unless one asks for what lies between them
         result["accuracy_fractional"] = trainer.evaluate(testing, delays="fractional").accuracy
     # that of this process, and since the run began or was last gone on with
-    result["peak_memory"] = peak_memory() / MEGABYTE if measured else None
+    peak = peak_memory() if measured else None
+    result["peak_memory"] = None if peak is None else peak / MEGABYTE
     team.on_first(lambda: write_json(folder / RESULT, result))
     return plain(result)
 
 
-def _name_other_settings(preset, path):
+def _name_other_settings(preset: Preset, path: Path) -> None:
     """Refuse a checkpoint of other settings in their words; the Trainer names what was made of them."""
     try:
         described = checkpoints.load(path)[1]["notes"]["preset"]
@@ -134,7 +162,7 @@ def _name_other_settings(preset, path):
         raise CheckpointError(path, place, reason) from None
 
 
-def finished(preset, folder, test=True):
+def finished(preset: Preset, folder: str | os.PathLike[str], test: bool = True) -> Result | None:
     """Return the result in a folder if this very run is finished there (with ``test``: and tested), else None.
 
     A damaged result is none: a RuntimeWarning says so, and the checkpoint is what it is made from once more.
@@ -152,7 +180,7 @@ def finished(preset, folder, test=True):
     return result if tested and same_settings(result["preset"], preset) else None
 
 
-def same_settings(described, preset):
+def same_settings(described: object, preset: Preset) -> bool:
     """True where a description of earlier makes this Preset: one of before a setting was known has its default.
 
     The text that a preset is described with settles nothing, and the budget of spikes stops a run or changes nothing.
@@ -169,7 +197,7 @@ def same_settings(described, preset):
     return plain[0] == plain[1]
 
 
-def _draw(data, folder):
+def _draw(data: Sets, folder: Path) -> None:
     """Draw the pictures of a finished run that are missing, from its checkpoint."""
     training, validation, _ = data
     samples = training if validation is None else validation
@@ -177,18 +205,22 @@ def _draw(data, folder):
         return
     drawings = picture(folder, lambda plotting: _drawings(plotting, samples, folder)) or {}
     for path, draw in drawings.items():
+
+        def drawn(plotting: ModuleType, draw: Callable[[], object] = draw) -> object:
+            return draw()
+
         if not path.is_file():
-            picture(path, lambda plotting, draw=draw: draw())
+            picture(path, drawn)
 
 
-def _drawings(plotting, samples, folder):
+def _drawings(plotting: ModuleType, samples: Dataset, folder: Path) -> dict[Path, Callable[[], object]]:
     network, parameters, meta = load_model(folder / CHECKPOINT)
     recording = method_of(network).record(parameters, samples.spikes[:1], meta["duration"])
     history = History(tuple(meta["state"]["history"]), meta["state"]["best_epoch"])
     return plotting.of_run(network, parameters, meta["initial"], recording, history, folder)
 
 
-def picture(path, draw):
+def picture(path: Path, draw: Callable[[ModuleType], Drawn]) -> Drawn | None:
     """Return ``draw(plotting)``; whatever goes wrong with a picture is a warning, and costs nothing else."""
     from .. import plotting
 
@@ -204,7 +236,17 @@ def picture(path, draw):
     return None
 
 
-def train_all(preset, data, folder, *, modes, seeds, report, compare=lambda summaries: None, **settings):
+def train_all(
+    preset: Preset,
+    data: Sets,
+    folder: str | os.PathLike[str],
+    *,
+    modes: Sequence[str],
+    seeds: Sequence[int],
+    report: Callable[[Result], object],
+    compare: Callable[[dict[str, Summary]], object] = lambda summaries: None,
+    **settings: Any,
+) -> dict[str, Summary] | None:
     """Train every seed in every mode of delays; return {mode: summary of its runs}, written to the folder too.
 
     None where the runs were not tested (``test=False``): there is nothing to compare yet.
@@ -214,19 +256,21 @@ def train_all(preset, data, folder, *, modes, seeds, report, compare=lambda summ
     before are in the summary too. ``report`` is called with each result as it comes, ``compare`` with the summaries of
     several runs before they are written. Settings: as for ``train``.
     """
-    folder, runs = Path(folder), {mode: [] for mode in modes}
+    whole = Path(folder)
+    runs: dict[str, list[Result]] = {mode: [] for mode in modes}
     for mode in modes:
         building.with_mode(preset, mode)  # what cannot be is refused before the first is trained
 
-    def place_of(seed, mode):
-        place = seed_folder(folder, seed, seeds)
+    def place_of(seed: int, mode: str) -> tuple[Preset, Path]:
+        place = seed_folder(whole, seed, seeds)
         chosen = replace(building.with_mode(preset, mode), training=replace(preset.training, seed=seed))
         return chosen, place if mode == preset.delays else place / "controls" / mode
 
-    def earlier(mode):
+    def earlier(mode: str) -> list[Result] | None:
         """The results of controls that an earlier command has trained, if it has with every seed."""
         found = communicator.world().on_first(lambda: [finished(*place_of(seed, mode)) for seed in seeds])
-        return found if all(found) else None
+        done = [result for result in found if result]
+        return done if len(done) == len(found) else None
 
     for seed in seeds:
         for mode in modes:
@@ -238,22 +282,22 @@ def train_all(preset, data, folder, *, modes, seeds, report, compare=lambda summ
     summaries = {mode: summary(results) for mode, results in runs.items()}
     if len(modes) > 1 or len(seeds) > 1:
         compare(summaries)
-        communicator.world().on_first(lambda: _write_comparison(summaries, folder))
+        communicator.world().on_first(lambda: _write_comparison(summaries, whole))
     return summaries
 
 
-def seed_folder(folder, seed, seeds):
+def seed_folder(folder: Path, seed: int, seeds: Sequence[int]) -> Path:
     """Where the run of one of ``seeds`` lies."""
     return folder if len(seeds) == 1 else folder / f"seed-{seed}"
 
 
-def _write_comparison(summaries, folder):
+def _write_comparison(summaries: Mapping[str, Summary], folder: Path) -> None:
     write_json(folder / COMPARISON, summaries)
     place = folder / "comparison.png"
     picture(place, lambda plotting: plotting.comparison(summaries, place))
 
 
-def load(place):
+def load(place: str | os.PathLike[str]) -> tuple[building.AnyNetwork, Parameters, dict[str, Any]]:
     """Return (network, parameters, meta) of a checkpoint file or run folder; see ``training.load_model``."""
     path = Path(place)
     if path.is_dir() and not checkpoints.exists(path / CHECKPOINT) and (seeds := sorted(path.glob("seed-*"))):
@@ -262,7 +306,7 @@ def load(place):
     return load_model(path / CHECKPOINT if path.is_dir() else path)
 
 
-def preset_of(meta, place):
+def preset_of(meta: Mapping[str, Any], place: str | os.PathLike[str]) -> Preset:
     """Return the Preset that a run's checkpoint was made with; raises InvalidInput if it was not made by a run."""
     if "preset" not in meta["notes"]:
         allowed = "a checkpoint of `eventsnn train`, which says what data and loss it is for"

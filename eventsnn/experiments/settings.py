@@ -1,16 +1,18 @@
 """What can be set: the tables and keys of a Preset, and the words that some of them take."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .. import losses
+from ..aliases import Description, Milliseconds
 from ..data.augment import Augmentation
 from ..optimizers.rules import SGD, Adam
 from ..parallel.sharding import N_SHARDS
 
 DELAYS = ("learned", "fixed", "none", "feed-forward", "recurrent")
 # the settings of data that only some sources have a use for
-SOURCES = {
+SOURCES: dict[str, tuple[str, ...]] = {
     "spoken-digits": ("folder", "validation_groups"),
     "yin-yang": (),
     "sequence": (),
@@ -23,7 +25,7 @@ SOURCES = {
 # those that bring a validation set of their own
 WITH_VALIDATION = ("yin-yang", "sequence", "sequential-mnist", "speech-commands")
 # their settings, and what they read: a "readout" or "spikes" of the output, or the voltages of a "grid" step by step
-LOSSES = {
+LOSSES: dict[str, tuple[Callable[..., Any], tuple[str, ...], str]] = {
     "exponential_mean_voltage": (losses.ExponentialMeanVoltage, ("tau_window",), "readout"),
     "mean_voltage": (losses.MeanVoltage, (), "readout"),
     "max_voltage": (losses.MaxVoltage, (), "readout"),
@@ -33,7 +35,7 @@ LOSSES = {
     "summed_voltage": (losses.SummedVoltage, (), "grid"),
 }
 SCHEDULES = ("constant", "cosine", "one_cycle")
-OPTIMIZERS = {"adam": Adam, "sgd": SGD}
+OPTIMIZERS: dict[str, type[Adam] | type[SGD]] = {"adam": Adam, "sgd": SGD}
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ class DataSettings:
     permuted: bool = True
     pool: int = 1
     merge: int = 1
-    duration: float | None = None
-    validation_groups: list = field(default_factory=list)
+    duration: Milliseconds | None = None
+    validation_groups: list[int] = field(default_factory=list)
     validation_fraction: float = 0.1
     samples: int | None = None
     seed: int = 0
@@ -87,14 +89,14 @@ class NetworkSettings:
     ``train_neurons``: which of "tau_mem", "tau_syn" and "v_threshold" each hidden neuron learns for itself.
     """
 
-    hidden: list = field(default_factory=lambda: [128])
+    hidden: list[int] = field(default_factory=lambda: [128])
     recurrent: bool = True
     output: str = "readout"
-    tau_mem: float = 20.0
-    tau_syn: float | None = 5.0
+    tau_mem: Milliseconds = 20.0
+    tau_syn: Milliseconds | None = 5.0
     v_threshold: float = 1.0
-    output_tau_mem: float = 20.0
-    output_tau_syn: float | None = 5.0
+    output_tau_mem: Milliseconds = 20.0
+    output_tau_syn: Milliseconds | None = 5.0
     input_weight: Any = field(default_factory=lambda: [0.03, 0.01])
     between_weight: Any = field(default_factory=lambda: [0.02, 0.03])
     recurrent_weight: Any = field(default_factory=lambda: [0.0, 0.02])
@@ -108,9 +110,9 @@ class NetworkSettings:
     between_sparsity: float = 0.0
     recurrent_sparsity: float = 0.0
     output_sparsity: float = 0.0
-    min_delay: float = 1.0
+    min_delay: Milliseconds = 1.0
     train_weights: bool = True
-    train_neurons: list = field(default_factory=list)
+    train_neurons: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class GridSettings:
     steps, from which the next goes on.
     """
 
-    dt: float | None = None
+    dt: Milliseconds | None = None
     reset: str = "hard"
     detach_reset: bool = True
     surrogate: str = "arctangent"
@@ -138,12 +140,12 @@ class GridSettings:
     dropout: float = 0.0
     input_dropout: float = 0.0
     synapses: int = 1
-    longest_delay: float | None = None
-    sigma: list = field(default_factory=lambda: [120.0, 5.0])
+    longest_delay: Milliseconds | None = None
+    sigma: list[Milliseconds] = field(default_factory=lambda: [120.0, 5.0])
     sigma_epochs: float = 0.25
-    recurrent_layers: list = field(default_factory=list)
+    recurrent_layers: list[int] = field(default_factory=list)
     recurrent_delay_per: str = "neuron"
-    recurrent_sigma: list = field(default_factory=lambda: [100.0, 0.6])
+    recurrent_sigma: list[Milliseconds] = field(default_factory=lambda: [100.0, 0.6])
     recurrent_sigma_epochs: float = 1.0
     recurrent_dropout: float = 0.0
     learned_width: bool = False
@@ -155,9 +157,9 @@ class LossSettings:
     """``kind``: a key of LOSSES; ``tau_window`` (None: the duration), ``tau``, ``delta``: ms, where the loss has it."""
 
     kind: str = "exponential_mean_voltage"
-    tau_window: float | None = None
-    tau: float = 5.0
-    delta: float = 1.0
+    tau_window: Milliseconds | None = None
+    tau: Milliseconds = 5.0
+    delta: Milliseconds = 1.0
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ class OptimizerSettings:
     final: float = 0.0
     decay: float = 1.0
     ease_in: float | None = None
-    max_delay: float | None = None
+    max_delay: Milliseconds | None = None
     clip_norm: float | None = None
     weight_decay: float = 0.0
     decoupled: bool = True
@@ -233,35 +235,36 @@ class Preset:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """Return the settings as nested dicts that JSON and TOML can hold; ``from_dict`` builds an equal Preset."""
         return asdict(self)
 
-    def role_of(self, pre, post):
+    def role_of(self, pre: str, post: str) -> str:
         """Return which settings of the network are those of a connection: "input", "between", "recurrent", "output"."""
         if pre == post:
             return "recurrent"
         return "output" if post == "output" else "input" if pre == "input" else "between"
 
     @property
-    def roles(self):
+    def roles(self) -> list[str]:
         """The roles of the connections that this preset has, those forward first."""
         n_layers = len(self.network.hidden)
         forward = ["input", "between"][: min(n_layers, 2)] + ["output"]
         return [*forward, "recurrent"] if self.network.recurrent and n_layers else forward
 
-    def delayed(self, *kinds):
+    def delayed(self, *kinds: str) -> list[str]:
         """Return the roles of these kinds, "feed-forward" and "recurrent", that have delays unless the mode says no."""
         with_delays = [role for role in self.roles if getattr(self.network, f"{role}_delay") is not None]
         return [role for role in with_delays if ("recurrent" if role == "recurrent" else "feed-forward") in kinds]
 
     @property
-    def kept_delays(self):
+    def kept_delays(self) -> list[str]:
         """The roles whose delays are there in this mode."""
-        kinds = {"none": (), "feed-forward": ("feed-forward",), "recurrent": ("recurrent",)}
-        return self.delayed(*kinds.get(self.delays, ("feed-forward", "recurrent")))
+        both = ("feed-forward", "recurrent")
+        kinds: dict[str, tuple[str, ...]] = {"none": (), **{kind: (kind,) for kind in both}}
+        return self.delayed(*kinds.get(self.delays, both))
 
     @property
-    def trained_delays(self):
+    def trained_delays(self) -> list[str]:
         """The roles whose delays are trained in this mode."""
         return [] if self.delays == "fixed" else self.kept_delays

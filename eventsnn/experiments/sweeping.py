@@ -8,19 +8,29 @@ accuracy. The test set stays closed: settings that were chosen on it would make 
 import contextlib
 import itertools
 import math
+import os
 import re
 import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..arrays import is_number
 from ..errors import EventsnnError, EventStorm, FileError, InvalidInput, NotFinite
+from ..training.trainer import Trainer
 from . import checking, presets, runs, sources
-from .axes import read_axis
+from .axes import Axis, Study, Trial, read_axis
 from .journal import Journal
-from .results import plain
+from .results import Result, plain
+from .settings import DataSettings, Preset
+from .sources import Sets
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 JOURNAL, LOCK, PICTURE = "study.journal", "lock", "sweep.png"
 # what decides on which samples a trial is judged: accuracies on different ones cannot be compared
@@ -42,7 +52,7 @@ class BrokenRun(EventsnnError):
     """The settings of a trial are of no use: its network cannot be built, bursts, or diverges."""
 
 
-def _optuna():
+def _optuna() -> ModuleType:
     try:
         import optuna
     except ImportError:
@@ -64,7 +74,10 @@ class Sweep:
     journal whose last line is torn that line is put aside (RuntimeWarning); any other damage is a FileError.
     """
 
-    def __init__(self, preset, vary, folder, *, seeds, trials=None, prune=False):
+    def __init__(
+        self, preset: Preset, vary: Iterable[str], folder: str | os.PathLike[str], *, seeds: Iterable[int],
+        trials: int | None = None, prune: bool = False,
+    ) -> None:  # fmt: skip
         self.preset, self.folder, self.seeds, self.trials = preset, Path(folder), list(dict.fromkeys(seeds)), trials
         self.axes = [read_axis(text) for text in vary]
         keys = [axis.key for axis in self.axes]
@@ -83,9 +96,9 @@ class Sweep:
         if trials is not None and trials < 1:
             raise InvalidInput("--trials", None, trials, "an int >= 1")
         self.prune = prune
-        self._data = None, None
+        self._data: tuple[DataSettings, Sets] | None = None
 
-    def _example(self, axis, value):
+    def _example(self, axis: Axis, value: object) -> Preset:
         """The preset with one value of an axis, and with what others need to be if it is refused alone."""
         alone = [f"{axis.key}={value}"]
         try:
@@ -99,7 +112,7 @@ class Sweep:
                     return presets.change(self.preset, [*alone, *chosen])
             raise error
 
-    def _refuse_idle(self):
+    def _refuse_idle(self) -> None:
         """Refuse an axis that no combination of (examples of) the others has a use for: all its trials are one."""
         combinations = [[f"{axis.key}={value}" for value in axis.examples] for axis in self.axes]
         found = []
@@ -114,7 +127,7 @@ class Sweep:
 
     # -- the study
 
-    def open(self):
+    def open(self) -> Study:
         """Open the study, or begin it; return it (optuna.Study)."""
         _optuna()  # without it no folder is made
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +150,7 @@ class Sweep:
                 self._list(study)
         return study
 
-    def _changes(self, before, described):
+    def _changes(self, before: Mapping[str, Any], described: Mapping[str, Any]) -> Iterator[str]:
         """Yield what this sweep and the one in its folder differ in."""
         for key, value in described.items():
             same = value == before.get(key)
@@ -146,7 +159,7 @@ class Sweep:
             if not same:
                 yield key
 
-    def _study(self):
+    def _study(self) -> Study:
         """The study in the folder as it is now; where there is one already, nothing is written."""
         optuna = _optuna()
         journal = Journal(self.folder / JOURNAL)
@@ -159,14 +172,14 @@ class Sweep:
                 study = optuna.create_study(**settings, direction="maximize")
         return study
 
-    def _list(self, study):
+    def _list(self, study: Study) -> None:
         """Put every combination of choices on the list that is not there yet."""
         for number, values in enumerate(itertools.product(*(axis.choices for axis in self.axes))):
             chosen = {axis.key: value for axis, value in zip(self.axes, values, strict=True)}
             place = {"folder": f"trial-{number:03d}", "settings": chosen}
             study.enqueue_trial(chosen, user_attrs=place, skip_if_exists=True)
 
-    def _lock(self, trial=None):
+    def _lock(self, trial: Trial | None = None) -> "BaseFileLock":
         """The lock of the sweep, held while its list is changed, or of a trial, held while that is trained.
 
         The operating system opens the locks of a process that dies, so what is running and not locked was killed.
@@ -177,7 +190,7 @@ class Sweep:
         folder.mkdir(exist_ok=True)
         return FileLock(str(folder / LOCK))
 
-    def _retake_what_was_killed(self, study):
+    def _retake_what_was_killed(self, study: Study) -> None:
         """Put back what a process that is no more had begun."""
         from filelock import Timeout
 
@@ -188,7 +201,7 @@ class Sweep:
             except Timeout:
                 continue
 
-    def next_trial(self, study):
+    def next_trial(self, study: Study) -> tuple[Trial, "BaseFileLock"] | None:
         """Return (the next trial of the study to train, its lock, which is held), or None when all have been taken."""
         optuna = _optuna()
         with self._lock():
@@ -202,7 +215,7 @@ class Sweep:
             lock.acquire()
             return trial, lock
 
-    def _left(self, trials):
+    def _left(self, trials: Iterable[Trial]) -> int:
         """How many trials nobody has taken yet."""
         states = _optuna().trial.TrialState
         if self.trials is None:
@@ -211,7 +224,7 @@ class Sweep:
 
     # -- training
 
-    def run(self, *, n_threads=None, progress=True):
+    def run(self, *, n_threads: int | None = None, progress: bool = True) -> Study:
         """Take and train trials until none is left; return the study.
 
         Raises KeyboardInterrupt after putting the trial at work back, to be gone on with.
@@ -225,14 +238,14 @@ class Sweep:
                 lock.release()
         return study
 
-    def _train(self, study, trial, **settings):
+    def _train(self, study: Study, trial: Trial, **settings: Any) -> None:
         optuna = _optuna()
         values = {axis.key: axis.suggest(trial) for axis in self.axes}
         folder = self.folder / _folder_name(trial)
         if settings["progress"]:
             said = ", ".join(f"{key}={value}" for key, value in values.items()) or self.preset.name
             print(f"trial {trial.number}: {said}", file=sys.stderr)
-        results = []
+        results: list[Result] = []
         try:
             preset = _changed(self.preset, values)
             data = self._data_of(preset)
@@ -256,7 +269,7 @@ class Sweep:
             trial.set_user_attr("runs", [{key: result[key] for key in KEPT} for result in results])
             study.tell(trial, float(np.mean(accuracies)))
 
-    def _data_of(self, preset):
+    def _data_of(self, preset: Preset) -> Sets:
         """What ``_load`` returns; where a setting that is varied is refused, that is a result too."""
         try:
             return self._load(preset)
@@ -265,9 +278,9 @@ class Sweep:
                 raise BrokenRun(str(error)) from error
             raise
 
-    def _load(self, preset):
+    def _load(self, preset: Preset) -> Sets:
         """(train, validation, None) of a preset; read again only where the trial varies the data."""
-        if self._data[0] != preset.data:
+        if self._data is None or self._data[0] != preset.data:
             data = sources.load_data(preset, test=False)
             if data[1] is None:
                 raise InvalidInput("data.validation_fraction", None, 0.0, "a validation set for a sweep to judge by")
@@ -278,14 +291,14 @@ class Sweep:
 
     columns = ("trial", "settings", "validation", "best epoch", "weights", "delays", "spikes", "minutes")
 
-    def rows(self):
+    def rows(self) -> list[tuple[str, ...]]:
         """Return the trials as rows of text, the best on validation first and what failed last."""
         states = _optuna().trial.TrialState
         trials = [trial for trial in self._study().trials if _counts(trial, states)]
         trials.sort(key=lambda trial: trial.value if _is_complete(trial) else -np.inf, reverse=True)
         return [self._row(trial) for trial in trials]
 
-    def _row(self, trial):
+    def _row(self, trial: Trial) -> tuple[str, ...]:
         settings = " ".join(f"{key}={_short(value)}" for key, value in trial.params.items())
         if not _is_complete(trial):
             word = "failed: " + trial.user_attrs["error"].splitlines()[0] if "error" in trial.user_attrs else ""
@@ -302,7 +315,7 @@ class Sweep:
             f"{counts['delays']:,}", f"{spikes:.1f}", f"{minutes:.1f}",
         )  # fmt: skip
 
-    def picture(self):
+    def picture(self) -> Path | None:
         """Draw what was found as ``sweep.png`` in the folder; return its path, None where no trial has ended."""
         trials = [trial for trial in self._study().trials if _is_complete(trial)]
         if not trials:
@@ -313,7 +326,7 @@ class Sweep:
         spikes = [np.mean([run["spikes_per_neuron"] for run in trial.user_attrs["runs"]]) for trial in trials]
         return plotting.sweep(settings, [trial.value for trial in trials], spikes, self.folder / PICTURE)
 
-    def best(self):
+    def best(self) -> list[str] | None:
         """Return the settings of the best trial as texts "KEY=VALUE"; None where none has come to its end."""
         finished = [trial for trial in self._study().trials if _is_complete(trial)]
         if not finished:
@@ -322,17 +335,17 @@ class Sweep:
         return [f"{key}={value}" for key, value in best.params.items()]
 
 
-def _counts(trial, states):
+def _counts(trial: Trial, states: Any) -> bool:
     """True unless the trial waits, or was put back and is tried again under another number."""
     return trial.state in (states.COMPLETE, states.PRUNED, states.RUNNING) or "error" in trial.user_attrs
 
 
-def _is_complete(trial):
+def _is_complete(trial: Trial) -> bool:
     """True where all seeds came to their end; a pruned trial has a value too, that of its last epoch."""
     return trial.state == _optuna().trial.TrialState.COMPLETE
 
 
-def _check_study(study, path):
+def _check_study(study: Study, path: Path) -> None:
     """Refuse a journal whose records can be carried out, but are none that a sweep has written."""
     if [direction.name for direction in study.directions] != ["MAXIMIZE"]:
         raise FileError(path, "holds a study that is not of a sweep")
@@ -340,13 +353,13 @@ def _check_study(study, path):
         raise FileError(path, "does not say what its sweep varies")
 
 
-def _check_trial(trial, axes, path):
+def _check_trial(trial: Trial, axes: Mapping[str, Axis], path: Path) -> None:
     """Refuse what no sweep over these axes ({key: Axis}) has written of a trial."""
     if wrong := next((what for what, sound in _parts(trial, axes) if not sound), None):
         raise FileError(path, f"trial {trial.number} has {wrong} that no sweep has written")
 
 
-def _parts(trial, axes):
+def _parts(trial: Trial, axes: Mapping[str, Axis]) -> Iterator[tuple[str, bool]]:
     """Yield (what, whether it is as a sweep writes it) of all that is read from a trial."""
     found = trial.user_attrs
     yield "a folder", bool(re.fullmatch(r"trial-\d{3,9}", str(_folder_name(trial))))
@@ -360,11 +373,11 @@ def _parts(trial, axes):
         yield "results", _are_results(found.get("runs"))
 
 
-def _are_settings(found, axes):
+def _are_settings(found: object, axes: Mapping[str, Axis]) -> bool:
     return isinstance(found, dict) and all(key in axes and axes[key].allows(value) for key, value in found.items())
 
 
-def _are_results(found):
+def _are_results(found: object) -> bool:
     """True for what a trial keeps of its runs."""
     if not (isinstance(found, list) and found and all(isinstance(run, dict) for run in found)):
         return False
@@ -374,7 +387,7 @@ def _are_results(found):
     return all(map(is_number, numbers))
 
 
-def _put_back(study, trial):
+def _put_back(study: Study, trial: Trial) -> None:
     """Let the next process that asks go on with this trial, from the checkpoints in its folder.
 
     It is on the list before it is given up: a process that is killed in between loses nothing.
@@ -389,7 +402,7 @@ def _put_back(study, trial):
     study.tell(trial.number, state=states.FAIL, skip_if_finished=True)
 
 
-def _changed(preset, values):
+def _changed(preset: Preset, values: Mapping[str, object]) -> Preset:
     """The preset of a trial; values that contradict each other are a result of a sweep too."""
     try:
         return presets.change(preset, [f"{key}={value}" for key, value in values.items()])
@@ -397,7 +410,7 @@ def _changed(preset, values):
         raise BrokenRun(str(error)) from error
 
 
-def _trained(preset, data, folder, **settings):
+def _trained(preset: Preset, data: Sets, folder: Path, **settings: Any) -> Result:
     """The result of one run, not tested; settings of no use raise BrokenRun: they are a result of a sweep too."""
     try:
         return runs.train(preset, data, folder, test=False, **settings)
@@ -405,25 +418,25 @@ def _trained(preset, data, folder, **settings):
         raise BrokenRun(str(error)) from error
 
 
-def _check_judge(key, preset, changed):
+def _check_judge(key: str, preset: Preset, changed: Preset) -> None:
     if any(getattr(changed.data, name) != getattr(preset.data, name) for name in JUDGES):
         allowed = "settings that leave the validation samples as they are"
         remedy = "Start one sweep for each value, and compare their means."
         raise InvalidInput("--vary", None, key, allowed, remedy)
 
 
-def _folder_name(trial):
+def _folder_name(trial: Trial) -> str:
     return trial.user_attrs.get("folder", f"trial-{trial.number:03d}")
 
 
-def _short(value):
+def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _pruner(trial):
+def _pruner(trial: Trial) -> tuple[Callable[[Trainer, str, Mapping[str, Any]], None]]:
     """Callbacks that tell the study each epoch's validation accuracy and stop a run that is not worth its time."""
 
-    def report(trainer, kind, values):
+    def report(trainer: Trainer, kind: str, values: Mapping[str, Any]) -> None:
         if kind != "epoch":
             return
         trial.report(values["validation_accuracy"], values["epoch"])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..aliases import Floats, Integers, Milliseconds, Parameters
 from ..checks import check_duration
 from ..data.dataset import Dataset
+from ..engines.base import Engine
 from ..errors import InvalidInput, NotFinite
 from ..losses.base import Loss
 from ..losses.together import joint_probes
@@ -72,11 +73,11 @@ def added(first: Mapping[str, Integers], second: Mapping[str, Integers]) -> dict
 def evaluate(
     network: Network | GridNetwork, parameters: Mapping[str, npt.ArrayLike], dataset: Dataset, *, loss: Loss,
     duration: Milliseconds | None = None, n_threads: int | None = None, max_spikes: int | None = None,
-    delays: str | None = None,
+    delays: str | None = None, engine: str | Engine = "compiled",
 ) -> Evaluation:  # fmt: skip
     """Return the Evaluation of a network on a Dataset; ``duration`` in ms (None: the data set's).
 
-    ``delays``, of a GridNetwork: "rounded" to its steps (None), "fractional" or "spread", as in training.
+    ``engine`` as for ``simulate``. ``delays``, of a GridNetwork: "rounded" to its steps (None), "fractional" or "spread", as in training.
     Under mpiexec the ranks share the samples, as in training. Warns of what can hardly be meant, as ``fit`` does.
     Raises NotFinite where the loss is not finite.
     """
@@ -90,12 +91,13 @@ def evaluate(
         time = check_duration(dataset.duration if duration is None else duration)
         name = dataset.name or "the data set"
         warn_of_doubts(doubts(network, checked, [dataset.spikes], time, name, some_late=True), stacklevel=2)
-    return evaluated(network, parameters, dataset, loss, duration, n_threads, max_spikes, delays)
+    return evaluated(network, parameters, dataset, loss, duration, n_threads, max_spikes, delays, engine)
 
 
 def evaluated(
     network: Network | GridNetwork, parameters: Mapping[str, npt.ArrayLike], dataset: Dataset, loss: Loss,
     duration: Milliseconds | None, n_threads: int | None, max_spikes: int | None, delays: str | None = None,
+    engine: str | Engine = "compiled",
 ) -> Evaluation:  # fmt: skip
     """The Evaluation of a data set that has been looked at."""
     duration = dataset.duration if duration is None else duration

@@ -24,6 +24,7 @@ from ..aliases import Description, Integers, Milliseconds, Parameters
 from ..checks import check_whole
 from ..data.dataset import Dataset
 from ..data.stores.stored import StoredSpikes
+from ..engines.base import Engine
 from ..errors import CheckpointError, InvalidInput, NotFinite
 from ..kernels.compile import CACHE_FOLDER
 from ..losses.base import Loss
@@ -63,13 +64,14 @@ class Trainer:
         self, network: Network | GridNetwork, parameters: Mapping[str, npt.ArrayLike], *, loss: Loss,
         optimizer: Optimizer, options: TrainingOptions | None = None, n_threads: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None, checkpoint_every: int | None = None,
-        callbacks: Sequence[Callback] = (), progress: bool = True, notes: Description | None = None, **settings: Any,
+        callbacks: Sequence[Callback] = (), progress: bool = True, notes: Description | None = None,
+        engine: str | Engine = "compiled", **settings: Any,
     ) -> None:  # fmt: skip
         """Set up a run; nothing is written yet.
 
         Parameters: ``network``, ``parameters`` (from network.initialize), ``loss`` (see eventsnn.losses), ``optimizer``
         (Adam, SGD); ``options`` (TrainingOptions), or its fields as further keyword arguments, such as batch_size=64;
-        ``n_threads`` (results do not depend on it); ``checkpoint``: a file path, written after each epoch, when the
+        ``engine`` as for ``simulate``; ``n_threads`` (results do not depend on it); ``checkpoint``: a file path, written after each epoch, when the
         run is interrupted and, with ``checkpoint_every``, every so many steps; ``callbacks``: functions of
         (trainer, kind, values), called with kind "step" ({"epoch", "batch", "step", "loss"}) after each step and
         "epoch" (the epoch's record) after each epoch; ``progress``: show it on stderr; ``notes``: a JSON-able dict to
@@ -81,7 +83,7 @@ class Trainer:
             raise InvalidInput("settings", None, unknown[0], f"the fields of TrainingOptions: {', '.join(names)}")
         if not isinstance(optimizer, Optimizer):
             raise InvalidInput("optimizer", None, optimizer, "an optimiser, such as Adam(learning_rate=1e-3)")
-        self.network, self.loss, self.optimizer = network, loss, optimizer
+        self.network, self.loss, self.optimizer, self.engine = network, loss, optimizer, engine
         self._method = method_of(network, engine)
         self.options = replace(options, **settings)
         self._method.check(self.options)

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import subprocess
+import sys
 import tomllib
 import warnings
 from dataclasses import fields, is_dataclass, replace
@@ -668,3 +670,57 @@ def test_neurons_may_learn_their_own_constants():
         experiments.change(preset, ["network.train_neurons=['tau_men']"])
     result = fit(experiments.change(preset, ["training.epochs=2"]))
     assert 0 <= result.accuracy <= 1
+
+
+# --------------------------------------------------------------------------------------------- their files
+
+CATALOGUE = Path(experiments.__file__).parent / "catalogue"
+OF_0_1_0 = json.loads((Path(__file__).parent / "presets_0_1_0.json").read_text(encoding="utf-8"))
+
+
+def test_presets_are_what_they_were():
+    assert experiments.names() == list(OF_0_1_0)
+    for name, described in OF_0_1_0.items():
+        preset = experiments.named(name)
+        assert experiments.stored(described) == preset
+        found = preset.to_dict()  # in which 10 and 10.0 differ
+        for key, value in described.items():
+            now = {item: found[key][item] for item in value} if isinstance(value, dict) else found[key]
+            assert json.dumps(now) == json.dumps(value), f"{name}: {key}"
+
+
+def test_each_preset_is_a_file_of_its_name():
+    assert sorted(path.name for path in CATALOGUE.iterdir()) == sorted(f"{name}.toml" for name in experiments.names())
+    for name in experiments.names():
+        assert experiments.load(CATALOGUE / f"{name}.toml") == experiments.named(name)
+
+
+def without_comment(text):
+    """The keys of a TOML file that have a comment neither on their line nor right above."""
+    lines = text.splitlines()
+    keys = [number for number, line in enumerate(lines) if line[:1].isalpha()]
+    return [lines[k] for k in keys if "  # " not in lines[k] and not (k and lines[k - 1].startswith("# "))]
+
+
+@pytest.mark.parametrize("name", experiments.names())
+def test_each_key_of_a_preset_is_explained(name):
+    text = (CATALOGUE / f"{name}.toml").read_text(encoding="utf-8")
+    assert without_comment(text) == []
+    assert max(map(len, text.splitlines())) <= 120
+    # what is looked at are lines: each key has one of its own
+    described = tomllib.loads(text)
+    tables = [table for table in described.values() if isinstance(table, dict)]
+    n_keys = len(described) - len(tables) + sum(map(len, tables))
+    assert n_keys == sum(line[:1].isalpha() for line in text.splitlines())
+
+
+def test_a_key_without_a_comment_is_noticed():
+    assert without_comment("a = 1\n# why\nb = 2\nc = 3  # why\n\n[table]\nd = 4\n") == ["a = 1", "d = 4"]
+
+
+def test_a_file_is_read_when_its_preset_is_asked_for():
+    code = "from eventsnn.experiments import named, presets; n = presets._written.cache_info().currsize; named('ssc')"
+    code += "; print(n, presets._written.cache_info().currsize)"
+    root = Path(experiments.__file__).parents[2]
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert result.stdout.split() == ["0", "3"]

@@ -17,7 +17,6 @@ from eventsnn.data.sets import mnist, speech_commands
 from eventsnn.data.sets.braille import load_braille, load_braille_analog
 from eventsnn.data.sets.mnist import load_sequential_mnist
 from eventsnn.errors import InvalidInput, UnsafeFile
-from eventsnn.experiments.catalogue import PRESETS
 from eventsnn.spikes import SpikeBatch
 
 REFUSED = (InvalidInput, UnsafeFile)
@@ -145,7 +144,7 @@ def sound(folder):
 
 def preset(folder):
     path = folder / "mine.toml"
-    path.write_text(to_toml(experiments.named(list(PRESETS)[0]).to_dict()), encoding="utf-8")
+    path.write_text(to_toml(experiments.named(experiments.names()[0]).to_dict()), encoding="utf-8")
     return path
 
 
@@ -175,7 +174,7 @@ def draw_of_settings(folder):
 def drawn_settings(data):
     """A preset of which some settings, drawn by the damaged bytes, have values of all kinds: faults of meaning."""
     draw, settings = random.Random(data), {}
-    description = experiments.named(draw.choice(list(PRESETS))).to_dict()
+    description = experiments.named(draw.choice(experiments.names())).to_dict()
     for _ in range(0 if data == NO_DRAW else draw.choice((1, 1, 2, 5))):
         table = draw.choice(list(description))
         keys = list(description[table]) if isinstance(description[table], dict) else []
