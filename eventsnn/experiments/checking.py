@@ -11,7 +11,6 @@ from typing import cast
 from ..aliases import Milliseconds
 from ..data.sets.mnist import POOLS
 from ..errors import InvalidInput, said_as
-from ..network.parts import NEURON_ATTRIBUTES
 from ..spikes.structured import MILLISECONDS
 from ..surrogate.network import DELAY_SHARING, RESETS
 from ..surrogate.slopes import SURROGATES
@@ -28,6 +27,8 @@ from .settings import (
     Preset,
 )
 
+# What each hidden neuron may learn for itself.
+TRAINED_CONSTANTS = ("tau_mem", "tau_syn", "v_threshold")
 LEAST = {
     "data.merge": 1, "data.samples": 1, "data.seed": 0, "network.input_synapses": 1, "grid.synapses": 1,
     "training.epochs": 1, "training.batch_size": 1, "training.shards": 1, "training.seed": 0,
@@ -204,7 +205,7 @@ def _check_network(preset: Preset) -> None:
         if min(_numbers(value), default=0.0) < 0:
             raise InvalidInput(f"network.{role}_delay", None, value, "delays >= 0 ms")
     for key in settings.train_neurons:
-        choice("network.train_neurons", key, NEURON_ATTRIBUTES)
+        choice("network.train_neurons", key, TRAINED_CONSTANTS)
     for index, size in enumerate(settings.hidden):
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise InvalidInput("network.hidden", index, size, "numbers of neurons >= 1")

@@ -51,7 +51,7 @@ SOURCE = np.dtype([("pop", np.int64), ("local", np.int64)])
 INPUT_SPIKE = np.dtype([("time", np.float64), ("count", np.float64), ("source", np.int64)])
 SPIKE = np.dtype([("time", np.float64), ("slope", np.float64), ("neuron", np.int64)])
 # ``pull``: dL/dt of the spike; ``kick``: added to lambda_V as it stands. A maximum of a readout voltage is a jump with
-# an infinite slope, so that only its kick acts.
+# an infinite slope, so that only its kick acts; minus infinity says that it was reached at the start.
 JUMP = np.dtype(
     [("time", np.float64), ("slope", np.float64), ("pull", np.float64), ("kick", np.float64), ("neuron", np.int64)]
 )
@@ -61,8 +61,6 @@ INTEGRAL, MAXIMUM, MAXIMUM_TIME, SHARE = range(4)
 N_READINGS = 4
 # Columns of the counter table, as in eventsnn.spikes.Counters.
 EVENTS, WALKED, SCREENED, GRAZED, AFTER_END = range(5)
-# Rows of Gradients.neurons, in the order of eventsnn.network.NEURON_ATTRIBUTES.
-TAU_MEM, TAU_SYN, THRESHOLD = range(3)
 
 
 class Net(NamedTuple):
@@ -119,5 +117,5 @@ class Gradients(NamedTuple):
     per_synapse: np.ndarray  # (2 per delay,) the modes at modal targets; else dL/dweight and dL/ddelay
     weight: np.ndarray  # (n_synapses - first_shared,)
     row_delay: np.ndarray
-    neurons: np.ndarray  # (3, n_state): tau_mem, tau_syn, threshold
+    neurons: np.ndarray  # (N_CONSTANTS, n_state): of the constants that the model's tables name
     input_times: np.ndarray

@@ -11,6 +11,8 @@ from ..errors import InvalidInput
 
 # Parameters, by the last part of their names, that may be negative, and that may be 0; all others are positive.
 SIGNED = ("weight", "bias", "gain", "offset", "width", "running_mean")
+# Constants of neurons of which any value may be right; their model judges them together.
+FREE = ("v_threshold", "v_reset", "v_rest")
 UNSIGNED = ("delay", "running_variance")
 # Of a parameter that may be negative: no sum of such overflows, with counts in float64, nor in float32 on a grid.
 LARGEST_SIGNED = 1e30
@@ -54,4 +56,6 @@ def _outside(kind: str, array: Floats) -> tuple[Array, str]:
         return array < 0, "delays >= 0 ms" if kind == "delay" else "numbers >= 0"
     if kind in SIGNED:
         return np.abs(array) > LARGEST_SIGNED, f"numbers from {-LARGEST_SIGNED:g} to {LARGEST_SIGNED:g}"
+    if kind in FREE:
+        return np.zeros(array.shape, bool), ""
     return array <= 0, "numbers > 0"

@@ -105,6 +105,11 @@ class Constant(Initializer):
     def smallest(self) -> float:
         return self.value
 
+    @property
+    def largest(self) -> float:
+        """The value."""
+        return self.value
+
     def _values(self, rng: np.random.Generator, shape: Shape, fan_in: float | None) -> Array:
         return np.full(shape, self.value)
 
@@ -274,6 +279,11 @@ class Given(Initializer):
     @property
     def smallest(self) -> float:
         return float(self.values.min()) if self.values.size else math.inf
+
+    @property
+    def largest(self) -> float:
+        """The largest value (-inf if there is none)."""
+        return float(self.values.max()) if self.values.size else -math.inf
 
     def _values(self, rng: np.random.Generator, shape: Shape, fan_in: float | None) -> Array:
         if shape != self.values.shape:

@@ -8,7 +8,7 @@ to every function that needs them.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +17,14 @@ from ..aliases import Array, Bounds, Description, Milliseconds, Parameters, Shap
 from ..arrays import is_number
 from ..checks import check_ends, check_names, check_new_name, check_seed, check_size
 from ..errors import InvalidInput, NetworkError, ZeroDelayCycle
+from ..neurons import LIF, MODELS, READOUT, Model
+from ..neurons.lif import LifSettings, ReadoutSettings
 from ..random import stream
 from .arrays import check_arrays
 from .graph import find_cycle, reachable
 from .initializers import Constant, Given, Initializer, as_initializer
 from .parts import (
     DELAY_SHARING,
-    NEURON_ATTRIBUTES,
     Connection,
     Population,
     as_initializers,
@@ -33,9 +34,9 @@ from .parts import (
 from .structure import draw_structure, structure_stream
 from .synapses import SparseMatrix, Values, structure_of
 
-# A trained time constant or threshold may come this close to zero (ms, or units of V) before the projection holds it.
-SMALLEST_TAU = 0.1
-SMALLEST_THRESHOLD = 1e-3
+# Constants that are written down in every description, given or not.
+SAID = ("tau_mem", "tau_syn", "v_threshold")
+ANY = (-np.inf, np.inf)
 
 
 class Network:
@@ -57,52 +58,41 @@ class Network:
         self._add(Population(check_new_name(name, self.populations), "input", check_size(n, self.populations)))
 
     def add_lif(
-        self,
-        name: str,
-        n: int,
-        *,
-        tau_mem: npt.ArrayLike | Initializer = 20.0,
-        tau_syn: npt.ArrayLike | Initializer = 5.0,
-        v_threshold: npt.ArrayLike | Initializer = 1.0,
-        train: bool | str | Iterable[str] = (),
+        self, name: str, n: int, *, train: bool | str | Iterable[str] = (), **settings: Unpack[LifSettings]
     ) -> None:
-        """Add ``n`` leaky integrate-and-fire neurons with exponential synapses that reset to 0.
+        """Add ``n`` leaky integrate-and-fire neurons with exponential synapses.
 
-        ``tau_mem``, ``tau_syn`` (ms, > 0) and ``v_threshold`` (> 0) are a number, an array of shape (n,) or an
-        Initializer; ``train`` names those that are trained (one shared value for a number, else one per neuron).
+        ``settings`` are numbers, arrays of shape (n,) or Initializers; ``train`` names those that are trained (one
+        shared value for a number, else one per neuron). They are, with what they are if not given:
         """
-        settings = {"tau_mem": tau_mem, "tau_syn": tau_syn, "v_threshold": v_threshold}
-        self._add_neurons(name, "lif", n, settings, train)
+        self._add_neurons(name, LIF, n, settings, train)
 
     def add_readout(
-        self,
-        name: str,
-        n: int,
-        *,
-        tau_mem: npt.ArrayLike | Initializer = 20.0,
-        tau_syn: npt.ArrayLike | Initializer = 5.0,
-        train: bool | str | Iterable[str] = (),
+        self, name: str, n: int, *, train: bool | str | Iterable[str] = (), **settings: Unpack[ReadoutSettings]
     ) -> None:
-        """Add ``n`` leaky integrators without threshold, whose voltages a loss reads; see ``add_lif``."""
-        self._add_neurons(name, "readout", n, {"tau_mem": tau_mem, "tau_syn": tau_syn}, train)
+        """Add ``n`` leaky integrators without threshold, whose voltages a loss reads.
+
+        ``settings`` and ``train`` as of ``add_lif``. They are, with what they are if not given:
+        """
+        self._add_neurons(name, READOUT, n, settings, train)
 
     def _add_neurons(
-        self,
-        name: str,
-        kind: str,
-        n: int,
-        given: Mapping[str, npt.ArrayLike | Initializer],
-        train: bool | str | Iterable[str],
+        self, name: str, model: Model, n: int, given: Mapping[str, Any], train: bool | str | Iterable[str]
     ) -> None:
         name, n = check_new_name(name, self.populations), check_size(n, self.populations)
-        # in one order whatever the order given: engines take the settings by position
-        settings = {k: as_initializer(given[k], f"{name}.{k}") for k in NEURON_ATTRIBUTES if k in given}
-        for key, value in settings.items():
+        model.check_names(name, given)
+        # all: of those that are given, or always said
+        own = tuple(f.name for f in model.fields if train is not True or f.name in {*given, *SAID})
+        chosen = check_names(train, own, f"{name}.train")
+        # in one order whatever the order given; what is not said later releases may say in another way
+        named = {f.name: given.get(f.name, f.default) for f in model.fields if f.name in {*given, *chosen, *SAID}}
+        settings = {key: as_initializer(value, f"{name}.{key}") for key, value in named.items()}
+        for value in settings.values():
             if isinstance(value, Given):
                 value.draw(None, (n,))
-            if isinstance(value, (Constant, Given)) and not value.smallest > 0:
-                raise InvalidInput(f"{name}.{key}", None, value.smallest, "numbers > 0")
-        self._add(Population(name, kind, n, settings, check_names(train, tuple(settings), f"{name}.train")))
+        population = Population(name, model.kind, n, settings, chosen)
+        population.ranges()  # which refuses what is not allowed
+        self._add(population)
 
     def _add(self, population: Population) -> None:
         self.populations[population.name] = population
@@ -183,28 +173,28 @@ class Network:
         """Lower bound (ms) of the connection's delays in training: 0, or ``min_delay`` on a cycle."""
         return self.min_delay if self.on_cycle(connection) else 0.0
 
-    def _entries(self) -> Iterator[tuple[str, Shape, Initializer, bool, float, float | None]]:
-        """Yield (parameter name, shape, Initializer, trained, lowest allowed value in training, fan-in)."""
+    def _entries(self) -> Iterator[tuple[str, Shape, Initializer, bool, tuple[float, float], float | None]]:
+        """Yield (parameter name, shape, Initializer, trained, (low, high) in training, fan-in)."""
         for population in self.populations.values():
+            ranges = population.ranges()
             for key, value in population.settings.items():
                 if population.is_parameter(key):
-                    low = SMALLEST_THRESHOLD if key == "v_threshold" else SMALLEST_TAU
                     name = f"{population.name}.{key}"
-                    yield name, population.shape(key), value, key in population.train, low, None
+                    yield name, population.shape(key), value, key in population.train, ranges[key], None
         for c in self.connections.values():
             fan_in = max(c.n_synapses / c.n_post, 1.0)
-            yield f"{c.name}.weight", c.weight_shape, c.weight, "weight" in c.train, -np.inf, fan_in
+            yield f"{c.name}.weight", c.weight_shape, c.weight, "weight" in c.train, ANY, fan_in
             if c.delay is not None and c.delay_shape is not None:
-                low = self.lowest_delay(c)
-                yield f"{c.name}.delay", c.delay_shape, c.delay, "delay" in c.train, low, fan_in
+                allowed = self.lowest_delay(c), np.inf
+                yield f"{c.name}.delay", c.delay_shape, c.delay, "delay" in c.train, allowed, fan_in
 
     def initialize(self, seed: int = 0) -> Parameters:
         """Draw the parameters: a flat dict of float64 arrays, each a function of (seed, its name) alone."""
         parameters = {}
-        for name, shape, initializer, _, low, fan_in in self._entries():
+        for name, shape, initializer, _, (low, high), fan_in in self._entries():
             values = initializer.draw(stream(check_seed(seed), name), shape, fan_in)
             if not isinstance(initializer, (Constant, Given)):
-                values = np.maximum(values, low)
+                values = np.minimum(np.maximum(values, low), high)
             parameters[name] = values
         return parameters
 
@@ -215,7 +205,7 @@ class Network:
 
     def bounds(self) -> Bounds:
         """Return {trained parameter: (low, high)}: the ranges that projections keep in training."""
-        return {name: (low, np.inf) for name, _, _, trained, low, _ in self._entries() if trained}
+        return {name: allowed for name, _, _, trained, allowed, _ in self._entries() if trained}
 
     def check_parameters(self, parameters: Mapping[str, npt.ArrayLike]) -> Parameters:
         """Return the parameters as float64 arrays after checking names, shapes and values.
@@ -223,6 +213,8 @@ class Network:
         Raises InvalidInput naming the array, the index and the value; ZeroDelayCycle if the delays allow one.
         """
         checked = check_arrays(parameters, {name: shape for name, shape, *_ in self._entries()})
+        for population in self.populations.values():
+            population.check(checked)
         undelayed = [
             (c.pre, c.post)
             for c in self.connections.values()
@@ -233,8 +225,10 @@ class Network:
         return checked
 
     def value_of(self, population: str, attribute: str, parameters: Mapping[str, Array]) -> Array:
-        """Return tau_mem, tau_syn or v_threshold of every neuron of a population, shape (n,), real or complex."""
+        """Return a constant (tau_mem, ...) of every neuron of a population, shape (n,), real or complex."""
         found = self.populations[population]
+        if attribute not in found.settings:
+            return np.broadcast_to(MODELS[found.kind].field(attribute).default, (found.n,))
         if found.is_parameter(attribute):
             values = parameters[f"{found.name}.{attribute}"]
         else:
@@ -288,7 +282,7 @@ class Network:
                 network.add_input(p["name"], p["n"])
                 continue
             settings = {key: Initializer.from_dict(value) for key, value in p["settings"].items()}
-            network._add_neurons(p["name"], p["kind"], p["n"], settings, p["train"])
+            network._add_neurons(p["name"], MODELS[p["kind"]], p["n"], settings, p["train"])
         for c in description["connections"]:
             shape = (network.populations[c["pre"]].n, network.populations[c["post"]].n)
             network.connect(
@@ -306,3 +300,9 @@ class Network:
     def fingerprint(self) -> str:
         """Return the SHA-256 of the description, in hex: equal networks have equal fingerprints."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+
+for _method, _model in ((Network.add_lif, LIF), (Network.add_readout, READOUT)):
+    _method.__doc__ = (
+        f"{_method.__doc__.rstrip()}\n\n        " + _model.describe().replace("\n", "\n        ") + "\n        "
+    )

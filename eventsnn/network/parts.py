@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..aliases import Array, Description, Floats, Indices, Integers, Shape
+from ..aliases import Array, Bounds, Description, Floats, Indices, Integers, Parameters, Shape
 from ..arrays import plain_array
 from ..errors import InvalidInput
+from ..neurons import MODELS
 from .initializers import Constant, Given, Initializer, as_initializer
 from .synapses import Rows, SparseMatrix, Values, check_sharing, per_synapse, to_dense, to_sparse
 
-NEURON_ATTRIBUTES = ("tau_mem", "tau_syn", "v_threshold")
 DELAY_SHARING = ("synapse", "neuron", "connection")
 
 
@@ -21,7 +21,7 @@ DELAY_SHARING = ("synapse", "neuron", "connection")
 class Population:
     """Neurons or input channels: ``name``, ``kind`` ("input", "lif" or "readout"), ``n`` and the neuron settings.
 
-    ``settings`` maps tau_mem, tau_syn (ms) and v_threshold to an Initializer; ``train`` names those that are trained.
+    ``settings`` maps constants of the neuron (tau_mem, ...) to an Initializer; ``train`` names those that are trained.
     """
 
     name: str
@@ -33,6 +33,31 @@ class Population:
     def is_parameter(self, attribute: str) -> bool:
         """True where the attribute stands in the parameters: it is trained, or drawn at random."""
         return attribute in self.train or not isinstance(self.settings[attribute], (Constant, Given))
+
+    def ranges(self) -> Bounds:
+        """Return {constant: (low, high)} in training; raises InvalidInput where values contradict each other."""
+        if self.kind == "input":
+            return {}
+        known = {k: v for k, v in self.settings.items() if isinstance(v, (Constant, Given))}
+        extremes = {key: (value.smallest, value.largest) for key, value in known.items()}
+        unknown = [key for key in self.settings if self.is_parameter(key)]
+        return MODELS[self.kind].ranges(self.name, extremes, unknown)
+
+    def check(self, parameters: Parameters) -> None:
+        """Refuse parameters of neurons that contradict each other, or what is not a parameter."""
+        values = {key: parameters.get(f"{self.name}.{key}") for key in self.settings}
+        if any(value is not None for value in values.values()):
+            given = {key: (float(v.min()), float(v.max())) for key, v in values.items() if v is not None}
+            known = {k: v for k, v in self.settings.items() if isinstance(v, (Constant, Given))}
+            fixed = {k: (v.smallest, v.largest) for k, v in known.items()}
+            try:
+                MODELS[self.kind].ranges(self.name, {**fixed, **given}, ())
+            except InvalidInput as error:
+                found = parameters.get(error.array)
+                if found is None or found.ndim == 0:
+                    raise
+                index = int(np.argmax(found == error.value))
+                raise InvalidInput(error.array, index, error.value, error.allowed, error.remedy) from None
 
     def shape(self, attribute: str) -> Shape:
         """() for one value shared by the population, (n,) for one per neuron."""

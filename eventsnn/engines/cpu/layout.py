@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import NetworkError
 from ...kernels.neurons.lif.membrane import DEGREE, TAU_FRACTION, integral_constants, write_series
-from ...kernels.neurons.lif.tables import NEURON, Lif
+from ...kernels.neurons.lif.tables import N_CONSTANTS, NEURON, SHIFT, Lif, field_gradients, fill
 from ...kernels.simd import BLOCK
 from ...kernels.state import (
     CONNECTION,
@@ -27,7 +27,7 @@ from ...kernels.state import (
     Spikes,
 )
 from ...network.graph import find_cycle
-from ...network.parts import NEURON_ATTRIBUTES
+from ...neurons import MODELS
 from ...spikes.cotangents import Probe
 
 # More buckets than this (8 bytes each, on each thread) mean a shortest delay absurdly far below the longest one.
@@ -96,7 +96,7 @@ class Layout:
 
     def _build(self):
         run, rows = self.run, self._rows()
-        neurons, series = self._neurons()
+        neurons, shifts, series = self._neurons()
         stretch = self._stretch()
         delays = [np.max(delay) for c in self.connections if (delay := self._delays(c)) is not None and delay.size]
         pops = self._pops(neurons)
@@ -130,6 +130,8 @@ class Layout:
                 integrals=integral_constants(
                     pops["decay_rate"][neurons["pop"]], neurons["tau_mem"], neurons["tau_syn"]
                 ),
+                shifts=shifts,
+                moved=int(bool(np.any(shifts["start"]) or np.any(shifts["rest"]) or self._moves())),
             ),
             bits=bits,
             # a delay beyond the end is as good as one there
@@ -212,17 +214,23 @@ class Layout:
     def _neurons(self):
         """The neuron table, and one table of polynomial coefficients for each pair of time constants."""
         neurons = np.zeros(sum(p.n for p in self.populations), NEURON)
+        shifts = np.zeros(neurons.size, SHIFT)
         for p in self.populations:
             rows = neurons[slice(*self.slices[p.name])]
-            rows["pop"], rows["threshold"] = self.rank[p.name], np.inf
-            for key in p.settings:
-                rows["threshold" if key == "v_threshold" else key] = self.network.value_of(p.name, key, self.parameters)
+            rows["pop"] = self.rank[p.name]
+            fields = [field.name for field in MODELS[p.kind].fields]
+            values = {key: self.network.value_of(p.name, key, self.parameters) for key in fields}
+            fill(rows, shifts[slice(*self.slices[p.name])], values)
         # as complex numbers: of those there is a fast list of the different ones
         pairs, neurons["series"] = np.unique(neurons["tau_mem"] + 1j * neurons["tau_syn"], return_inverse=True)
         tables = np.zeros((len(pairs), 4, DEGREE + 1))
         for table, pair in zip(tables, pairs, strict=True):
             write_series(table, pair.real, pair.imag)
-        return neurons, tables
+        return neurons, shifts, tables
+
+    def _moves(self):
+        """True where the gradient of where V starts or rests is asked for."""
+        return any(name.endswith((".v_rest", ".bias")) for name in self.trained)
 
     def _conns(self):
         conns = np.zeros(len(self.connections), CONNECTION)
@@ -328,7 +336,7 @@ class Layout:
         net = self.net
         return Gradients(
             np.zeros(2 * net.delay.size), np.zeros(net.weight.size - net.first_shared), np.zeros(net.row_delay.size),
-            np.zeros((3, net.neurons.size)), np.zeros(0),
+            np.zeros((N_CONSTANTS, net.neurons.size)), np.zeros(0),
         )  # fmt: skip
 
     def name_gradients(self, sums, names):
@@ -347,10 +355,10 @@ class Layout:
             gradients[f"{c.name}.delay"] = rows.copy() if c.delay_per == "neuron" else np.asarray(rows.sum())
         for p in self.populations:
             start, stop = self.slices[p.name]
+            found = field_gradients(sums.neurons[:, start:stop])
             for key in p.settings:
                 if f"{p.name}.{key}" in names:
-                    values = sums.neurons[NEURON_ATTRIBUTES.index(key), start:stop]
-                    gradients[f"{p.name}.{key}"] = values.copy() if p.shape(key) else np.asarray(values.sum())
+                    gradients[f"{p.name}.{key}"] = found[key].copy() if p.shape(key) else np.asarray(found[key].sum())
         return {name: gradients[name] for name in names}
 
     def _per_synapse_gradients(self, connection, sums):

@@ -34,7 +34,8 @@ def make_recording(layout, inputs, fired, outputs, probes, span):
 def _readout(layout, name, probe, readings):
     """What the kernels have read from one readout."""
     mine = readings[:, :, slice(*layout.slices[name])].swapaxes(0, 1)
-    maximum = (mine[MAXIMUM], mine[MAXIMUM_TIME], mine[SHARE]) if probe.maximum else (None, None, None)
+    rest = layout.net.model.shifts["rest"][slice(*layout.slices[name])]
+    maximum = (mine[MAXIMUM] + rest, mine[MAXIMUM_TIME], mine[SHARE]) if probe.maximum else (None, None, None)
     return Readout(mine[INTEGRAL], probe.decay_rate, *maximum)
 
 
@@ -62,7 +63,7 @@ def jumps_of(layout, recording, cotangents):
         start, stop = layout.slices[name]
         chosen = (recording.neurons >= start) & (recording.neurons < stop)
         j = recording.neurons[chosen]
-        scale = net.neurons["tau_mem"][j] * net.neurons["threshold"][j]
+        scale = net.neurons["tau_mem"][j] * net.model.shifts["fall"][j]
         jumps["kick"][chosen] -= values[sample[chosen], j - start] / scale
     if not cotangents.maximum:
         return Jumps(jumps, offsets)
@@ -70,7 +71,8 @@ def jumps_of(layout, recording, cotangents):
     for name, values in cotangents.maximum.items():
         start, _ = layout.slices[name]
         readout = recording.readouts[name]
-        at, j = np.nonzero(readout.maximum > 0)  # a maximum of 0 is the start, which nothing moves
+        # a maximum that was reached at 0 is the start, which nothing else moves
+        at, j = np.nonzero(readout.maximum_time > 0 if net.model.moved == 0 else np.isfinite(readout.maximum))
         # arrivals at the instant of the maximum feel only the share that acts just after it
         for share, nudge in ((readout.maximum_share, NUDGE), (1.0 - readout.maximum_share, -NUDGE)):
             part = np.zeros(at.size, JUMP)
@@ -78,7 +80,7 @@ def jumps_of(layout, recording, cotangents):
             when = readout.maximum_time[at, j]
             when = np.maximum(when + nudge * np.maximum(when, net.h), 0.0)
             part["time"] = np.minimum(when, np.nextafter(net.duration, 0.0))
-            part["neuron"], part["slope"] = start + j, np.inf
+            part["neuron"], part["slope"] = start + j, np.where(readout.maximum_time[at, j] > 0.0, np.inf, -np.inf)
             part["kick"] = -(values * share)[at, j] / net.neurons["tau_mem"][start + j]
             parts.append(part)
             samples.append(at)

@@ -6,7 +6,7 @@ from collections import defaultdict
 import numpy as np
 
 from .arithmetic import real
-from .lif import flow, integrals
+from .lif import constant_integral, field_gradients, flow, integrals
 from .simulation import ARRIVAL, delay_index
 
 
@@ -21,7 +21,7 @@ class _Adjoint:
         self.tau_mem, self.tau_syn = neuron.constants[:2]
         self.time, self.duration, self.drive, self.rate = duration, duration, drive, rate
         self.v = self.i = 0.0
-        self.tau_mem_gradient = self.tau_syn_gradient = 0.0
+        self.by = dict.fromkeys(("tau_mem", "tau_syn", "threshold", "reset", "start", "whole"), 0.0)
 
     def _free(self, time):
         """(lambda_V, lambda_I) without the drive: roles of V and I are exchanged with respect to the membrane."""
@@ -48,6 +48,14 @@ class _Adjoint:
         end, _ = flow(0.0, 1.0, self.duration - self.time, self.tau_mem, self.tau_syn)
         return self.v - self.i - self.rate * by_i - self.drive * math.exp(-self.rate * self.duration) * end
 
+    def start_back(self, before):
+        """Move back to time 0, and add what U there, and all of V at once, give to the loss; ``before``: U, I, 0."""
+        self._integrate(0.0, before)
+        by_v, _ = self.at(0.0)
+        self.by["start"] -= self.tau_mem * by_v
+        if self.drive:
+            self.by["whole"] += self.drive * constant_integral(self.duration, self.rate)
+
     def back_to(self, time, before):
         """Move back to ``time``, through a stretch in which the neuron went on from ``before``: (V, I, time)."""
         self._integrate(time, before)
@@ -66,8 +74,8 @@ class _Adjoint:
                 t = middle + half * node
                 v_t, i_t = flow(v, i, t - start, self.tau_mem, self.tau_syn)
                 lambda_v, lambda_i = self.at(t)
-                self.tau_mem_gradient += half * weight * lambda_v * (i_t - v_t) / self.tau_mem
-                self.tau_syn_gradient -= half * weight * lambda_i * i_t / self.tau_syn
+                self.by["tau_mem"] += half * weight * lambda_v * (i_t - v_t) / self.tau_mem
+                self.by["tau_syn"] -= half * weight * lambda_i * i_t / self.tau_syn
 
 
 # Exact for polynomials of degree 23. On pieces that grow so, the integral of e^{-u} is right to 1e-15.
@@ -130,7 +138,8 @@ def replay(network, parameters, recording, numbered, cotangents, sums):
             population, index = key
             inputs[population][recording.inputs[population].offsets[sample] + index] += pull
     for (population, index), adjoint in adjoints.items():
-        for key, value in (("tau_mem", adjoint.tau_mem_gradient), ("tau_syn", adjoint.tau_syn_gradient)):
+        adjoint.start_back(histories[population, index].pop())
+        for key, value in field_gradients(adjoint.by).items():
             _add_neuron(gradients, population, index, key, value)
 
 
@@ -145,11 +154,13 @@ def _start(simulation, recording, sample, cotangents):
             neuron, recording.duration, 0.0 if pull is None else pull[sample, index], rate
         )
         if population in cotangents.maximum:
-            highest, when, share = simulation.maximum[population, index]
-            # a maximum of 0 is the start, which nothing moves
-            pull = cotangents.maximum[population][sample, index] if real(highest) > 0.0 else 0.0
+            _, when, share = simulation.maximum[population, index]
+            name, pull = (population, index), cotangents.maximum[population][sample, index]
+            if real(when) == 0.0:  # the start, which no arrival moves
+                maxima.append((0.0, -1, name, pull))
+                continue
             # what arrivals at that very instant feel comes before them in reverse, the rest after them
-            maxima += [(when, 1, (population, index), share * pull), (when, 0, (population, index), (1 - share) * pull)]
+            maxima += [(when, 1, name, share * pull), (when, 0, name, (1 - share) * pull)]
     return adjoints, sorted(maxima, key=lambda entry: entry[:2])
 
 
@@ -168,6 +179,7 @@ def _pull_maximum(adjoints, histories, time, name, pull):
     adjoint = adjoints[name]
     adjoint.back_to(time, histories[name][-1])
     adjoint.v -= pull / adjoint.tau_mem
+    adjoint.by["whole"] += pull
 
 
 def _arrival_back(network, parameters, adjoint, entry, gradients, pulls):
@@ -186,13 +198,15 @@ def _spike_back(recording, sample, simulation, adjoint, entry, cotangents, pull,
     index = entry.source[1]
     _, name, slope = simulation.spikes[index]
     tape = recording.offsets[sample] + index
-    threshold = simulation.neurons[name].constants[2]
+    constants = simulation.neurons[name].constants
+    fall = constants.threshold - constants.reset
     if cotangents.spike_times is not None:
         pull = pull + cotangents.spike_times[tape]
-    adjoint.v += (threshold * adjoint.v + pull) / slope
+    adjoint.by["reset"] -= adjoint.tau_mem * adjoint.v
+    adjoint.v += (fall * adjoint.v + pull) / slope
     if name[0] in cotangents.counts:
-        adjoint.v -= cotangents.counts[name[0]][sample, name[1]] / (adjoint.tau_mem * threshold)
-    _add_neuron(gradients, *name, "v_threshold", adjoint.tau_mem * adjoint.v)
+        adjoint.v -= cotangents.counts[name[0]][sample, name[1]] / (adjoint.tau_mem * fall)
+    adjoint.by["threshold"] += adjoint.tau_mem * adjoint.v
 
 
 def _add_neuron(gradients, population, index, attribute, value):

@@ -1,10 +1,45 @@
 """The neuron between events in closed form: flow, integrals, peak and first crossing of the threshold."""
 
+from typing import Any, NamedTuple
+
 from .arithmetic import FLOAT, real
 
 GRAZING = 1e-6
-# A voltage that does not exceed the threshold by more than this part of it has not crossed it (section 1).
+# A voltage that does not exceed the threshold by more than this part of the scale has not crossed it (section 1).
 CONTACT = 5e-15
+
+
+class Constants(NamedTuple):
+    """The constants of one neuron, of U = V - b, where b is ``rest``; ``threshold`` is None for a readout."""
+
+    tau_mem: Any
+    tau_syn: Any
+    threshold: Any
+    reset: Any
+    start: Any
+    rest: Any
+
+    @property
+    def scale(self):
+        """What rounding and contacts are relative to."""
+        return max(abs(real(self.threshold)), abs(real(self.reset)))
+
+
+def constants_of(values):
+    """Return the Constants of one neuron from {field: value} of `eventsnn.neurons.lif`."""
+    rest = values["v_rest"] + values["bias"]
+    threshold = values["v_threshold"] - rest if "v_threshold" in values else None
+    reset = values["v_reset"] - rest if "v_threshold" in values else None
+    return Constants(values["tau_mem"], values["tau_syn"], threshold, reset, values["v_rest"] - rest, rest)
+
+
+def field_gradients(by):
+    """Return {field: gradient} from ``by``, those of Constants, and of all of V at once ("whole")."""
+    moved = by["whole"] - by["threshold"] - by["reset"]
+    return {
+        "tau_mem": by["tau_mem"], "tau_syn": by["tau_syn"], "v_threshold": by["threshold"], "v_reset": by["reset"],
+        "v_rest": moved, "bias": moved - by["start"],
+    }  # fmt: skip
 
 
 def _relative_growth(x, arithmetic):
@@ -54,6 +89,11 @@ def integrals(t, rate, tau_mem, tau_syn, arithmetic=FLOAT):
     return t * _relative_growth(a, arithmetic), t * t / tau_mem * _triangle_mean(a, b, arithmetic)
 
 
+def constant_integral(t, rate, arithmetic=FLOAT):
+    """The integral of e^{-rate u} over 0 <= u <= t."""
+    return t * _relative_growth(t * rate, arithmetic)
+
+
 def peak_time(v, i, tau_mem, tau_syn, arithmetic=FLOAT):
     """Time until V is largest, or None if it never turns: V equals I there. Takes a rising state (i > v)."""
     excess = tau_mem / tau_syn - 1
@@ -69,13 +109,38 @@ def peak_time(v, i, tau_mem, tau_syn, arithmetic=FLOAT):
 
 
 def first_crossing(v, i, neuron, arithmetic=FLOAT):
-    """Time until V next reaches the threshold from below if nothing arrives, or None; and whether it grazes.
+    """Time until U next reaches the threshold from below if nothing arrives, or None; and whether it grazes.
 
-    ``neuron``: (tau_mem, tau_syn, v_threshold). The real root is bracketed by now and the peak and bisected; Newton
-    steps then carry it into the arithmetic at hand.
+    ``v``: U now; ``neuron``: Constants. The real root is bracketed and bisected; Newton steps then carry it into the
+    arithmetic at hand.
     """
-    tau_mem, tau_syn, threshold = neuron
-    level = real(threshold) * (1 + CONTACT)
+    tau_mem, tau_syn, threshold = neuron.tau_mem, neuron.tau_syn, neuron.threshold
+    bracket, grazes = _bracket(v, i, neuron, arithmetic)
+    if bracket is None:
+        return None, grazes
+    if real(v) >= real(threshold) and bracket[0] == 0.0:
+        return 0 * i, False
+    reals = [real(x) for x in (v, i, tau_mem, tau_syn, threshold)]
+    t = _bisect(*reals, *bracket)
+    for _ in range(arithmetic.newton_steps):
+        v_t, i_t = flow(v, i, t, tau_mem, tau_syn, arithmetic)
+        t = t + (threshold - v_t) * tau_mem / (i_t - v_t)
+    _, i_t = flow(v, i, t, tau_mem, tau_syn, arithmetic)
+    return t, real(i_t - threshold) < GRAZING * neuron.scale
+
+
+def _bracket(v, i, neuron, arithmetic):
+    """((from, to) with one crossing between them, or None; whether a peak without one grazes the threshold)."""
+    tau_mem, tau_syn, threshold = neuron.tau_mem, neuron.tau_syn, neuron.threshold
+    level = real(threshold) + CONTACT * neuron.scale
+    if level < 0:  # U rises to zero in the end, from its minimum on if that is to come
+        falls = real(i) < real(v)
+        low = peak_time(-v, -i, tau_mem, tau_syn, arithmetic) if falls else None
+        low = 0.0 if low is None else real(low)
+        high = max(low, real(tau_mem), real(tau_syn))
+        while real(flow(v, i, high, tau_mem, tau_syn, arithmetic)[0]) <= level:
+            high = 2 * high
+        return (low, high), False
     if real(i) <= max(level, real(v)):
         return None, False
     top = peak_time(v, i, tau_mem, tau_syn, arithmetic)
@@ -83,20 +148,11 @@ def first_crossing(v, i, neuron, arithmetic=FLOAT):
         return None, False
     v_top, _ = flow(v, i, top, tau_mem, tau_syn, arithmetic)
     if real(v_top) <= level:
-        return None, real(v_top) > real(threshold) * (1 - GRAZING)
-    if real(v) >= real(threshold):
-        return 0 * i, False
-    reals = [real(x) for x in (v, i, tau_mem, tau_syn, threshold)]
-    t = _bisect(*reals, real(top))
-    for _ in range(arithmetic.newton_steps):
-        v_t, i_t = flow(v, i, t, tau_mem, tau_syn, arithmetic)
-        t = t + (threshold - v_t) * tau_mem / (i_t - v_t)
-    _, i_t = flow(v, i, t, tau_mem, tau_syn, arithmetic)
-    return t, real(i_t - threshold) < GRAZING * real(threshold)
+        return None, real(v_top) > real(threshold) - GRAZING * neuron.scale
+    return (0.0, real(top)), False
 
 
-def _bisect(v, i, tau_mem, tau_syn, threshold, high):
-    low = 0.0
+def _bisect(v, i, tau_mem, tau_syn, threshold, low, high):
     while True:
         middle = 0.5 * (low + high)
         if not low < middle < high:

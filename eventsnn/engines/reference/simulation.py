@@ -11,9 +11,10 @@ import numpy as np
 from sortedcontainers import SortedList
 
 from ...errors import EventStorm
+from ...neurons import MODELS
 from ...spikes.recording import Counters, Readout, Recording
 from .arithmetic import FLOAT, real
-from .lif import CONTACT, first_crossing, flow, integrals, peak_time
+from .lif import CONTACT, Constants, constant_integral, constants_of, first_crossing, flow, integrals, peak_time
 
 # Event kinds in the order in which they act at one instant: every arrival acts before a threshold is looked at.
 ARRIVAL, SPIKE = 0, 1
@@ -23,7 +24,7 @@ ARRIVAL, SPIKE = 0, 1
 class _Neuron:
     """One neuron's state as of ``time``; ``version`` outdates threshold events that were scheduled before."""
 
-    constants: tuple
+    constants: Constants
     v: object = 0.0
     i: object = 0.0
     time: object = 0.0
@@ -66,10 +67,12 @@ class Simulation:
         self.maximum, self.final, self.current_before, self.integral = {}, {}, {}, defaultdict(float)
         for population in network.populations.values():
             if population.kind != "input":
-                columns = [network.value_of(population.name, key, parameters) for key in population.settings]
-                for index, constants in enumerate(zip(*columns, strict=True)):
-                    self.neurons[population.name, index] = _Neuron(tuple(constants))
-                    self.maximum[population.name, index] = (0.0, 0.0, 1.0)
+                fields = [field.name for field in MODELS[population.kind].fields]
+                columns = {key: network.value_of(population.name, key, parameters) for key in fields}
+                for index in range(population.n):
+                    constants = constants_of({key: values[index] for key, values in columns.items()})
+                    self.neurons[population.name, index] = _Neuron(constants, constants.start)
+                    self.maximum[population.name, index] = (constants.start, 0.0, 1.0)
 
     def run(self, inputs):
         """Simulate; ``inputs``: {population: (times, units, counts)} of one sample, in any arithmetic."""
@@ -77,6 +80,8 @@ class Simulation:
             for index, (time, unit, count) in enumerate(zip(times, units, counts, strict=True)):
                 if real(time) < self.settings.duration:
                     self._send(population, int(unit), time, ("input", (population, index)), count)
+        for name in self.neurons:
+            self._schedule(name)
         while self.queue:
             key, event = self.queue.pop(0)
             if key[1] == ARRIVAL:
@@ -157,12 +162,12 @@ class Simulation:
     def _is_forestalled(self, name):
         """Whether an arrival acts on a rising neuron before V exceeds the threshold by more than rounding."""
         neuron = self.neurons[name]
-        tau_mem, tau_syn, threshold = neuron.constants
+        tau_mem, tau_syn, threshold = neuron.constants[:3]
         if real(neuron.v) >= real(threshold):
             return False
         for key, event in self.queue:
             v, i = flow(neuron.v, neuron.i, event[2] - neuron.time, tau_mem, tau_syn, self.arithmetic)
-            if abs(real(v) - real(threshold)) > CONTACT * real(threshold) or real(i) <= real(v):
+            if abs(real(v) - real(threshold)) > CONTACT * neuron.constants.scale or real(i) <= real(v):
                 return False
             if key[1] == ARRIVAL and event[:2] == name:
                 return True
@@ -172,8 +177,8 @@ class Simulation:
         before = self._advance(name, time)
         neuron = self.neurons[name]
         self.log.append(_Logged(SPIKE, time, name, before, ("spike", len(self.spikes))))
-        self.spikes.append((time, name, neuron.i - neuron.constants[2]))
-        neuron.v = 0 * neuron.v
+        self.spikes.append((time, name, neuron.i - neuron.constants.threshold))
+        neuron.v = neuron.constants.reset + 0 * neuron.v
         if len(self.spikes) <= self.settings.max_spikes:
             self._send(*name, time, self.log[-1].source, 1.0)
             self._schedule(name)
@@ -216,13 +221,15 @@ def delay_of(connection, parameters, synapse):
 
 def _readout(simulations, population, probe, network):
     """Assemble a Readout from what the simulations have read."""
-    n, rate = network.populations[population].n, probe.decay_rate
-    integral = np.array([[s.integral[population, index] for index in range(n)] for s in simulations])
+    n, rate, duration = network.populations[population].n, probe.decay_rate, simulations[0].settings.duration
+    whole = constant_integral(duration, rate)
+    rests = [simulations[0].neurons[population, index].constants.rest for index in range(n)]
+    integral = np.array([[s.integral[population, k] + rests[k] * whole for k in range(n)] for s in simulations])
     if not probe.maximum:
         return Readout(integral, rate)
     maximum = [[s.maximum[population, index] for index in range(n)] for s in simulations]
     maximum, when, share = np.moveaxis(np.array(maximum).reshape(len(simulations), n, 3), 2, 0)
-    return Readout(integral, rate, maximum, when, share.real)
+    return Readout(integral, rate, maximum + np.array(rests), when, share.real)
 
 
 def forward(network, parameters, inputs, run, arithmetic=FLOAT):

@@ -27,7 +27,7 @@ from ...adjoint_workspace import (
 )
 from ...compile import inlined, kernel
 from ...places import jump_after, place_of, state_at_end, window_end
-from ...state import LIF, READOUT, TAU_MEM, TAU_SYN, THRESHOLD
+from ...state import LIF, READOUT
 from .membrane import (
     double_psp,
     integral_by_taus,
@@ -38,8 +38,10 @@ from .membrane import (
     psp,
     response_integral,
     responses,
+    start_integrals,
     step_on,
 )
+from .tables import RESET, START, TAU_MEM, TAU_SYN, THRESHOLD, WHOLE
 
 
 @kernel
@@ -175,13 +177,19 @@ def jump_back(net, adjoint, jumps, e, lambda_v, pull, gradients):
         tails = _tails_at(net, adjoint, jumps, j, jumps[e].time)
         for row in range(3):
             adjoint.jump_tails[row, e] = tails[row]
+    tau_mem, kick = net.neurons[j].tau_mem, jumps[e].kick
     if net.pops[net.neurons[j].pop].kind != LIF:
-        return lambda_v + jumps[e].kick
-    threshold = net.neurons[j].threshold
-    lambda_v += (threshold * lambda_v + pull) / jumps[e].slope + jumps[e].kick
-    gradients.neurons[THRESHOLD, j] += net.neurons[j].tau_mem * lambda_v
+        gradients.neurons[WHOLE, j] -= tau_mem * kick  # a maximum moves with all of V
+        if jumps[e].slope < 0.0:  # it is the start, which no arrival moves
+            gradients.neurons[START, j] -= tau_mem * kick
+            return lambda_v
+        return lambda_v + kick
+    fall = net.model.shifts[j].fall
+    gradients.neurons[RESET, j] -= tau_mem * lambda_v
+    lambda_v += (fall * lambda_v + pull) / jumps[e].slope + kick
+    gradients.neurons[THRESHOLD, j] += tau_mem * lambda_v
     if with_tails:
-        gradients.neurons[TAU_MEM, j] += threshold * adjoint.jump_tails[RESET_TAIL, e] / net.neurons[j].tau_mem
+        gradients.neurons[TAU_MEM, j] += fall * adjoint.jump_tails[RESET_TAIL, e] / tau_mem
     return lambda_v
 
 
@@ -266,4 +274,21 @@ def leap_back(net, adjoint, window, previous):
 
 @kernel
 def start_back(net, adjoint, jumps, window, entries, gradients):
-    """Every neuron starts from zero, which nothing moves."""
+    """Add what U at time 0 gives to the gradients: it is one more jump of U, from zero to its start.
+
+    To the loss's drive of a readout, which the states do not hold, e^{-t/tau_mem} and a constant add in closed form.
+    """
+    if net.model.moved == 0:
+        return
+    flow_back(net, adjoint, jumps, window, entries)
+    if window > 0:
+        leap_back(net, adjoint, window - 1, -1)
+    at = place_of(net, -1)
+    for j in range(net.neurons.size):
+        tau_mem, drive, rate = net.neurons[j].tau_mem, adjoint.steps[DRIVE, j], net.model.integrals[j].rate
+        by_whole, by_start, by_tau = start_integrals(net.duration, rate, tau_mem)
+        start = net.model.shifts[j].start
+        gradients.neurons[START, j] += drive * by_start - tau_mem * adjoint.states[LAMBDA_V, at + j]
+        gradients.neurons[WHOLE, j] += drive * by_whole
+        if adjoint.tails.shape[1] > 0:
+            gradients.neurons[TAU_MEM, j] += start * (drive * by_tau - adjoint.tails[RESET_TAIL, at + j] / tau_mem)

@@ -50,7 +50,7 @@ def _inverse_series(gap, first, second, third):
 @kernel
 def _root(v, i, high, guess, neuron):
     """The time in [0, high] at which V reaches the threshold; V rises and is concave there."""
-    tau_mem, tau_syn, threshold = neuron
+    tau_mem, tau_syn, threshold, scale = neuron
     t = guess
     if t > 0.0:
         v_t, i_t = flow(v, i, t, tau_mem, tau_syn)
@@ -62,7 +62,7 @@ def _root(v, i, high, guess, neuron):
         # from either side the tangent of a concave function leads to before the crossing
         step = (threshold - v_t) * tau_mem / (i_t - v_t)
         t = min(max(t + step, 0.0), high)
-        if abs(second) * step * step <= ROUNDING * threshold:
+        if abs(second) * step * step <= ROUNDING * scale:
             return t
     for _ in range(LARGEST_STEP_COUNT):
         v_t, i_t = flow(v, i, t, tau_mem, tau_syn)
@@ -73,21 +73,56 @@ def _root(v, i, high, guess, neuron):
         later = t + gap * tau_mem / (i_t - v_t)
         if later >= high:
             return high
-        if gap <= ROUNDING * threshold:
+        if gap <= ROUNDING * scale:
             return later
         t = later
     return t
+
+
+@kernel
+def _crossing_from_below_rest(v, i, v_end, dt, neuron):
+    """`crossing` for a threshold below where U rests, which U will pass in the end whatever the current.
+
+    U less the threshold is a constant > 0 and two exponentials: it has two zeros at most, is below zero now and above
+    it in the end, so it has one. It is bracketed by the minimum of U, if that is to come, and the end.
+    """
+    tau_mem, tau_syn, threshold, scale = neuron
+    if v_end <= threshold + CONTACT * scale or dt == 0.0:
+        return SILENT, 0.0, 0.0
+    if v >= threshold and i >= v:
+        return FIRES, 0.0, max(i - threshold, 2.3e-16 * scale)
+    low, high = 0.0, dt
+    if i < v:
+        low = min(peak_time(-v, -i, tau_mem, tau_syn), dt)  # the minimum of U is the maximum of -U
+    t = 0.5 * (low + high)
+    for _ in range(LARGEST_STEP_COUNT):
+        v_t, i_t = flow(v, i, t, tau_mem, tau_syn)
+        if v_t < threshold:
+            low = t
+        else:
+            high = t
+        step = (threshold - v_t) * tau_mem / (i_t - v_t) if i_t > v_t else math.inf
+        later = t + step
+        if abs(step) <= ROUNDING * high:
+            break
+        # Newton's step where it stays within the bracket, else its middle
+        t = later if low < later < high else 0.5 * (low + high)
+    slope = i * math.exp(-t / tau_syn) - threshold
+    return FIRES, t, max(slope, 2.3e-16 * scale)
 
 
 @inlined
 def crossing(v, i, v_end, i_end, dt, neuron):
     """Look for a spike in [0, dt): return (SILENT | FIRES | GRAZES, time in ms, slope).
 
-    ``v, i``: state now; ``v_end, i_end``: state after ``dt`` ms; ``neuron``: (tau_mem, tau_syn, v_threshold). The slope
-    is I - v_threshold = tau_mem dV/dt at the crossing. GRAZES is a peak at or just below threshold: no spike.
+    ``v, i``: state now; ``v_end, i_end``: state after ``dt`` ms; ``neuron``: (tau_mem, tau_syn, threshold, scale), see
+    `tables.SHIFT`. The slope is I - threshold = tau_mem dV/dt at the crossing. GRAZES is a peak at or just below
+    threshold: no spike.
     """
-    tau_mem, tau_syn, threshold = neuron
-    level = threshold * (1.0 + CONTACT)
+    tau_mem, tau_syn, threshold, scale = neuron
+    level = threshold + CONTACT * scale
+    if level < 0.0:
+        return _crossing_from_below_rest(v, i, v_end, dt, neuron)
     # V exceeds the level only while I does, and without arrivals I only decays; at once, the arrivals act first
     if i <= level or dt == 0.0:
         return SILENT, 0.0, 0.0
@@ -103,10 +138,10 @@ def crossing(v, i, v_end, i_end, dt, neuron):
             return SILENT, 0.0, 0.0
         v_peak, _ = flow(v, i, high, tau_mem, tau_syn)
         if v_peak <= level:
-            return (GRAZES if v_peak > threshold * (1.0 - GRAZING) else SILENT), 0.0, 0.0
+            return (GRAZES if v_peak > threshold - GRAZING * scale else SILENT), 0.0, 0.0
     if v >= threshold:
         return FIRES, 0.0, i - threshold
     t = _root(v, i, high, guess, neuron)
     slope = i * math.exp(-t / tau_syn) - threshold
     # rounding may leave a contact with no slope at all; the smallest one keeps its order of magnitude
-    return FIRES, t, max(slope, 2.3e-16 * threshold)
+    return FIRES, t, max(slope, 2.3e-16 * scale)

@@ -178,6 +178,22 @@ def integral_by_taus(x, rate, tau_mem, tau_syn):
     return -by_mem / (tau_mem * tau_mem), x * x * x / (tau_mem * tau_syn * tau_syn) * third_difference(a, b)
 
 
+@kernel
+def start_integrals(duration, rate, tau_mem):
+    """The integrals over the duration of e^{-rate t}, of e^{-rate t - t/tau_mem}, and d/dtau_mem of the second."""
+    near = duration * (rate + 1.0 / tau_mem)
+    # the integral of u e^{-near u} over 0 <= u <= 1; by its series where the quotient would cancel
+    first = term = 0.5
+    if near > 0.5:
+        first = (_mean_decay(near) - math.exp(-near)) / near
+    else:
+        for n in range(1, 16):
+            term *= -near * (n + 1) / (n * (n + 2))
+            first += term
+    by_tau = duration * duration * first / (tau_mem * tau_mem)
+    return duration * _mean_decay(duration * rate), duration * _mean_decay(near), by_tau
+
+
 @entry
 def write_series(s, tau_mem, tau_syn):
     """Fill s (4, DEGREE + 1), zero on entry, with the Taylor coefficients in t of the four functions of a window.

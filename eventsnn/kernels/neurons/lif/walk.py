@@ -4,7 +4,7 @@ import math
 
 from ...compile import inlined, kernel
 from ...simd import BLOCK, advance_calm, is_set, trailing_zeros
-from ...state import MAXIMUM, MAXIMUM_TIME, READOUT_MAXIMUM, SHARE
+from ...state import INTEGRAL, MAXIMUM, MAXIMUM_TIME, READOUT_MAXIMUM, SHARE
 from ...workspace import (
     DI,
     DV,
@@ -28,10 +28,22 @@ from ...workspace import (
     V,
 )
 from .crossing import FIRES, GRAZES, GRAZING, crossing
-from .membrane import NEGLIGIBLE, advance, clean, flow, is_other, leap_on, peak_time, psp, response_integral, step_on
+from .membrane import (
+    NEGLIGIBLE,
+    advance,
+    clean,
+    flow,
+    is_other,
+    leap_on,
+    peak_time,
+    psp,
+    response_integral,
+    start_integrals,
+    step_on,
+)
 
-# The bound is an upper bound in real numbers; this factor covers its rounding.
-BOUND_SAFETY = 1.0 - 1e-9
+# The bound is an upper bound in real numbers; this part of the threshold covers its rounding.
+BOUND_SAFETY = 1e-9
 
 
 @kernel
@@ -48,9 +60,17 @@ def prepare(net, work, length):
 
 @inlined
 def start(net, work, outputs):
-    """Every neuron starts at V = 0, I = 0."""
+    """U starts where its record says, and the readings of a readout with what start and rest give to them."""
     for j in range(net.neurons.size):
-        work.values[LIMIT, j] = net.neurons[j].threshold * BOUND_SAFETY
+        work.values[LIMIT, j] = net.neurons[j].threshold - BOUND_SAFETY * net.model.shifts[j].scale
+    if net.model.moved == 0:
+        return
+    for j in range(net.neurons.size):
+        begin, rest, rate = net.model.shifts[j].start, net.model.shifts[j].rest, net.model.integrals[j].rate
+        by_whole, by_start, _ = start_integrals(net.duration, rate, net.neurons[j].tau_mem)
+        work.values[V, j] = outputs[MAXIMUM, j] = begin
+        outputs[SHARE, j] = 1.0
+        outputs[INTEGRAL, j] = rest * by_whole + begin * by_start
 
 
 @inlined
@@ -96,7 +116,8 @@ def walk(net, work, j, n, span, end):
     their errors do not grow with the number of windows walked.
     """
     left, weight = work.sorted[LEFT], work.sorted[WEIGHT]
-    neuron = (net.neurons[j].tau_mem, net.neurons[j].tau_syn, net.neurons[j].threshold)
+    shift = net.model.shifts[j]
+    neuron = (net.neurons[j].tau_mem, net.neurons[j].tau_syn, net.neurons[j].threshold, shift.scale)
     v, i, x, grazed, m, before = work.values[V, j], work.values[I, j], span, 0, n - 1, work.size[N_SPIKES]
     while True:
         until = left[m] if m >= 0 else 0.0
@@ -104,8 +125,8 @@ def walk(net, work, j, n, span, end):
         outcome, t, slope = crossing(v, i, v_end, i_end, x - until, neuron)
         if outcome == FIRES:
             x = max(x - t, until)
-            i, v = slope + neuron[2], 0.0
-            grazed += slope < GRAZING * neuron[2]
+            i, v = slope + neuron[2], shift.reset
+            grazed += slope < GRAZING * neuron[3]
             at = work.size[N_SPIKES]
             if at == work.size[MOST_SPIKES]:
                 return TOO_MANY_SPIKES, grazed
@@ -148,7 +169,7 @@ def walk_maximum(net, work, j, n, span, end, outputs):
     An inhibitory arrival can end the rise of V: the maximum then moves with that arrival, at the slope before it. The
     arrival feels the share (I- - V)/(I- - I+) of the pull, which gives just that (docs/mathematics.md, section 6).
     """
-    left, weight = work.sorted[LEFT], work.sorted[WEIGHT]
+    left, weight, start = work.sorted[LEFT], work.sorted[WEIGHT], net.model.shifts[j].start
     v, i, x, m = work.values[V, j], work.values[I, j], span, n - 1
     while True:
         until = left[m] if m >= 0 else 0.0
@@ -163,7 +184,7 @@ def walk_maximum(net, work, j, n, span, end, outputs):
             i += weight[m]
             m -= 1
         # equality: an arrival on the very edge of the window before has not been seen yet
-        if v >= outputs[MAXIMUM, j] and v > 0.0:
+        if v >= outputs[MAXIMUM, j] and v > start:
             outputs[MAXIMUM, j], outputs[MAXIMUM_TIME, j] = v, end - until
             outputs[SHARE, j] = (i_end - v) / (i_end - i) if i < v < i_end else 1.0
         if until == 0.0:
@@ -183,7 +204,8 @@ def unit_integral(net, j, time):
 def is_quiet(net, work):
     """True when no neuron can fire without a new arrival: none has a current above threshold."""
     for j in range(net.neurons.size):
-        if work.values[I, j] > net.neurons[j].threshold:
+        # with a threshold below where U rests it fires without any current
+        if max(work.values[I, j], 0.0) > net.neurons[j].threshold:
             return False
     return True
 

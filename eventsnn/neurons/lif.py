@@ -1,0 +1,73 @@
+"""The leaky integrate-and-fire neuron with exponential synapses, and the readout, which is one without a threshold.
+
+    tau_mem dV/dt = -(V - v_rest) + I + bias        tau_syn dI/dt = -I
+
+V starts at v_rest. Where it crosses v_threshold from below a spike is fired, and V goes on from v_reset. A bias is a
+constant current, in units of V; one above v_threshold - v_rest lets the neuron fire by itself.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any, TypedDict
+
+from .base import Field, Model, Ranges
+
+# A trained time constant or threshold may come this close to zero (ms), or to v_reset and v_rest, before the projection
+# holds it.
+SMALLEST_TAU = 0.1
+SMALLEST_THRESHOLD = 1e-3
+
+
+class ReadoutSettings(TypedDict, total=False):
+    """The constants of a readout: each a number, an array (n,), or an Initializer."""
+
+    tau_mem: Any
+    tau_syn: Any
+    v_rest: Any
+    bias: Any
+
+
+class LifSettings(ReadoutSettings, total=False):
+    """The constants of LIF neurons: each a number, an array (n,), or an Initializer."""
+
+    v_threshold: Any
+    v_reset: Any
+
+
+TAUS = (
+    Field("tau_mem", "ms", 20.0, "time constant of the membrane", above=0.0, low=SMALLEST_TAU),
+    Field("tau_syn", "ms", 5.0, "time constant of the synaptic current", above=0.0, low=SMALLEST_TAU),
+)
+REST = (
+    Field("v_rest", "", 0.0, "where V starts, and rests without input"),
+    Field("bias", "", 0.0, "a constant current, in units of V"),
+)
+
+
+def _below_threshold(known: Ranges, unknown: Iterable[str]) -> Ranges:
+    """v_reset and v_rest stay below v_threshold, whichever of them is trained."""
+    highest = max(known.get("v_reset", (0.0, 0.0))[1], known.get("v_rest", (0.0, 0.0))[1])
+    lowest = known.get("v_threshold", (math.inf, math.inf))[0]
+    if not lowest > highest:
+        raise ValueError("v_threshold", lowest, f"numbers > {highest:g}, the largest of v_reset and v_rest")
+    if moves := {"v_reset", "v_rest"} & set(unknown):
+        # all three may move: they stay on their sides of the middle
+        middle = 0.5 * (lowest + highest) if "v_threshold" in unknown and lowest < math.inf else highest
+        low = middle + SMALLEST_THRESHOLD
+        high = middle if "v_threshold" in unknown else lowest - SMALLEST_THRESHOLD
+        return {"v_threshold": (low, math.inf), **{name: (-math.inf, high) for name in moves}}
+    return {"v_threshold": (highest + SMALLEST_THRESHOLD, math.inf)}
+
+
+LIF = Model(
+    "lif",
+    (
+        *TAUS,
+        Field("v_threshold", "", 1.0, "a spike is fired where V crosses it; above v_reset and v_rest"),
+        Field("v_reset", "", 0.0, "where V goes on after a spike"),
+        *REST,
+    ),
+    fires=True,
+    rule=_below_threshold,
+)
+READOUT = Model("readout", (*TAUS, *REST), fires=False)

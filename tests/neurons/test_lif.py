@@ -1,0 +1,189 @@
+"""The constants of the LIF neuron: v_reset, v_rest and bias, against closed forms, shifts, the other engine and steps.
+
+Hazards: a threshold below where V rests, which is passed without any current; a maximum that stays at the start; a
+start that no spike moves; constants that contradict each other; a bias that is read as 0 by one of the passes.
+"""
+
+import math
+
+import numpy as np
+import pytest
+
+from eventsnn import Given, Network, Normal, SpikeBatch, Uniform, engines, losses, simulate, value_and_grad
+from eventsnn.errors import InvalidInput
+from eventsnn.testing import check_gradients, compare_engines
+
+ENGINES = engines.names()
+NOTHING = SpikeBatch.from_lists([([], [])])
+
+
+def one_neuron(**settings):
+    network = Network()
+    network.add_input("in", 1)
+    network.add_lif("a", 1, tau_mem=12.0, tau_syn=4.0, **settings)
+    network.connect("in", "a", weight=0.0)
+    return network, network.initialize()
+
+
+def case(seed, train=("v_reset", "v_rest", "bias"), bias=(-0.4, 1.6), n=5, n_samples=3, learn=("weight", "delay")):
+    """A recurrent delay network whose neurons have all constants, each its own."""
+    rng = np.random.default_rng([seed, 18])
+    network = Network()
+    network.add_input("in", 3)
+    network.add_lif(
+        "hidden", n, tau_mem=rng.uniform(8, 25, n), tau_syn=rng.uniform(3, 9, n), v_threshold=rng.uniform(0.9, 1.3, n),
+        v_reset=rng.uniform(-0.6, 0.5, n), v_rest=rng.uniform(-0.3, 0.3, n), bias=rng.uniform(*bias, n), train=train,
+    )  # fmt: skip
+    network.add_readout(
+        "out", 2, tau_mem=rng.uniform(8, 20, 2), tau_syn=5.0, v_rest=rng.uniform(-0.3, 0.3, 2),
+        bias=rng.uniform(-0.5, 0.5, 2), train=[key for key in train if key in ("tau_mem", "v_rest", "bias")],
+    )  # fmt: skip
+    network.connect("in", "hidden", weight=Normal(2.0, 0.8), delay=Uniform(0.0, 8.0), train=learn)
+    network.connect("hidden", "hidden", weight=Normal(0.0, 0.5), delay=Uniform(1.0, 9.0), train=learn)
+    network.connect("hidden", "out", weight=Normal(0.1, 0.3), delay=Uniform(0.0, 5.0), train=learn)
+    trains = [(np.sort(rng.uniform(0, 35, 12)), rng.integers(0, 3, 12)) for _ in range(n_samples)]
+    return network, network.initialize(seed), SpikeBatch.from_lists(trains), rng.integers(0, 2, n_samples)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("reset", [0.0, -0.7, 0.8])
+def test_a_bias_above_threshold_fires_at_the_times_of_the_closed_form(engine, reset):
+    bias, rest, threshold = 1.1, 0.25, 1.2
+    network, parameters = one_neuron(v_reset=reset, v_rest=rest, bias=bias, v_threshold=threshold)
+    times = simulate(network, parameters, NOTHING, duration=400.0, engine=engine).times
+    top = rest + bias
+    first, each = (12.0 * math.log((top - start) / (top - threshold)) for start in (rest, reset))
+    expected = first + each * np.arange(int((400.0 - first) / each) + 1)
+    np.testing.assert_allclose(times, expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("bias", [-0.5, 0.0, 0.3, 0.95])
+def test_a_bias_below_threshold_does_not_fire_by_itself(engine, bias):
+    network, parameters = one_neuron(bias=bias)
+    assert simulate(network, parameters, NOTHING, duration=4000.0, engine=engine).times.size == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_voltages_have_no_zero_of_their_own(seed):
+    network, parameters, batch, labels = case(seed)
+    moved = dict(parameters)
+    for key in ("hidden.v_reset", "hidden.v_rest", "out.v_rest"):
+        moved[key] = parameters[key] + 3.5
+    shifted = Network.from_dict(network.to_dict())
+    settings = shifted.populations["hidden"].settings
+    settings["v_threshold"] = Given(settings["v_threshold"].values + 3.5)
+    before, after = (
+        simulate(n, p, batch, duration=40.0, n_threads=1) for n, p in ((network, parameters), (shifted, moved))
+    )
+    assert before.times.size > 20 and before.neurons.tolist() == after.neurons.tolist()
+    np.testing.assert_allclose(before.times, after.times, rtol=0, atol=1e-11)
+    one, two = before.readouts["out"], after.readouts["out"]
+    np.testing.assert_allclose(two.integral, one.integral + 3.5 * 40.0, rtol=1e-12)
+    np.testing.assert_allclose(two.maximum, one.maximum + 3.5, rtol=1e-11)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_bias_is_a_rest_from_another_start(engine):
+    network, parameters, batch, labels = case(7, bias=(0.1, 0.4))
+    as_rest = dict(parameters)
+    as_rest["hidden.v_rest"] = parameters["hidden.v_rest"] + parameters["hidden.bias"]
+    as_rest["hidden.bias"] = np.zeros(5)
+    late = SpikeBatch.from_lists([(batch[k].times + 400.0, batch[k].units) for k in range(3)])
+    times = [simulate(network, p, late, duration=440.0, engine=engine).times for p in (parameters, as_rest)]
+    # after twenty time constants of silence nothing is left of the start
+    assert times[0].size > 10
+    np.testing.assert_allclose(times[0], times[1], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_engines_agree(seed):
+    loss = [losses.MeanVoltage(), losses.MaxVoltage(), losses.ExponentialMeanVoltage("out", 30.0)][seed % 3]
+    train = ("tau_mem", "tau_syn", "v_threshold", "v_reset", "v_rest", "bias") if seed % 2 else ("v_reset", "bias")
+    network, parameters, batch, labels = case(seed, train)
+    compared = compare_engines(network, parameters, batch, labels, loss=loss, duration=40.0)
+    assert compared.gradient_error < 1e-9
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("seed", range(6))
+def test_gradients_hold_against_complex_steps_and_differences(engine, seed):
+    loss = [losses.MeanVoltage(), losses.MaxVoltage(), losses.FirstSpike(5.0, "hidden")][seed % 3]
+    train = ("tau_mem", "tau_syn", "v_threshold", "v_reset", "v_rest", "bias")
+    bias = (-0.2, 0.7) if seed < 3 else (0.4, 1.6)
+    network, parameters, batch, labels = case(20 + seed, train, bias, n=2, n_samples=1, learn=())
+    report = check_gradients(
+        network,
+        parameters,
+        batch,
+        labels,
+        loss=loss,
+        duration=30.0,
+        engine=engine,
+        n_coordinates=None,
+        input_times=False,
+    )
+    assert report.complex.n_coordinates == 18 and report.complex.excluded_share < 0.1
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_maximum_at_the_start_is_the_rest(engine):
+    network = Network()
+    network.add_input("in", 1)
+    network.add_readout("out", 2, v_rest=[0.4, 0.1], bias=-0.3, train=("v_rest", "bias"))
+    network.connect("in", "out", weight=-1.0)
+    batch = SpikeBatch.from_lists([([0.0, 3.0], [0, 0])])
+    recording = simulate(network, network.initialize(), batch, duration=30.0, engine=engine)
+    np.testing.assert_allclose(recording.readouts["out"].maximum, [[0.4, 0.1]])
+    _, gradients = value_and_grad(
+        network, network.initialize(), batch, [0], loss=losses.MaxVoltage(), duration=30.0, engine=engine
+    )
+    share = math.exp(0.1) / (math.exp(0.1) + math.exp(0.4))
+    np.testing.assert_allclose(gradients["out.v_rest"], [-share, share], rtol=1e-12)
+    np.testing.assert_allclose(gradients["out.bias"], 0.0, atol=1e-15)
+    assert not gradients["in->out.weight"].any()
+
+
+def test_constants_that_contradict_each_other_are_refused():
+    network = Network()
+    with pytest.raises(InvalidInput, match=r"a.v_threshold is 1.0; allowed: numbers > 1.5, the largest of v_reset"):
+        network.add_lif("a", 2, v_rest=1.5)
+    with pytest.raises(InvalidInput, match=r"a: lif is 'refractory'; allowed: its constants: tau_mem, tau_syn, v_thr"):
+        network.add_lif("a", 2, refractory=2.0)
+    with pytest.raises(InvalidInput, match=r"Did you mean 'v_reset'\?"):
+        network.add_lif("a", 2, v_resett=0.5)
+    with pytest.raises(InvalidInput, match="tau_mem"):
+        network.add_readout("a", 2, v_threshold=1.0)
+    network.add_input("in", 1)
+    network.add_lif("a", 2, v_reset=Uniform(-1.0, 0.0), train="v_reset")
+    network.connect("in", "a", weight=1.0)
+    parameters = network.initialize()
+    parameters["a.v_reset"] = np.array([-0.5, 1.25])
+    with pytest.raises(InvalidInput, match=r"a.v_threshold is 1.0; allowed: numbers > 1.25"):
+        simulate(network, parameters, NOTHING, duration=5.0)
+
+
+def test_training_keeps_reset_and_rest_below_the_threshold():
+    network = Network()
+    network.add_input("in", 1)
+    network.add_lif("a", 2, v_reset=-0.5, train=("v_reset", "v_rest", "bias"))
+    network.add_lif("b", 2, v_reset=0.5, v_threshold=2.5, train=("v_reset", "v_threshold"))
+    network.add_lif("c", 2, v_reset=0.5, v_threshold=2.5, train=("v_threshold",))
+    network.add_lif("d", 2, train=True)
+    bounds = network.bounds()
+    assert bounds["a.v_reset"] == bounds["a.v_rest"] == (-math.inf, 0.999) and bounds["a.bias"] == (-math.inf, math.inf)
+    assert bounds["b.v_reset"] == (-math.inf, 1.5) and bounds["b.v_threshold"] == (1.501, math.inf)
+    assert bounds["c.v_threshold"] == (0.501, math.inf)
+    # all of those that are given, or have always been there
+    assert network.populations["d"].train == ("tau_mem", "tau_syn", "v_threshold")
+    assert bounds["d.v_threshold"] == (0.001, math.inf)
+
+
+def test_a_description_says_what_was_given_and_comes_back_equal():
+    network, _, _, _ = case(0)
+    assert Network.from_dict(network.to_dict()).fingerprint() == network.fingerprint()
+    plain = Network()
+    plain.add_lif("a", 2)
+    assert list(plain.to_dict()["populations"][0]["settings"]) == ["tau_mem", "tau_syn", "v_threshold"]
+    assert plain.value_of("a", "v_reset", {}).tolist() == [0.0, 0.0]
+    assert "v_reset`` (0)" in Network.add_lif.__doc__ and "bias`` (0)" in Network.add_readout.__doc__
