@@ -16,23 +16,20 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import renamed
-from ..aliases import Array, Description, Floats, Milliseconds, Parameters
+from ..aliases import Array, Description, Floats, Milliseconds, Parameters, Shape
 from ..arrays import is_number
 from ..checks import check_count, check_ends, check_names, check_new_name, check_seed, check_size
 from ..errors import InvalidInput, NetworkError
 from ..network.arrays import check_arrays
 from ..network.initializers import Constant, Given, Initializer, as_initializer
 from ..network.structure import draw_structure, structure_stream
-from ..network.synapses import check_sharing, is_sparse, per_synapse, structure_of, to_dense
+from ..network.synapses import Rows, SparseMatrix, Values, check_sharing, is_sparse, per_synapse, structure_of, to_dense
 from ..random import stream
 from .slopes import SURROGATES, ArcTangent, Surrogate, surrogate_of
 from .spread import Spread, check_flag, check_share
 
 DELAY_SHARING = ("synapse", "neuron", "connection")
 RESETS = ("hard", "soft")
-Shape: TypeAlias = tuple[int, ...]
-Values: TypeAlias = npt.ArrayLike | Initializer
-SparseMatrix: TypeAlias = Any  # of scipy.sparse, which may not be imported here
 Names: TypeAlias = Iterable[str] | bool
 
 
@@ -367,7 +364,8 @@ class GridNetwork:
             delay = None if c["delay"] is None else Initializer.from_dict(c["delay"])
             spread = None if c["spread"] is None else Spread(**c["spread"])
             mask = None if c["mask"] is None else np.array(c["mask"], bool)
-            made = {"weight": Initializer.from_dict(c["weight"]), "delay": delay, "spread": spread, "mask": mask}
+            made: Description = {"weight": Initializer.from_dict(c["weight"]), "delay": delay}
+            made |= {"spread": spread, "mask": mask}
             if c["pre"] != c["post"]:
                 made["dropout"] = 0.0  # which once could be given, and did nothing
             network.connect(**{**c, **made})
@@ -429,7 +427,7 @@ def _check_given_delays(name: str, delay: Initializer | None, spread: Spread | N
         raise InvalidInput(f"{name}.delay", None, float(values[bad].flat[0]), allowed)
 
 
-def _as_initializer(value: Values | SparseMatrix, name: str, rows: tuple[Any, Any, Shape]) -> Initializer:
+def _as_initializer(value: Values | SparseMatrix, name: str, rows: Rows) -> Initializer:
     """A weight or a delay as an Initializer; a sparse matrix is written out, as the parameters are."""
     if is_sparse(value):
         value = to_dense(per_synapse(value, name, rows), rows, 0.0)

@@ -71,11 +71,11 @@ class Trainer:
 
         Parameters: ``network``, ``parameters`` (from network.initialize), ``loss`` (see eventsnn.losses), ``optimizer``
         (Adam, SGD); ``options`` (TrainingOptions), or its fields as further keyword arguments, such as batch_size=64;
-        ``engine`` as for ``simulate``; ``n_threads`` (results do not depend on it); ``checkpoint``: a file path, written after each epoch, when the
+        ``n_threads`` (results do not depend on it); ``checkpoint``: a file path, written after each epoch, when the
         run is interrupted and, with ``checkpoint_every``, every so many steps; ``callbacks``: functions of
         (trainer, kind, values), called with kind "step" ({"epoch", "batch", "step", "loss"}) after each step and
         "epoch" (the epoch's record) after each epoch; ``progress``: show it on stderr; ``notes``: a JSON-able dict to
-        keep in the checkpoint.
+        keep in the checkpoint; ``engine`` as for ``simulate``, part of what the run is.
         """
         options = TrainingOptions() if options is None else options
         names = [item.name for item in fields(TrainingOptions)]

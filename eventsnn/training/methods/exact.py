@@ -89,8 +89,10 @@ class ExactMethod:
         for part in batches_of(spikes):
             batch = spikes[part]
             share = Share(len(batch), team, len(batch))
+
+            def simulated(mine: SpikeBatch = batch[share.samples]) -> Recording:
+                return forward(self.network, parameters, mine, *settings)[1]
+
             with places_in("dataset", np.arange(part.start, part.stop)):
-                own = share.together(
-                    lambda mine=batch[share.samples]: forward(self.network, parameters, mine, *settings)[1]
-                )
+                own = share.together(simulated)
             yield part, share.whole(own)
