@@ -75,7 +75,7 @@ def value_and_grad(
     Parameters as for ``simulate``, and: ``labels`` (what the loss takes, one entry per sample); ``loss`` (see
     eventsnn.losses); ``regularizers`` (further losses, added in); ``input_times=True`` appends {input population:
     (n_spikes,) dL/dt}; ``return_recording=True`` appends the Recording. Gradients are given for the trained
-    parameters, as float64 arrays of the parameter's shape. ``share`` (sharding.Share; compiled engine): several ranks
+    parameters, as float64 arrays of the parameter's shape. ``share`` (sharding.Share): several ranks
     compute one batch. Then ``batch`` holds the samples of this rank and ``labels`` are those of all; what is returned
     is that of the whole batch, but for the input times.
 

@@ -40,6 +40,7 @@ def evaluate_command(arguments: argparse.Namespace, argv: Sequence[str]) -> None
     from .. import experiments
     from ..experiments import runs
     from ..training.evaluation import evaluate
+    from ..training.identity import engine_of
 
     network, parameters, meta = runs.load(arguments.checkpoint)
     preset = runs.preset_of(meta, arguments.checkpoint)
@@ -54,7 +55,7 @@ def evaluate_command(arguments: argparse.Namespace, argv: Sequence[str]) -> None
         data = _data_of_file(arguments, network, preset, meta["duration"])
     settings: dict[str, Any] = {
         "loss": experiments.build_loss(preset), "duration": meta["duration"], "n_threads": arguments.threads,
-        "delays": arguments.delays,
+        "delays": arguments.delays, "engine": arguments.engine or engine_of(meta["run"]),
     }  # fmt: skip
     results = [evaluate(network, chosen, data, **settings) for chosen in _chosen_delays(arguments, network, parameters)]
     if arguments.json:

@@ -1,4 +1,4 @@
-"""From a network trained on a grid to one of events, which the exact engine runs and trains further.
+"""From a network trained on a grid to one of events, which simulate and Trainer run and train further.
 
 What carries over as it is: weights but for a factor, real-valued delays, thresholds, masks, the decay of voltages and
 currents per step, the statistics of batch normalisation. What does not is in docs/surrogates.md: a step of the grid is

@@ -40,7 +40,7 @@ from ..surrogate.network import GridNetwork
 from ..warming import warmup
 from . import resuming
 from .evaluation import NOT_A_DATASET, Evaluation, check_channels, check_classes, evaluate, evaluated, per_neuron
-from .identity import data_fingerprint, describe, refuse_changes
+from .identity import ENGINE, data_fingerprint, describe, described_engine, engine_name, refuse_changes
 from .methods.base import places_in
 from .methods.choosing import method_of
 from .options import Callback, TrainingOptions, check_callbacks
@@ -142,7 +142,8 @@ class Trainer:
 
         ``train`` and ``validation`` are Datasets of one duration. With ``resume`` the run goes on from the checkpoint,
         also in the middle of an epoch, to the same bytes as a run that was never interrupted; a checkpoint of
-        another network, data set, loss, optimiser or options is refused. Called again, it continues with more epochs.
+        another network, data set, loss, optimiser, engine or options is refused. Called again, it continues with more
+        epochs.
 
         Raises CheckpointError, NotFinite (a loss or gradient; names the step, no update is made), EventStorm, and
         KeyboardInterrupt after saving. SIGTERM saves as well, and then ends the process, unless it is handled already.
@@ -229,8 +230,9 @@ class Trainer:
             "loss": describe(self.loss),
             "optimizer": self.optimizer.to_dict(),
             "options": describe(self.options),
+            **described_engine(self.engine),
         }
-        self._check_same("the run (network, data, loss, optimiser or options)", json.dumps(run).encode())
+        self._check_same("the run (network, data, loss, optimiser, options or engine)", json.dumps(run).encode())
         path = self.checkpoint
         if self._run is not None:
             refuse_changes(path or "in memory", self._run, run)
@@ -242,7 +244,8 @@ class Trainer:
         self._doubts = self._found_doubts(train, validation)
         first, self._run = self._run is None and not resume, json.loads(json.dumps(run))
         self._check_same_parameters()
-        if self.communicator.size > 1 and CACHE_FOLDER is not None:
+        compiles = engine_name(self.engine) == ENGINE and CACHE_FOLDER is not None
+        if self.communicator.size > 1 and compiles:
             # the first rank compiles, the others find the kernels in the cache
             self.communicator.in_turns(warmup)
         if first:
@@ -418,7 +421,7 @@ class Trainer:
         function: Callable[..., Evaluation] = evaluated if looked_at else evaluate
         return function(
             self.network, parameters, dataset, loss=self.loss, duration=self._duration, n_threads=self.n_threads,
-            max_spikes=self.options.max_spikes, delays=delays,
+            max_spikes=self.options.max_spikes, delays=delays, engine=self.engine,
         )  # fmt: skip
 
     def predict(self, spikes: SpikeBatch | StoredSpikes) -> Integers:
