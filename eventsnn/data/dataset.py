@@ -104,12 +104,12 @@ class Dataset:
     InvalidInput for labels or units out of range and for arrays of another length than the batch.
     """
 
-    spikes: SpikeBatch | StoredSpikes
+    spikes: SpikeBatch | Any  # or StoredSpikes; "| Any", because who chose knows which
     labels: Integers
     n_units: int
     n_classes: int
     duration: Milliseconds
-    groups: Integers | None = None
+    groups: Integers | Any = None
     name: str = ""
 
     if TYPE_CHECKING:  # lists too become the arrays above
