@@ -21,11 +21,11 @@ import numpy.typing as npt
 
 from .. import checkpoints
 from ..aliases import Description, Integers, Milliseconds, Parameters
-from ..checks import check_whole
+from ..checks import check_keywords, whole
 from ..data.dataset import Dataset
 from ..data.stores.stored import StoredSpikes
 from ..engines.base import Engine
-from ..errors import CheckpointError, InvalidInput, NotFinite
+from ..errors import CheckpointError, Conflict, InvalidInput, NotFinite
 from ..kernels.compile import CACHE_FOLDER
 from ..losses.base import Loss
 from ..losses.together import joint_probes
@@ -79,8 +79,8 @@ class Trainer:
         """
         options = TrainingOptions() if options is None else options
         names = [item.name for item in fields(TrainingOptions)]
-        if unknown := [name for name in settings if name not in names]:
-            raise InvalidInput("settings", None, unknown[0], f"the fields of TrainingOptions: {', '.join(names)}")
+        own = Trainer.__init__.__kwdefaults__ or {}
+        check_keywords(settings, names, "the fields of TrainingOptions", ["loss", "optimizer", *own])
         if not isinstance(optimizer, Optimizer):
             raise InvalidInput("optimizer", None, optimizer, "an optimiser, such as Adam(learning_rate=1e-3)")
         self.network, self.loss, self.optimizer, self.engine = network, loss, optimizer, engine
@@ -93,7 +93,7 @@ class Trainer:
         self.progress = progress and self.communicator.rank == 0
         self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
         if checkpoint_every is not None:
-            check_whole("checkpoint_every", checkpoint_every, 1)
+            whole(checkpoint_every, "checkpoint_every", 1)
         checked = network.check_parameters(parameters)
         lif = [p.name for p in network.populations.values() if p.kind == "lif"]
         for rule in self.options.silent_raise:
@@ -148,7 +148,7 @@ class Trainer:
         Raises CheckpointError, NotFinite (a loss or gradient; names the step, no update is made), EventStorm, and
         KeyboardInterrupt after saving. SIGTERM saves as well, and then ends the process, unless it is handled already.
         """
-        check_whole("epochs", epochs, 0)
+        whole(epochs, "epochs", 0)
         # of several ranks, one that died by a signal would take the others with it before they have saved
         with sigterm_as_interrupt(ends=self.communicator.size == 1):
             self._prepare(train, validation, resume)
@@ -259,7 +259,7 @@ class Trainer:
         check_within(self._state.parameters, self._bounds)
         if validation is None and self.options.patience is not None:
             remedy = "Pass a validation set to fit, or leave patience out."
-            raise InvalidInput("patience", None, self.options.patience, "None without validation", remedy)
+            raise Conflict("patience", None, self.options.patience, "None without validation", remedy)
 
     def _check_ranks(self) -> None:
         """Refuse more ranks than can have work."""
@@ -297,7 +297,7 @@ class Trainer:
 
     def _resume(self, run: Description, train: Dataset) -> None:
         if (path := self.checkpoint) is None:
-            raise InvalidInput("resume", None, True, "False without a checkpoint", "Pass checkpoint= to the Trainer.")
+            raise Conflict("resume", None, True, "False without a checkpoint", "Pass checkpoint= to the Trainer.")
         arrays, meta = self.communicator.load_on_first(lambda: load_run(path))
         refuse_changes(path, meta.get("run"), run)
         state = unpack_state(path, arrays, meta)

@@ -1,7 +1,7 @@
 """Which method trains a network: exact gradients, or surrogate gradients on a grid."""
 
 from ...engines.base import Engine, get
-from ...errors import InvalidInput
+from ...errors import Unsupported
 from ...network.network import Network
 from ...surrogate.network import GridNetwork
 from ..identity import ENGINE, engine_name
@@ -14,7 +14,7 @@ def method_of(network: Network | GridNetwork, engine: str | Engine = "compiled")
     """Return the Method that trains a Network, on that engine, or a GridNetwork, which has none to choose."""
     if isinstance(network, GridNetwork):
         if engine_name(engine) != ENGINE:
-            raise InvalidInput("engine", None, engine, '"compiled": a GridNetwork has no other')
+            raise Unsupported("engine", None, engine, '"compiled": a GridNetwork has no other')
         return GridMethod(network)
     get(engine)  # which refuses what is none
     return ExactMethod(network, engine)
