@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from ..aliases import Milliseconds
-from ..checks import nearest
+from ..checks import nearest, positive, share
 from ..data.sets.mnist import POOLS
 from ..errors import Conflict, InvalidInput, Unsupported, said_as
 from ..network.parts import NEURON_ATTRIBUTES
@@ -182,8 +182,7 @@ def _check_data(settings: DataSettings) -> None:
         raise InvalidInput("data.pool", None, settings.pool, f"one of {', '.join(map(str, POOLS))}")
     shares = {name: getattr(settings, name) for name in ("validation_fraction", "test_fraction")}
     for name, value in shares.items():
-        if not 0 <= value < 1:
-            raise InvalidInput(f"data.{name}", None, value, "a share from 0 to 1 (excluded)")
+        share(value, f"data.{name}", "a share from 0 to 1 (excluded)")
     if settings.source.startswith("braille") and not 0 < sum(shares.values()) < 1:
         allowed = f"with data.validation_fraction, {settings.validation_fraction:g}, above 0 and below 1"
         raise InvalidInput("data.test_fraction", None, settings.test_fraction, allowed)
@@ -222,8 +221,7 @@ def _numbers(delay: object) -> list[float]:
 def _check_grid(preset: Preset, dt: Milliseconds) -> None:
     """Refuse what a grid has no use for, and numbers of layers that are not there."""
     network, grid = preset.network, preset.grid
-    if not 0 < dt < math.inf:
-        raise InvalidInput("grid.dt", None, dt, "a time > 0 ms, or none")
+    positive(dt, "grid.dt", "a time > 0 ms, or none")
     if network.output != "readout":
         raise Unsupported("network.output", None, network.output, "readout, because the network is on a grid")
     if network.input_synapses > 1:
@@ -259,11 +257,11 @@ def _check_spread(preset: Preset) -> None:
         if first < last:
             allowed = "two widths, the second not above the first"
             raise InvalidInput(f"grid.{role}sigma", None, getattr(grid, f"{role}sigma"), allowed)
-        share = getattr(grid, f"{role}sigma_epochs")
-        if not 0 < share <= 1:
-            raise InvalidInput(f"grid.{role}sigma_epochs", None, share, "a share of the epochs, 0 < share <= 1")
-    if longest is not None and not 0 < longest < math.inf:
-        raise InvalidInput("grid.longest_delay", None, longest, "a time > 0 ms, or none")
+        part = getattr(grid, f"{role}sigma_epochs")
+        if not 0 < part <= 1:
+            raise InvalidInput(f"grid.{role}sigma_epochs", None, part, "a share of the epochs, 0 < share <= 1")
+    if longest is not None:
+        positive(longest, "grid.longest_delay", "a time > 0 ms, or none")
     spread = [role for role in preset.trained_delays if role != "recurrent"]
     if longest is not None:
         _check_longest(preset, spread, longest, f"delays up to grid.longest_delay, {longest:g} ms")
