@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .data.augment import Augmentation as Augmentation
     from .data.dataset import Dataset as Dataset
     from .errors import CheckpointError as CheckpointError
+    from .errors import Conflict as Conflict
     from .errors import EventsnnError as EventsnnError
     from .errors import EventStorm as EventStorm
     from .errors import FileError as FileError
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from .errors import NotFinite as NotFinite
     from .errors import RankFailed as RankFailed
     from .errors import UnsafeFile as UnsafeFile
+    from .errors import Unsupported as Unsupported
     from .errors import ZeroDelayCycle as ZeroDelayCycle
     from .gradients import value_and_grad as value_and_grad
     from .network.initializers import Constant as Constant
@@ -99,8 +101,8 @@ _HOME = {
     **dict.fromkeys(("History", "load_history", "load_model"), "training.state"),
     **dict.fromkeys(
         (
-            "EventsnnError", "InvalidInput", "NetworkError", "ZeroDelayCycle", "EventStorm", "NotFinite",
-            "CheckpointError", "FileError", "UnsafeFile", "RankFailed",
+            "EventsnnError", "InvalidInput", "Unsupported", "Conflict", "NetworkError", "ZeroDelayCycle", "EventStorm",
+            "NotFinite", "CheckpointError", "FileError", "UnsafeFile", "RankFailed",
         ),
         "errors",
     ),

@@ -1,7 +1,9 @@
-"""Checks that descriptions of networks share: each returns what it was given in one form, or says what is wrong."""
+"""Checks that many places share: each returns what it was given in one form, or says what is wrong."""
 
+import difflib
+import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -11,12 +13,77 @@ from .aliases import Milliseconds
 from .arrays import LARGEST_UNIT, is_number, is_whole
 from .errors import InvalidInput, NetworkError
 
+LARGEST = sys.float_info.max
+SMALLEST = sys.float_info.min
+
+
+def number(
+    value: object, name: str, allowed: str = "a finite number", low: float = -LARGEST, high: float = LARGEST
+) -> float:
+    """Return ``value`` as a finite float within [low, high]; raises InvalidInput for anything else."""
+    if is_number(value):
+        try:
+            found = float(value)
+        except OverflowError:  # of an int that no float holds
+            found = math.inf
+        if low <= found <= high:  # NaN and infinities are not
+            return found
+    raise InvalidInput(name, None, value, allowed)
+
+
+def positive(value: object, name: str, allowed: str = "a finite number > 0") -> float:
+    """Return ``value`` as a finite float > 0; raises InvalidInput for anything else."""
+    found = number(value, name, allowed)
+    if found <= 0:
+        raise InvalidInput(name, None, value, allowed)
+    return found
+
+
+def share(value: object, name: str, allowed: str = "a probability p with 0 <= p < 1") -> float:
+    """Return ``value`` as a float >= 0 and below 1; raises InvalidInput for anything else."""
+    found = number(value, name, allowed, 0.0)
+    if found >= 1:
+        raise InvalidInput(name, None, value, allowed)
+    return found
+
+
+def whole(value: object, name: str, low: int, allowed: str = "") -> int:
+    """Return ``value`` as an int >= low; raises InvalidInput for anything else."""
+    if not is_whole(value) or value < low:
+        raise InvalidInput(name, None, value, allowed or f"an int >= {low}")
+    return int(value)
+
+
+def flag(value: object, name: str) -> bool:
+    """Return a truth value; raises InvalidInput for anything else."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InvalidInput(name, None, value, "True or False")
+    return bool(value)
+
+
+def one_of(value: object, name: str, choices: Collection[object], allowed: str = "") -> None:
+    """Refuse what is not among the ``choices``; ``allowed``: how the message names them (otherwise: as they are)."""
+    if not any(isinstance(value, type(choice)) and value == choice for choice in choices):
+        raise InvalidInput(name, None, value, allowed or f"one of {choices}")
+
+
+def nearest(key: str, known: Sequence[str]) -> str:
+    """Return a question after the known word that is most like ``key``; nothing where none is."""
+    found = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+    return f"Did you mean {found[0]!r}?" if found else ""
+
+
+def check_keywords(given: Iterable[str], known: Sequence[str], allowed: str, others: Sequence[str] = ()) -> None:
+    """Refuse a keyword argument that is not ``known``, and ask for the one that was meant, ``others`` among them."""
+    for name in given:
+        if name not in known:
+            remedy = nearest(name, [*known, *others])
+            raise InvalidInput("settings", None, name, f"{allowed}: {', '.join(known)}", remedy)
+
 
 def check_duration(duration: object, name: str = "duration") -> Milliseconds:
     """Return ``duration`` as a float; raises InvalidInput unless it is finite and > 0 ms."""
-    if not (is_number(duration) and 0 < duration < np.inf):
-        raise InvalidInput(name, None, duration, "a finite number > 0 (ms)")
-    return float(duration)
+    return positive(duration, name, "a finite number > 0 (ms)")
 
 
 def check_budget(max_spikes: object) -> int:
@@ -26,34 +93,8 @@ def check_budget(max_spikes: object) -> int:
     return int(max_spikes)
 
 
-def check_whole(name: str, value: object, low: int) -> None:
-    if not is_whole(value) or value < low:
-        raise InvalidInput(name, None, value, f"an int >= {low}")
-
-
-LARGEST = sys.float_info.max
-SMALLEST = sys.float_info.min
-
-
-def number(value: object, name: str, allowed: str, low: float = -LARGEST, high: float = LARGEST) -> float:
-    """Return `value` as a finite float within [low, high], or raise InvalidInput."""
-    if not is_number(value):
-        raise InvalidInput(name, None, value, allowed)
-    if not low <= value <= high:  # refuses NaN and infinities too
-        raise InvalidInput(name, None, value, allowed)
-    return float(value)
-
-
-def whole(value: object, name: str, low: int) -> int:
-    if not is_whole(value) or value < low:
-        raise InvalidInput(name, None, value, f"an int >= {low}")
-    return int(value)
-
-
 def check_seed(seed: object) -> int:
-    if not is_whole(seed) or seed < 0:
-        raise InvalidInput("seed", None, seed, "an int >= 0")
-    return int(seed)
+    return whole(seed, "seed", 0)
 
 
 class HasSize(Protocol):
@@ -64,9 +105,7 @@ class HasSize(Protocol):
 
 
 def check_count(n: object) -> int:
-    if not is_whole(n) or n < 1:
-        raise InvalidInput("n", None, n, "an int >= 1")
-    return int(n)
+    return whole(n, "n", 1)
 
 
 def check_size(n: object, populations: Mapping[str, HasSize]) -> int:

@@ -25,7 +25,7 @@ def said_as(names: Mapping[str, str], remedies: Mapping[str, str] | None = None)
         remedy = (remedies or {}).get(error.remedy, error.remedy)
         if (place, remedy) == (error.array, error.remedy):
             raise
-        raise InvalidInput(place, error.index, error.value, error.allowed, remedy) from None
+        raise type(error)(place, error.index, error.value, error.allowed, remedy) from None
 
 
 def _is_of(array: str, argument: str) -> bool:
@@ -102,6 +102,17 @@ def _plain(value: Any) -> Any:
     if type(value) is dict:
         return {_plain(key): _plain(item) for key, item in value.items()}
     return repr(value)
+
+
+class Unsupported(InvalidInput):
+    """What this network, engine, method or data set has not got, and another has: ``allowed`` or ``remedy`` says which.
+
+    A value of its kind may be right elsewhere; no other value is right here.
+    """
+
+
+class Conflict(InvalidInput):
+    """A setting that is right for itself, and excluded by another one: ``allowed`` says by which."""
 
 
 class NetworkError(EventsnnError, ValueError):

@@ -1,24 +1,81 @@
 """Exact gradients of a loss with respect to every trained parameter, by replaying the spikes backwards."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, overload
+
+import numpy.typing as npt
+
 from . import renamed
+from .aliases import Floats, Milliseconds, Parameters
 from .checks import check_duration
-from .engines.base import get
+from .engines.base import Engine, get
 from .engines.checking import forward, warn_of_batch
 from .errors import InvalidInput
+from .losses.base import Regularizer
 from .losses.together import check_finite, evaluate, joint_probes
+from .network.network import Network
 from .parallel.sharding import Share
+from .spikes.batch import SpikeBatch
+from .spikes.recording import Recording
+
+
+@overload
+def value_and_grad(
+    network: Network, parameters: Mapping[str, npt.ArrayLike], batch: SpikeBatch | dict[str, SpikeBatch], labels: Any,
+    *, loss: Regularizer, duration: Milliseconds, engine: str | Engine = "compiled", n_threads: int | None = None,
+    max_spikes: int | None = None, regularizers: Iterable[Regularizer] = (), input_times: Literal[False] = False,
+    return_recording: Literal[False] = False, share: Share | None = None,
+) -> tuple[float, Parameters]: ...  # fmt: skip
+
+
+@overload
+def value_and_grad(
+    network: Network, parameters: Mapping[str, npt.ArrayLike], batch: SpikeBatch | dict[str, SpikeBatch], labels: Any,
+    *, loss: Regularizer, duration: Milliseconds, engine: str | Engine = "compiled", n_threads: int | None = None,
+    max_spikes: int | None = None, regularizers: Iterable[Regularizer] = (), input_times: Literal[True],
+    return_recording: Literal[False] = False, share: Share | None = None,
+) -> tuple[float, Parameters, dict[str, Floats]]: ...  # fmt: skip
+
+
+@overload
+def value_and_grad(
+    network: Network, parameters: Mapping[str, npt.ArrayLike], batch: SpikeBatch | dict[str, SpikeBatch], labels: Any,
+    *, loss: Regularizer, duration: Milliseconds, engine: str | Engine = "compiled", n_threads: int | None = None,
+    max_spikes: int | None = None, regularizers: Iterable[Regularizer] = (), input_times: Literal[False] = False,
+    return_recording: Literal[True], share: Share | None = None,
+) -> tuple[float, Parameters, Recording]: ...  # fmt: skip
+
+
+@overload
+def value_and_grad(
+    network: Network, parameters: Mapping[str, npt.ArrayLike], batch: SpikeBatch | dict[str, SpikeBatch], labels: Any,
+    *, loss: Regularizer, duration: Milliseconds, engine: str | Engine = "compiled", n_threads: int | None = None,
+    max_spikes: int | None = None, regularizers: Iterable[Regularizer] = (), input_times: Literal[True],
+    return_recording: Literal[True], share: Share | None = None,
+) -> tuple[float, Parameters, dict[str, Floats], Recording]: ...  # fmt: skip
+
+
+@overload
+def value_and_grad(
+    network: Network, parameters: Mapping[str, npt.ArrayLike], batch: SpikeBatch | dict[str, SpikeBatch], labels: Any,
+    *, loss: Regularizer, duration: Milliseconds, engine: str | Engine = "compiled", n_threads: int | None = None,
+    max_spikes: int | None = None, regularizers: Iterable[Regularizer] = (), input_times: bool = False,
+    return_recording: bool = False, share: Share | None = None,
+) -> tuple[Any, ...]: ...  # fmt: skip
 
 
 def value_and_grad(
-    network, parameters, batch, labels, *, loss, duration, engine="compiled", n_threads=None, max_spikes=None,
-    regularizers=(), input_times=False, return_recording=False, share=None,
-):  # fmt: skip
+    network: Network, parameters: Mapping[str, npt.ArrayLike], batch: SpikeBatch | dict[str, SpikeBatch], labels: Any,
+    *, loss: Regularizer, duration: Milliseconds, engine: str | Engine = "compiled", n_threads: int | None = None,
+    max_spikes: int | None = None, regularizers: Iterable[Regularizer] = (), input_times: bool = False,
+    return_recording: bool = False, share: Share | None = None,
+) -> tuple[Any, ...]:  # fmt: skip
     """Return the mean loss over a batch and its gradient: ``(value, {parameter: array})``.
 
     Parameters as for ``simulate``, and: ``labels`` (what the loss takes, one entry per sample); ``loss`` (see
     eventsnn.losses); ``regularizers`` (further losses, added in); ``input_times=True`` appends {input population:
     (n_spikes,) dL/dt}; ``return_recording=True`` appends the Recording. Gradients are given for the trained
-    parameters, as float64 arrays of the parameter's shape. ``share`` (sharding.Share; compiled engine): several ranks
+    parameters, as float64 arrays of the parameter's shape. ``share`` (sharding.Share): several ranks
     compute one batch. Then ``batch`` holds the samples of this rank and ``labels`` are those of all; what is returned
     is that of the whole batch, but for the input times.
 
@@ -33,7 +90,7 @@ def value_and_grad(
     losses = (loss, *regularizers)
     probes = joint_probes(losses, network, duration)
 
-    def run():
+    def run() -> Any:  # (Problem, Recording, tape), of which the engine alone knows more
         return forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes)
 
     problem, own, tape = run() if share is None else share.together(run)
@@ -46,7 +103,7 @@ def value_and_grad(
         problem, own, tape, cotangents, names=network.trainable, input_times=input_times, share=share
     )
     check_finite(value, gradients)
-    result = (value, gradients)
+    result: tuple[Any, ...] = (value, gradients)
     if input_times:
         result += (times,)
     return (*result, recording) if return_recording else result

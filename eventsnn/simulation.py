@@ -1,27 +1,38 @@
 """Simulate a network: check everything once, pick an engine, return a Recording, or one after the other."""
 
+from collections.abc import Iterator, Mapping
+
+import numpy.typing as npt
+
 from . import renamed
+from .aliases import Milliseconds
 from .checks import check_duration
-from .engines.base import get
+from .engines.base import Engine, get
 from .engines.checking import checked, forward, full_probes, spiking_outputs, warn_of_batch
 from .errors import InvalidInput
+from .network.network import Network
 from .network.plausibility import doubts, warn_of_doubts
+from .spikes.batch import SpikeBatch
+from .spikes.cotangents import Probe
+from .spikes.recording import Recording
 
 # Parts of a stream, so that they can be counted in float64.
 MOST_PARTS = 2**53
 
 
 def simulate(
-    network, parameters, batch, *, duration, engine="compiled", n_threads=None, max_spikes=None, probes=None
-):  # fmt: skip
+    network: Network, parameters: Mapping[str, npt.ArrayLike], batch: SpikeBatch | dict[str, SpikeBatch], *,
+    duration: Milliseconds, engine: str | Engine = "compiled", n_threads: int | None = None,
+    max_spikes: int | None = None, probes: Mapping[str, Probe] | None = None,
+) -> Recording:  # fmt: skip
     """Simulate a batch of samples from rest for ``duration`` ms and return its Recording.
 
     Parameters: ``network`` (Network); ``parameters`` ({name: array}, see Network.initialize); ``batch`` (a SpikeBatch,
     or {input population: SpikeBatch} for several inputs); ``duration`` (ms, > 0: spikes and arrivals at or after it do
-    not act, and Recording.counters.after_end counts the input spikes among them); ``engine`` ("compiled" or
-    "reference"); ``n_threads`` (default: EVENTSNN_NUM_THREADS, else all cores; the result does not depend on it);
-    ``max_spikes`` (budget of each sample; None: ``default_budget``); ``probes`` ({readout: Probe}; default: plain
-    integral and maximum of every readout).
+    not act, and Recording.counters.after_end counts the input spikes among them); ``engine`` ("compiled",
+    "reference", or an engines.Engine); ``n_threads`` (default: EVENTSNN_NUM_THREADS, else all cores; the result does
+    not depend on it); ``max_spikes`` (budget of each sample; None: ``default_budget``); ``probes`` ({readout: Probe};
+    default: plain integral and maximum of every readout).
 
     Raises InvalidInput for bad values, ZeroDelayCycle, and EventStorm for a sample over its budget. Warns where all
     spikes come after the end, or before a hundredth of it, and of time constants and delays that can hardly be in ms.
@@ -30,7 +41,11 @@ def simulate(
     return forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes)[1]
 
 
-def stream(network, parameters, batch, *, duration, every, engine="compiled", max_spikes=None, probes=None):
+def stream(
+    network: Network, parameters: Mapping[str, npt.ArrayLike], batch: SpikeBatch | dict[str, SpikeBatch], *,
+    duration: Milliseconds, every: Milliseconds, engine: str | Engine = "compiled", max_spikes: int | None = None,
+    probes: Mapping[str, Probe] | None = None,
+) -> Iterator[Recording]:  # fmt: skip
     """Simulate one long sample and yield a Recording of each ``every`` ms: memory holds the spikes of one part.
 
     Parameters as for ``simulate``, without ``n_threads``, and but for ``batch`` (one sample), ``every``
@@ -58,7 +73,7 @@ def stream(network, parameters, batch, *, duration, every, engine="compiled", ma
     return _parts(engine.stream(problem, every), spiking_outputs(network))
 
 
-def _parts(recordings, outputs):
+def _parts(recordings: Iterator[Recording], outputs: tuple[str, ...]) -> Iterator[Recording]:
     for recording in recordings:
         recording.outputs = outputs
         yield recording

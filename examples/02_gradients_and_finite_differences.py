@@ -1,5 +1,7 @@
 """Exact gradients of weights, delays, time constants, thresholds and input times, beside central differences."""
 
+from typing import Any
+
 import numpy as np
 
 from eventsnn import Network, Normal, SpikeBatch, Uniform, losses, value_and_grad
@@ -15,7 +17,7 @@ parameters = network.initialize(seed=2)
 
 rng = np.random.default_rng(0)
 batch = SpikeBatch.from_lists([(rng.uniform(0, 60, 30), rng.integers(0, 10, 30)) for _ in range(4)])
-arguments = {"labels": [0, 1, 2, 0], "loss": losses.ExponentialMeanVoltage(), "duration": 100.0}
+arguments: dict[str, Any] = {"labels": [0, 1, 2, 0], "loss": losses.ExponentialMeanVoltage(), "duration": 100.0}
 
 value, gradients, times, recording = value_and_grad(
     network, parameters, batch, **arguments, input_times=True, return_recording=True

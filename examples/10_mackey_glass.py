@@ -47,7 +47,7 @@ for delays in ("no", "fixed random", "learned"):
     state = optimizer.initialize(parameters, names=network.trainable)
     for step in range(4 * EPOCHS):
         parameters, batch = network.at(parameters, step // 4), generator.choice(train, 40, replace=False)
-        _, gradients = surrogate.value_and_grad(
+        value, gradients = surrogate.value_and_grad(
             network, parameters, frames[batch], targets[batch], loss=loss, duration=STEPS
         )
         parameters, state = optimizer.step(parameters, gradients, state, bounds=network.bounds())

@@ -1,8 +1,10 @@
-"""Train on a grid, carry the network over to continuous time, and let the exact engine train it further.
+"""Train on a grid, carry the network over to continuous time, and let exact gradients train it further.
 
 On a grid of 0.5 ms with delays spread as in DCLS; then the same weights and delays, event by event. The step is short
 and the weights are small, so that few neurons would fire twice in a step: where they would, the two differ.
 """
+
+from typing import Any
 
 from eventsnn import Adam, Normal, Trainer, Uniform, data, losses, surrogate
 
@@ -15,7 +17,7 @@ spread = surrogate.Spread("gaussian", sigma=(3.0, 0.25), epochs=5, longest=12.0)
 grid.connect("in", "hidden", weight=Normal(0.15, 0.1), delay=Uniform(0, 12), spread=spread)
 grid.connect("hidden", "out", weight=Normal(0.0, 0.05))
 
-settings = {"loss": losses.MeanVoltage(), "batch_size": 50, "progress": False}
+settings: dict[str, Any] = {"loss": losses.MeanVoltage(), "batch_size": 50, "progress": False}
 trainer = Trainer(grid, grid.initialize(seed=0), optimizer=Adam(5e-3, learning_rates={"*.delay": 0.1}), **settings)
 trainer.fit(train, epochs=10)
 print(f"on the grid:            {100 * trainer.evaluate(validation).accuracy:.0f} % correct")

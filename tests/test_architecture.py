@@ -30,7 +30,7 @@ WALLS = [
     ("kernels", "engines"), ("engines/reference", "kernels"), ("engines/reference", "engines/cpu"),
     ("engines/cpu", "engines/reference"), ("losses", "network"), ("optimizers", "network"),
     ("checkpoints", "network"), ("data", "network"), ("data", "engines"), ("spikes", "kernels"),
-    ("kernels/forward", "kernels/adjoint"), ("kernels/adjoint", "kernels/forward"),
+    ("kernels/events/forward", "kernels/events/backward"), ("kernels/events/backward", "kernels/events/forward"),
     ("surrogate/reference", "kernels"),
     *(("surrogate/reference", f"surrogate/{part}") for part in ("engine", "layers", "paths", "taps")),
 ]  # fmt: skip
@@ -39,6 +39,8 @@ WRITERS = {
     "checkpoints", "writing", "experiments/journal", "cli/commands", "cli/plot", "experiments/runs",
     "experiments/sweeping", "kernels/compile", "experiments/memory",
 }  # fmt: skip
+# Not annotated yet, as pyproject.toml says to mypy; kernels never are, whose types Numba infers.
+NOT_YET_ANNOTATED = ("engines/checking", "engines/cpu", "engines/reference")
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Functions of modules that write files or change folders.
 WRITING_CALLS = {
@@ -165,8 +167,8 @@ def test_no_private_name_is_imported(path):
 
 def test_the_reader_of_imports_sees_them():
     found = {module for module, _ in imports(PACKAGE / "engines" / "cpu" / "engine.py")}
-    assert {"parallel/threads", "kernels/forward", "engines/cpu/layout", "/numpy"} <= found
-    assert ("kernels/compile", True) in set(imports(PACKAGE / "kernels" / "forward.py"))
+    assert {"parallel/threads", "kernels/events/forward", "engines/cpu/layout", "/numpy"} <= found
+    assert ("kernels/compile", True) in set(imports(PACKAGE / "kernels" / "events" / "forward.py"))
     assert "network/graph" in {module for module, _ in imports(PACKAGE / "engines" / "cpu" / "layout.py")}
 
 
@@ -236,6 +238,33 @@ def test_functions_stay_readable(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
     banned = ("TO" + "DO", "FIX" + "ME", "X" * 3)
     assert not any(word in path.read_text(encoding="utf-8") for word in banned)
+
+
+def lacking(function):
+    """What a function does not annotate: names of arguments, and "return"."""
+    given = function.args
+    stars = [argument for argument in (given.vararg, given.kwarg) if argument]
+    arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, *stars]
+    bare = [argument.arg for argument in arguments if argument.annotation is None]
+    return [name for name in bare if name not in ("self", "cls")] + ["return"] * (function.returns is None)
+
+
+def functions(tree):
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def test_the_reader_of_annotations_sees_what_lacks():
+    tree = ast.parse("class A:\n def f(self, a: int, *b, c=1, **d: int): ...\n def g(cls) -> None: ...")
+    assert [lacking(function) for function in functions(tree)] == [["c", "b", "return"], []]
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if not name_of(p).startswith("kernels/")], ids=name_of)
+def test_every_function_is_annotated_in_full(path):
+    name = name_of(path)
+    if any(within(name, place) for place in NOT_YET_ANNOTATED):
+        return
+    for function in functions(tree_of(path)):
+        assert not lacking(function), f"{function.name} at line {function.lineno} annotates no {lacking(function)[0]}"
 
 
 def test_every_public_name_exists():

@@ -5,7 +5,8 @@ from typing import Protocol
 import numpy as np
 
 from ..aliases import Array, Milliseconds, Parameters
-from ..errors import InvalidInput
+from ..checks import check_duration
+from ..errors import Unsupported
 from ..network.network import Network
 from ..random import stream
 
@@ -42,11 +43,10 @@ def rounded_delays(network: Network, parameters: Parameters, step: Milliseconds)
     A delay on a cycle may not be 0 and becomes one step there. Raises InvalidInput for a step that is not a finite
     number > 0.
     """
-    if not (np.isfinite(step) and step > 0):
-        raise InvalidInput("step", None, step, "a finite number > 0 (ms)")
+    step = check_duration(step, "step")
     if not isinstance(network, Network):
         allowed = "nothing for a network on a grid, which evaluates with rounded delays as it is"
-        raise InvalidInput("step", None, step, allowed, 'See delays="fractional" (--delays fractional).')
+        raise Unsupported("step", None, step, allowed, 'See delays="fractional" (--delays fractional).')
     rounded = {}
     for name, delays in _delays(parameters).items():
         least = step if network.on_cycle(network.connections[name.removesuffix(".delay")]) else 0.0

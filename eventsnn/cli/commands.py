@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
-from .. import __version__
+from .. import __version__, engines
 from ..errors import EventsnnError, FileError, said_as
 from ..parallel import communicator
 from ..parallel.signals import exit_status, sigterm_as_interrupt
@@ -28,7 +28,7 @@ READER_GONE = 141  # what shells say of a program that was ended by SIGPIPE
 # what arguments are called that options were given for
 OPTIONS = {
     "n_threads": "--threads", "checkpoint_every": "--checkpoint-every", "neurons": "--neurons",
-    "population": "--population", "step": "--round-delays",
+    "population": "--population", "step": "--round-delays", "engine": "--engine",
 }  # fmt: skip
 
 
@@ -117,6 +117,8 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--delays", choices=("rounded", "fractional", "spread"), help=text)
     command.add_argument("--json", action="store_true", help="print JSON")
     command.add_argument("--threads", type=int, metavar="N", help="number of threads")
+    text = "what simulates (default: the engine that trained it)"
+    command.add_argument("--engine", choices=engines.names(), help=text)
     command = add_command(commands, "info", info_command, "what a spike file holds")
     command.add_argument("file", metavar="FILE.h5")
     command.add_argument("--units", type=int, metavar="N", help="number of channels (default: the largest found)")

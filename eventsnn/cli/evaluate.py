@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ..errors import InvalidInput, said_as
+from ..errors import InvalidInput, Unsupported, said_as
 from .text import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def split(preset: "Preset", name: str) -> "Dataset":
 
     data = experiments.load_data(preset, test=name == "test")[("train", "validation", "test").index(name)]
     if data is None:
-        raise InvalidInput("--split", None, name, "train or test, because this run was made without validation")
+        raise Unsupported("--split", None, name, "train or test, because this run was made without validation")
     return data
 
 
@@ -40,12 +40,13 @@ def evaluate_command(arguments: argparse.Namespace, argv: Sequence[str]) -> None
     from .. import experiments
     from ..experiments import runs
     from ..training.evaluation import evaluate
+    from ..training.identity import engine_of
 
     network, parameters, meta = runs.load(arguments.checkpoint)
     preset = runs.preset_of(meta, arguments.checkpoint)
     if arguments.delays is not None and preset.grid.dt is None:
         allowed = "nothing, because this network is not on a grid: its delays are real numbers"
-        raise InvalidInput("--delays", None, arguments.delays, allowed, "Leave --delays out.")
+        raise Unsupported("--delays", None, arguments.delays, allowed, "Leave --delays out.")
     if arguments.time_unit is not None and arguments.data is None:
         raise UsageError("--time-unit is that of a file: name it with --data")
     if arguments.data is None:
@@ -54,7 +55,7 @@ def evaluate_command(arguments: argparse.Namespace, argv: Sequence[str]) -> None
         data = _data_of_file(arguments, network, preset, meta["duration"])
     settings: dict[str, Any] = {
         "loss": experiments.build_loss(preset), "duration": meta["duration"], "n_threads": arguments.threads,
-        "delays": arguments.delays,
+        "delays": arguments.delays, "engine": arguments.engine or engine_of(meta["run"]),
     }  # fmt: skip
     results = [evaluate(network, chosen, data, **settings) for chosen in _chosen_delays(arguments, network, parameters)]
     if arguments.json:

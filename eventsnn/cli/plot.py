@@ -120,7 +120,7 @@ def _drawings_of_sample(
     spiking = [p for p in network.populations.values() if p.kind != "input"]
     population = arguments.population or spiking[0].name
     neurons = arguments.neurons or list(range(min(3, spiking[0].n)))
-    recording = method_of(network).record(parameters, spikes, duration)
+    recording = method_of(network, runs.engine_to_show(meta)).record(parameters, spikes, duration)
     of_events = cast("Network", network)  # where the adjoint is wanted: plot_command has refused a grid
     found: Drawings = {
         "raster": lambda place: plotting.raster(recording, 0, place, network=network),

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import checkpoints
+from .. import checkpoints, engines
+from ..errors import CheckpointError
 from ..parallel import communicator
 from ..parallel.signals import exit_status
 from .text import MODES, Commands, Outcome, UsageError, add_command, key_of, table
@@ -33,6 +34,8 @@ def add_train(commands: Commands) -> None:
     text = "leave the test set closed: for runs that settings are chosen by"
     command.add_argument("--no-test", action="store_true", help=text)
     command.add_argument("--checkpoint-every", type=int, metavar="STEPS", help="save this often, besides each epoch")
+    text = f"what simulates and gives gradients (default: {engines.names()[0]}, or as it was)"
+    command.add_argument("--engine", choices=engines.names(), help=text)
     command.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -56,13 +59,13 @@ def train_command(arguments: argparse.Namespace, argv: Sequence[str]) -> Outcome
             raise UsageError(f"--controls {modes[0]}: that is the run itself; name other modes, or none for all")
         modes = list(dict.fromkeys([*modes, *(arguments.controls or experiments.control_modes(preset))]))
     experiments.check_used([experiments.with_mode(preset, mode) for mode in modes], map(key_of, arguments.changes))
-    test = not arguments.no_test
+    test, engine = not arguments.no_test, arguments.engine or _engine_as_it_was(folder, arguments.resume)
     data = experiments.load_data(preset, test)
     try:
         runs.train_all(
             preset, data, folder, modes=modes, seeds=seeds, report=print_result, compare=_print_comparison,
             command=command, test=test, n_threads=arguments.threads, checkpoint_every=arguments.checkpoint_every,
-            progress=not arguments.quiet,
+            progress=not arguments.quiet, engine=engine,
         )  # fmt: skip
     except KeyboardInterrupt as interrupt:
         if not _begun(folder, seeds):
@@ -84,6 +87,19 @@ def _chosen_preset(arguments: argparse.Namespace) -> "Preset":
             "name a preset (`eventsnn presets` lists them) or a TOML file, or give --resume and --out FOLDER"
         )
     return experiments.stored(_first_notes(arguments)["preset"])
+
+
+def _engine_as_it_was(folder: Path, resume: bool) -> str:
+    """The engine of the run that is resumed, or the one that is taken if nothing is said."""
+    from ..training.identity import ENGINE, engine_of
+
+    if not resume:
+        return ENGINE
+    try:
+        run = communicator.world().on_first(lambda: checkpoints.load(_first_checkpoint(folder))[1].get("run"))
+    except CheckpointError:  # which is said where the run goes on
+        return ENGINE
+    return engine_of(run) if isinstance(run, dict) else ENGINE
 
 
 def _as_it_was(arguments: argparse.Namespace) -> str:
@@ -120,12 +136,18 @@ def _with_controls(words: list[str], modes: Iterable[str]) -> list[str]:
 
 def _first_notes(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the checkpoint in the run folder, or in that of its first seed, says of its run."""
-    from ..experiments import results, runs
+    from ..experiments import runs
 
-    folder = Path(arguments.out)
-    seeds = sorted(folder.glob("seed-*"))
-    place = folder if checkpoints.exists(folder / results.CHECKPOINT) or not seeds else seeds[0]
-    return communicator.world().on_first(lambda: runs.load(place)[2]["notes"])
+    path = _first_checkpoint(Path(arguments.out))
+    return communicator.world().on_first(lambda: runs.load(path)[2]["notes"])
+
+
+def _first_checkpoint(folder: Path) -> Path:
+    """The checkpoint in a run folder, or, of several seeds, that of the first that has begun."""
+    from ..experiments import results
+
+    places = [place / results.CHECKPOINT for place in (folder, *sorted(folder.glob("seed-*")))]
+    return next(filter(checkpoints.exists, places), places[0])
 
 
 def _with_options(preset: "Preset", arguments: argparse.Namespace) -> "Preset":

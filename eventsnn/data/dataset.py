@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Array, Integers, Milliseconds
-from ..arrays import is_whole, plain_array
-from ..errors import InvalidInput
+from ..arrays import plain_array
+from ..checks import whole
+from ..errors import InvalidInput, Unsupported
 from ..random import stream
 from ..spikes.batch import SpikeBatch, check_factor
 from .stores.stored import Chosen, StoredSpikes
@@ -104,12 +105,12 @@ class Dataset:
     InvalidInput for labels or units out of range and for arrays of another length than the batch.
     """
 
-    spikes: SpikeBatch | StoredSpikes
+    spikes: SpikeBatch | Any  # or StoredSpikes; "| Any", because who chose knows which
     labels: Integers
     n_units: int
     n_classes: int
     duration: Milliseconds
-    groups: Integers | None = None
+    groups: Integers | Any = None
     name: str = ""
 
     if TYPE_CHECKING:  # lists too become the arrays above
@@ -131,10 +132,7 @@ class Dataset:
                 "spikes", None, type(self.spikes).__name__, "a SpikeBatch", "SpikeBatch.from_lists makes one."
             )
         for name in ("n_units", "n_classes"):
-            value = getattr(self, name)
-            if not (is_whole(value) and value >= 1):
-                raise InvalidInput(name, None, value, "an int >= 1")
-            object.__setattr__(self, name, int(value))
+            object.__setattr__(self, name, whole(getattr(self, name), name, 1))
         labels = _vector(self.labels, "labels", len(self.spikes))
         if (bad := _outside(labels, self.n_classes)) is not None:
             allowed = f"labels from 0 to n_classes - 1 = {self.n_classes - 1}"
@@ -200,7 +198,7 @@ class Dataset:
         Raises InvalidInput when the data set has no groups, or none of the named ones.
         """
         if self.groups is None:
-            raise InvalidInput("groups", None, None, "a data set that says which group each sample is from")
+            raise Unsupported("groups", None, None, "a data set that says which group each sample is from")
         wanted = np.atleast_1d(plain_array(groups, "groups"))
         absent = wanted[~np.isin(wanted, self.groups)]
         if absent.size:
@@ -262,8 +260,7 @@ class Dataset:
         The order is ``order(seed, epoch)``; the last batch is smaller when the sizes do not divide, or left out with
         ``drop_last``. Raises InvalidInput for batch_size < 1.
         """
-        if not is_whole(batch_size) or batch_size < 1:
-            raise InvalidInput("batch_size", None, batch_size, "an int >= 1")
+        batch_size = whole(batch_size, "batch_size", 1)
         order = self.order(seed, epoch, shuffle)
         stop = len(order) - len(order) % batch_size if drop_last else len(order)
         return (self._batch(order[start : start + batch_size]) for start in range(0, stop, batch_size))

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import losses, surrogate
 from ..aliases import Milliseconds, Parameters
+from ..checks import nearest
 from ..data.augment import Augmentation
 from ..data.dataset import Dataset
 from ..errors import InvalidInput, in_table, said_as
@@ -19,7 +20,7 @@ from ..optimizers.base import Optimizer
 from ..optimizers.schedules import ConstantRate, Cosine, EaseIn, Exponential, OneCycle, Schedule
 from ..surrogate.network import GridNetwork
 from ..training.options import TrainingOptions
-from .checking import check_reach, checked, nearest
+from .checking import check_reach, checked
 from .settings import DELAYS, LOSSES, OPTIMIZERS, NetworkSettings, Preset
 from .sources import Sets, load_data
 

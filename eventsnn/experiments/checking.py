@@ -1,6 +1,5 @@
 """Refuse settings that no other part of the library would refuse by name, and before any data are read."""
 
-import difflib
 import math
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -9,8 +8,9 @@ from pathlib import Path
 from typing import cast
 
 from ..aliases import Milliseconds
+from ..checks import nearest, positive, share
 from ..data.sets.mnist import POOLS
-from ..errors import InvalidInput, said_as
+from ..errors import Conflict, InvalidInput, Unsupported, said_as
 from ..spikes.structured import MILLISECONDS
 from ..surrogate.network import DELAY_SHARING, RESETS
 from ..surrogate.slopes import SURROGATES
@@ -72,7 +72,7 @@ def check_used(presets: Sequence[Preset], keys: Iterable[str]) -> None:
         table, _, name = key.partition(".")
         if key in never:
             value = getattr(getattr(presets[0], table), name)
-            raise InvalidInput(key, None, value, f"nothing, because {never[key]}", "Leave it out.")
+            raise Unsupported(key, None, value, f"nothing, because {never[key]}", "Leave it out.")
         if key in now:
             warnings.warn(f"{key} makes no difference, because {now[key]}", stacklevel=2)
 
@@ -87,12 +87,6 @@ def choice(name: str, value: object, allowed: Sequence[str]) -> None:
     """Refuse a word that is not among the allowed ones."""
     if value not in allowed:
         raise InvalidInput(name, None, value, f"one of {', '.join(allowed)}", nearest(str(value), list(allowed)))
-
-
-def nearest(key: str, known: Sequence[str]) -> str:
-    """Return a question after the known word that is most like ``key``; nothing where none is."""
-    found = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-    return f"Did you mean {found[0]!r}?" if found else ""
 
 
 def check_reach(preset: Preset, duration: Milliseconds) -> None:
@@ -169,7 +163,7 @@ def _check_unused(table: str, settings: object, name: str, reason: str) -> None:
     """Refuse a setting that nothing would look at, unless it has its default."""
     value, default = getattr(settings, name), getattr(type(settings)(), name)
     if value != default:
-        raise InvalidInput(f"{table}.{name}", None, value, f"{default!r}, because {reason}")
+        raise Unsupported(f"{table}.{name}", None, value, f"{default!r}, because {reason}")
 
 
 def _check_kind(table: str, settings: object, key: str, uses: Mapping[str, Collection[str]]) -> None:
@@ -189,8 +183,7 @@ def _check_data(settings: DataSettings) -> None:
         raise InvalidInput("data.pool", None, settings.pool, f"one of {', '.join(map(str, POOLS))}")
     shares = {name: getattr(settings, name) for name in ("validation_fraction", "test_fraction")}
     for name, value in shares.items():
-        if not 0 <= value < 1:
-            raise InvalidInput(f"data.{name}", None, value, "a share from 0 to 1 (excluded)")
+        share(value, f"data.{name}", "a share from 0 to 1 (excluded)")
     if settings.source.startswith("braille") and not 0 < sum(shares.values()) < 1:
         allowed = f"with data.validation_fraction, {settings.validation_fraction:g}, above 0 and below 1"
         raise InvalidInput("data.test_fraction", None, settings.test_fraction, allowed)
@@ -210,11 +203,11 @@ def _check_network(preset: Preset) -> None:
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise InvalidInput("network.hidden", index, size, "numbers of neurons >= 1")
     if settings.input_synapses > 1 and not settings.hidden:
-        raise InvalidInput("network.input_synapses", None, settings.input_synapses, "1 without hidden layers")
+        raise Conflict("network.input_synapses", None, settings.input_synapses, "1 without hidden layers")
     choice("delays", preset.delays, DELAYS)
     if preset.delays in ("feed-forward", "recurrent") and not preset.delayed(preset.delays):
         allowed = f"learned, fixed or none: this network has no {preset.delays} delays that could be learned alone"
-        raise InvalidInput("delays", None, preset.delays, allowed)
+        raise Unsupported("delays", None, preset.delays, allowed)
 
 
 def _numbers(delay: object) -> list[float]:
@@ -229,12 +222,11 @@ def _numbers(delay: object) -> list[float]:
 def _check_grid(preset: Preset, dt: Milliseconds) -> None:
     """Refuse what a grid has no use for, and numbers of layers that are not there."""
     network, grid = preset.network, preset.grid
-    if not 0 < dt < math.inf:
-        raise InvalidInput("grid.dt", None, dt, "a time > 0 ms, or none")
+    positive(dt, "grid.dt", "a time > 0 ms, or none")
     if network.output != "readout":
-        raise InvalidInput("network.output", None, network.output, "readout, because the network is on a grid")
+        raise Unsupported("network.output", None, network.output, "readout, because the network is on a grid")
     if network.input_synapses > 1:
-        raise InvalidInput("network.input_synapses", None, network.input_synapses, "1: see grid.synapses")
+        raise Unsupported("network.input_synapses", None, network.input_synapses, "1: see grid.synapses")
     taus = ("tau_mem",) if network.tau_syn is None else ("tau_mem", "tau_syn")
     for key in network.train_neurons:
         choice("network.train_neurons", key, taus)
@@ -245,7 +237,7 @@ def _check_grid(preset: Preset, dt: Milliseconds) -> None:
         _check_unused("training", preset.training, "max_spikes", ON_GRID)
     if preset.training.average is not None and grid.batch_norm and network.hidden:
         allowed = "none with grid.batch_norm, whose statistics belong to other weights than the averages"
-        raise InvalidInput("training.average", None, preset.training.average, allowed)
+        raise Conflict("training.average", None, preset.training.average, allowed)
     words = {"reset": RESETS, "surrogate": tuple(SURROGATES), "recurrent_delay_per": DELAY_SHARING}
     for name, known in words.items():
         choice(f"grid.{name}", getattr(grid, name), known)
@@ -266,11 +258,11 @@ def _check_spread(preset: Preset) -> None:
         if first < last:
             allowed = "two widths, the second not above the first"
             raise InvalidInput(f"grid.{role}sigma", None, getattr(grid, f"{role}sigma"), allowed)
-        share = getattr(grid, f"{role}sigma_epochs")
-        if not 0 < share <= 1:
-            raise InvalidInput(f"grid.{role}sigma_epochs", None, share, "a share of the epochs, 0 < share <= 1")
-    if longest is not None and not 0 < longest < math.inf:
-        raise InvalidInput("grid.longest_delay", None, longest, "a time > 0 ms, or none")
+        part = getattr(grid, f"{role}sigma_epochs")
+        if not 0 < part <= 1:
+            raise InvalidInput(f"grid.{role}sigma_epochs", None, part, "a share of the epochs, 0 < share <= 1")
+    if longest is not None:
+        positive(longest, "grid.longest_delay", "a time > 0 ms, or none")
     spread = [role for role in preset.trained_delays if role != "recurrent"]
     if longest is not None:
         _check_longest(preset, spread, longest, f"delays up to grid.longest_delay, {longest:g} ms")
@@ -288,7 +280,7 @@ def _check_loss(preset: Preset) -> None:
     if LOSSES[kind][2] not in readable:
         allowed = ", ".join(name for name, (_, _, reads) in LOSSES.items() if reads in readable)
         where = "the network is on a grid" if on_grid else f"network.output is {preset.network.output!r}, in events"
-        raise InvalidInput("loss.kind", None, kind, f"one of {allowed}, because {where}")
+        raise Unsupported("loss.kind", None, kind, f"one of {allowed}, because {where}")
 
 
 def _check_optimizer(preset: Preset) -> None:

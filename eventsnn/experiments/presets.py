@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from ..aliases import Description
+from ..checks import nearest
 from ..errors import InvalidInput, in_table, said_as
-from .checking import checked, nearest
+from .checking import checked
 from .settings import Preset
 
 if TYPE_CHECKING:

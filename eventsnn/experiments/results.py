@@ -15,6 +15,7 @@ from ..arrays import is_number
 from ..errors import FileError
 from ..surrogate.network import GridNetwork
 from ..training.evaluation import Evaluation, wilson_interval
+from ..training.identity import described_engine
 from ..training.trainer import Trainer
 from ..writing import reason, write_file
 from .building import AnyNetwork
@@ -100,6 +101,7 @@ def result_of(preset: Preset, trainer: Trainer, test: Evaluation | None) -> Resu
         "command": trainer.notes["command"],
         "version": __version__,
         "preset": preset.to_dict(),
+        **described_engine(trainer.engine),
     }
 
 

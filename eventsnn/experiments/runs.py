@@ -12,13 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from .. import checkpoints
+from .. import checkpoints, engines
 from ..aliases import Parameters
 from ..data.dataset import Dataset
 from ..errors import CheckpointError, FileError, InvalidInput
 from ..parallel import communicator
 from ..surrogate.network import GridNetwork
-from ..training.identity import differences
+from ..training.identity import ENGINE, differences, engine_name, engine_of
 from ..training.methods.choosing import method_of
 from ..training.state import History, load_model
 from ..training.trainer import Trainer
@@ -63,7 +63,7 @@ def train(
     Parameters: ``data``: (train, validation, test) of ``presets.load_data``; ``command``: how a user makes this run
     again; ``test``: False leaves the test set closed, and the result's "accuracy" None; ``progress``: show it on
     stderr; ``report``: called with the result as soon as it is written, before pictures are drawn; further settings are
-    the Trainer's: n_threads, checkpoint_every, callbacks.
+    the Trainer's: n_threads, checkpoint_every, callbacks, engine.
 
     A checkpoint in the folder is gone on from; pictures that are missing are drawn. Raises CheckpointError if the
     checkpoint is of another run, or if another process is training there, and FileError if the result cannot be
@@ -71,7 +71,7 @@ def train(
     """
     team, place = communicator.world(), Path(folder)
     held: list[BaseFileLock] = []
-    done = team.on_first(lambda: finished(preset, place, test))
+    done = team.on_first(lambda: finished(preset, place, test, engine_name(settings.get("engine", ENGINE))))
     if done is not None:
         if progress:
             print(f"{place}: this run is finished.", file=sys.stderr)
@@ -162,7 +162,9 @@ def _name_other_settings(preset: Preset, path: Path) -> None:
         raise CheckpointError(path, place, reason) from None
 
 
-def finished(preset: Preset, folder: str | os.PathLike[str], test: bool = True) -> Result | None:
+def finished(
+    preset: Preset, folder: str | os.PathLike[str], test: bool = True, engine: str = ENGINE
+) -> Result | None:  # fmt: skip
     """Return the result in a folder if this very run is finished there (with ``test``: and tested), else None.
 
     A damaged result is none: a RuntimeWarning says so, and the checkpoint is what it is made from once more.
@@ -177,7 +179,8 @@ def finished(preset: Preset, folder: str | os.PathLike[str], test: bool = True) 
         warnings.warn(f"{error}; it is made once more", RuntimeWarning, stacklevel=2)
         return None
     tested = result["accuracy"] is not None or not test
-    return result if tested and same_settings(result["preset"], preset) else None
+    same = engine_of(result) == engine and same_settings(result["preset"], preset)
+    return result if tested and same else None
 
 
 def same_settings(described: object, preset: Preset) -> bool:
@@ -215,9 +218,15 @@ def _draw(data: Sets, folder: Path) -> None:
 
 def _drawings(plotting: ModuleType, samples: Dataset, folder: Path) -> dict[Path, Callable[[], object]]:
     network, parameters, meta = load_model(folder / CHECKPOINT)
-    recording = method_of(network).record(parameters, samples.spikes[:1], meta["duration"])
+    recording = method_of(network, engine_to_show(meta)).record(parameters, samples.spikes[:1], meta["duration"])
     history = History(tuple(meta["state"]["history"]), meta["state"]["best_epoch"])
     return plotting.of_run(network, parameters, meta["initial"], recording, history, folder)
+
+
+def engine_to_show(meta: Mapping[str, Any]) -> str:
+    """Return the engine that draws a run: its own, or, where that was an object of the user's, the first one."""
+    engine = engine_of(meta["run"])
+    return engine if engine in engines.names() else ENGINE
 
 
 def picture(path: Path, draw: Callable[[ModuleType], Drawn]) -> Drawn | None:
@@ -257,6 +266,7 @@ def train_all(
     several runs before they are written. Settings: as for ``train``.
     """
     whole = Path(folder)
+    engine = engine_name(settings.get("engine", ENGINE))
     runs: dict[str, list[Result]] = {mode: [] for mode in modes}
     for mode in modes:
         building.with_mode(preset, mode)  # what cannot be is refused before the first is trained
@@ -268,7 +278,8 @@ def train_all(
 
     def earlier(mode: str) -> list[Result] | None:
         """The results of controls that an earlier command has trained, if it has with every seed."""
-        found = communicator.world().on_first(lambda: [finished(*place_of(seed, mode)) for seed in seeds])
+        places = [place_of(seed, mode) for seed in seeds]
+        found = communicator.world().on_first(lambda: [finished(*place, engine=engine) for place in places])
         done = [result for result in found if result]
         return done if len(done) == len(found) else None
 

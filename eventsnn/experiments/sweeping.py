@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import is_number
+from ..checks import whole
 from ..errors import EventsnnError, EventStorm, FileError, InvalidInput, NotFinite
 from ..training.trainer import Trainer
 from . import checking, presets, runs, sources
@@ -93,8 +94,8 @@ class Sweep:
                 allowed = "a number of trials, because a range has no end of values"
                 raise InvalidInput("--trials", None, None, allowed, "Pass --trials N, or give choices.")
         self._refuse_idle()
-        if trials is not None and trials < 1:
-            raise InvalidInput("--trials", None, trials, "an int >= 1")
+        if trials is not None:
+            whole(trials, "--trials", 1)
         self.prune = prune
         self._data: tuple[DataSettings, Sets] | None = None
 

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Array, Floats, Integers, Milliseconds
-from ..arrays import is_number, plain_array
-from ..errors import InvalidInput
+from ..arrays import plain_array
+from ..errors import InvalidInput, Unsupported
 from ..spikes.cotangents import Cotangents, Probe
 from ..spikes.recording import Readout
 
@@ -107,9 +107,4 @@ def cross_entropy(logits: Array, labels: npt.ArrayLike) -> tuple[Array, Array]:
 def refuse_classes(loss: Regularizer) -> NoReturn:
     """Refuse to learn from a Dataset's labels what a loss wants targets for."""
     allowed = "a loss on class labels, which are what a Dataset holds"
-    raise InvalidInput("loss", None, type(loss).__name__, allowed, "value_and_grad takes targets.")
-
-
-def check_positive(name: str, value: float) -> None:
-    if not (is_number(value) and 0 < value < np.inf):
-        raise InvalidInput(name, None, value, "a finite number > 0 (ms)")
+    raise Unsupported("loss", None, type(loss).__name__, allowed, "value_and_grad takes targets.")

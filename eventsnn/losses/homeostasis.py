@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Array, Floats, Milliseconds, Parameters
-from ..errors import InvalidInput
+from ..checks import number
 from ..spikes.cotangents import Cotangents, Probe
 from .base import AnyNetwork, AnyRecording
 
@@ -58,8 +58,7 @@ class SpikeCountTarget:
 
     def __post_init__(self) -> None:
         for name in ("target", "strength"):
-            if not (np.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise InvalidInput(name, None, getattr(self, name), "a finite number >= 0")
+            number(getattr(self, name), name, "a finite number >= 0", 0.0)
 
     def probes(self, network: AnyNetwork, duration: Milliseconds) -> dict[str, Probe]:
         """Counts need no voltage."""

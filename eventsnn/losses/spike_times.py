@@ -9,10 +9,11 @@ import numpy.typing as npt
 
 from ..aliases import Array, Integers, Milliseconds
 from ..arrays import in_milliseconds
-from ..errors import InvalidInput
+from ..checks import check_duration
+from ..errors import InvalidInput, Unsupported
 from ..spikes.cotangents import Cotangents, Probe
 from ..spikes.recording import Recording
-from .base import AnyNetwork, check_labels, check_positive, cross_entropy, real, refuse_classes
+from .base import AnyNetwork, check_labels, cross_entropy, real, refuse_classes
 
 
 class _SpikeTimeLoss:
@@ -29,7 +30,7 @@ class _SpikeTimeLoss:
         """Spike-time losses read no voltage; a network whose classes seem to sit in a readout is refused."""
         if hasattr(network, "dt"):  # a network on a grid
             allowed = "a loss on voltages or counts: spikes of a grid have no times to move"
-            raise InvalidInput("loss", None, type(self).__name__, allowed)
+            raise Unsupported("loss", None, type(self).__name__, allowed)
         readouts, lif = (
             [p.name for p in network.populations.values() if p.kind == kind] for kind in ("readout", "lif")
         )
@@ -87,7 +88,7 @@ class FirstSpike(_SpikeTimeLoss):
     population: str | None = None
 
     def __post_init__(self) -> None:
-        check_positive("tau", self.tau)
+        check_duration(self.tau, "tau")
 
     def __call__(self, recording: Recording, labels: npt.ArrayLike) -> tuple[Array, Cotangents]:
         """Return (values, Cotangents): see the module's description."""
@@ -107,7 +108,7 @@ class RelativeFirstSpike(_SpikeTimeLoss):
     population: str | None = None
 
     def __post_init__(self) -> None:
-        check_positive("delta", self.delta)
+        check_duration(self.delta, "delta")
 
     def __call__(self, recording: Recording, labels: npt.ArrayLike) -> tuple[Array, Cotangents]:
         """Return (values, Cotangents): see the module's description."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..aliases import Array, Floats, Integers, Milliseconds
 from ..arrays import plain_array
-from ..errors import InvalidInput
+from ..errors import InvalidInput, Unsupported
 from ..spikes.cotangents import Cotangents, Probe
 from .base import AnyNetwork, AnyRecording, cross_entropy, real, refuse_classes
 from .voltage import ReadoutLoss
@@ -100,5 +100,5 @@ class MeanSquaredError(ReadoutLoss):
 def _steps(recording: AnyRecording) -> Mapping[str, Array]:
     """{readout: voltages of each step} of a GridRecording."""
     if not hasattr(recording, "voltages"):
-        raise InvalidInput("loss", None, "a loss on the voltages of steps", "such a loss for a GridNetwork alone")
+        raise Unsupported("loss", None, "a loss on the voltages of steps", "such a loss for a GridNetwork alone")
     return recording.voltages

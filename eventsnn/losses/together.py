@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Array, Milliseconds
-from ..errors import InvalidInput, NotFinite
+from ..errors import Conflict, InvalidInput, NotFinite
 from ..spikes.cotangents import Cotangents, Probe
 from .base import AnyNetwork, AnyRecording, Regularizer
 
@@ -23,7 +23,7 @@ def joint_probes(losses: Iterable[Regularizer], network: AnyNetwork, duration: M
             before = probes.get(name, probe)
             rates = {p.decay_rate for p in (before, probe)} - {None}
             if len(rates) > 1:
-                raise InvalidInput("regularizers", None, sorted(rates), f"one decay rate for the readout {name!r}")
+                raise Conflict("regularizers", None, sorted(rates), f"one decay rate for the readout {name!r}")
             probes[name] = Probe(rates.pop() if rates else None, before.maximum or probe.maximum)
     return probes
 

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Array, Integers, Milliseconds
+from ..checks import check_duration
 from ..errors import InvalidInput
 from ..spikes.cotangents import Cotangents, Probe
-from .base import AnyNetwork, AnyRecording, check_positive, cross_entropy
+from .base import AnyNetwork, AnyRecording, cross_entropy
 
 
 class ReadoutLoss:
@@ -84,7 +85,7 @@ class ExponentialMeanVoltage(MeanVoltage):
 
     def __post_init__(self) -> None:
         if self.tau_window is not None:
-            check_positive("tau_window", self.tau_window)
+            check_duration(self.tau_window, "tau_window")
 
     def _probe(self, duration: Milliseconds) -> Probe:
         return Probe(decay_rate=1.0 / (duration if self.tau_window is None else self.tau_window))

@@ -12,28 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Array, Description, Floats, Shape
-from ..arrays import is_number, is_whole, plain_array
+from ..arrays import is_whole, plain_array
+from ..checks import number
 from ..errors import InvalidInput
-
-
-def _number(value: object, name: str, allowed: str = "a finite number") -> float:
-    """Return `value` as a float, or raise InvalidInput if it is no finite real number."""
-    if not is_number(value):
-        raise InvalidInput(name, None, value, allowed)
-    try:
-        number = float(value)
-    except OverflowError:
-        raise InvalidInput(name, None, value, allowed) from None
-    if not math.isfinite(number):
-        raise InvalidInput(name, None, number, allowed)
-    return number
-
-
-def _not_negative(value: object, name: str) -> float:
-    number = _number(value, name, "a finite number >= 0")
-    if number < 0:
-        raise InvalidInput(name, None, number, "a finite number >= 0")
-    return number
 
 
 def _as_shape(shape: object) -> Shape:
@@ -99,7 +80,7 @@ class Constant(Initializer):
     kind: ClassVar[str] = "constant"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "value", _number(self.value, "Constant.value"))
+        object.__setattr__(self, "value", number(self.value, "Constant.value"))
 
     @property
     def smallest(self) -> float:
@@ -123,8 +104,8 @@ class Normal(Initializer):
     kind: ClassVar[str] = "normal"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", _number(self.mean, "Normal.mean"))
-        object.__setattr__(self, "sd", _not_negative(self.sd, "Normal.sd"))
+        object.__setattr__(self, "mean", number(self.mean, "Normal.mean"))
+        object.__setattr__(self, "sd", number(self.sd, "Normal.sd", "a finite number >= 0", 0.0))
 
     @property
     def smallest(self) -> float:
@@ -143,8 +124,8 @@ class Uniform(Initializer):
     kind: ClassVar[str] = "uniform"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "low", _number(self.low, "Uniform.low"))
-        object.__setattr__(self, "high", _number(self.high, "Uniform.high"))
+        object.__setattr__(self, "low", number(self.low, "Uniform.low"))
+        object.__setattr__(self, "high", number(self.high, "Uniform.high"))
         if self.low > self.high:
             raise InvalidInput("Uniform.low", None, self.low, f"at most high = {self.high}", "Swap the two.")
         if not math.isfinite(self.high - self.low):
@@ -166,7 +147,7 @@ class HalfNormal(Initializer):
     kind: ClassVar[str] = "half_normal"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sd", _not_negative(self.sd, "HalfNormal.sd"))
+        object.__setattr__(self, "sd", number(self.sd, "HalfNormal.sd", "a finite number >= 0", 0.0))
 
     @property
     def smallest(self) -> float:
@@ -184,7 +165,7 @@ class Orthogonal(Initializer):
     kind: ClassVar[str] = "orthogonal"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "gain", _number(self.gain, "Orthogonal.gain"))
+        object.__setattr__(self, "gain", number(self.gain, "Orthogonal.gain"))
 
     @property
     def smallest(self) -> float:
@@ -211,7 +192,7 @@ class Kaiming(Initializer):
     kind: ClassVar[str] = "kaiming"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "gain", _not_negative(self.gain, "Kaiming.gain"))
+        object.__setattr__(self, "gain", number(self.gain, "Kaiming.gain", "a finite number >= 0", 0.0))
         if self.distribution not in ("normal", "uniform"):
             raise InvalidInput("Kaiming.distribution", None, self.distribution, '"normal" or "uniform"')
 
@@ -229,9 +210,7 @@ class Kaiming(Initializer):
                 remedy = "Pass fan_in= (inputs per neuron), or use a matrix."
                 raise InvalidInput("shape", None, shape, "two dimensions (n_pre, n_post) for Kaiming", remedy)
             fan_in = shape[0]
-        inputs = _number(fan_in, "fan_in", "a finite number >= 1")
-        if inputs < 1:
-            raise InvalidInput("fan_in", None, inputs, "a finite number >= 1")
+        inputs = number(fan_in, "fan_in", "a finite number >= 1", 1.0)
         if self.distribution == "normal":
             return rng.normal(0.0, self.gain / math.sqrt(inputs), shape)
         bound = math.sqrt(3.0) * self.gain / math.sqrt(inputs)
@@ -329,4 +308,4 @@ def as_initializer(value: object, name: str) -> Initializer:
     if array.ndim > 0:
         return Given(array, name)
     scalar = array.item() if hasattr(value, "__array__") else value
-    return Constant(_number(scalar, name, "a finite number, an array of finite numbers or an Initializer"))
+    return Constant(number(scalar, name, "a finite number, an array of finite numbers or an Initializer"))

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Indices, Integers
-from ..arrays import is_number, plain_array
-from ..checks import check_seed
-from ..errors import InvalidInput
+from ..arrays import plain_array
+from ..checks import check_seed, share
+from ..errors import Conflict, InvalidInput
 from ..random import stream
 from .synapses import SparseMatrix
 
@@ -23,10 +23,9 @@ def draw_structure(
 ) -> tuple[Integers, Indices] | tuple[None, None]:
     """Return (indptr, indices) of the synapses that exist, or (None, None) for all of them."""
     if mask is not None and sparsity is not None:
-        raise InvalidInput("sparsity", None, sparsity, "either mask or sparsity, not both")
+        raise Conflict("sparsity", None, sparsity, "either mask or sparsity, not both")
     if sparsity is not None:
-        if not (is_number(sparsity) and 0 <= sparsity < 1):
-            raise InvalidInput("sparsity", None, sparsity, "a number in [0, 1): the fraction of absent synapses")
+        sparsity = share(sparsity, "sparsity", "a number in [0, 1): the fraction of absent synapses")
         sizes = rng.binomial(shape[1], 1.0 - sparsity, shape[0])
         chosen = [np.sort(rng.choice(shape[1], size, replace=False, shuffle=False)) for size in sizes]
         return np.concatenate([[0], np.cumsum(sizes)]), np.concatenate(chosen).astype(np.int32)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..aliases import Array, Floats, Indices, Integers, Shape
 from ..arrays import plain_array
-from ..errors import InvalidInput
+from ..errors import Conflict, InvalidInput
 from .initializers import Initializer
 
 
@@ -59,7 +59,7 @@ def structure_of(
         if value is not None:
             remedy = f"Leave {key} out, or give a dense weight (n_pre, n_post)."
             value = value if key == "sparsity" else type(value).__name__
-            raise InvalidInput(key, None, value, "None with a sparse weight, which has a structure of its own", remedy)
+            raise Conflict(key, None, value, "None with a sparse weight, which has a structure of its own", remedy)
     matrix = _rows(weight, f"{name}.weight", shape)
     matrix.data = np.ones(matrix.nnz, bool)  # a weight of 0 is a synapse too: it may learn
     return matrix
@@ -69,7 +69,7 @@ def check_sharing(delay: object, delay_per: str, name: str) -> None:
     """Refuse a matrix of delays where synapses share them."""
     if is_sparse(delay) and delay_per != "synapse":
         remedy = "Say delay_per='synapse', or give the shared values."
-        raise InvalidInput(f"{name}.delay", None, "a sparse matrix", f"one delay per {delay_per}", remedy)
+        raise Conflict(f"{name}.delay", None, "a sparse matrix", f"one delay per {delay_per}", remedy)
 
 
 @overload

@@ -1,14 +1,13 @@
 """The optimisers: Adam and gradient descent."""
 
-import math
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from ..aliases import Floats
-from ..checks import SMALLEST, number
-from ..errors import InvalidInput
+from ..checks import SMALLEST, number, share
+from ..errors import Conflict, InvalidInput
 from .base import Optimizer, Plan
 
 # A moment that only decays ends in denormal numbers, which cost Adam a factor 1.6 or more. At beta = 0.9 the way from
@@ -35,8 +34,7 @@ class Adam(Optimizer):
         super().__post_init__()
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
             raise InvalidInput("betas", None, self.betas, "a pair of numbers, each 0 <= beta < 1")
-        below_one = math.nextafter(1.0, 0.0)
-        betas = tuple(number(beta, "betas", "0 <= beta < 1", 0.0, below_one) for beta in self.betas)
+        betas = tuple(share(beta, "betas", "0 <= beta < 1") for beta in self.betas)
         object.__setattr__(self, "betas", betas)
         object.__setattr__(self, "epsilon", number(self.epsilon, "epsilon", "a finite number > 0", SMALLEST))
 
@@ -78,11 +76,10 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        below_one = math.nextafter(1.0, 0.0)
-        momentum = number(self.momentum, "momentum", "0 <= momentum < 1", 0.0, below_one)
+        momentum = share(self.momentum, "momentum", "0 <= momentum < 1")
         object.__setattr__(self, "momentum", momentum)
         if self.nesterov and momentum == 0.0:
-            raise InvalidInput("nesterov", None, self.nesterov, "False where momentum is 0")
+            raise Conflict("nesterov", None, self.nesterov, "False where momentum is 0")
 
     def _slots(self) -> tuple[str, ...]:
         return self.slots if self.momentum > 0 else ()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InvalidInput
+from ..checks import whole
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
@@ -47,9 +47,7 @@ def resolve_n_threads(n_threads: int | None = None, n_cores: int | None = None) 
         name, asked = "EVENTSNN_NUM_THREADS", int(text) if text.isdecimal() else text
     if asked is None:
         return len(available_cores()) if n_cores is None else n_cores
-    if not isinstance(asked, int) or isinstance(asked, bool) or asked < 1:
-        raise InvalidInput(name, None, asked, "an int >= 1")
-    return asked
+    return whole(asked, name, 1)
 
 
 class Stop:

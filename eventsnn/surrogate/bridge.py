@@ -1,4 +1,4 @@
-"""From a network trained on a grid to one of events, which the exact engine runs and trains further.
+"""From a network trained on a grid to one of events, which simulate and Trainer run and train further.
 
 What carries over as it is: weights but for a factor, real-valued delays, thresholds, masks, the decay of voltages and
 currents per step, the statistics of batch normalisation. What does not is in docs/surrogates.md: a step of the grid is
@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..aliases import Array, Floats, Milliseconds, Parameters
-from ..arrays import is_number
+from ..checks import positive
 from ..data.dataset import Dataset
 from ..errors import InvalidInput
 from ..network.network import Network
@@ -86,10 +86,8 @@ class _Bridge:
         if "tau_syn" in p.settings:
             tau_syn = self._network.value_of(p.name, "tau_syn", self._parameters)
             return tau_mem, tau_syn, tau_mem / tau_syn / -np.expm1(-dt / tau_syn)
-        if self._tau_syn is None or not (is_number(self._tau_syn) and 0 < self._tau_syn < np.inf):
-            allowed = f"a finite number > 0 (ms), because {p.name!r} has no synaptic time constant"
-            raise InvalidInput("tau_syn", None, self._tau_syn, allowed)
-        tau_syn = np.full(p.n, float(self._tau_syn))
+        allowed = f"a finite number > 0 (ms), because {p.name!r} has no synaptic time constant"
+        tau_syn = np.full(p.n, positive(self._tau_syn, "tau_syn", allowed))
         return tau_mem, tau_syn, tau_mem / tau_syn
 
     def _normalisation(self, p: GridPopulation) -> tuple[Floats, Floats]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..aliases import Array, Parameters
-from ..errors import InvalidInput
+from ..checks import one_of
 from ..spikes.cotangents import Probe
 from .layers import Layer
 from .network import GridNetwork
@@ -42,8 +42,7 @@ def run(
 
     ``values``: {input population: (sample, step, n)} of ``mode.dtype``.
     """
-    if mode.delays not in DELAYS:
-        raise InvalidInput("delays", None, mode.delays, f"one of {DELAYS}")
+    one_of(mode.delays, "delays", DELAYS)
     sent = dict(values)
     tape: dict[str, Layer] = {}
     n_samples, n_steps = next(iter(values.values())).shape[:2]

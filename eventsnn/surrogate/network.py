@@ -15,24 +15,19 @@ from typing import Any, Self, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from .. import renamed
-from ..aliases import Array, Description, Floats, Milliseconds, Parameters
-from ..arrays import is_number
-from ..checks import check_count, check_ends, check_names, check_new_name, check_seed, check_size
-from ..errors import InvalidInput, NetworkError
+from .. import checks, renamed
+from ..aliases import Array, Description, Floats, Milliseconds, Parameters, Shape
+from ..errors import Conflict, InvalidInput, NetworkError, Unsupported
 from ..network.arrays import check_arrays
 from ..network.initializers import Constant, Given, Initializer, as_initializer
 from ..network.structure import draw_structure, structure_stream
-from ..network.synapses import check_sharing, is_sparse, per_synapse, structure_of, to_dense
+from ..network.synapses import Rows, SparseMatrix, Values, check_sharing, is_sparse, per_synapse, structure_of, to_dense
 from ..random import stream
 from .slopes import SURROGATES, ArcTangent, Surrogate, surrogate_of
-from .spread import Spread, check_flag, check_share
+from .spread import Spread
 
 DELAY_SHARING = ("synapse", "neuron", "connection")
 RESETS = ("hard", "soft")
-Shape: TypeAlias = tuple[int, ...]
-Values: TypeAlias = npt.ArrayLike | Initializer
-SparseMatrix: TypeAlias = Any  # of scipy.sparse, which may not be imported here
 Names: TypeAlias = Iterable[str] | bool
 
 
@@ -104,15 +99,17 @@ class GridNetwork:
     """
 
     def __init__(self, dt: Milliseconds) -> None:
-        if not (is_number(dt) and 0 < dt < math.inf):
-            raise InvalidInput("dt", None, dt, "a finite number > 0 (ms)")
-        self.dt = float(dt)
+        self.dt = checks.check_duration(dt, "dt")
         self.populations: dict[str, GridPopulation] = {}
         self.connections: dict[str, GridConnection] = {}
 
     def add_input(self, name: str, n: int) -> None:
         """Add ``n`` input channels: what a SpikeBatch counts in each step, whole numbers or not."""
-        self._add(GridPopulation(check_new_name(name, self.populations), "input", check_size(n, self.populations)))
+        self._add(
+            GridPopulation(
+                checks.check_new_name(name, self.populations), "input", checks.check_size(n, self.populations)
+            )
+        )
 
     def add_lif(
         self, name: str, n: int, *, tau_mem: Values = 20.0, tau_syn: Values | None = None, v_threshold: float = 1.0,
@@ -129,20 +126,16 @@ class GridNetwork:
         the length of one sample, ``input_dropout``: that it receives nothing but what is recurrent, neither bias nor
         offset; ``train``: "tau_mem" and "tau_syn" where trained.
         """
-        if reset not in RESETS:
-            raise InvalidInput(f"{name}.reset", None, reset, f"one of {RESETS}")
+        checks.one_of(reset, f"{name}.reset", RESETS)
         surrogate = ArcTangent() if surrogate is None else surrogate
         if type(surrogate) not in SURROGATES.values():
             raise InvalidInput(f"{name}.surrogate", None, surrogate, "ArcTangent(slope) or Triangle(slope)")
-        for key, value in (("detach_reset", detach_reset), ("batch_norm", batch_norm)):
-            check_flag(f"{name}.{key}", value)
-        if not (is_number(v_threshold) and 0 < v_threshold < math.inf):
-            raise InvalidInput(f"{name}.v_threshold", None, v_threshold, "a finite number > 0")
         self._add_neurons(
-            name, "lif", n, tau_mem, tau_syn, train, v_threshold=float(v_threshold), reset=reset,
-            detach_reset=bool(detach_reset), surrogate=surrogate, batch_norm=bool(batch_norm), bias=bias,
-            dropout=check_share(f"{name}.dropout", dropout),
-            input_dropout=check_share(f"{name}.input_dropout", input_dropout),
+            name, "lif", n, tau_mem, tau_syn, train, v_threshold=checks.positive(v_threshold, f"{name}.v_threshold"),
+            reset=reset, detach_reset=checks.flag(detach_reset, f"{name}.detach_reset"), surrogate=surrogate,
+            batch_norm=checks.flag(batch_norm, f"{name}.batch_norm"), bias=bias,
+            dropout=checks.share(dropout, f"{name}.dropout"),
+            input_dropout=checks.share(input_dropout, f"{name}.input_dropout"),
         )  # fmt: skip
 
     def add_readout(
@@ -156,7 +149,7 @@ class GridNetwork:
         self, name: str, kind: str, n: int, tau_mem: Values, tau_syn: Values | None, train: Names, *, bias: Values,
         **settings: Any,
     ) -> None:  # fmt: skip
-        name, n = check_new_name(name, self.populations), check_size(n, self.populations)
+        name, n = checks.check_new_name(name, self.populations), checks.check_size(n, self.populations)
         if bias is True:
             bias = 0.0
         if bias is None or isinstance(bias, str):
@@ -172,7 +165,7 @@ class GridNetwork:
                 raise InvalidInput(
                     f"{name}.{key}", None, value.smallest, f"numbers >= {self.lowest(key):g} ms (dt {self.dt:g})"
                 )
-        chosen = check_names(train, tuple(taus), f"{name}.train")
+        chosen = checks.check_names(train, tuple(taus), f"{name}.train")
         self._add(GridPopulation(name, kind, n, taus, train=chosen, bias=start, **settings))
 
     def lowest(self, key: str) -> Milliseconds:
@@ -198,7 +191,7 @@ class GridNetwork:
         absent synapses, drawn from ``seed``. A scipy.sparse matrix (n_pre, n_post) as ``weight`` is structure and
         values together: its stored entries are the synapses; as ``delay`` it must have the same entries.
         """
-        check_ends(pre, post, self.populations)
+        checks.check_ends(pre, post, self.populations)
         source, target, order = self.populations[pre], self.populations[post], list(self.populations)
         if target.kind == "input" or source.kind == "readout" or order.index(pre) > order.index(post):
             raise NetworkError(
@@ -207,14 +200,13 @@ class GridNetwork:
         name = f"{pre}->{post}"
         if name in self.connections:
             raise NetworkError(f"connection {name!r} exists already; count= gives several synapses.")
-        if delay_per not in DELAY_SHARING:
-            raise InvalidInput("delay_per", None, delay_per, f"one of {DELAY_SHARING}")
+        checks.one_of(delay_per, "delay_per", DELAY_SHARING)
         if delay is None and spread is not None:
-            raise InvalidInput(
+            raise Conflict(
                 f"{name}.spread", None, spread, "None without delays", "Pass delay=, such as Uniform(0, 100)."
             )
-        if check_count(count) > 1 and (delay is None or delay_per != "synapse"):
-            raise InvalidInput(f"{name}.count", None, count, "1 where synapses have no delays of their own")
+        if checks.check_count(count) > 1 and (delay is None or delay_per != "synapse"):
+            raise Conflict(f"{name}.count", None, count, "1 where synapses have no delays of their own")
         if spread is not None and not isinstance(spread, Spread):
             raise InvalidInput(
                 f"{name}.spread", None, spread, "a Spread, such as Spread('triangle', sigma=(10.0, 0.1))"
@@ -226,17 +218,17 @@ class GridNetwork:
         check_sharing(delay, delay_per, name)
         delay = None if delay is None else _as_initializer(delay, f"{name}.delay", (indptr, indices, shape))
         _check_given_delays(name, delay, spread)
-        chosen = check_names(train, ("weight", "delay"), f"{name}.train")
+        chosen = checks.check_names(train, ("weight", "delay"), f"{name}.train")
         if chosen == ("delay",) and spread is None:
             remedy = "Pass delay= and spread=, such as Spread('triangle', sigma=(10.0, 0.1))."
-            raise InvalidInput(f"{name}.train", None, train, "delays that spread", remedy)
+            raise Conflict(f"{name}.train", None, train, "delays that spread", remedy)
         chosen = tuple(key for key in chosen if key == "weight" or spread is not None)
         if dropout and pre != post:
             remedy = "add_lif(dropout=...) silences what a population sends."
-            raise InvalidInput(f"{name}.dropout", None, dropout, "0 but for a recurrent connection", remedy)
+            raise Unsupported(f"{name}.dropout", None, dropout, "0 but for a recurrent connection", remedy)
         self.connections[name] = GridConnection(
-            name, pre, post, source.n, target.n, weight, delay, delay_per, spread, check_count(count),
-            check_share(f"{name}.dropout", dropout), chosen, _as_mask(indptr, indices, shape),
+            name, pre, post, source.n, target.n, weight, delay, delay_per, spread, checks.check_count(count),
+            checks.share(dropout, f"{name}.dropout"), chosen, _as_mask(indptr, indices, shape),
         )  # fmt: skip
 
     def incoming(self, population: str) -> list[GridConnection]:
@@ -278,7 +270,7 @@ class GridNetwork:
         """Draw the parameters: a flat dict of float64 arrays, each a function of (seed, its name) alone."""
         parameters = {}
         for name, shape, initializer, _, (low, high), fan_in in self._entries():
-            values = initializer.draw(stream(check_seed(seed), name), shape, fan_in)
+            values = initializer.draw(stream(checks.check_seed(seed), name), shape, fan_in)
             if np.max(values, initial=-math.inf) > high:
                 # cutting it off would pile delays up at the longest, and leave the same network without a spread others
                 remedy = (
@@ -367,7 +359,8 @@ class GridNetwork:
             delay = None if c["delay"] is None else Initializer.from_dict(c["delay"])
             spread = None if c["spread"] is None else Spread(**c["spread"])
             mask = None if c["mask"] is None else np.array(c["mask"], bool)
-            made = {"weight": Initializer.from_dict(c["weight"]), "delay": delay, "spread": spread, "mask": mask}
+            made: Description = {"weight": Initializer.from_dict(c["weight"]), "delay": delay}
+            made |= {"spread": spread, "mask": mask}
             if c["pre"] != c["post"]:
                 made["dropout"] = 0.0  # which once could be given, and did nothing
             network.connect(**{**c, **made})
@@ -429,7 +422,7 @@ def _check_given_delays(name: str, delay: Initializer | None, spread: Spread | N
         raise InvalidInput(f"{name}.delay", None, float(values[bad].flat[0]), allowed)
 
 
-def _as_initializer(value: Values | SparseMatrix, name: str, rows: tuple[Any, Any, Shape]) -> Initializer:
+def _as_initializer(value: Values | SparseMatrix, name: str, rows: Rows) -> Initializer:
     """A weight or a delay as an Initializer; a sparse matrix is written out, as the parameters are."""
     if is_sparse(value):
         value = to_dense(per_synapse(value, name, rows), rows, 0.0)

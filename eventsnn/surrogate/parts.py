@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class RunMode(Protocol):
-    """What is read of an engine's Mode, which is in a file above."""
+    """What is read of a `Mode`, which is in a file above."""
 
     @property
     def training(self) -> bool: ...

@@ -7,7 +7,7 @@ from typing import NoReturn
 import numpy as np
 
 from ..aliases import Array, Floats, Integers, Milliseconds, Parameters
-from ..errors import InvalidInput
+from ..errors import InvalidInput, Unsupported
 from ..spikes.batch import SpikeBatch
 from ..spikes.cotangents import Cotangents, Probe
 from ..spikes.recording import Readout
@@ -76,7 +76,7 @@ class GridRecording:
     def first_spikes(self, population: str) -> NoReturn:
         """A spike of the grid has no time that a gradient could move."""
         allowed = "a loss on voltages or counts: spikes of a grid have no times to move"
-        raise InvalidInput("loss", None, "a loss on spike times", allowed, "Train a Network for it.")
+        raise Unsupported("loss", None, "a loss on spike times", allowed, "Train a Network for it.")
 
     @property
     def outputs(self) -> tuple[str, ...]:

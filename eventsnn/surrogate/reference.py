@@ -1,7 +1,7 @@
 """The oracle of the grid: plain NumPy, one step after the other, with derivatives carried forward beside the values.
 
 Every quantity is a pair (value, tangent): what it is, and how it changes when the parameters move along a direction.
-Nothing here runs backwards, and no equation is shared with the engine, so that agreement means something.
+Nothing here runs backwards, and no equation is shared with `engine.py`, so that agreement means something.
 """
 
 from collections.abc import Mapping

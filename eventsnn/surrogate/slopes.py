@@ -1,11 +1,9 @@
 """Surrogates for the slope of the step at the threshold."""
 
-import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ..arrays import is_number
-from ..errors import InvalidInput
+from ..checks import one_of, positive
 
 
 @dataclass(frozen=True)
@@ -15,7 +13,7 @@ class ArcTangent:
     slope: float = 5.0
 
     def __post_init__(self) -> None:
-        _check_slope(self.slope)
+        positive(self.slope, "surrogate.slope")
 
 
 @dataclass(frozen=True)
@@ -25,12 +23,7 @@ class Triangle:
     slope: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_slope(self.slope)
-
-
-def _check_slope(slope: float) -> None:
-    if not (is_number(slope) and 0 < slope < math.inf):
-        raise InvalidInput("surrogate.slope", None, slope, "a finite number > 0")
+        positive(self.slope, "surrogate.slope")
 
 
 Surrogate: TypeAlias = ArcTangent | Triangle
@@ -39,6 +32,5 @@ SURROGATES: dict[str, type[Surrogate]] = {"arctangent": ArcTangent, "triangle": 
 
 def surrogate_of(kind: str, slope: float) -> Surrogate:
     """Return the surrogate derivative of that name, "arctangent" or "triangle"."""
-    if kind not in SURROGATES:
-        raise InvalidInput("surrogate", None, kind, f"one of {', '.join(SURROGATES)}")
+    one_of(kind, "surrogate", SURROGATES, f"one of {', '.join(SURROGATES)}")
     return SURROGATES[kind](slope)

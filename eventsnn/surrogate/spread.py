@@ -4,10 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
-
 from ..aliases import Milliseconds
 from ..arrays import is_number
+from ..checks import flag, one_of, positive
 from ..errors import InvalidInput
 
 SPREAD_KINDS = ("gaussian", "triangle")
@@ -32,36 +31,23 @@ class Spread:
     rounds: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind not in SPREAD_KINDS:
-            raise InvalidInput("spread.kind", None, self.kind, f"one of {SPREAD_KINDS}")
+        one_of(self.kind, "spread.kind", SPREAD_KINDS)
         sigma: Any = (self.sigma, self.sigma) if is_number(self.sigma) else self.sigma
         pair = isinstance(sigma, (tuple, list)) and len(sigma) == 2
         if not pair or not all(is_number(s) and 0 < s < math.inf for s in sigma):
             raise InvalidInput("spread.sigma", None, self.sigma, "two widths > 0 (ms): at first and at the end")
         object.__setattr__(self, "sigma", tuple(map(float, sigma)))
         for key, value in (("learned", self.learned), ("rounds", self.rounds)):
-            check_flag(f"spread.{key}", value)
-        if not (is_number(self.epochs) and 0 < self.epochs < math.inf):
-            raise InvalidInput("spread.epochs", None, self.epochs, "a finite number of epochs > 0")
+            flag(value, f"spread.{key}")
+        positive(self.epochs, "spread.epochs", "a finite number of epochs > 0")
         if self.longest is None and self.kind == "gaussian":
             raise InvalidInput(
                 "spread.longest", None, None, "the longest delay (ms) of a gaussian, which spreads over all"
             )
-        if self.longest is not None and not (is_number(self.longest) and 0 < self.longest < math.inf):
-            raise InvalidInput("spread.longest", None, self.longest, "a finite number > 0 (ms), or None")
+        if self.longest is not None:
+            positive(self.longest, "spread.longest", "a finite number > 0 (ms), or None")
 
     def width(self, epoch: float) -> Milliseconds:
         """Return sigma (ms) in an epoch, counted from 0."""
         first, last = cast(tuple[float, float], self.sigma)  # two since __post_init__
         return first * (last / first) ** min(epoch / self.epochs, 1.0)
-
-
-def check_share(name: str, value: float) -> float:
-    if not (is_number(value) and 0 <= value < 1):
-        raise InvalidInput(name, None, value, "a probability p with 0 <= p < 1")
-    return float(value)
-
-
-def check_flag(name: str, value: object) -> None:
-    if not isinstance(value, (bool, np.bool_)):
-        raise InvalidInput(name, None, value, "True or False")

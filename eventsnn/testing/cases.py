@@ -1,6 +1,6 @@
 """Random networks with data and a loss, for tests over many of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,7 +69,7 @@ def _named_loss(name: str, population: str) -> Any:
 
 
 def _calmed(
-    network: Network, parameters: Parameters, batch: Mapping[str, SpikeBatch], duration: Milliseconds, max_spikes: int
+    network: Network, parameters: Parameters, batch: dict[str, SpikeBatch], duration: Milliseconds, max_spikes: int
 ) -> Parameters:  # fmt: skip
     """Halve all weights until no sample fires more than ``max_spikes`` spikes."""
     while True:

@@ -1,6 +1,6 @@
 """Two engines on the same problem: the same spikes, readouts and gradients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,7 +48,7 @@ class Comparison:
 
 
 def compare_engines(
-    network: Network, parameters: Parameters, batch: SpikeBatch | Mapping[str, SpikeBatch], labels: npt.ArrayLike, *,
+    network: Network, parameters: Parameters, batch: SpikeBatch | dict[str, SpikeBatch], labels: npt.ArrayLike, *,
     loss: Any, duration: Milliseconds, regularizers: Sequence[Any] = (), time_tolerance: Milliseconds = 1e-9,
     gradient_tolerance: float = 1e-8, max_spikes: int | None = None,
 ) -> Comparison:  # fmt: skip

@@ -41,7 +41,7 @@ def signature(network: Network, parameters: Parameters, recording: Recording) ->
     maxima = {
         name: np.where(readout.maximum > 0, readout.maximum_time, -1.0)
         for name, readout in recording.readouts.items()
-        if readout.maximum is not None
+        if readout.maximum is not None and readout.maximum_time is not None
     }
     return Signature(np.concatenate(rows), np.concatenate(causes), maxima)
 

@@ -77,9 +77,9 @@ def evaluate(
 ) -> Evaluation:  # fmt: skip
     """Return the Evaluation of a network on a Dataset; ``duration`` in ms (None: the data set's).
 
-    ``engine`` as for ``simulate``. ``delays``, of a GridNetwork: "rounded" to its steps (None), "fractional" or "spread", as in training.
-    Under mpiexec the ranks share the samples, as in training. Warns of what can hardly be meant, as ``fit`` does.
-    Raises NotFinite where the loss is not finite.
+    ``engine`` as for ``simulate``. ``delays``, of a GridNetwork: "rounded" to its steps (None), "fractional" or
+    "spread", as in training. Under mpiexec the ranks share the samples, as in training. Warns of what can hardly be
+    meant, as ``fit`` does. Raises NotFinite where the loss is not finite.
     """
     if not isinstance(dataset, Dataset):
         raise InvalidInput("dataset", None, type(dataset).__name__, "a Dataset", NOT_A_DATASET)

@@ -12,10 +12,13 @@ import numpy as np
 
 from ..aliases import Description
 from ..data.dataset import Dataset
+from ..engines.base import Engine, get, names
 from ..errors import CheckpointError
 
 # What may be another when a run goes on: a budget stops a run, or changes nothing.
 IRRELEVANT = ("options.max_spikes",)
+# The engine of a run that names none, as no run did before there was a choice.
+ENGINE = "compiled"
 
 
 def describe(value: Any) -> Any:
@@ -40,6 +43,27 @@ def describe(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         described.update({item.name: describe(getattr(value, item.name)) for item in fields(value)})
     return described
+
+
+def engine_name(engine: str | Engine) -> str:
+    """Return what an engine is known by: its name in ``engines.names()``, else that of its module or class."""
+    if isinstance(engine, str):
+        return engine
+    for name in names():
+        if engine is get(name):
+            return name
+    own = getattr(engine, "__name__", None)  # of a module, or of a class that serves as an engine itself
+    return own if isinstance(own, str) else f"{type(engine).__module__}.{type(engine).__qualname__}"
+
+
+def described_engine(engine: str | Engine) -> dict[str, str]:
+    """Return what a run's description says of its engine: nothing of the one that is taken if nothing is said."""
+    return {} if (name := engine_name(engine)) == ENGINE else {"engine": name}
+
+
+def engine_of(run: Description) -> str:
+    """Return the name of the engine in a run's description."""
+    return run.get("engine", ENGINE)
 
 
 def data_fingerprint(dataset: Dataset | None) -> str | None:
@@ -69,7 +93,10 @@ def differences(before: Any, now: Any, place: str = "") -> Iterator[tuple[str, A
 
 
 def refuse_changes(path: str | os.PathLike[str], before: Any, now: Description) -> None:
-    changes = [item for item in differences(before, json.loads(json.dumps(now))) if item[0] not in IRRELEVANT]
+    now = json.loads(json.dumps(now))
+    if isinstance(before, dict) and engine_of(before) != engine_of(now):
+        before, now = ({**run, "engine": engine_of(run)} for run in (before, now))
+    changes = [item for item in differences(before, now) if item[0] not in IRRELEVANT]
     if not changes:
         return
     parts = []

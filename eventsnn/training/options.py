@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..aliases import Integers, Milliseconds
-from ..checks import check_budget, check_duration, check_whole
+from ..checks import check_budget, check_duration, one_of, positive, share, whole
 from ..data.dataset import Dataset
 from ..errors import InvalidInput
 from ..losses.base import Regularizer
@@ -53,19 +53,18 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         if self.duration is not None:
             check_duration(self.duration)
-        check_whole("batch_size", self.batch_size, 1)
-        check_whole("seed", self.seed, 0)
+        whole(self.batch_size, "batch_size", 1)
+        whole(self.seed, "seed", 0)
         if self.max_spikes is not None:
             check_budget(self.max_spikes)
-        check_whole("shards", self.shards, 1)
+        whole(self.shards, "shards", 1)
         if self.patience is not None:
-            check_whole("patience", self.patience, 1)
-        if self.monitor not in MONITORS:
-            raise InvalidInput("monitor", None, self.monitor, f"one of {MONITORS}")
-        if self.average is not None and not 0 < self.average < 1:
-            raise InvalidInput("average", None, self.average, "None or a decay per step with 0 < average < 1")
-        if not 0 <= self.neuron_drop < 1:
-            raise InvalidInput("neuron_drop", None, self.neuron_drop, "a probability with 0 <= neuron_drop < 1")
+            whole(self.patience, "patience", 1)
+        one_of(self.monitor, "monitor", MONITORS)
+        if self.average is not None:
+            allowed = "None or a decay per step with 0 < average < 1"
+            positive(share(self.average, "average", allowed), "average", allowed)
+        share(self.neuron_drop, "neuron_drop", "a probability with 0 <= neuron_drop < 1")
         if self.augmentation is not None and not callable(self.augmentation):
             allowed = "None, a data.Augmentation, or a function (docs/how-to/load-your-data.md)"
             raise InvalidInput("augmentation", None, self.augmentation, allowed)

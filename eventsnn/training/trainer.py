@@ -21,11 +21,11 @@ import numpy.typing as npt
 
 from .. import checkpoints
 from ..aliases import Description, Integers, Milliseconds, Parameters
-from ..checks import check_whole
+from ..checks import check_keywords, whole
 from ..data.dataset import Dataset
 from ..data.stores.stored import StoredSpikes
 from ..engines.base import Engine
-from ..errors import CheckpointError, InvalidInput, NotFinite
+from ..errors import CheckpointError, Conflict, InvalidInput, NotFinite
 from ..kernels.compile import CACHE_FOLDER
 from ..losses.base import Loss
 from ..losses.together import joint_probes
@@ -40,7 +40,7 @@ from ..surrogate.network import GridNetwork
 from ..warming import warmup
 from . import resuming
 from .evaluation import NOT_A_DATASET, Evaluation, check_channels, check_classes, evaluate, evaluated, per_neuron
-from .identity import data_fingerprint, describe, refuse_changes
+from .identity import ENGINE, data_fingerprint, describe, described_engine, engine_name, refuse_changes
 from .methods.base import places_in
 from .methods.choosing import method_of
 from .options import Callback, TrainingOptions, check_callbacks
@@ -71,16 +71,16 @@ class Trainer:
 
         Parameters: ``network``, ``parameters`` (from network.initialize), ``loss`` (see eventsnn.losses), ``optimizer``
         (Adam, SGD); ``options`` (TrainingOptions), or its fields as further keyword arguments, such as batch_size=64;
-        ``engine`` as for ``simulate``; ``n_threads`` (results do not depend on it); ``checkpoint``: a file path, written after each epoch, when the
+        ``n_threads`` (results do not depend on it); ``checkpoint``: a file path, written after each epoch, when the
         run is interrupted and, with ``checkpoint_every``, every so many steps; ``callbacks``: functions of
         (trainer, kind, values), called with kind "step" ({"epoch", "batch", "step", "loss"}) after each step and
         "epoch" (the epoch's record) after each epoch; ``progress``: show it on stderr; ``notes``: a JSON-able dict to
-        keep in the checkpoint.
+        keep in the checkpoint; ``engine`` as for ``simulate``, part of what the run is.
         """
         options = TrainingOptions() if options is None else options
         names = [item.name for item in fields(TrainingOptions)]
-        if unknown := [name for name in settings if name not in names]:
-            raise InvalidInput("settings", None, unknown[0], f"the fields of TrainingOptions: {', '.join(names)}")
+        own = Trainer.__init__.__kwdefaults__ or {}
+        check_keywords(settings, names, "the fields of TrainingOptions", ["loss", "optimizer", *own])
         if not isinstance(optimizer, Optimizer):
             raise InvalidInput("optimizer", None, optimizer, "an optimiser, such as Adam(learning_rate=1e-3)")
         self.network, self.loss, self.optimizer, self.engine = network, loss, optimizer, engine
@@ -93,7 +93,7 @@ class Trainer:
         self.progress = progress and self.communicator.rank == 0
         self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
         if checkpoint_every is not None:
-            check_whole("checkpoint_every", checkpoint_every, 1)
+            whole(checkpoint_every, "checkpoint_every", 1)
         checked = network.check_parameters(parameters)
         lif = [p.name for p in network.populations.values() if p.kind == "lif"]
         for rule in self.options.silent_raise:
@@ -142,12 +142,13 @@ class Trainer:
 
         ``train`` and ``validation`` are Datasets of one duration. With ``resume`` the run goes on from the checkpoint,
         also in the middle of an epoch, to the same bytes as a run that was never interrupted; a checkpoint of
-        another network, data set, loss, optimiser or options is refused. Called again, it continues with more epochs.
+        another network, data set, loss, optimiser, engine or options is refused. Called again, it continues with more
+        epochs.
 
         Raises CheckpointError, NotFinite (a loss or gradient; names the step, no update is made), EventStorm, and
         KeyboardInterrupt after saving. SIGTERM saves as well, and then ends the process, unless it is handled already.
         """
-        check_whole("epochs", epochs, 0)
+        whole(epochs, "epochs", 0)
         # of several ranks, one that died by a signal would take the others with it before they have saved
         with sigterm_as_interrupt(ends=self.communicator.size == 1):
             self._prepare(train, validation, resume)
@@ -229,8 +230,9 @@ class Trainer:
             "loss": describe(self.loss),
             "optimizer": self.optimizer.to_dict(),
             "options": describe(self.options),
+            **described_engine(self.engine),
         }
-        self._check_same("the run (network, data, loss, optimiser or options)", json.dumps(run).encode())
+        self._check_same("the run (network, data, loss, optimiser, options or engine)", json.dumps(run).encode())
         path = self.checkpoint
         if self._run is not None:
             refuse_changes(path or "in memory", self._run, run)
@@ -242,7 +244,8 @@ class Trainer:
         self._doubts = self._found_doubts(train, validation)
         first, self._run = self._run is None and not resume, json.loads(json.dumps(run))
         self._check_same_parameters()
-        if self.communicator.size > 1 and CACHE_FOLDER is not None:
+        compiles = engine_name(self.engine) == ENGINE and CACHE_FOLDER is not None
+        if self.communicator.size > 1 and compiles:
             # the first rank compiles, the others find the kernels in the cache
             self.communicator.in_turns(warmup)
         if first:
@@ -256,7 +259,7 @@ class Trainer:
         check_within(self._state.parameters, self._bounds)
         if validation is None and self.options.patience is not None:
             remedy = "Pass a validation set to fit, or leave patience out."
-            raise InvalidInput("patience", None, self.options.patience, "None without validation", remedy)
+            raise Conflict("patience", None, self.options.patience, "None without validation", remedy)
 
     def _check_ranks(self) -> None:
         """Refuse more ranks than can have work."""
@@ -294,7 +297,7 @@ class Trainer:
 
     def _resume(self, run: Description, train: Dataset) -> None:
         if (path := self.checkpoint) is None:
-            raise InvalidInput("resume", None, True, "False without a checkpoint", "Pass checkpoint= to the Trainer.")
+            raise Conflict("resume", None, True, "False without a checkpoint", "Pass checkpoint= to the Trainer.")
         arrays, meta = self.communicator.load_on_first(lambda: load_run(path))
         refuse_changes(path, meta.get("run"), run)
         state = unpack_state(path, arrays, meta)
@@ -418,7 +421,7 @@ class Trainer:
         function: Callable[..., Evaluation] = evaluated if looked_at else evaluate
         return function(
             self.network, parameters, dataset, loss=self.loss, duration=self._duration, n_threads=self.n_threads,
-            max_spikes=self.options.max_spikes, delays=delays,
+            max_spikes=self.options.max_spikes, delays=delays, engine=self.engine,
         )  # fmt: skip
 
     def predict(self, spikes: SpikeBatch | StoredSpikes) -> Integers:

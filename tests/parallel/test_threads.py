@@ -17,6 +17,7 @@ import pytest
 
 from eventsnn import Network, SpikeBatch, simulate, stream, value_and_grad
 from eventsnn.engines.cpu import engine as compiled
+from eventsnn.engines.cpu import streaming
 from eventsnn.errors import EventStorm
 from eventsnn.kernels.state import Status
 from eventsnn.losses import MeanVoltage
@@ -228,7 +229,8 @@ def statuses(monkeypatch):
         call.overloads = True  # it is compiled
         return call
 
-    monkeypatch.setattr(compiled, "forward_shard", watched(compiled.forward_shard))
+    for place in (compiled, streaming):
+        monkeypatch.setattr(place, "forward_shard", watched(place.forward_shard))
     monkeypatch.setattr(compiled, "backward_shard", watched(compiled.backward_shard))
     return found, before_each
 

@@ -8,7 +8,7 @@ import pytest
 
 from eventsnn import InvalidInput, experiments, losses
 from eventsnn.analysis import permuted_delays
-from eventsnn.cli import main as cli
+from eventsnn.cli import main
 from eventsnn.data.dataset import Dataset
 from eventsnn.experiments import results, runs
 from eventsnn.network import Uniform
@@ -316,15 +316,15 @@ def test_the_command_trains_evaluates_and_draws(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     folder = str(tmp_path / "run")
     tiny = ["data.samples=60", "network.hidden=[8, 8]", "training.epochs=1"]
-    assert cli.main(["train", "spoken-digits-delrec", "--out", folder, "--quiet", "--set", *tiny]) == 0
+    assert main(["train", "spoken-digits-delrec", "--out", folder, "--quiet", "--set", *tiny]) == 0
     assert "between steps" in capsys.readouterr().out
-    assert cli.main(["evaluate", folder, "--delays", "fractional", "--json"]) == 0
+    assert main(["evaluate", folder, "--delays", "fractional", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["accuracy"] == runs.read_json(tmp_path / "run" / runs.RESULT)["accuracy_fractional"]
-    assert cli.main(["evaluate", folder, "--round-delays", "1"]) == 2
+    assert main(["evaluate", folder, "--round-delays", "1"]) == 2
     assert "--delays fractional" in capsys.readouterr().err
-    assert cli.main(["plot", folder, "--what", "voltage", "raster", "delays"]) == 0
-    assert cli.main(["plot", folder, "--what", "adjoint"]) == 2
+    assert main(["plot", folder, "--what", "voltage", "raster", "delays"]) == 0
+    assert main(["plot", folder, "--what", "adjoint"]) == 2
     assert "the adjoint that can be drawn is that of events" in capsys.readouterr().err
 
 

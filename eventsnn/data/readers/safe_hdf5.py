@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Protocol, TypeAlias, TypeVar, TypeVarTuple, ca
 
 import numpy as np
 
-from ...arrays import is_whole
+from ...checks import whole
 from ...errors import InvalidInput, UnsafeFile
 
 NEEDED = ("spikes/times", "spikes/units", "labels")
@@ -348,5 +348,5 @@ def _check_storage(path: str, name: str, array: FoundArray, plan: Handle) -> Non
 
 def check_count(name: str, value: int | None) -> None:
     """Refuse what is no number of channels or of classes, or None."""
-    if value is not None and not (is_whole(value) and value >= 1):
-        raise InvalidInput(name, None, value, "an int >= 1, or None")
+    if value is not None:
+        whole(value, name, 1, "an int >= 1, or None")

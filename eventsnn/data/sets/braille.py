@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ...aliases import Array, Floats, Integers, Milliseconds
 from ...arrays import exact_times, is_number, plain_array
+from ...checks import positive
 from ...errors import InvalidInput, UnsafeFile, said_as
 from ...spikes.batch import SpikeBatch
 from ...spikes.structured import milliseconds_per
@@ -188,8 +189,7 @@ def delta_events(signal: npt.ArrayLike, threshold: float, frame: Milliseconds) -
     ``(times, units)``: ms and 2 x channel for a rise, 2 x channel + 1 for a fall. Raises InvalidInput for a threshold
     that is not a finite number > 0 and for a signal with NaN or infinities, or of more than 8 million events.
     """
-    if not (is_number(threshold) and 0 < threshold < np.inf):
-        raise InvalidInput("threshold", None, threshold, "a finite number > 0")
+    threshold = positive(threshold, "threshold")
     given: Array = plain_array(signal, "signal")
     if given.ndim != 2 or given.dtype.kind not in "fiu":
         found = f"{given.dtype}, shape {given.shape}"

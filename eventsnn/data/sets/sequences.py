@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...aliases import Array, Integers, Milliseconds
-from ...arrays import in_milliseconds, is_number, is_whole
+from ...arrays import in_milliseconds
+from ...checks import number, whole
 from ...errors import InvalidInput
 from ...random import stream
 from ...spikes.batch import SpikeBatch
@@ -41,10 +42,8 @@ def sequence_detection(
     if means.ndim != 1 or means.size == 0 or not (np.isfinite(means) & (means >= 0)).all():
         raise InvalidInput("times", None, means.tolist(), "at least one finite time >= 0 ms")
     orders = _orders(orders, means.size)
-    if not is_whole(repeats) or repeats < 1:
-        raise InvalidInput("repeats", None, repeats, "an int >= 1")
-    if not (is_number(jitter) and 0 <= jitter < np.inf):
-        raise InvalidInput("jitter", None, jitter, "a standard deviation in ms >= 0")
+    repeats = whole(repeats, "repeats", 1)
+    jitter = number(jitter, "jitter", "a standard deviation in ms >= 0", 0.0)
     samples = []
     for index in range(repeats * len(orders)):
         deviation = jitter * stream(seed, "sequence.jitter", sample=index).standard_normal(means.size)

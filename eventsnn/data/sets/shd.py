@@ -9,7 +9,7 @@ import os
 import numpy as np
 
 from ...aliases import Milliseconds
-from ...errors import InvalidInput
+from ...checks import one_of
 from ..dataset import Dataset, find_file
 from ..readers.spike_file import SpikeFile
 
@@ -38,8 +38,8 @@ def load_shd(
     the file is absent (saying where to get it), holds values out of range or times that can hardly be seconds,
     UnsafeFile when its structure is not that of a spike file.
     """
-    if language is not None and language not in LANGUAGES:
-        raise InvalidInput("language", None, language, f"None or one of {sorted(LANGUAGES)}")
+    if language is not None:
+        one_of(language, "language", LANGUAGES, f"None or one of {sorted(LANGUAGES)}")
     with SpikeFile(find_file(path, ORIGIN), N_UNITS, time_unit=time_unit) as file:
         if language is None:
             return file.dataset(duration=duration, packed=packed)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ...aliases import Array, Floats, Integers, Milliseconds
 from ...arrays import plain_array
+from ...checks import number
 from ...errors import InvalidInput
 from ...random import stream
 from ...spikes.batch import SpikeBatch
@@ -57,8 +58,8 @@ def yin_yang_spikes(
     """
     if not 0 <= first < last < np.inf:
         raise InvalidInput("first, last", None, (first, last), "times in ms with 0 <= first < last")
-    if bias is not None and not 0 <= bias < np.inf:
-        raise InvalidInput("bias", None, bias, "None or a time in ms >= 0")
+    if bias is not None:
+        bias = number(bias, "bias", "None or a time in ms >= 0", 0.0)
     places: Array = plain_array(points, "points")
     values = np.concatenate([places, 1.0 - places], axis=1)
     times = first + (last - first) * values

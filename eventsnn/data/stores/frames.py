@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...aliases import Array, Floats, Integers, Milliseconds
-from ...arrays import is_number, plain_array
+from ...arrays import plain_array
+from ...checks import positive
 from ...errors import InvalidInput
 from ...spikes.batch import chosen_samples
 from .stored import SAMPLES_AT_ONCE, Chosen, SamplesArrays, StoredSpikes
@@ -31,9 +32,7 @@ class Frames(StoredSpikes):
         order: npt.ArrayLike | None = None,
     ) -> None:
         given: Array = plain_array(values, "values")
-        for name, number in (("dt", dt), ("scale", scale)):
-            if not (is_number(number) and 0 < number < np.inf):
-                raise InvalidInput(name, None, number, "a finite number > 0")
+        dt, scale = positive(dt, "dt"), positive(scale, "scale")
         if given.ndim != 3 or given.dtype.kind not in "fiu":
             raise InvalidInput("values", None, (given.dtype, given.shape), "real numbers (samples, steps, channels)")
         for first in range(0, len(given), SAMPLES_AT_ONCE):
@@ -44,7 +43,7 @@ class Frames(StoredSpikes):
         steps: Array | None = None if order is None else plain_array(order, "order")
         if steps is not None and not np.array_equal(np.sort(steps), np.arange(given.shape[1])):
             raise InvalidInput("order", None, np.shape(steps), f"each of the {given.shape[1]} steps once")
-        self._values, self._scale, self._dt, self._order = given, float(scale), float(dt), steps
+        self._values, self._scale, self._dt, self._order = given, scale, dt, steps
         self._chosen = np.arange(len(given))
 
     @property

@@ -1,9 +1,10 @@
 """Which method trains a network: exact gradients, or surrogate gradients on a grid."""
 
-from ...engines.base import Engine
-from ...errors import InvalidInput
+from ...engines.base import Engine, get
+from ...errors import Unsupported
 from ...network.network import Network
 from ...surrogate.network import GridNetwork
+from ..identity import ENGINE, engine_name
 from .base import Method
 from .exact import ExactMethod
 from .grid import GridMethod
@@ -12,7 +13,8 @@ from .grid import GridMethod
 def method_of(network: Network | GridNetwork, engine: str | Engine = "compiled") -> Method:
     """Return the Method that trains a Network, on that engine, or a GridNetwork, which has none to choose."""
     if isinstance(network, GridNetwork):
-        if engine != "compiled":
-            raise InvalidInput("engine", None, engine, '"compiled": a GridNetwork has no other')
+        if engine_name(engine) != ENGINE:
+            raise Unsupported("engine", None, engine, '"compiled": a GridNetwork has no other')
         return GridMethod(network)
+    get(engine)  # which refuses what is none
     return ExactMethod(network, engine)

@@ -9,7 +9,7 @@ from ...aliases import Array, Floats, Milliseconds, Parameters
 from ...data.dataset import Dataset
 from ...engines.base import Engine
 from ...engines.checking import forward
-from ...errors import InvalidInput
+from ...errors import Unsupported
 from ...gradients import value_and_grad
 from ...losses.together import joint_probes
 from ...network.network import Network
@@ -83,14 +83,16 @@ class ExactMethod:
     ) -> Iterator[tuple[slice, Recording]]:  # fmt: skip
         """Yield (slice of samples, their recording as the loss wants it), a batch of samples at a time."""
         if delays is not None:
-            raise InvalidInput("delays", None, delays, "None: an event-driven network has real-valued delays")
+            raise Unsupported("delays", None, delays, "None: an event-driven network has real-valued delays")
         probes = joint_probes((loss,), self.network, duration)
         settings = (duration, self.engine, team.resolve_n_threads(n_threads), max_spikes, probes)
         for part in batches_of(spikes):
             batch = spikes[part]
             share = Share(len(batch), team, len(batch))
+
+            def simulated(mine: SpikeBatch = batch[share.samples]) -> Recording:
+                return forward(self.network, parameters, mine, *settings)[1]
+
             with places_in("dataset", np.arange(part.start, part.stop)):
-                own = share.together(
-                    lambda mine=batch[share.samples]: forward(self.network, parameters, mine, *settings)[1]
-                )
+                own = share.together(simulated)
             yield part, share.whole(own)

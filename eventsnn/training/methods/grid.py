@@ -6,7 +6,7 @@ from typing import Any
 from ... import surrogate
 from ...aliases import Array, Milliseconds, Parameters
 from ...data.dataset import Dataset
-from ...errors import InvalidInput
+from ...errors import Conflict, Unsupported
 from ...losses.together import joint_probes
 from ...spikes.batch import SpikeBatch
 from ...surrogate.binning import n_steps
@@ -31,11 +31,11 @@ class GridMethod:
         """Refuse options that are not for a grid."""
         for name, value in (("neuron_drop", options.neuron_drop), ("silent_raise", options.silent_raise)):
             if value:
-                raise InvalidInput(name, None, value, "nothing of the kind for a GridNetwork, which has dropout=")
+                raise Unsupported(name, None, value, "nothing of the kind for a GridNetwork, which has dropout=")
         normalised = [p.name for p in self.network.populations.values() if p.kind == "lif" and p.batch_norm]
         if options.average is not None and normalised:
             allowed = f"None with batch normalisation ({normalised[0]}), whose statistics belong to other weights"
-            raise InvalidInput("average", None, options.average, allowed)
+            raise Conflict("average", None, options.average, allowed)
 
     def at_epoch(self, parameters: Parameters, epoch: int) -> Parameters:
         """Return the parameters with the widths of the spread delays as they are in an epoch (from 0)."""
@@ -86,4 +86,4 @@ class GridMethod:
 def _alone(team: Any) -> None:
     if team.size > 1:
         allowed = "1 for a GridNetwork, whose batches are normalised as a whole"
-        raise InvalidInput("the number of ranks", None, team.size, allowed, "Start it without mpiexec.")
+        raise Unsupported("the number of ranks", None, team.size, allowed, "Start it without mpiexec.")
