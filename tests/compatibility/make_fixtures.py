@@ -163,7 +163,7 @@ def sweep_of(folder):
 
 
 def values_of(study):
-    """{learning rate: what the trial of a study came to}."""
+    """{learning rate: what its trial came to} of a study, as far as it has got."""
     return {
         trial.params["optimizer.learning_rate"]: trial.value for trial in study.trials if "runs" in trial.user_attrs
     }
