@@ -71,6 +71,12 @@ def test_the_list_is_that_of_the_release():
     assert set(renamed.MOVED) <= modules and set(renamed.RENAMED) | set(renamed.GONE) <= set(NAMES)
 
 
+def test_the_changelog_lists_the_modules():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    said = dict(re.findall(r"^\| `([\w.]+)` \| (.+) \|$", text.partition("**New places**")[2], re.MULTILINE))
+    assert said == {old: ", ".join(f"`{place}`" for place in places) for old, places in renamed.MOVED.items()}
+
+
 def test_what_was_never_there_is_not_found():
     with pytest.raises(AttributeError, match="module 'eventsnn.runs' has no attribute 'no_such_name'"):
         asked("runs.no_such_name")
