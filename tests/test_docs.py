@@ -95,6 +95,6 @@ def test_the_commands_and_options_named_on_the_pages_exist(capsys):
             named.setdefault(command, set()).update(re.findall(r"--[a-z-]+", rest))
     assert {"train", "evaluate", "plot", "presets", "info"} <= set(named)
     for command, options in named.items():
-        assert cli([command, "--help"]) == 0
+        assert cli.main([command, "--help"]) == 0
         text = capsys.readouterr().out
         assert [option for option in options if option not in text] == [], command

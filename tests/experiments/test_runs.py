@@ -61,7 +61,7 @@ def test_the_result_is_written_and_reported_before_anything_is_drawn(tiny, tmp_p
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(plotting, "raster", interrupted)
+        patch.setattr(plotting.training, "raster", interrupted)
         with pytest.raises(KeyboardInterrupt):
             runs.train(*tiny, tmp_path, report=seen.append, progress=False, n_threads=1)
     assert seen == [runs.finished(tiny[0], tmp_path)] and not list(tmp_path.glob("*.png"))
@@ -77,7 +77,7 @@ def test_a_picture_that_fails_is_named_and_the_others_are_drawn(tiny, tmp_path, 
     def failing(*arguments, **settings):
         raise fault
 
-    monkeypatch.setattr(plotting, "raster", failing)
+    monkeypatch.setattr(plotting.training, "raster", failing)
     with pytest.warns(RuntimeWarning, match=r"raster.png: not drawn: \w+Error"):
         result = runs.train(*tiny, tmp_path, progress=False, n_threads=1)
     assert runs.finished(tiny[0], tmp_path) == result
