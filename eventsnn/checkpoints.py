@@ -26,6 +26,7 @@ import numpy as np
 
 from .aliases import Array, Shape
 from .errors import CheckpointError, InvalidInput
+from .writing import UNFINISHED as UNFINISHED  # whose place this was in release 0.1.0
 from .writing import reason, remove_unfinished, sync_folder, unfinished_name, unlink_if_there, write_beside
 
 MAGIC = b"\x89evsnn\r\n"  # not ASCII, and a line end, so that a transfer in text mode is noticed

@@ -4,23 +4,24 @@ import sys
 import warnings
 from importlib import import_module
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
-# {module of release 0.1.0: the modules, inside the package, that hold its names now}
+# {module of release 0.1.0: the modules, inside the package, that hold its names now}; those that others import come
+# first, so that a name is said to be where it is defined
 MOVED = {
     "buffers": ("engines.cpu.memory",),
     "catalogue": ("experiments.catalogue",),
     "checks": ("network.structure", "network.arrays"),
-    "cli": ("cli.commands", "cli.text", "cli.train"),
+    "cli": ("cli.text", "cli.plot", "cli.train", "cli.commands"),
     "communicator": ("parallel.communicator",),
-    "compiled": ("engines.cpu.engine", "engines.cpu.streaming", "engines.cpu.buffers", "engines.cpu.reading"),
+    "compiled": ("engines.cpu.buffers", "engines.cpu.reading", "engines.cpu.streaming", "engines.cpu.engine"),
     "controls": ("analysis.delays",),
     "data.braille": ("data.sets.braille",),
     "data.frames": ("data.stores.frames",),
     "data.hdf5": (
-        "data.readers.spike_file", "data.readers.safe_hdf5", "data.readers.hdf5_storage",
-        "data.readers.hdf5_attributes",
+        "data.readers.safe_hdf5", "data.readers.hdf5_storage", "data.readers.hdf5_attributes",
+        "data.readers.spike_file",
     ),
     "data.mnist": ("data.sets.mnist",),
     "data.packed": ("data.stores.packed",),
@@ -35,14 +36,12 @@ MOVED = {
     ),
     "gradients": ("losses.together",),
     "initializers": ("network.initializers",),
-    "journal": ("experiments.journal",),
     "layout": ("engines.cpu.layout",),
     "losses": ("losses.base",),
     "memory": ("experiments.memory",),
     "naming": ("errors",),
-    "network": ("network.graph", "network.network", "network.parts"),
-    "optimizers": ("optimizers.base", "optimizers.settings", "optimizers.rules", "checks"),
-    "plausibility": ("network.plausibility",),
+    "network": ("network.graph", "network.parts", "network.network"),
+    "optimizers": ("checks", "optimizers.settings", "optimizers.base", "optimizers.rules"),
     "plotting": (
         "analysis.voltage", "analysis.adjoint", "plotting.style", "plotting.recordings", "plotting.training",
     ),
@@ -53,22 +52,42 @@ MOVED = {
     "presets.settings": ("experiments.settings",),
     "presets.sources": ("experiments.sources",),
     "reference": (
-        "engines.reference.simulation", "engines.reference.arithmetic", "engines.reference.lif",
+        "engines.reference.arithmetic", "engines.reference.lif", "engines.reference.simulation",
         "engines.reference.adjoint",
     ),
-    "resuming": ("training.resuming",),
-    "runs": ("experiments.runs", "experiments.results"),
+    "runs": ("experiments.results", "experiments.runs"),
     "sharding": ("parallel.sharding",),
-    "signals": ("parallel.signals",),
     "simulation": ("checks", "engines.checking"),
     "spikes": ("spikes.batch", "spikes.cotangents", "engines.problem"),
-    "structured": ("spikes.structured", "arrays"),
     "surrogate.network": ("surrogate.spread", "surrogate.slopes"),
-    "sweeping": ("experiments.sweeping", "experiments.axes"),
-    "synapses": ("network.synapses",),
-    "testing": ("testing.gradients", "testing.engines", "testing.errors", "testing.cases"),
+    "sweeping": ("experiments.axes", "experiments.sweeping"),
+    "testing": ("testing.errors", "testing.cases", "testing.gradients", "testing.engines"),
     "threads": ("parallel.threads",),
-    "training": ("training.trainer", "training.state", "training.evaluation", "training.options", "training.identity"),
+    "training": ("training.identity", "training.options", "training.evaluation", "training.state", "training.trainer"),
+}  # fmt: skip
+# {name of release 0.1.0: the name that it has now, where that is another, or stands in a module of other matters}
+RENAMED = {
+    "engines.EventEngine": "training.methods.exact.ExactMethod",
+    "engines.GridEngine": "training.methods.grid.GridMethod",
+    "engines.engine_of": "training.methods.choosing.method_of",
+    "spikes.LARGEST_UNIT": "arrays.LARGEST_UNIT",
+    "training.SMALL_SHARE": "network.plausibility.SMALL_SHARE",
+}
+# {name of release 0.1.0 that nothing stands for: what to write instead}
+GONE = {
+    "catalogue.PRESETS": "write eventsnn.experiments.named(name); the settings are files in experiments/catalogue",
+    "cli.INTERRUPTED": "write eventsnn.parallel.signals.exit_status(interrupt)",
+    "communicator.INTERRUPTED": "write eventsnn.parallel.signals.exit_status(interrupt)",
+    "compiled.backward": "write eventsnn.value_and_grad",
+    "compiled.forward": "write eventsnn.simulate",
+    "compiled.stream": "write eventsnn.stream",
+    "plotting.save_all": "write [draw() for draw in eventsnn.plotting.of_run(...).values()]",
+    "reference.LONGEST_MEMORY": "the reference engine has no such limit",
+    "reference.backward": 'write eventsnn.value_and_grad(..., engine="reference")',
+    "runs.pictures": "write eventsnn.plotting.of_run",
+    "simulation.ENGINES": "write eventsnn.engines.names()",
+    "threads.map_in_order": "write eventsnn.parallel.threads.in_order",
+    "training.warn_of_late_spikes": "write eventsnn.network.plausibility.doubts",
 }  # fmt: skip
 PACKAGE = __name__.rpartition(".")[0]
 
@@ -77,29 +96,54 @@ def find(module: str, name: str) -> Any:
     """Return what release 0.1.0 called ``name`` in ``module`` (without "eventsnn."), and warn of where it is now.
 
     A module's ``__getattr__`` asks for names that it has no longer. Raises AttributeError for a name that was never
-    there.
+    there, and for one that nothing stands for.
     """
-    for place in () if name.startswith("_") else MOVED.get(module, ()):
+    before = f"{module}.{name}"
+    if before in MOVED:
+        return import_module(f"{PACKAGE}.{before}")
+    if before in GONE:
+        raise AttributeError(f"{PACKAGE}.{before} is no longer there: {GONE[before]}")
+    places = MOVED.get(module, ())
+    if before in RENAMED:
+        place, _, name = RENAMED[before].rpartition(".")
+        places = (place,)
+    for place in () if name.startswith("_") else places:
         home = import_module(f"{PACKAGE}.{place}")
         if name in vars(home):
-            _warn(f"{PACKAGE}.{module}.{name}", f"{PACKAGE}.{place}.{name}")
+            _warn(f"{PACKAGE}.{before}", f"{PACKAGE}.{place}.{name}")
             return getattr(home, name)
     raise AttributeError(f"module '{PACKAGE}.{module}' has no attribute {name!r}")
 
 
 def _warn(before: str, now: str) -> None:
+    """Warn who asked for the old name: the first that is neither this file, nor a module's hook, nor an import."""
     depth = 2
-    while depth < 20 and sys._getframe(depth).f_globals.get("__name__", "").startswith(("importlib", __name__)):
+    while depth < 20 and _passes_on(sys._getframe(depth)):
         depth += 1
     text = f"{before} has moved: write {now} (the old name works until release 1.0)"
     warnings.warn(text, DeprecationWarning, stacklevel=depth + 1)
+
+
+def _passes_on(frame: FrameType) -> bool:
+    name = frame.f_globals.get("__name__", "")
+    return name.startswith(("importlib", __name__)) or (
+        name.startswith(f"{PACKAGE}.") and frame.f_code.co_name == "__getattr__"
+    )
+
+
+def _all_of(module: str) -> list[str]:
+    """What ``from module import *`` brings of a module that is no longer there."""
+    homes = [import_module(f"{PACKAGE}.{place}") for place in MOVED[module]]
+    found = dict.fromkeys(name for home in homes for name in getattr(home, "__all__", vars(home)))
+    return [name for name in found if not (name.startswith("_") or f"{module}.{name}" in GONE)]
 
 
 class _OldModule(ModuleType):
     """A module of an earlier release that is no longer there: it hands on what took its place."""
 
     def __getattr__(self, name: str) -> Any:
-        return find(self.__name__.removeprefix(f"{PACKAGE}."), name)
+        module = self.__name__.removeprefix(f"{PACKAGE}.")
+        return _all_of(module) if name == "__all__" else find(module, name)
 
 
 class _Loader:

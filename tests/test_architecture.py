@@ -42,6 +42,8 @@ WRITERS = {
 # Not annotated yet, as pyproject.toml says to mypy; kernels never are, whose types Numba infers.
 NOT_YET_ANNOTATED = ("engines/checking", "engines/cpu", "engines/reference")
 FILES = sorted(PACKAGE.rglob("*.py"))
+# Folders of tests that are of no folder of the package.
+TESTS_OF_THE_WHOLE = {"compatibility", "hostile", "long", "regressions"}
 # Functions of modules that write files or change folders.
 WRITING_CALLS = {
     "write_text",
@@ -155,6 +157,21 @@ def test_the_house_has_room_for_a_newcomers_memory():
     rooms = {room(name_of(path)) for path in FILES}
     assert len(rooms) <= MOST_ROOMS, sorted(rooms)
     assert rooms == set(FLOORS)
+
+
+def folders_of(files, root):
+    """The folders below a root, as "data/sets", in which there are such files; kernels and what is below them aside."""
+    found = {path.parent.relative_to(root).as_posix() for path in files} - {"."}
+    return {folder for folder in found if not within(folder, "kernels")}
+
+
+def test_the_tests_mirror_the_package():
+    tests = pathlib.Path(__file__).parent
+    test_files = sorted(tests.rglob("test_*.py"))
+    package, mirror = folders_of(FILES, PACKAGE), folders_of(test_files, tests)
+    names = {path.stem.removeprefix("test_") for path in test_files}
+    assert [folder for folder in sorted(package - mirror) if folder.split("/")[-1] not in names] == []
+    assert mirror - package == TESTS_OF_THE_WHOLE
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

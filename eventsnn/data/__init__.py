@@ -1,5 +1,6 @@
 """Data sets: labelled spike samples in memory, readers of spike files, generated tasks and augmentation."""
 
+from .. import renamed
 from . import hdf5
 from .augment import Augmentation
 from .dataset import Dataset
@@ -25,3 +26,7 @@ __all__ = [
     "load_yin_yang",
     "sequence_detection",
 ]
+
+
+def __getattr__(name: str) -> object:
+    return renamed.find("data", name)

@@ -259,7 +259,7 @@ def test_data_that_are_missing_can_be_had_later(tmp_path, monkeypatch, capsys):
 
     arguments = ("--vary", "data.merge=1,2", "--out", tmp_path / "s")
     with monkeypatch.context() as patch:
-        patch.setattr(experiments, "load_data", absent)
+        patch.setattr("eventsnn.experiments.sources.load_data", absent)
         assert sweep(*arguments) == FAILED
         assert "an existing file" in capsys.readouterr().err
     assert sweep(*arguments) == 0 and len(finished(tmp_path / "s")) == 2

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from test_training import EPOCHS, HANG, OPTIONS, TRAIN, VALIDATION, make_trainer
 
 from eventsnn import InvalidInput, Network, SpikeBatch, value_and_grad
 from eventsnn.losses import FirstSpike, MaxVoltage
@@ -20,6 +19,7 @@ from eventsnn.optimizers import Adam
 from eventsnn.parallel import communicator
 from eventsnn.parallel.sharding import Share
 from eventsnn.spikes import Cotangents
+from tests.training.tasks import EPOCHS, HANG, OPTIONS, TRAIN, VALIDATION, make_trainer
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,9 @@ from eventsnn import checkpoints
 from eventsnn.errors import InvalidInput
 from eventsnn.parallel import communicator
 from eventsnn.parallel.threads import available_cores
+from tests.training.tasks import contents
 
 ROOT = Path(__file__).resolve().parents[2]
-# as the program does that the ranks run
-sys.path.insert(0, str(ROOT / "tests"))
-
-from test_training import contents  # noqa: E402
-
 # an mpiexec that comes with the environment's MPI lies beside its Python
 MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 needs_mpi = pytest.mark.skipif(

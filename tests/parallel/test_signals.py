@@ -86,7 +86,7 @@ def test_other_threads_can_pass_through():
 
 SCRIPT = """
 import signal
-from eventsnn.signals import sigterm_as_interrupt
+from eventsnn.parallel.signals import sigterm_as_interrupt
 with sigterm_as_interrupt():
     try:
         signal.raise_signal(signal.SIGTERM)

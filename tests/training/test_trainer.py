@@ -14,93 +14,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eventsnn import checkpoints, simulate
-from eventsnn.data.augment import Augmentation
-from eventsnn.data.dataset import Dataset
+from eventsnn import checkpoints
 from eventsnn.errors import CheckpointError, EventsnnError, EventStorm, InvalidInput, NotFinite
-from eventsnn.gradients import value_and_grad
-from eventsnn.losses import (
-    FirstSpike,
-    MaxVoltage,
-    MeanVoltage,
-    SilentNeuronRaise,
-    SpikeCountTarget,
-    SpikeTimeRegression,
-)
-from eventsnn.losses.base import check_labels
+from eventsnn.losses import FirstSpike, MaxVoltage, MeanVoltage, SpikeTimeRegression
 from eventsnn.network import Network, Normal, Uniform
-from eventsnn.optimizers import SGD, Adam, Cosine
+from eventsnn.optimizers import SGD, Adam
 from eventsnn.parallel.signals import Terminated, sigterm_as_interrupt
-from eventsnn.random import stream
 from eventsnn.spikes import SpikeBatch
-from eventsnn.training import (
-    Trainer,
-    TrainingOptions,
-    data_fingerprint,
-    evaluate,
-    load_history,
-    load_model,
-    wilson_interval,
+from eventsnn.training import Trainer, TrainingOptions, evaluate
+from tests.training.tasks import (
+    EPOCHS,
+    HANG,
+    OPTIONS,
+    TRAIN,
+    VALIDATION,
+    contents,
+    make_network,
+    make_trainer,
+    spiking_output,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-EPOCHS = 3
-HANG = 300  # seconds after which a child is given up; nothing here is meant to take a tenth of it
-
-
-def make_data(n=30, seed=0, purpose="data"):
-    """Two classes: early low channels against early high channels."""
-    samples, labels = [], np.arange(n) % 2
-    for index, label in enumerate(labels):
-        draw = stream(seed, purpose, sample=index)
-        early, late = draw.uniform(0, 10, 8), draw.uniform(15, 30, 8)
-        low, high = draw.integers(0, 3, 8), draw.integers(3, 6, 8)
-        first, second = (low, high) if label == 0 else (high, low)
-        samples.append((np.concatenate([early, late]), np.concatenate([first, second])))
-    return Dataset(SpikeBatch.from_lists(samples), labels, 6, 2, 60.0, name=purpose)
-
-
-def make_network(n_hidden=5):
-    network = Network()
-    network.add_input("input", 6)
-    network.add_lif("hidden", n_hidden, tau_mem=20.0, tau_syn=5.0)
-    network.add_readout("output", 2, tau_mem=10.0, tau_syn=5.0)
-    network.connect("input", "hidden", weight=Normal(0.9, 0.5), delay=Uniform(0.0, 10.0))
-    network.connect("hidden", "hidden", weight=Normal(0.0, 0.2), delay=Uniform(1.0, 5.0))
-    network.connect("hidden", "output", weight=Normal(0.0, 0.5))
-    return network
-
-
-OPTIONS = TrainingOptions(
-    batch_size=8,
-    seed=3,
-    regularizers=(SpikeCountTarget("hidden", 3.0, 1e-3),),
-    augmentation=Augmentation(blend=0.3, channel_shift=1, time_jitter=0.5),
-    silent_raise=(SilentNeuronRaise("hidden", 0.05),),
-    average=0.9,
-    neuron_drop=0.2,
-)
-
-
-def make_trainer(options=OPTIONS, *, loss=None, optimizer=None, network=None, **more):
-    network = make_network() if network is None else network
-    loss = MeanVoltage() if loss is None else loss
-    if optimizer is None:
-        optimizer = Adam(0.02, learning_rates={"*.delay": 0.3, "*->output.*": 0.3}, schedule=Cosine(40, 0.1))
-    more = {"n_threads": 1, "progress": False, **more}
-    return Trainer(network, network.initialize(1), loss=loss, optimizer=optimizer, options=options, **more)
-
-
-TRAIN, VALIDATION = make_data(), make_data(20, purpose="validation")
-
-
-def contents(path):
-    """A checkpoint's arrays as bytes and its metadata, less the wall-clock seconds."""
-    arrays, meta = checkpoints.load(path)
-    for record in meta["state"]["history"]:
-        record["seconds"] = 0.0
-    meta["state"]["running"]["seconds"] = 0.0
-    return {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in arrays.items()}, meta
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +42,6 @@ def uninterrupted(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "checkpoint"
     make_trainer(checkpoint=path).fit(TRAIN, VALIDATION, epochs=EPOCHS)
     return contents(path)
-
-
-# ----------------------------------------------------------------------------------------------------- learning
 
 
 def test_learns_and_reports_it():
@@ -141,11 +72,6 @@ def test_running_figures_are_those_of_the_samples():
     assert record["train_loss"] == pytest.approx(record["validation_loss"], rel=1e-12)  # regularizers are left out
     assert record["train_accuracy"] == record["validation_accuracy"]
     assert record["spikes_per_neuron"] == pytest.approx(trainer.evaluate(TRAIN).spikes_per_neuron, rel=1e-12)
-
-
-def test_history_without_validation_has_gaps():
-    history = make_trainer().fit(TRAIN, epochs=1)
-    assert history.best_epoch is None and np.isnan(history.column("validation_loss")).all()
 
 
 def test_average_is_what_evaluation_uses():
@@ -180,59 +106,6 @@ def test_first_averages_follow_the_written_rule():
         np.testing.assert_allclose(average, expected, rtol=1e-14)
 
 
-@pytest.mark.parametrize("sparsity", [None, 0.3])
-def test_a_dropped_neuron_sends_nothing_for_a_batch(sparsity):
-    """The step is that of the network whose outgoing weights are 0 or grown, by the chain rule."""
-    network = Network()
-    network.add_input("input", 6)
-    network.add_lif("hidden", 9, tau_mem=20.0, tau_syn=5.0)
-    network.add_readout("output", 2, tau_mem=10.0, tau_syn=5.0)
-    network.connect("input", "hidden", weight=Normal(0.9, 0.5), delay=Uniform(0.0, 10.0))
-    network.connect("hidden", "hidden", weight=Normal(0.1, 0.2), delay=Uniform(1.0, 5.0), sparsity=sparsity)
-    network.connect("hidden", "output", weight=Normal(0.0, 0.5), sparsity=sparsity)
-    data, options = make_data(8), TrainingOptions(batch_size=8, seed=5, neuron_drop=0.4)
-    trainer = make_trainer(options, network=network, optimizer=SGD(0.1))
-    before = trainer.parameters
-    trainer.fit(data, epochs=1)
-    kept = (stream(5, "neuron_drop.hidden").random(9) >= 0.4) / 0.6
-    assert 0 < np.count_nonzero(kept) < 9
-    factors = {f"{c.name}.weight": c.per_synapse(kept) for c in network.connections.values() if c.pre == "hidden"}
-    changed = {**before, **{name: before[name] * factor for name, factor in factors.items()}}
-    order = data.order(5, 0)
-    _, gradients = value_and_grad(
-        network, changed, data.spikes[order], data.labels[order], loss=MeanVoltage(), duration=data.duration
-    )
-    for name in network.trainable:
-        expected = before[name] - 0.1 * gradients[name] * factors.get(name, 1.0)
-        low = 1.0 if name == "hidden->hidden.delay" else 0.0 if name.endswith("delay") else -np.inf
-        assert np.allclose(trainer.parameters[name], np.maximum(expected, low), rtol=1e-12, atol=1e-14), name
-    if sparsity is None:
-        assert np.array_equal(*(v["hidden->output.weight"][kept == 0] for v in (before, trainer.parameters)))
-
-
-def test_dropping_is_for_training_only_and_nothing_by_default():
-    data = make_data(8)
-    plain, dropped = (make_trainer(TrainingOptions(batch_size=8, neuron_drop=share)) for share in (0.0, 0.5))
-    for trainer in (plain, dropped):
-        trainer.fit(data, epochs=0)
-    assert plain.evaluate(data).loss == dropped.evaluate(data).loss
-    assert TrainingOptions().neuron_drop == 0.0
-
-
-def test_silent_neurons_are_raised_once_per_epoch():
-    network = make_network()
-    quiet = {
-        name: 0.0 * values if name.endswith("weight") else values for name, values in network.initialize(0).items()
-    }
-    options = TrainingOptions(batch_size=10, silent_raise=(SilentNeuronRaise("hidden", 0.01),))
-    trainer = Trainer(
-        network, quiet, loss=MeanVoltage(), optimizer=SGD(0.0), options=options, progress=False, n_threads=1
-    )
-    trainer.fit(TRAIN, epochs=2)
-    assert np.array_equal(trainer.parameters["input->hidden.weight"], np.full((6, 5), 0.02))
-    assert not trainer.parameters["hidden->hidden.weight"].any()
-
-
 def test_patience_stops_and_keeps_the_best():
     # the loss of an untrained network never gets better: epoch 1 stays the best
     trainer = make_trainer(replace(OPTIONS, patience=2, silent_raise=()), optimizer=SGD(0.0))
@@ -246,26 +119,6 @@ def test_monitor_loss_takes_the_smallest_loss():
     trainer = make_trainer(replace(OPTIONS, monitor="loss"))
     history = trainer.fit(TRAIN, VALIDATION, epochs=4)
     assert history.best_epoch == 1 + int(np.argmin(history.column("validation_loss")))
-
-
-def test_evaluation_does_not_depend_on_its_batches():
-    network = make_network()
-    parameters = network.initialize(0)
-    data = make_data(140)  # more than one evaluation batch
-    whole = evaluate(network, parameters, data, loss=MeanVoltage(), n_threads=1)
-    parts = [evaluate(network, parameters, data.select([index]), loss=MeanVoltage(), n_threads=1) for index in (0, 139)]
-    assert whole.predictions[[0, 139]].tolist() == [int(part.predictions[0]) for part in parts]
-    assert whole.accuracy == np.mean(whole.predictions == data.labels)
-
-
-def test_wilson_interval_against_published_values():
-    # Newcombe, Statistics in Medicine 17 (1998), table I: method 3
-    for correct, n, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)):
-        assert wilson_interval(correct, n) == pytest.approx((low, high), abs=5e-5)
-    assert wilson_interval(0, 0) == (0.0, 1.0)
-
-
-# -------------------------------------------------------------------------------------- the same bytes, always
 
 
 class Stop(Exception):
@@ -354,24 +207,20 @@ def test_fewer_epochs_then_more_are_the_same_run(tmp_path, uninterrupted):
 
 
 CHILD = """
-import importlib.util, sys
-spec = importlib.util.spec_from_file_location("child", {here!r})
-child = importlib.util.module_from_spec(spec)
-sys.modules["child"] = child
-spec.loader.exec_module(child)
-import time
+import sys, time
+from tests.training import tasks
 def slowly(trainer, kind, values):
     # a few steps to be stopped in, then one that lasts until it is: the machine may be busy
     time.sleep(0.05 if values.get("step", 0) < 4 else {hang})
-trainer = child.make_trainer(checkpoint=sys.argv[1], checkpoint_every=1, callbacks=[slowly])
+trainer = tasks.make_trainer(checkpoint=sys.argv[1], checkpoint_every=1, callbacks=[slowly])
 print("begin", flush=True)
-trainer.fit(child.TRAIN, child.VALIDATION, epochs=child.EPOCHS)
+trainer.fit(tasks.TRAIN, tasks.VALIDATION, epochs=tasks.EPOCHS)
 print("end", flush=True)
 """
 
 
 def start_child(path):
-    command = [sys.executable, "-c", CHILD.format(here=str(Path(__file__).resolve()), hang=HANG), str(path)]
+    command = [sys.executable, "-c", CHILD.format(hang=HANG), str(path)]
     child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stdout.readline() == "begin\n"
     deadline = time.monotonic() + HANG
@@ -450,9 +299,6 @@ def test_a_second_signal_does_not_stop_the_saving_of_the_first(tmp_path, uninter
     assert contents(path) == uninterrupted
 
 
-# ------------------------------------------------------------------------------------------- what goes wrong
-
-
 @dataclass(frozen=True)
 class Spoiled(MeanVoltage):
     """NaN from the given call on."""
@@ -509,50 +355,6 @@ def test_event_storm_leaves_the_last_state(tmp_path):
     assert checkpoints.load(tmp_path / "checkpoint")[1]["state"]["step"] == 0
 
 
-CHANGES = {
-    "options.batch_size": lambda: make_trainer(replace(OPTIONS, batch_size=9)),
-    "options.seed": lambda: make_trainer(replace(OPTIONS, seed=4)),
-    "options.augmentation.blend": lambda: make_trainer(replace(OPTIONS, augmentation=Augmentation(blend=0.2))),
-    "options.average": lambda: make_trainer(replace(OPTIONS, average=0.8)),
-    "options.shards": lambda: make_trainer(replace(OPTIONS, shards=8)),
-    "options.regularizers": lambda: make_trainer(replace(OPTIONS, regularizers=())),
-    "optimizer.learning_rate": lambda: make_trainer(optimizer=Adam(0.03)),
-    "loss.kind": lambda: make_trainer(loss=MaxVoltage()),
-    "network": lambda: make_trainer(network=make_network(6)),
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    path = tmp_path_factory.mktemp("saved") / "checkpoint"
-    make_trainer(checkpoint=path).fit(TRAIN, VALIDATION, epochs=1)
-    return path
-
-
-@pytest.mark.parametrize("field", CHANGES)
-def test_another_run_is_refused_by_name(saved, field):
-    trainer = CHANGES[field]()
-    trainer.checkpoint = saved
-    before = trainer._state
-    with pytest.raises(CheckpointError, match=field.replace(".", r"\.")):
-        trainer.fit(TRAIN, VALIDATION, epochs=2, resume=True)
-    assert trainer._state is before
-
-
-@pytest.mark.parametrize("field", ["train", "validation"])
-def test_other_data_are_refused_by_name(saved, field):
-    data = {"train": TRAIN, "validation": VALIDATION, field: make_data(purpose="other")}
-    with pytest.raises(CheckpointError, match=f"{field} is not the same"):
-        make_trainer(checkpoint=saved).fit(data["train"], data["validation"], epochs=2, resume=True)
-
-
-def test_fingerprint_sees_every_part_of_the_data():
-    moved = replace(TRAIN, spikes=replace(TRAIN.spikes, times=np.nextafter(TRAIN.spikes.times, 100.0)))
-    others = [moved, replace(TRAIN, labels=1 - TRAIN.labels), replace(TRAIN, n_units=7), replace(TRAIN, duration=61.0)]
-    prints = {data_fingerprint(data) for data in (TRAIN, *others)}
-    assert len(prints) == 5 and data_fingerprint(replace(TRAIN, name="x")) in prints and data_fingerprint(None) is None
-
-
 def test_a_checkpoint_is_not_written_over(saved):
     content = saved.read_bytes()
     with pytest.raises(CheckpointError, match="exists already"):
@@ -567,25 +369,6 @@ def test_resume_needs_something_to_resume(tmp_path):
         make_trainer().fit(TRAIN, epochs=1, resume=True)
 
 
-def test_a_checkpoint_of_something_else_is_refused(tmp_path):
-    checkpoints.save(tmp_path / "other", {"a": np.zeros(3)}, {"kind": "something else"})
-    with pytest.raises(CheckpointError, match="something else"):
-        load_model(tmp_path / "other")
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("duration", -1.0), ("batch_size", 0), ("batch_size", 2.5), ("seed", -1), ("patience", 0), ("average", 1.0),
-        ("monitor", "luck"), ("regularizers", MeanVoltage()), ("max_spikes", 0), ("batchsize", 3), ("shards", 0),
-        ("silent_raise", (SilentNeuronRaise("output"),)), ("neuron_drop", 1.0), ("neuron_drop", -0.1),
-    ],
-)  # fmt: skip
-def test_options_out_of_range_are_refused(name, value):
-    with pytest.raises(InvalidInput, match=name):
-        make_trainer(**{name: value})
-
-
 def test_data_out_of_range_are_refused():
     with pytest.raises(InvalidInput, match="train"):
         make_trainer().fit(TRAIN.select([]), epochs=1)
@@ -597,24 +380,6 @@ def test_data_out_of_range_are_refused():
         make_trainer().predict(TRAIN.spikes)
 
 
-# ------------------------------------------------------------------------------------------------- the rest
-
-
-def test_load_model_gives_what_the_trainer_had(tmp_path):
-    path = tmp_path / "checkpoint"
-    trainer = make_trainer(checkpoint=path, notes={"made by": "a test"})
-    history = trainer.fit(TRAIN, VALIDATION, epochs=2)
-    network, parameters, meta = load_model(path)
-    assert network.fingerprint() == trainer.network.fingerprint()
-    for name, values in trainer.parameters.items():
-        assert np.array_equal(parameters[name], values)
-        assert np.array_equal(meta["initial"][name], trainer.initial_parameters[name])
-    assert meta["notes"] == {"made by": "a test"} and meta["duration"] == 60.0
-    assert load_history(path) == history
-    result = evaluate(network, parameters, VALIDATION, loss=MeanVoltage(), duration=meta["duration"], n_threads=1)
-    assert result.loss == trainer.evaluate(VALIDATION).loss
-
-
 def test_bounds_of_network_and_optimiser_both_hold():
     optimizer = Adam(0.02, learning_rates={"*.delay": 5.0}, bounds={"hidden->hidden.delay": (0.0, 6.0)})
     trainer = make_trainer(replace(OPTIONS, average=None), optimizer=optimizer)
@@ -622,14 +387,6 @@ def test_bounds_of_network_and_optimiser_both_hold():
     delays = trainer.parameters["hidden->hidden.delay"]
     assert delays.min() == 1.0 and delays.max() == 6.0
     assert trainer.parameters["input->hidden.delay"].min() == 0.0
-
-
-def test_progress_is_one_line_per_epoch_and_can_be_switched_off(capsys):
-    make_trainer(progress=True).fit(TRAIN, VALIDATION, epochs=2)
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")]
-    assert len(lines) == 2 and lines[0].startswith("epoch   1/2  loss") and "spikes per neuron" in lines[1]
-    make_trainer().fit(TRAIN, VALIDATION, epochs=1)
-    assert capsys.readouterr().err == ""
 
 
 def test_callbacks_see_steps_and_epochs():
@@ -649,19 +406,6 @@ def test_spikes_after_the_duration_are_pointed_out_and_nothing_is_written_when_t
     with pytest.raises(EventsnnError, match="too many windows"):
         make_trainer(replace(OPTIONS, duration=1e25), checkpoint=tmp_path / "checkpoint").fit(TRAIN, epochs=1)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_network_that_never_fires_is_pointed_out():
-    network = make_network()
-    parameters = {name: 0 * value for name, value in network.initialize(0).items()}
-    trainer = Trainer(network, parameters | delays_of(network), loss=MeanVoltage(), optimizer=Adam(), progress=False)
-    with pytest.warns(UserWarning, match="no LIF neuron has fired") as caught:
-        trainer.fit(TRAIN, epochs=1)
-    assert caught[0].filename == __file__
-
-
-def delays_of(network):
-    return {name: value for name, value in network.initialize(0).items() if name.endswith(".delay")}
 
 
 @pytest.mark.parametrize("loss", [None, MeanVoltage, 3])
@@ -695,9 +439,6 @@ def test_times_in_seconds_are_asked_about():
         UserWarning, match=r"the last input spike of train is at 0\.0299\d* of 60 ms. Are the times in ms"
     ):
         make_trainer(progress=False).fit(seconds, epochs=0)
-
-
-# ----------------------------------------------------------------------------------- what is said at the start
 
 
 def trained_neurons():
@@ -769,16 +510,6 @@ def test_a_run_of_before_that_began_outside_its_bounds_or_with_idle_patience_goe
     assert len(trainer().fit(TRAIN, epochs=2, resume=True)) == 2
 
 
-def spiking_output(n=2, weight=8.0):
-    network = Network()
-    network.add_input("input", 6)
-    network.add_lif("hidden", 5)
-    network.add_lif("output", n)
-    network.connect("input", "hidden", weight=4.0, delay=1.0)
-    network.connect("hidden", "output", weight=weight)
-    return network
-
-
 def test_a_loss_on_spikes_does_not_train_the_hidden_layer_of_a_readout(tmp_path):
     trainer = make_trainer(loss=FirstSpike(), checkpoint=tmp_path / "checkpoint")
     with pytest.raises(InvalidInput, match=r"LIF populations \['hidden'\].*readout, 'output'"):
@@ -804,33 +535,11 @@ def test_labels_without_an_output_are_refused_before_the_first_step(tmp_path, lo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_outputs_that_stand_for_no_class_are_pointed_out():
-    network = spiking_output(n=9)
-    trainer = make_trainer(loss=FirstSpike(), network=network, options=TrainingOptions())
-    with pytest.warns(UserWarning, match="'output' has 9 neurons for the 2 classes of train") as caught:
-        trainer.fit(TRAIN, epochs=0)
-    assert caught[0].filename == __file__
-
-
 def test_losses_on_targets_are_refused_with_a_data_set_of_classes():
     with pytest.raises(InvalidInput, match="loss is 'SpikeTimeRegression'; allowed: a loss on class labels"):
         make_trainer(loss=SpikeTimeRegression(), network=spiking_output(), options=TrainingOptions()).fit(
             TRAIN, epochs=1
         )
-
-
-def test_an_output_that_never_fires_while_the_hidden_layer_does_is_pointed_out():
-    trainer = make_trainer(loss=FirstSpike(), network=spiking_output(weight=0.0), options=TrainingOptions())
-    with pytest.warns(UserWarning, match="'output' has fired in this epoch.*The loss reads its spikes: ") as caught:
-        trainer.fit(TRAIN, epochs=1)
-    assert [warning.filename for warning in caught] == [__file__]
-    rule = (SilentNeuronRaise("output", 0.01),)
-    trainer = make_trainer(
-        loss=FirstSpike(), network=spiking_output(weight=0.0), options=TrainingOptions(silent_raise=rule)
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        trainer.fit(TRAIN, epochs=1)
 
 
 def test_patience_without_validation_and_an_empty_validation_are_refused_before_anything_is_written(tmp_path):
@@ -853,55 +562,3 @@ def test_a_fit_that_finds_nothing_to_do_says_so(tmp_path):
         # who resumes asks for the end of a run, which may be where it is
         make_trainer(checkpoint=tmp_path / "checkpoint").fit(TRAIN, epochs=2, resume=True)
         assert len(trainer.fit(TRAIN, epochs=3)) == 3
-
-
-@pytest.mark.parametrize("callbacks", [print, "f", [print, None], None])
-def test_callbacks_are_a_list_of_functions(callbacks):
-    with pytest.raises(InvalidInput, match=r"^callbacks(\[1\])? is .*function"):
-        make_trainer(callbacks=callbacks)
-
-
-def loud(n, index):
-    """A data set of which one sample has far more spikes than the others."""
-    samples = [(TRAIN.spikes[k % 30].times, TRAIN.spikes[k % 30].units) for k in range(n)]
-    samples[index] = (np.linspace(0.0, 50.0, 600), np.arange(600) % 6)
-    return Dataset(SpikeBatch.from_lists(samples), np.arange(n) % 2, 6, 2, 60.0)
-
-
-def test_a_storm_names_the_place_of_its_sample_in_the_data_set():
-    index, data, network = 135, loud(140, 135), spiking_output()  # in the second batch of an evaluation
-    recording = simulate(network, network.initialize(1), data.spikes, duration=60.0)
-    counts = np.sort(np.diff(recording.offsets))
-    assert counts[-1] > counts[-2]
-    options = TrainingOptions(batch_size=8, max_spikes=int(counts[-2]), seed=3)
-    trainer = make_trainer(options, network=network, loss=FirstSpike())
-    assert np.flatnonzero(data.order(3, 0) == index)[0] % 8 != index  # else the place in the batch would be right too
-    with pytest.raises(EventStorm, match="^sample 135 fired") as caught:
-        trainer.fit(data, epochs=1)
-    assert caught.value.sample == index and caught.value.busiest
-    for attempt in (lambda: trainer.evaluate(data), lambda: trainer.predict(data.spikes)):
-        with pytest.raises(EventStorm, match="^sample 135 fired"):
-            attempt()
-
-
-class OneClass:
-    """A loss of one's own that does not say where its classes are, and knows but one."""
-
-    def probes(self, network, duration):
-        return MeanVoltage().probes(network, duration)
-
-    def __call__(self, recording, labels):
-        check_labels(labels, recording.n_samples, 1)
-        return MeanVoltage()(recording, labels)
-
-    def predict(self, recording):
-        return MeanVoltage().predict(recording)
-
-
-def test_a_label_that_a_loss_refuses_is_named_by_its_place_in_the_data_set():
-    data = replace(make_data(140), labels=(np.arange(140) == 133).astype(int))
-    trainer = make_trainer(TrainingOptions(batch_size=8), loss=OneClass())
-    with pytest.raises(InvalidInput, match=r"^train.labels\[133\] is 1; allowed: classes from 0 to 0"):
-        trainer.fit(data, epochs=1)
-    with pytest.raises(InvalidInput, match=r"^dataset.labels\[133\] is 1"):
-        trainer.evaluate(data)

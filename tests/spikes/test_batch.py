@@ -1,13 +1,12 @@
-"""Ragged spikes: order, merging, batches, structured arrays, and what a Recording says about its spikes."""
+"""Trains and batches of spikes: sorted, merged, indexed, refused."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventsnn import Network, SpikeBatch, SpikeTrain, simulate
+from eventsnn import SpikeBatch, SpikeTrain
 from eventsnn.errors import InvalidInput
-from eventsnn.spikes import Cotangents
 
 SPIKES = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3), st.integers(1, 3)), max_size=15)
 
@@ -98,67 +97,6 @@ def test_constructor_checks_order_within_samples_only():
     assert [len(train) for train in batch] == [0, 1, 1, 0]
     with pytest.raises(InvalidInput, match="from_lists"):
         SpikeBatch(np.array([5.0, 1.0]), np.array([0, 0]), np.array([0, 2]))
-
-
-@pytest.fixture(scope="module", params=["compiled", "reference"])
-def recording(request):
-    network = Network()
-    network.add_input("in", 1)
-    network.add_lif("a", 2)
-    network.add_lif("b", 1)
-    network.connect("in", "a", weight=np.array([[30.0, 20.0]]))
-    network.connect("in", "b", weight=25.0)
-    batch = SpikeBatch.from_lists([([1.0], [0]), ([], []), ([2.0, 30.0], [0, 0])])
-    return simulate(network, network.initialize(), batch, duration=60.0, engine=request.param, n_threads=1)
-
-
-def test_spikes_are_sorted_and_belong_to_their_population(recording):
-    total = 0
-    for sample in range(3):
-        for name, n in (("a", 2), ("b", 1)):
-            times, units = recording.spikes(name, sample)
-            assert np.all(np.diff(times) >= 0) and np.all((units >= 0) & (units < n))
-            assert recording.slopes_of(name, sample).size == times.size
-            total += times.size
-    assert total == recording.times.size > 6
-    assert recording.spikes("a", 1)[0].size == 0
-    assert recording.spikes("in", 2)[0].tolist() == [2.0, 30.0]
-    assert recording.spikes("a", -1)[0].tolist() == recording.spikes("a", 2)[0].tolist()
-
-
-def test_counts_and_first_spikes_agree_with_the_spikes(recording):
-    counts, first = recording.spike_counts("a"), recording.first_spikes("a")
-    assert counts.shape == first.shape == (3, 2) and counts.dtype == np.int64
-    for sample in range(3):
-        times, units = recording.spikes("a", sample)
-        assert counts[sample].tolist() == np.bincount(units, minlength=2).tolist()
-        for neuron in range(2):
-            mine = times[units == neuron]
-            if mine.size:
-                assert recording.times[first[sample, neuron]] == mine[0]
-            else:
-                assert first[sample, neuron] == -1
-
-
-def test_unknown_populations_and_samples_are_named(recording):
-    with pytest.raises(InvalidInput, match="'up'"):
-        recording.spikes("up", 0)
-    for sample in (3, -4):
-        with pytest.raises(InvalidInput, match="sample"):
-            recording.spikes("a", sample)
-
-
-def test_cotangents_add_and_scale():
-    one = Cotangents(integral={"out": np.ones((1, 2))}, spike_times=np.array([1.0, 2.0]))
-    one = one.plus(Cotangents(integral={"out": np.ones((1, 2)), "up": np.ones((1, 1))}, counts={"a": np.ones((1, 1))}))
-    one = one.plus(Cotangents(spike_times=np.array([1.0, 0.0])))
-    half = one.scaled(0.5)
-    assert half.integral["out"].tolist() == [[1.0, 1.0]] and half.integral["up"].tolist() == [[0.5]]
-    assert half.counts["a"].tolist() == [[0.5]] and half.spike_times.tolist() == [1.0, 1.0]
-    empty = Cotangents().scaled(2.0)
-    assert empty.spike_times is None
-    empty = empty.plus(half)
-    assert empty.spike_times.tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The command line from end to end on tiny data."""
+"""The command train: runs, controls, seeds, interrupts, and how they go on."""
 
 import json
 import os
@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
@@ -19,19 +18,11 @@ from eventsnn.cli.text import FAILED
 from eventsnn.cli.train import _with_controls
 from eventsnn.experiments import runs
 from eventsnn.training import Trainer, load_model
+from tests.cli.commands import train
 
 ROOT = Path(__file__).resolve().parents[2]
 INTERRUPTED, TERMINATED = 130, 143  # 128 and the number of the signal, as shells have it
 HANG = 600  # seconds after which a command is given up
-TOML = """
-base = "yin-yang"
-[data]
-samples = 120
-[network]
-hidden = [8]
-[training]
-epochs = 2
-"""
 FILES = """
 delays = "none"
 [data]
@@ -48,26 +39,6 @@ output_weight = [1.0, 1.0]
 [training]
 epochs = 1
 """
-
-
-@pytest.fixture
-def toml(tmp_path):
-    path = tmp_path / "tiny.toml"
-    path.write_text(TOML)
-    return str(path)
-
-
-def train(*arguments):
-    return main(["train", *map(str, arguments), "--threads", "1", "--quiet"])
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A finished run with its controls, and what was printed is not looked at."""
-    folder = tmp_path_factory.mktemp("cli")
-    (folder / "tiny.toml").write_text(TOML)
-    assert train(folder / "tiny.toml", "--out", folder / "run", "--controls") == 0
-    return folder / "run"
 
 
 def test_train_writes_result_checkpoint_and_pictures(run):
@@ -226,40 +197,6 @@ def test_a_missing_matplotlib_costs_no_result(tmp_path, toml, monkeypatch, capsy
     assert (tmp_path / "a" / "result.json").exists() and not list((tmp_path / "a").glob("*.png"))
 
 
-# ------------------------------------------------------------------------------------------------ evaluate, plot
-
-
-def test_evaluate_repeats_the_result(run, capsys):
-    result = json.loads((run / "result.json").read_text())
-    assert main(["evaluate", str(run), "--json", "--threads", "1"]) == 0
-    again = json.loads(capsys.readouterr().out)
-    assert (again["accuracy"], again["loss"], again["n"]) == (result["accuracy"], result["test_loss"], 1000)
-    assert main(["evaluate", str(run / "checkpoint"), "--split", "validation"]) == 0
-    assert "95 % interval" in capsys.readouterr().out
-
-
-@pytest.fixture
-def spike_file(tmp_path, write_spike_file):
-    points = [([0.002, 0.004, 0.010, 0.015], [0, 1, 2, 3])] * 6
-    return write_spike_file(tmp_path / "points.h5", points, np.arange(6) % 3)
-
-
-def test_evaluate_with_other_delays(run, capsys):
-    def found(*arguments):
-        assert main(["evaluate", str(run), "--json", "--threads", "1", *arguments]) == 0
-        return json.loads(capsys.readouterr().out)
-
-    assert found("--round-delays", "1e-9")["accuracy"] == found()["accuracy"]
-    assert found("--round-delays", "5")["loss"] != found()["loss"]
-    permuted = found("--permute-delays", "2")
-    assert len(permuted) == 2 and permuted[0]["loss"] != permuted[1]["loss"]
-    assert main(["evaluate", str(run), "--permute-delays", "2", "--threads", "1"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("mean of 2: ")
-    for arguments in (("--round-delays", "0"), ("--permute-delays", "0")):
-        assert main(["evaluate", str(run), *arguments]) == FAILED
-        assert "allowed" in capsys.readouterr().err
-
-
 def test_settings_are_chosen_without_the_test_set(tmp_path, toml, capsys, monkeypatch):
     asked = []
     load = experiments.load_data
@@ -338,23 +275,6 @@ def test_controls_may_be_chosen(toml, tmp_path):
     assert list(json.loads((tmp_path / "a" / "comparison.json").read_text())) == ["learned", "none"]
 
 
-def test_evaluate_on_a_file(run, spike_file, capsys):
-    assert main(["evaluate", str(run), "--data", spike_file, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["n"] == 6 and found["accuracy"] == pytest.approx(1 / 3)  # six equal samples, two of each class
-
-
-def test_a_file_of_other_classes_is_named(run, tmp_path, write_spike_file, capsys):
-    path = write_spike_file(tmp_path / "other.h5", [([0.002], [0])] * 2, np.array([0, 7]))
-    assert main(["evaluate", str(run), "--data", path]) == FAILED
-    assert f"{path}: labels[1] is 7; allowed: labels below the number of classes (3)" in capsys.readouterr().err
-
-
-def test_delays_of_a_grid_are_not_for_a_network_of_events(run, capsys):
-    assert main(["evaluate", str(run), "--delays", "rounded"]) == FAILED
-    assert "not on a grid: its delays are real numbers. Leave --delays out." in capsys.readouterr().err
-
-
 def test_a_run_goes_on_as_it_was_whatever_is_refused_today(toml, tmp_path, capsys, monkeypatch):
     def interrupted(*arguments, **settings):
         raise KeyboardInterrupt
@@ -379,12 +299,6 @@ def test_what_is_refused_leaves_no_folder(toml, tmp_path, capsys):
         assert train(toml, "--set", change, "--out", tmp_path / "refused") == FAILED
         assert change.partition("=")[0] in capsys.readouterr().err
         assert not (tmp_path / "refused").exists()
-
-
-def test_times_in_another_unit_are_asked_about(run, tmp_path, write_spike_file, capsys):
-    path = write_spike_file(tmp_path / "ms.h5", [([2.0, 3.0], [0, 1])] * 2, np.array([0, 1]))  # in s: 2000 ms
-    assert main(["evaluate", str(run), "--data", path]) == 0
-    assert "4 of 4 input spikes of " in (err := capsys.readouterr().err) and "Are the times in ms?" in err
 
 
 def test_times_in_ms_are_read_as_the_errors_say(run, tmp_path, write_spike_file, capsys):
@@ -415,77 +329,6 @@ def test_times_in_ms_are_read_as_the_errors_say(run, tmp_path, write_spike_file,
     assert "name it with --data" in capsys.readouterr().err
 
 
-def test_a_folder_of_seeds_is_not_one_run(toml, tmp_path, capsys):
-    assert train(toml, "--seeds", "1", "2", "--out", tmp_path / "a") == 0
-    assert main(["evaluate", str(tmp_path / "a")]) == FAILED
-    assert "Name one of " in (err := capsys.readouterr().err) and "seed-1, " in err
-
-
-def test_nothing_drawn_is_said_and_leaves_no_folder(run, tmp_path, capsys):
-    none = run / "controls" / "none"
-    assert main(["plot", str(none), "--what", "delays", "--out", str(tmp_path / "y")]) == FAILED
-    assert "nothing to draw of delays" in capsys.readouterr().err
-    assert main(["plot", str(run), "--what", "voltage", "--neurons", "99", "--out", str(tmp_path / "y")]) == FAILED
-    assert "--neurons[0] is 99" in capsys.readouterr().err and not (tmp_path / "y").exists()
-
-
-def test_info_as_table_and_as_json(spike_file, capsys):
-    assert main(["info", spike_file]) == 0
-    out = capsys.readouterr().out
-    assert "samples      6" in out and "2 2 2" in out and "last spike   15 to 15 ms" in out
-    assert main(["info", spike_file, "--json", "--units", "5"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["samples"] == 6 and found["n_units"] == 5 and len(found["rates"]) == 5
-
-
-def test_info_says_what_can_hardly_be_seconds_and_what_is_not_read(tmp_path, write_spike_file, capsys):
-    path = write_spike_file(tmp_path / "ms.h5", [([100.5, 900.0], [0, 1])] * 2, [0, 1])
-    with h5py.File(path, "a") as file:
-        file["extra/pairs"] = np.zeros(2, [("x", "f4"), ("y", "f4")])
-        file["\x1b[2J"] = np.zeros(2)
-        for k in range(12):
-            file[f"link{k:02}"] = h5py.SoftLink("/labels")
-    assert main(["info", path]) == 0
-    out = capsys.readouterr().out
-    assert "time unit    taken as s, but they reach 900, and few samples last longer than 20 s: say --time-unit" in out
-    assert "not read     extra/pairs has elements of compound type" in out
-    assert "not read     '\\x1b[2J' is no part of the layout" in out and "\x1b" not in out
-    assert "not read     link07 is a soft link" in out and "and 4 more" in out
-    assert main(["info", path, "--time-unit", "ms"]) == 0
-    out = capsys.readouterr().out
-    assert "last spike   900 to 900 ms" in out and "time unit    ms\n" in out
-    assert main(["info", path, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["time_doubt"] and len(found["ignored"]) == 14
-    assert main(["info", path, "--units", "0"]) == FAILED
-    assert "--units is 0" in capsys.readouterr().err
-
-
-def test_info_finds_files_in_the_folder_of_data(spike_file, tmp_path, monkeypatch, capsys):
-    path = Path(spike_file)
-    monkeypatch.setenv("EVENTSNN_DATA", str(path.parent))
-    monkeypatch.chdir(tmp_path / "..")
-    assert main(["info", path.name, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["path"] == str(path)
-
-
-def test_what_cannot_be_drawn_is_refused_before_anything_is(run, tmp_path, capsys):
-    alone = Path(run) / "controls" / "fixed"
-    assert main(["plot", str(alone), "--what", "comparison", "--out", str(tmp_path / "x")]) == FAILED
-    assert "nothing to compare" in capsys.readouterr().err and not (tmp_path / "x").exists()
-    assert main(["plot", str(tmp_path / "absent")]) == FAILED
-    assert "is not there" in capsys.readouterr().err
-
-
-def test_an_array_file_is_not_said_to_be_packed(tmp_path, capsys):
-    np.savez(tmp_path / "x.npz", a=[1.0])
-    assert main(["info", str(tmp_path / "x.npz")]) == FAILED
-    error = capsys.readouterr().err
-    assert "NumPy" in error and "unpack it first" not in error
-    assert main(["info", str(tmp_path)]) == FAILED
-    assert "which is no file" in capsys.readouterr().err
-
-
 def test_interrupted_before_the_first_checkpoint(tmp_path, toml, monkeypatch, capsys):
     def interrupted(*arguments, **settings):
         raise KeyboardInterrupt
@@ -493,36 +336,6 @@ def test_interrupted_before_the_first_checkpoint(tmp_path, toml, monkeypatch, ca
     monkeypatch.setattr(runs, "train_all", interrupted)
     assert main(["train", str(toml), "--out", str(tmp_path / "run")]) == INTERRUPTED
     assert "starts anew" in capsys.readouterr().err
-
-
-def test_info_of_no_file_is_one_line(tmp_path, capsys):
-    (tmp_path / "x.h5").write_bytes(b"nothing")
-    for name in ("x.h5", "absent.h5"):
-        assert main(["info", str(tmp_path / name)]) == FAILED
-        error = capsys.readouterr().err
-        assert error.startswith("eventsnn: ") and error.count("\n") == 1
-
-
-def test_plot_writes_every_picture(run, tmp_path, capsys):
-    pytest.importorskip("matplotlib")
-    what = ["raster", "voltage", "adjoint", "delays", "curve"]
-    assert main(["plot", str(run), "--what", *what, "--out", str(tmp_path / "pictures"), "--sample", "3"]) == 0
-    written = capsys.readouterr().out.split()
-    assert sorted(Path(name).name for name in written) == [
-        "adjoint.png", "delays.png", "learning_curve.png", "raster.png", "voltage.png",
-    ]  # fmt: skip
-    assert all(Path(name).stat().st_size > 5000 for name in written)
-    assert main(["plot", str(run), "--sample", "100000"]) == FAILED
-
-
-def test_pictures_that_cannot_be_written_are_named_and_the_others_drawn(run, tmp_path, capsys):
-    pytest.importorskip("matplotlib")
-    out = tmp_path / "pictures"
-    (out / "raster.png").mkdir(parents=True)
-    assert main(["plot", str(run), "--what", "raster", "delays", "--out", str(out)]) == FAILED
-    said = capsys.readouterr()
-    assert said.out == f"{out / 'delays.png'}\n"
-    assert said.err == f"eventsnn: {out / 'raster.png'}: cannot be written: what is there is no regular file\n"
 
 
 def test_a_picture_that_cannot_be_written_costs_no_result(tmp_path, toml, capsys):
@@ -541,87 +354,9 @@ def test_a_picture_that_cannot_be_written_costs_no_result(tmp_path, toml, capsys
     assert (folder / "delays.png").exists() and (folder / "result.json").exists()
 
 
-def test_a_damaged_comparison_is_named(run, tmp_path, capsys):
-    (tmp_path / "comparison.json").write_bytes((run / "comparison.json").read_bytes()[:-9])
-    assert main(["plot", str(tmp_path)]) == FAILED
-    assert capsys.readouterr().err.startswith(f"eventsnn: {tmp_path / 'comparison.json'}: is damaged: ")
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
-@pytest.mark.parametrize("arguments", [["presets"], ["presets", "yin-yang"], ["--version"], ["train", "--help"]])
-def test_output_that_is_lost_is_said(arguments):
-    with open("/dev/full", "w") as full:
-        command = [sys.executable, "-m", "eventsnn", *arguments]
-        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == FAILED
-    assert done.stderr == "eventsnn: standard output: cannot be written: No space left on device\n"
-
-
-@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
-@pytest.mark.parametrize("arguments", [["presets"], ["presets", "sequence"], ["--help"], ["--version"]])
-def test_a_reader_that_went_away_is_no_error(arguments):
-    reading, writing = os.pipe()
-    os.close(reading)
-    command = [sys.executable, "-m", "eventsnn", *arguments]
-    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True)
-    os.close(writing)
-    assert (done.returncode, done.stderr) == (141, "")
-
-
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 def test_progress_that_is_lost_costs_no_training(tmp_path, toml):
     command = [sys.executable, "-m", "eventsnn", "train", toml, "--out", str(tmp_path / "run"), "--threads", "1"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=full, text=True)
     assert done.returncode == 0 and "test accuracy" in done.stdout
-
-
-# ------------------------------------------------------------------------------------------------------ the rest
-
-
-def test_presets_are_listed_and_printed(capsys):
-    assert main(["presets"]) == 0
-    assert "spoken-digits-quick" in capsys.readouterr().out
-    assert main(["presets", "sequence"]) == 0
-    assert "[training]" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("argv", "word"),
-    [
-        (["train", "spoken-digit"], "Did you mean 'spoken-digits'?"),
-        (["train"], "name a preset"),
-        (["train", "yin-yang", "--set", "training.epoch=1"], "Did you mean 'epochs'?"),
-        (["evaluate", "absent"], "checkpoint"),
-        (["plot", "absent"], "checkpoint"),
-        (["presets", "x"], "spoken-digits"),
-        (["train", "yin-yang", "--seed", "1", "--seeds", "2"], "not allowed with"),
-        (["train", "yin-yang", "--set", "network.between_weight=1"], "because the network has no second hidden layer"),
-        (["train", "yin-yang", "--controls", "recurrent"], "delays is 'recurrent'; allowed: learned, fixed or none"),
-        (["sweep", "yin-yang"], "required: --vary"),
-        (["train", "yin-yang", "--epochs", "1", "--set", "training.epochs=3"], "training.epochs is set twice"),
-        (["train", "yin-yang", "--seeds", "0", "0"], "each seed once"),
-        (["train", "yin-yang", "--controls", "learned"], "that is the run itself"),
-        (["train", "yin-yang", "--threads", "0"], "--threads is 0"),
-        (["fly"], "invalid choice"),
-        ([], "COMMAND"),
-    ],
-)
-def test_mistakes_are_one_clear_line_and_exit_code_2(argv, word, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert main(argv) == FAILED
-    error = capsys.readouterr().err
-    assert word in error and "Traceback" not in error
-    assert not list(tmp_path.iterdir())
-
-
-def test_help_and_version_exit_with_0(capsys):
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out.startswith("eventsnn ")
-    assert main(["train", "--help"]) == 0
-    assert "--controls" in capsys.readouterr().out
-
-
-def test_the_module_is_the_command():
-    done = subprocess.run([sys.executable, "-m", "eventsnn", "presets"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0 and "yin-yang" in done.stdout

@@ -1,0 +1,3 @@
+"""A network and its recording."""
+
+from tests.analysis.conftest import model as model
