@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from eventsnn import experiments
-from eventsnn.cli import main as cli
+from eventsnn.cli.commands import make_parser
+from eventsnn.cli.train import with_options
 from eventsnn.experiments import runs
 from eventsnn.training import wilson_interval
 
@@ -21,8 +22,8 @@ def trained_by(command, mode):
     """The preset that a command trains, as it is now, in that mode and with the first of its seeds."""
     program, *arguments = shlex.split(command)
     assert program == "eventsnn"
-    arguments = cli._parser().parse_args(arguments)
-    preset = cli._with_options(experiments.load(arguments.preset), arguments)
+    arguments = make_parser().parse_args(arguments)
+    preset = with_options(experiments.load(arguments.preset), arguments)
     seed = (arguments.seeds or [preset.training.seed])[0]
     return replace(preset, delays=mode, training=replace(preset.training, seed=seed))
 

@@ -45,7 +45,7 @@ def train_command(arguments: argparse.Namespace, argv: Sequence[str]) -> Outcome
     if arguments.preset is None:
         command = _as_it_was(arguments)
     folder = Path(arguments.out or Path("runs") / preset.name)
-    preset = _with_options(preset, arguments)
+    preset = with_options(preset, arguments)
     seeds = arguments.seeds or [preset.training.seed]
     if len(set(seeds)) < len(seeds):
         raise UsageError(f"--seeds {' '.join(map(str, seeds))}: each seed once, the same one makes the same run")
@@ -128,7 +128,8 @@ def _first_notes(arguments: argparse.Namespace) -> dict[str, Any]:
     return communicator.world().on_first(lambda: runs.load(place)[2]["notes"])
 
 
-def _with_options(preset: "Preset", arguments: argparse.Namespace) -> "Preset":
+def with_options(preset: "Preset", arguments: argparse.Namespace) -> "Preset":
+    """The preset with what the options of the command say."""
     from .. import experiments
 
     given = {"training.epochs": arguments.epochs, "training.seed": arguments.seed, "delays": arguments.delays}

@@ -81,7 +81,7 @@ class NetworkSettings:
 
     ``output``: "readout" (leaky integrators) or "spikes" (LIF). Weights are [mean, sd] of a normal distribution or one
     number; delays (ms) are [low, high] of a uniform distribution, one number, a matrix, or "none"; both may be named,
-    with the numbers of that distribution in eventsnn.initializers: "kaiming", ["half_normal", 67]. ``input_*`` is the
+    with the numbers of that distribution in eventsnn.network: "kaiming", ["half_normal", 67]. ``input_*`` is the
     connection from the input, ``between_*`` from layer to layer, ``recurrent_*`` within each layer (``recurrent``
     switches it), ``output_*`` to the output; ``input_synapses``: how many synapses each input has on each neuron, with
     weights and delays of their own (without delays, one with the sum of their weights); ``*_sparsity`` is the fraction

@@ -61,7 +61,7 @@ INTEGRAL, MAXIMUM, MAXIMUM_TIME, SHARE = range(4)
 N_READINGS = 4
 # Columns of the counter table, as in eventsnn.spikes.Counters.
 EVENTS, WALKED, SCREENED, GRAZED, AFTER_END = range(5)
-# Rows of Gradients.neurons, in the order of eventsnn.network.NEURON_ATTRIBUTES.
+# Rows of Gradients.neurons, in the order of NEURON_ATTRIBUTES of eventsnn.network.parts.
 TAU_MEM, TAU_SYN, THRESHOLD = range(3)
 
 
