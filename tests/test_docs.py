@@ -8,6 +8,7 @@ points to the page.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -19,6 +20,7 @@ import pytest
 
 import eventsnn
 from eventsnn import cli
+from eventsnn.cli.commands import make_parser
 from eventsnn.experiments import Preset
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,6 +97,24 @@ def test_the_make_targets_named_on_the_pages_exist():
         name for page in PAGES for name in re.findall(r"(?:`|^ {4})make ([a-z-]+)", page.read_text(), re.MULTILINE)
     }
     assert {"train", "test"} <= named <= targets
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_continues_what_it_has_trained(tmp_path):
+    def commands(target, *settings):
+        line = ["make", "-n", "-C", str(ROOT), target, f"RESULTS={tmp_path}/runs", *settings]
+        done = subprocess.run(line, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
+        (found,) = re.findall(r"^\S+/eventsnn (.+)$", done.stdout.replace("\\\n", " "), re.MULTILINE)
+        return make_parser().parse_args(found.split())
+
+    first, compared = commands("train"), commands("controls")
+    assert (first.preset, first.out, first.seeds) == ("spoken-digits-small", f"{tmp_path}/runs/seed-0", [0])
+    assert (compared.out, compared.seeds, compared.controls) == (f"{tmp_path}/runs", [0, 1, 2], ["fixed", "none"])
+    assert not first.resume and not compared.resume
+    assert commands("controls", "SEEDS=4").out == f"{tmp_path}/runs/seed-4"
+    (tmp_path / "runs/seed-0").mkdir(parents=True)
+    (tmp_path / "runs/seed-0/checkpoint-1").touch()
+    assert commands("train").resume and commands("controls").resume and not commands("train", "SEEDS=1 2").resume
 
 
 def test_the_commands_and_options_named_on_the_pages_exist(capsys):
