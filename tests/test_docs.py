@@ -120,7 +120,7 @@ def test_make_continues_what_it_has_trained(tmp_path):
 def test_the_commands_and_options_named_on_the_pages_exist(capsys):
     named = {}
     for page in PAGES:
-        for command, rest in re.findall(r"`eventsnn ([a-z]+)([^`]*)`", page.read_text()):
+        for command, rest in re.findall(r"`(?:\.venv/bin/)?eventsnn ([a-z]+)([^`]*)`", page.read_text()):
             named.setdefault(command, set()).update(re.findall(r"--[a-z-]+", rest))
     assert {"train", "evaluate", "plot", "presets", "info"} <= set(named)
     for command, options in named.items():

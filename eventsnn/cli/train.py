@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .. import checkpoints
 from ..parallel import communicator
 from ..parallel.signals import exit_status
-from .text import MODES, Commands, Outcome, UsageError, add_command, key_of, table
+from .text import MODES, Commands, Outcome, UsageError, add_command, key_of, program, table
 
 if TYPE_CHECKING:
     from ..experiments import Preset
@@ -67,7 +67,7 @@ def train_command(arguments: argparse.Namespace, argv: Sequence[str]) -> Outcome
     except KeyboardInterrupt as interrupt:
         if not _begun(folder, seeds):
             return exit_status(interrupt), "Nothing was saved yet: the same command starts anew."
-        again = shlex.join(["eventsnn", *argv] if arguments.resume else ["eventsnn", *argv, "--resume"])
+        again = shlex.join([program(), *argv] if arguments.resume else [program(), *argv, "--resume"])
         return exit_status(interrupt), f"To resume: {again}"
     print(f"{'folder':<15}{folder}")
     return None
@@ -81,7 +81,7 @@ def _chosen_preset(arguments: argparse.Namespace) -> "Preset":
         return experiments.load(arguments.preset)
     if not (arguments.resume and arguments.out):
         raise UsageError(
-            "name a preset (`eventsnn presets` lists them) or a TOML file, or give --resume and --out FOLDER"
+            f"name a preset (`{program()} presets` lists them) or a TOML file, or give --resume and --out FOLDER"
         )
     return experiments.stored(_first_notes(arguments)["preset"])
 

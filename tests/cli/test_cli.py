@@ -15,7 +15,7 @@ import pytest
 
 from eventsnn import checkpoints, experiments
 from eventsnn.cli import main
-from eventsnn.cli.text import FAILED
+from eventsnn.cli.text import FAILED, program
 from eventsnn.cli.train import _with_controls
 from eventsnn.experiments import runs
 from eventsnn.training import Trainer, load_model
@@ -577,6 +577,21 @@ def test_progress_that_is_lost_costs_no_training(tmp_path, toml):
 
 
 # ------------------------------------------------------------------------------------------------------ the rest
+
+
+def test_hints_name_the_command_so_that_a_shell_finds_it(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / ".venv/bin/eventsnn"), "train"])
+    assert program() == ".venv/bin/eventsnn"
+    monkeypatch.setattr(sys, "argv", ["/elsewhere/bin/eventsnn", "train"])
+    assert program() == "/elsewhere/bin/eventsnn"
+    monkeypatch.setattr(sys, "argv", ["__main__.py", "train"])
+    assert program() == "eventsnn"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/eventsnn").touch(mode=0o755)
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "bin/eventsnn"), "train"])
+    assert program() == "eventsnn"
 
 
 def test_presets_are_listed_and_printed(capsys):
