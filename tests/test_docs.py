@@ -218,6 +218,9 @@ def test_paths_and_names_in_the_code_exist(path):
     assert [name for name in sorted(set(DOTTED.findall(text))) if not is_there(name)] == []
 
 
-def test_the_floors_in_contributing_are_those_of_the_test(load_script):
-    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    assert load_script(ROOT / "docs/make_floors.py").written(page) == page, "run python docs/make_floors.py"
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/how-to/extend.md"])
+def test_tables_are_those_of_the_code(name, load_script):
+    page = (ROOT / name).read_text(encoding="utf-8")
+    script = load_script(ROOT / "docs/make_tables.py")
+    assert script.TABLE.search(page) and ROOT / name in script.PAGES
+    assert script.written(page) == page, "run python docs/make_tables.py"

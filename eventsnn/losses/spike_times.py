@@ -13,6 +13,7 @@ from ..errors import InvalidInput
 from ..spikes.cotangents import Cotangents, Probe
 from ..spikes.recording import Recording
 from .base import AnyNetwork, check_labels, check_positive, cross_entropy, real, refuse_classes
+from .registry import register
 
 
 class _SpikeTimeLoss:
@@ -76,6 +77,7 @@ class _SpikeTimeLoss:
         return Cotangents(spike_times=at_spikes)
 
 
+@register("first_spike", reads="spikes", settings=("tau",))
 @dataclass(frozen=True)
 class FirstSpike(_SpikeTimeLoss):
     """Cross entropy of softmax(-t_first / tau); ``tau`` in ms, > 0.
@@ -96,6 +98,7 @@ class FirstSpike(_SpikeTimeLoss):
         return values, self._cotangents(recording, first, -gradient / self.tau)
 
 
+@register("relative_first_spike", reads="spikes", settings=("delta",))
 @dataclass(frozen=True)
 class RelativeFirstSpike(_SpikeTimeLoss):
     """Half the sum over wrong outputs i of (t_i - t_correct - delta)^2; ``delta`` in ms, > 0.

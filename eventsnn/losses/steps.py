@@ -12,9 +12,11 @@ from ..arrays import plain_array
 from ..errors import InvalidInput
 from ..spikes.cotangents import Cotangents, Probe
 from .base import AnyNetwork, AnyRecording, cross_entropy, real, refuse_classes
+from .registry import register
 from .voltage import ReadoutLoss
 
 
+@register("summed_softmax", reads="grid")
 @dataclass(frozen=True)
 class SummedSoftmax(ReadoutLoss):
     """Cross entropy, with a second softmax, of the sum over steps of softmax(V), on a grid (DCLS, DelRec on SHD)."""
@@ -47,6 +49,7 @@ class SummedSoftmax(ReadoutLoss):
         return shares / shares.sum(axis=2, keepdims=True)
 
 
+@register("summed_voltage", reads="grid")
 @dataclass(frozen=True)
 class SummedVoltage(ReadoutLoss):
     """Cross entropy of the sum over steps of V, on a grid (DelRec on SSC and on sequential MNIST)."""

@@ -11,6 +11,7 @@ from ..aliases import Array, Integers, Milliseconds
 from ..errors import InvalidInput
 from ..spikes.cotangents import Cotangents, Probe
 from .base import AnyNetwork, AnyRecording, check_positive, cross_entropy
+from .registry import register
 
 
 class ReadoutLoss:
@@ -57,6 +58,7 @@ class ReadoutLoss:
         return values, self._cotangents(recording, gradient)
 
 
+@register("mean_voltage", reads="readout")
 @dataclass(frozen=True)
 class MeanVoltage(ReadoutLoss):
     """Cross entropy of the mean readout voltages z = (1/T) integral of V dt, T the duration."""
@@ -73,6 +75,7 @@ class MeanVoltage(ReadoutLoss):
         return Cotangents(integral={self._readout(recording.readouts): gradient / recording.duration})
 
 
+@register("exponential_mean_voltage", reads="readout", settings=("tau_window",))
 @dataclass(frozen=True)
 class ExponentialMeanVoltage(MeanVoltage):
     """Cross entropy of z = (1/T) integral of e^{-t/tau_window} V dt; ``tau_window`` (ms, > 0), T itself by default.
@@ -90,6 +93,7 @@ class ExponentialMeanVoltage(MeanVoltage):
         return Probe(decay_rate=1.0 / (duration if self.tau_window is None else self.tau_window))
 
 
+@register("max_voltage", reads="readout")
 @dataclass(frozen=True)
 class MaxVoltage(ReadoutLoss):
     """Cross entropy of the largest readout voltages z = max over t of V(t)."""
