@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Array, Integers, Milliseconds
 from ..arrays import in_milliseconds
+from ..citing import LEARNED_DELAYS, Paper
 from ..errors import InvalidInput
 from ..spikes.cotangents import Cotangents, Probe
 from ..spikes.recording import Recording
@@ -108,6 +109,7 @@ class RelativeFirstSpike(_SpikeTimeLoss):
 
     delta: float = 1.0
     population: str | None = None
+    papers: ClassVar[tuple[Paper, ...]] = (LEARNED_DELAYS,)
 
     def __post_init__(self) -> None:
         check_positive("delta", self.delta)

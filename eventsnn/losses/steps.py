@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Array, Floats, Integers, Milliseconds
 from ..arrays import plain_array
+from ..citing import DCLS_DELAYS, DELREC, Paper
 from ..errors import InvalidInput
 from ..spikes.cotangents import Cotangents, Probe
 from .base import AnyNetwork, AnyRecording, cross_entropy, real, refuse_classes
@@ -22,6 +23,7 @@ class SummedSoftmax(ReadoutLoss):
     """Cross entropy, with a second softmax, of the sum over steps of softmax(V), on a grid (DCLS, DelRec on SHD)."""
 
     population: str | None = None
+    papers: ClassVar[tuple[Paper, ...]] = (DCLS_DELAYS, DELREC)
 
     def probes(self, network: AnyNetwork, duration: Milliseconds) -> dict[str, Probe]:
         """Steps are read, not integrals."""
@@ -55,6 +57,7 @@ class SummedVoltage(ReadoutLoss):
     """Cross entropy of the sum over steps of V, on a grid (DelRec on SSC and on sequential MNIST)."""
 
     population: str | None = None
+    papers: ClassVar[tuple[Paper, ...]] = (DELREC,)
 
     def probes(self, network: AnyNetwork, duration: Milliseconds) -> dict[str, Probe]:
         """Steps are read, not integrals."""

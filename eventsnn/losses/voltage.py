@@ -2,16 +2,23 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Array, Integers, Milliseconds
+from ..citing import LEARNED_DELAYS, Paper
 from ..errors import InvalidInput
 from ..spikes.cotangents import Cotangents, Probe
 from .base import AnyNetwork, AnyRecording, check_positive, cross_entropy
 from .registry import register
+
+LOSS_SHAPING = Paper(
+    ("T. Nowotny", "J. P. Turner", "J. C. Knight"),
+    "Loss shaping enhances exact gradient learning with Eventprop in spiking neural networks",
+    "Neuromorphic Computing and Engineering", 2025, journal=True,
+)  # fmt: skip
 
 
 class ReadoutLoss:
@@ -84,6 +91,7 @@ class ExponentialMeanVoltage(MeanVoltage):
     """
 
     tau_window: float | None = None
+    papers: ClassVar[tuple[Paper, ...]] = (LOSS_SHAPING, LEARNED_DELAYS)
 
     def __post_init__(self) -> None:
         if self.tau_window is not None:

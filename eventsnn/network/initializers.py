@@ -13,7 +13,17 @@ import numpy.typing as npt
 
 from ..aliases import Array, Description, Floats, Shape
 from ..arrays import is_number, is_whole, plain_array
+from ..citing import Paper
 from ..errors import InvalidInput
+
+LINEAR_NETWORKS = Paper(
+    ("A. M. Saxe", "J. L. McClelland", "S. Ganguli"),
+    "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", "ICLR", 2014,
+)  # fmt: skip
+RECTIFIERS = Paper(
+    ("K. He", "X. Zhang", "S. Ren", "J. Sun"),
+    "Delving deep into rectifiers: surpassing human-level performance on ImageNet classification", "ICCV", 2015,
+)  # fmt: skip
 
 
 def _number(value: object, name: str, allowed: str = "a finite number") -> float:
@@ -177,6 +187,7 @@ class Orthogonal(Initializer):
 
     gain: float = 1.0
     kind: ClassVar[str] = "orthogonal"
+    papers: ClassVar[tuple[Paper, ...]] = (LINEAR_NETWORKS,)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gain", _number(self.gain, "Orthogonal.gain"))
@@ -204,6 +215,7 @@ class Kaiming(Initializer):
     gain: float = math.sqrt(2.0)
     distribution: str = "normal"
     kind: ClassVar[str] = "kaiming"
+    papers: ClassVar[tuple[Paper, ...]] = (RECTIFIERS,)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gain", _not_negative(self.gain, "Kaiming.gain"))

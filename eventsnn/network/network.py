@@ -8,7 +8,7 @@ to every function that needs them.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ..aliases import Array, Bounds, Description, Milliseconds, Parameters, Shape
 from ..arrays import is_number
 from ..checks import check_ends, check_names, check_new_name, check_seed, check_size
+from ..citing import EVENTPROP, Paper
 from ..errors import InvalidInput, NetworkError, ZeroDelayCycle
 from ..random import stream
 from .arrays import check_arrays
@@ -44,6 +45,8 @@ class Network:
     ``min_delay`` (ms, > 0): trained delays on cycles are kept at or above it; it also bounds from below how far
     neurons of a cycle can be simulated independently of each other, so larger is faster.
     """
+
+    papers: ClassVar[tuple[Paper, ...]] = (EVENTPROP,)
 
     def __init__(self, min_delay: Milliseconds = 1.0) -> None:
         if not (is_number(min_delay) and 0 < min_delay < np.inf):

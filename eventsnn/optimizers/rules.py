@@ -8,6 +8,7 @@ import numpy as np
 
 from ..aliases import Floats
 from ..checks import SMALLEST, number
+from ..citing import Paper
 from ..errors import InvalidInput
 from .base import Optimizer, Plan
 
@@ -15,6 +16,11 @@ from .base import Optimizer, Plan
 # NEGLIGIBLE to the first denormal is about 390 steps, so clearing every FLUSH_EVERY steps comes in time.
 FLUSH_EVERY = 256
 NEGLIGIBLE = 1e-290
+ADAM = Paper(("D. P. Kingma", "J. Ba"), "Adam: a method for stochastic optimization", "ICLR", 2015)
+MOMENTUM = Paper(
+    ("I. Sutskever", "J. Martens", "G. Dahl", "G. Hinton"),
+    "On the importance of initialization and momentum in deep learning", "ICML", 2013,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class Adam(Optimizer):
     epsilon: float = 1e-8
     kind: ClassVar[str] = "adam"
     slots: ClassVar[tuple[str, ...]] = ("first", "second")
+    sources: ClassVar[tuple[Paper, ...]] = (ADAM,)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -83,6 +90,11 @@ class SGD(Optimizer):
         object.__setattr__(self, "momentum", momentum)
         if self.nesterov and momentum == 0.0:
             raise InvalidInput("nesterov", None, self.nesterov, "False where momentum is 0")
+
+    @property
+    def papers(self) -> tuple[Paper, ...]:
+        """What the optimiser is after, and how its weights decay."""
+        return (MOMENTUM, *super().papers) if self.nesterov else super().papers
 
     def _slots(self) -> tuple[str, ...]:
         return self.slots if self.momentum > 0 else ()

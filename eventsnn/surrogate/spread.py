@@ -8,6 +8,7 @@ import numpy as np
 
 from ..aliases import Milliseconds
 from ..arrays import is_number
+from ..citing import DCLS_DELAYS, DELREC, Paper
 from ..errors import InvalidInput
 
 SPREAD_KINDS = ("gaussian", "triangle")
@@ -49,6 +50,11 @@ class Spread:
             )
         if self.longest is not None and not (is_number(self.longest) and 0 < self.longest < math.inf):
             raise InvalidInput("spread.longest", None, self.longest, "a finite number > 0 (ms), or None")
+
+    @property
+    def papers(self) -> tuple[Paper, ...]:
+        """Where delays were first spread so."""
+        return {"gaussian": (DCLS_DELAYS,), "triangle": (DELREC,)}[self.kind]
 
     def width(self, epoch: float) -> Milliseconds:
         """Return sigma (ms) in an epoch, counted from 0."""
