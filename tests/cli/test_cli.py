@@ -168,7 +168,7 @@ def test_ctrl_c_while_data_are_read_has_no_traceback(tmp_path, toml, monkeypatch
     def interrupted(preset, test):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("eventsnn.presets.load_data", interrupted)
+    monkeypatch.setattr("eventsnn.experiments.load_data", interrupted)
     assert train(toml, "--out", tmp_path / "a") == INTERRUPTED
     assert capsys.readouterr().err == "eventsnn: interrupted\n"
     assert not (tmp_path / "a").exists()
@@ -360,10 +360,10 @@ def test_a_run_goes_on_as_it_was_whatever_is_refused_today(toml, tmp_path, capsy
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        for place in ("reading", "building"):
-            patch.setattr(f"eventsnn.presets.{place}.checked", lambda preset: preset)
-        patch.setattr("eventsnn.presets.initialize", lambda preset, network: network.initialize())
-        patch.setattr("eventsnn.training.check_within", lambda *arguments: None)
+        for place in ("presets", "building"):
+            patch.setattr(f"eventsnn.experiments.{place}.checked", lambda preset: preset)
+        patch.setattr("eventsnn.experiments.building.initialize", lambda preset, network: network.initialize())
+        patch.setattr("eventsnn.training.trainer.check_within", lambda *arguments: None)
         patch.setattr("eventsnn.training.Trainer.evaluate", interrupted)
         again = ("--controls", "none", "--out", tmp_path / "a")
         assert train(toml, "--set", "optimizer.max_delay=2", *again) == INTERRUPTED
