@@ -4,15 +4,16 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
 VENV ?= .venv
 RUN := $(VENV)/bin/python
-RESULTS ?= runs/spoken-digits
+RESULTS ?= runs/spoken-digits-small
+SEEDS ?= 0 1 2
 
 .DEFAULT_GOAL := help
 .PHONY: help train controls test test-long boundscheck lint types bench bench-mpi instructions figures ci clean
 
 help:
-	@echo "make train        train the spoken-digits network and plot the result (the main job)"
+	@echo "make train        train 32 neurons on spoken digits and plot the result (the main job; 3 minutes)"
 	@echo "make test         run the tests (minutes); make test-long: the long ones too"
-	@echo "make controls     train it without delays and with fixed random delays as well"
+	@echo "make controls     the same with learned, fixed and no delays, three seeds (SEEDS='0 1 2'; 15 minutes)"
 	@echo "make boundscheck  run the kernel tests with array bounds checked"
 	@echo "make bench        measure everything (15 minutes; BENCH=--quick: two); make instructions: count instructions"
 	@echo "make lint, types, figures, ci, clean"
@@ -29,14 +30,20 @@ $(VENV)/.installed-%: pyproject.toml | $(VENV)/bin/python
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
-# A run that was interrupted goes on; one that is finished says so.
-CONTINUE = $(if $(wildcard $(RESULTS)/checkpoint*),--resume)
+# What was interrupted goes on, and what is finished is not trained again: `make controls` takes over what `make train`
+# has trained. Of several seeds each has a folder of its own.
+FIRST := $(RESULTS)/seed-$(firstword $(SEEDS))
+COMPARED := $(if $(word 2,$(SEEDS)),$(RESULTS),$(FIRST))
+resume = $(if $(wildcard $(addsuffix /checkpoint*,$(1))),--resume)
 
 train: $(VENV)/.installed-plot
-	$(VENV)/bin/eventsnn train spoken-digits --out $(RESULTS) $(CONTINUE)
+	$(VENV)/bin/eventsnn train spoken-digits-small --seeds $(firstword $(SEEDS)) --out $(FIRST) $(call resume,$(FIRST))
+	@echo "pictures: $(FIRST)/learning_curve.png, delays.png, raster.png; next: make controls"
 
 controls: $(VENV)/.installed-plot
-	$(VENV)/bin/eventsnn train spoken-digits --out $(RESULTS) $(CONTINUE) --controls fixed none
+	$(VENV)/bin/eventsnn train spoken-digits-small --seeds $(SEEDS) --controls fixed none --out $(COMPARED) \
+		$(call resume,$(if $(word 2,$(SEEDS)),$(addprefix $(RESULTS)/seed-,$(SEEDS)),$(FIRST)))
+	@echo "picture: $(COMPARED)/comparison.png"
 
 # One process for each core, up to eight; TESTS= for none.
 TESTS ?= -n auto --maxprocesses 8

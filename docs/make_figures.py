@@ -9,7 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from eventsnn import Adam, Network, Uniform, data, losses, simulate, value_and_grad
-from eventsnn.plotting import BLUE, GREY, ORANGE, voltages
+from eventsnn.analysis import voltages
+from eventsnn.plotting import comparison
+from eventsnn.plotting.style import BLUE, GREY, ORANGE
 
 FIGURES = Path(__file__).parent / "figures"
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -115,7 +117,15 @@ def _draw_modes(axis, names, place):
         axis.errorbar([place(item) for item in found], means, spreads, **style)
 
 
+def draw_digits():
+    """What the main job compares: 32 neurons with learned, fixed and no delays, and 52 with fixed ones."""
+    found = {size: json.loads((RESULTS / f"digits-{size}.json").read_text(encoding="utf-8")) for size in (32, 52)}
+    shown = {f"{mode}\n32 neurons": found[32][mode] for mode in ("learned", "fixed", "none")}
+    comparison({**shown, "fixed\n52 neurons": found[52]["fixed"]}, FIGURES / "digits_delays.png")
+
+
 if __name__ == "__main__":
     draw_delays()
+    draw_digits()
     draw_pattern()
     draw_small()

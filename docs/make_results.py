@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eventsnn import runs
+from eventsnn.experiments import results, runs
 
 HERE = Path(__file__).parent
 PAGE, RESULTS = HERE / "results.md", HERE / "results"
@@ -76,9 +76,9 @@ def table(names):
     rows, commands = [], []
     for name in names:
         for mode, item in _read(name).items():
-            rows.append((f"{name}, delays {mode}", *(cell.replace("+-", "±") for cell in runs.cells(item))))
+            rows.append((f"{name}, delays {mode}", *(cell.replace("+-", "±") for cell in results.cells(item))))
         commands.append(item["command"])  # the last mode's command makes those before it too
-    return _written(("", *runs.COLUMNS), rows, commands)
+    return _written(("", *results.COLUMNS), rows, commands)
 
 
 def delays_table(names):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from . import surrogate as surrogate
     from . import testing as testing
     from . import training as training
+    from .citing import citation as citation
     from .data.augment import Augmentation as Augmentation
     from .data.dataset import Dataset as Dataset
     from .errors import CheckpointError as CheckpointError
@@ -91,6 +92,7 @@ _HOME = {
     **dict.fromkeys(("simulate", "stream"), "simulation"),
     "value_and_grad": "gradients",
     "warmup": "warming",
+    "citation": "citing",
     **dict.fromkeys(("Adam", "SGD"), "optimizers.rules"),
     **dict.fromkeys(("ConstantRate", "EaseIn", "Exponential", "Cosine", "OneCycle"), "optimizers.schedules"),
     "Dataset": "data.dataset",

@@ -13,8 +13,8 @@ PACKAGE = pathlib.Path(eventsnn.__file__).parent
 # A file imports only from floors below its own; the files of one room may import each other, but not in a circle.
 FLOORS = {
     "aliases": 1, "errors": 1, "renamed": 1, "random": 1, "kernels": 1,
-    "arrays": 2, "writing": 2,
-    "neurons": 2, "checks": 3, "checkpoints": 3, "spikes": 3,
+    "arrays": 2, "citing": 2, "neurons": 2, "writing": 2,
+    "checks": 3, "checkpoints": 3, "spikes": 3,
     "network": 4, "losses": 4, "optimizers": 4, "parallel": 4,
     "data": 5, "engines": 5,
     "simulation": 6, "gradients": 6, "analysis": 6, "surrogate": 6,

@@ -1,4 +1,6 @@
-"""The documentation runs: the Python blocks of each page, in order, as one script in an empty folder.
+"""The documentation runs, and what it names is there.
+
+The Python blocks of each page are run in order, as one script in an empty folder.
 
 A block after a line `<!-- not run: reason -->` is left out. The script keeps the page's line numbers, so that an error
 points to the page.
@@ -6,16 +8,25 @@ points to the page.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import warnings
+from dataclasses import fields, is_dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from eventsnn.cli import main as cli
+import eventsnn
+from eventsnn import cli
+from eventsnn.cli.commands import make_parser
+from eventsnn.experiments import Preset
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+MORE_PAGES = [ROOT / "CHANGELOG.md", *(ROOT / "benchmarks").rglob("*.md"), *(ROOT / "datasets").glob("*.md")]
+PYTHON = sorted([*(ROOT / "eventsnn").rglob("*.py"), *(ROOT / "docs").glob("*.py")])
 NOT_RUN = re.compile(r"<!-- not run: .+ -->")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 SECTION = re.compile(r"docs/mathematics\.md,\s+sections? (\d)(?: to (\d))?")
@@ -88,13 +99,128 @@ def test_the_make_targets_named_on_the_pages_exist():
     assert {"train", "test"} <= named <= targets
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_continues_what_it_has_trained(tmp_path):
+    def commands(target, *settings):
+        line = ["make", "-n", "-C", str(ROOT), target, f"RESULTS={tmp_path}/runs", *settings]
+        done = subprocess.run(line, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
+        (found,) = re.findall(r"^\S+/eventsnn (.+)$", done.stdout.replace("\\\n", " "), re.MULTILINE)
+        return make_parser().parse_args(found.split())
+
+    first, compared = commands("train"), commands("controls")
+    assert (first.preset, first.out, first.seeds) == ("spoken-digits-small", f"{tmp_path}/runs/seed-0", [0])
+    assert (compared.out, compared.seeds, compared.controls) == (f"{tmp_path}/runs", [0, 1, 2], ["fixed", "none"])
+    assert not first.resume and not compared.resume
+    assert commands("controls", "SEEDS=4").out == f"{tmp_path}/runs/seed-4"
+    (tmp_path / "runs/seed-0").mkdir(parents=True)
+    (tmp_path / "runs/seed-0/checkpoint-1").touch()
+    assert commands("train").resume and commands("controls").resume and not commands("train", "SEEDS=1 2").resume
+
+
 def test_the_commands_and_options_named_on_the_pages_exist(capsys):
     named = {}
     for page in PAGES:
-        for command, rest in re.findall(r"`eventsnn ([a-z]+)([^`]*)`", page.read_text()):
+        for command, rest in re.findall(r"`(?:\.venv/bin/)?eventsnn ([a-z]+)([^`]*)`", page.read_text()):
             named.setdefault(command, set()).update(re.findall(r"--[a-z-]+", rest))
     assert {"train", "evaluate", "plot", "presets", "info"} <= set(named)
     for command, options in named.items():
         assert cli.main([command, "--help"]) == 0
         text = capsys.readouterr().out
         assert [option for option in options if option not in text] == [], command
+
+
+# ------------------------------------------------------------------------------------------ what pages and code name
+
+FOLDERS = "benchmarks|datasets|docs|eventsnn|examples|findings|tests"
+# a path from the root of the project, wherever it stands; NAME and runs are what readers put there
+ROOTED = re.compile(rf"(?<![\w/.-])(?:{FOLDERS})/[\w./-]*[\w/]")
+QUOTED = re.compile(r"`+([\w./-]+(?:\.py|/))`+")
+DOTTED = re.compile(r"(?<![\w/])eventsnn(?:\.[A-Za-z_]\w*)+")
+DEFINED = re.compile(r"`(\w+)` in `([\w/.-]+\.py)`")
+PLACEHOLDERS = re.compile(r"\b(?:NAME|DIR|MODE|N)\b|^runs/|^extra/$")
+# modules that pages name without their room
+WITHOUT_ROOM = {"hdf5": "data.hdf5"}
+
+
+def paths_in(text):
+    """The files and folders that a text names."""
+    return {name for name in [*ROOTED.findall(text), *QUOTED.findall(text)] if not PLACEHOLDERS.search(name)}
+
+
+def exists(name, page):
+    """Whether a path leads somewhere from the root, the package, or the page's folder."""
+    places = (ROOT, ROOT / "eventsnn", page.parent)
+    return any((place / name).exists() or (place / f"{name}.py").exists() for place in places)
+
+
+def resolved(name):
+    """What a dotted name "eventsnn.x.y" stands for; raises AttributeError for what is not there, or has moved."""
+    first, *rest = name.split(".")
+    found, place = import_module(first), first
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)
+        for part in rest:
+            place = f"{place}.{part}"
+            try:
+                found = getattr(found, part)
+            except AttributeError:
+                if not hasattr(found, "__path__"):
+                    raise
+                found = import_module(place)
+            except DeprecationWarning as moved:
+                raise AttributeError(str(moved)) from None
+    return found
+
+
+def is_there(name):
+    try:
+        resolved(name)
+    except (AttributeError, ImportError):
+        return False
+    return True
+
+
+def test_names_that_have_moved_are_found_out():
+    assert is_there("eventsnn.data.hdf5.read") and is_there("eventsnn.engines.base")
+    assert not is_there("eventsnn.presets.load_data") and not is_there("eventsnn.network.NEURON_ATTRIBUTES")
+    assert paths_in("see `kernels/x.py`, `layers/`, docs/why.md and runs/NAME") == {
+        "kernels/x.py", "layers/", "docs/why.md"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("page", [*PAGES, *MORE_PAGES], ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_paths_and_names_on_the_pages_exist(page):
+    text = page.read_text(encoding="utf-8")
+    assert [name for name in sorted(paths_in(text)) if not exists(name, page)] == []
+    assert [name for name in sorted(set(DOTTED.findall(text))) if not is_there(name)] == []
+    for name, path in DEFINED.findall(text):
+        places = (ROOT / path, ROOT / "eventsnn" / path)
+        found = next(place for place in places if place.is_file()).read_text(encoding="utf-8")
+        assert re.search(rf"^(?:def|class) {name}\b|^{name} =", found, re.MULTILINE), f"{name} is not in {path}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, *MORE_PAGES], ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_names_of_rooms_on_the_pages_exist(page):
+    tables = {item.name: getattr(Preset(), item.name) for item in fields(Preset)}
+    keys = {f"{table}.{item.name}" for table, value in tables.items() if is_dataclass(value) for item in fields(value)}
+    rooms = {room: room for room in eventsnn._ROOMS} | WITHOUT_ROOM
+    quoted = r"`({})((?:\.(?!py\b)[A-Za-z_]\w*)+)[`(=]".format("|".join(rooms))
+    for room, rest in re.findall(quoted, page.read_text(encoding="utf-8")):
+        assert f"{room}{rest}" in keys or is_there(f"eventsnn.{rooms[room]}{rest}"), f"{room}{rest}"
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_paths_and_names_in_the_code_exist(path):
+    if path.name == "renamed.py":
+        return
+    text = path.read_text(encoding="utf-8")
+    assert [name for name in sorted(paths_in(text)) if not exists(name, path)] == []
+    assert [name for name in sorted(set(DOTTED.findall(text))) if not is_there(name)] == []
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/how-to/extend.md"])
+def test_tables_are_those_of_the_code(name, load_script):
+    page = (ROOT / name).read_text(encoding="utf-8")
+    script = load_script(ROOT / "docs/make_tables.py")
+    assert script.TABLE.search(page) and ROOT / name in script.PAGES
+    assert script.written(page) == page, "run python docs/make_tables.py"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from eventsnn import experiments
-from eventsnn.cli import main as cli
+from eventsnn.cli.commands import make_parser
+from eventsnn.cli.train import with_options
 from eventsnn.experiments import runs
 from eventsnn.training import wilson_interval
 
@@ -21,8 +22,8 @@ def trained_by(command, mode):
     """The preset that a command trains, as it is now, in that mode and with the first of its seeds."""
     program, *arguments = shlex.split(command)
     assert program == "eventsnn"
-    arguments = cli._parser().parse_args(arguments)
-    preset = cli._with_options(experiments.load(arguments.preset), arguments)
+    arguments = make_parser().parse_args(arguments)
+    preset = with_options(experiments.load(arguments.preset), arguments)
     seed = (arguments.seeds or [preset.training.seed])[0]
     return replace(preset, delays=mode, training=replace(preset.training, seed=seed))
 
@@ -37,18 +38,23 @@ def readme():
 
 
 def test_the_readme_says_what_the_results_say(readme):
-    found = read_result("spoken-digits")
-    rows = {"learned": "learned", "fixed": "fixed, random", "none": "none"}
-    for mode, label in rows.items():
-        accuracy, (low, high), n = found[mode]["accuracy"], found[mode]["interval"], found[mode]["parameters"]
-        row = (
-            label,
-            f"{100 * accuracy:.1f} %",
-            f"{100 * low:.1f} to {100 * high:.1f}",
-            f"{n['weights']:,}",
-            f"{n['delays']:,}",
-        )
-        assert f"| {' | '.join(row)} |" in readme
+    rows = {
+        (32, "learned"): "32 neurons, delays learned",
+        (32, "fixed"): "32 neurons, delays fixed, random",
+        (32, "none"): "32 neurons, no delays",
+        (52, "fixed"): "52 neurons, delays fixed, random",
+    }
+    for (size, mode), label in rows.items():
+        found = read_result(f"digits-{size}")[mode]
+        accuracy, counts = f"{100 * found['accuracy']:.1f} ± {100 * found['sd']:.1f} %", found["parameters"]
+        row = (label, accuracy, f"{counts['weights']:,}", f"{counts['delays']:,}")
+        assert len(found["seeds"]) == 3 and f"| {' | '.join(row)} |" in readme
+    large, yin_yang = read_result("spoken-digits"), read_result("yin-yang-15")
+    shares = [f"{100 * found['accuracy']:.1f}" for found in (large["fixed"], large["learned"])]
+    assert f"({' and '.join(shares)} %," in " ".join(readme.split())
+    learned, fixed, none = (f"{100 * yin_yang[mode]['accuracy']:.1f} %" for mode in ("learned", "fixed", "none"))
+    told = f"15 neurons tell {learned} of Yin-Yang with learned delays, {fixed} with random ones, {none} with none"
+    assert told in " ".join(readme.split())
 
 
 def test_the_readme_compares_methods_as_the_results_do(readme):

@@ -73,7 +73,7 @@ def _data_of_file(
     arguments: argparse.Namespace, network: "AnyNetwork", preset: "Preset", duration: "Milliseconds"
 ) -> "Dataset":
     """The spike file that --data names, read as the run has read its data."""
-    from ..data import hdf5
+    from ..data import sources
     from ..data.readers.spike_file import SAY_THE_UNIT
 
     n_inputs, n_classes = network.populations["input"].n, network.populations["output"].n
@@ -82,7 +82,7 @@ def _data_of_file(
         text = f"eventsnn: the times in {arguments.data} are taken as {unit}, as in the run's data; or say --time-unit"
         print(text, file=sys.stderr)
     with said_as({}, {SAY_THE_UNIT: "Give --time-unit ms or us, or s if they are seconds."}):
-        data = hdf5.read(arguments.data, n_inputs * preset.data.merge, n_classes, duration, time_unit=unit)
+        data = sources.read(arguments.data, n_inputs * preset.data.merge, n_classes, duration, time_unit=unit)
     return data if preset.data.merge == 1 else data.merge_channels(preset.data.merge)
 
 

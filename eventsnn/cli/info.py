@@ -14,12 +14,12 @@ NOT_READ_AT_MOST = 10  # lines of ``info`` about what in a file is not read
 
 
 def info_command(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
-    from ..data import hdf5
+    from ..data import sources
     from ..data.dataset import find_file
 
     path = find_file(arguments.file, "An HDF5 file of spikes in SHD's layout is needed.")
     with said_as({"n_units": "--units"}):
-        found = hdf5.describe(path, arguments.units, arguments.time_unit)
+        found = sources.describe(path, arguments.units, arguments.time_unit)
     if arguments.json:
         print(json.dumps(found))
         return

@@ -2,7 +2,11 @@
 
 import argparse
 import json
+import os
+import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..errors import EventsnnError
@@ -10,6 +14,7 @@ from ..errors import EventsnnError
 # presets.DELAYS, which would take the import of all the rest
 MODES = ("learned", "fixed", "none", "feed-forward", "recurrent")
 FAILED = 2
+NAME = "eventsnn"
 
 Outcome: TypeAlias = tuple[int, str]
 """(exit code, what to say on stderr)."""
@@ -27,6 +32,15 @@ def add_command(commands: Commands, name: str, run: Run, text: str) -> argparse.
     command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     command.set_defaults(run=run)
     return command
+
+
+def program() -> str:
+    """What to type for this command: its name, or ".venv/bin/eventsnn" where a shell would not find it."""
+    script = Path(sys.argv[0])
+    if script.name != NAME or shutil.which(NAME) is not None:
+        return NAME
+    below = os.path.relpath(script)
+    return str(script) if below.startswith(os.pardir) else below
 
 
 def key_of(assignment: str) -> str:

@@ -10,7 +10,7 @@ from .. import checkpoints, engines
 from ..errors import CheckpointError
 from ..parallel import communicator
 from ..parallel.signals import exit_status
-from .text import MODES, Commands, Outcome, UsageError, add_command, key_of, table
+from .text import MODES, Commands, Outcome, UsageError, add_command, key_of, program, table
 
 if TYPE_CHECKING:
     from ..experiments import Preset
@@ -48,7 +48,7 @@ def train_command(arguments: argparse.Namespace, argv: Sequence[str]) -> Outcome
     if arguments.preset is None:
         command = _as_it_was(arguments)
     folder = Path(arguments.out or Path("runs") / preset.name)
-    preset = _with_options(preset, arguments)
+    preset = with_options(preset, arguments)
     seeds = arguments.seeds or [preset.training.seed]
     if len(set(seeds)) < len(seeds):
         raise UsageError(f"--seeds {' '.join(map(str, seeds))}: each seed once, the same one makes the same run")
@@ -70,7 +70,7 @@ def train_command(arguments: argparse.Namespace, argv: Sequence[str]) -> Outcome
     except KeyboardInterrupt as interrupt:
         if not _begun(folder, seeds):
             return exit_status(interrupt), "Nothing was saved yet: the same command starts anew."
-        again = shlex.join(["eventsnn", *argv] if arguments.resume else ["eventsnn", *argv, "--resume"])
+        again = shlex.join([program(), *argv] if arguments.resume else [program(), *argv, "--resume"])
         return exit_status(interrupt), f"To resume: {again}"
     print(f"{'folder':<15}{folder}")
     return None
@@ -84,7 +84,7 @@ def _chosen_preset(arguments: argparse.Namespace) -> "Preset":
         return experiments.load(arguments.preset)
     if not (arguments.resume and arguments.out):
         raise UsageError(
-            "name a preset (`eventsnn presets` lists them) or a TOML file, or give --resume and --out FOLDER"
+            f"name a preset (`{program()} presets` lists them) or a TOML file, or give --resume and --out FOLDER"
         )
     return experiments.stored(_first_notes(arguments)["preset"])
 
@@ -150,7 +150,8 @@ def _first_checkpoint(folder: Path) -> Path:
     return next(filter(checkpoints.exists, places), places[0])
 
 
-def _with_options(preset: "Preset", arguments: argparse.Namespace) -> "Preset":
+def with_options(preset: "Preset", arguments: argparse.Namespace) -> "Preset":
+    """The preset with what the options of the command say."""
     from .. import experiments
 
     given = {"training.epochs": arguments.epochs, "training.seed": arguments.seed, "delays": arguments.delays}

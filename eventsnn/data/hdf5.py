@@ -13,11 +13,17 @@ from ..errors import InvalidInput
 from ..writing import write_file
 from .dataset import Dataset
 from .readers.hdf5_storage import MAX_SPIKES_PER_SAMPLE
-from .readers.safe_hdf5 import MAX_ARRAY_BYTES, MAX_ELEMENTS, BinaryFile
+from .readers.safe_hdf5 import MAX_ARRAY_BYTES, MAX_ELEMENTS, BinaryFile, holds
 from .readers.spike_file import SECONDS, UNIT_ATTRIBUTES, SpikeFile
+from .readers.summary import spread
 from .stores.stored import SampleArrays
 
-__all__ = ["SpikeFile", "describe", "read", "write"]
+__all__ = ["SpikeFile", "describe", "read", "recognises", "write"]
+
+
+def recognises(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file is HDF5 with a group ``spikes``, as SHD's layout has one."""
+    return holds(path, ("spikes",))
 
 
 def read(
@@ -175,8 +181,8 @@ def describe(
             "keys": file.keys,
             "samples_per_class": np.bincount(file.labels, minlength=file.n_classes).tolist(),
             "samples_per_speaker": speakers,
-            "duration": _spread(last),
-            "spikes_per_sample": _spread(file.lengths),
+            "duration": spread(last),
+            "spikes_per_sample": spread(file.lengths),
             "rates": (counts / max(last.sum() / SECONDS, np.finfo(float).tiny)).tolist(),
             "time_unit": "s" if file.time_unit is None else file.time_unit,
             "time_doubt": None if file.time_unit is not None else file.doubt_of_seconds(last.max(initial=0.0)),
@@ -191,12 +197,6 @@ def _counted(counts: Integers, units: NDArray[np.int32]) -> Integers:
         counts = np.pad(counts, (0, max(int(found[-1]) + 1, 2 * counts.size) - counts.size))
     counts[found] += numbers
     return counts
-
-
-def _spread(values: Floats | Integers) -> dict[str, float]:
-    if values.size == 0:
-        return {"min": 0.0, "mean": 0.0, "max": 0.0}
-    return {"min": float(values.min()), "mean": float(values.mean()), "max": float(values.max())}
 
 
 def __getattr__(name: str) -> object:

@@ -24,9 +24,9 @@ Settings = TypeVar("Settings", bound="DataclassInstance")  # a Preset or one of 
 MAX_BYTES = 2**24  # of a TOML file: a matrix of a million weights
 # each is a file catalogue/NAME.toml; they are listed in this order
 NAMES = (
-    "spoken-digits", "spoken-digits-quick", "spoken-digits-dcls", "spoken-digits-delrec", "yin-yang", "sequence", "shd",
-    "shd-dcls", "shd-delrec", "shd-delrec-small", "ssc", "ssc-dcls", "ssc-delrec", "gsc-dcls", "ps-mnist", "braille",
-    "braille-analog",
+    "spoken-digits-small", "spoken-digits", "spoken-digits-quick", "spoken-digits-dcls", "spoken-digits-delrec",
+    "yin-yang", "sequence", "shd", "shd-dcls", "shd-delrec", "shd-delrec-small", "ssc", "ssc-dcls", "ssc-delrec",
+    "gsc-dcls", "ps-mnist", "braille", "braille-analog",
 )  # fmt: skip
 
 

@@ -60,7 +60,7 @@ def train(
 ) -> Result:
     """Train a Preset in ``folder`` to its end, or find that it has got there; return its result (dict).
 
-    Parameters: ``data``: (train, validation, test) of ``presets.load_data``; ``command``: how a user makes this run
+    Parameters: ``data``: (train, validation, test) of ``experiments.load_data``; ``command``: how a user makes this run
     again; ``test``: False leaves the test set closed, and the result's "accuracy" None; ``progress``: show it on
     stderr; ``report``: called with the result as soon as it is written, before pictures are drawn; further settings are
     the Trainer's: n_threads, checkpoint_every, callbacks, engine.

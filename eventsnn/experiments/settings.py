@@ -1,39 +1,22 @@
 """What can be set: the tables and keys of a Preset, and the words that some of them take."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .. import losses
 from ..aliases import Description, Milliseconds
+from ..data import sources
 from ..data.augment import Augmentation
 from ..optimizers.rules import SGD, Adam
 from ..parallel.sharding import N_SHARDS
 
 DELAYS = ("learned", "fixed", "none", "feed-forward", "recurrent")
 # the settings of data that only some sources have a use for
-SOURCES: dict[str, tuple[str, ...]] = {
-    "spoken-digits": ("folder", "validation_groups"),
-    "yin-yang": (),
-    "sequence": (),
-    "files": ("train", "test", "validation", "n_units", "time_unit", "validation_groups"),
-    "braille": ("train", "test_fraction"),
-    "braille-analog": ("train", "test_fraction", "threshold"),
-    "sequential-mnist": ("folder", "permuted", "pool"),
-    "speech-commands": ("folder",),
-}
+SOURCES = {name: source.uses for name, source in sources.SOURCES.items()}
 # those that bring a validation set of their own
-WITH_VALIDATION = ("yin-yang", "sequence", "sequential-mnist", "speech-commands")
-# their settings, and what they read: a "readout" or "spikes" of the output, or the voltages of a "grid" step by step
-LOSSES: dict[str, tuple[Callable[..., Any], tuple[str, ...], str]] = {
-    "exponential_mean_voltage": (losses.ExponentialMeanVoltage, ("tau_window",), "readout"),
-    "mean_voltage": (losses.MeanVoltage, (), "readout"),
-    "max_voltage": (losses.MaxVoltage, (), "readout"),
-    "first_spike": (losses.FirstSpike, ("tau",), "spikes"),
-    "relative_first_spike": (losses.RelativeFirstSpike, ("delta",), "spikes"),
-    "summed_softmax": (losses.SummedSoftmax, (), "grid"),
-    "summed_voltage": (losses.SummedVoltage, (), "grid"),
-}
+WITH_VALIDATION = tuple(name for name, source in sources.SOURCES.items() if source.own_validation)
+# {name: (class, its settings, what it reads)}, losses that are entered later too: see losses.register
+LOSSES = losses.KNOWN
 SCHEDULES = ("constant", "cosine", "one_cycle")
 OPTIMIZERS: dict[str, type[Adam] | type[SGD]] = {"adam": Adam, "sgd": SGD}
 
@@ -43,8 +26,9 @@ class DataSettings:
     """Where samples come from.
 
     ``source``: "spoken-digits" (shipped; ``folder``: where, None: found), "yin-yang", "sequence"; "files": ``train``
-    and ``test``, and ``validation`` where there is one, are spike files in SHD's layout with ``n_units`` channels, and
-    ``time_unit`` that of their times, "s", "ms", "us" or "ns" ("none": s, and what can hardly be seconds is refused);
+    and ``test``, and ``validation`` where there is one, are spike files with ``n_units`` channels, in SHD's or another
+    layout of data.sources.FORMATS, and ``time_unit`` that of their times, "s", "ms", "us" or "ns" ("none": as the
+    layout has them; in SHD's s, and what can hardly be seconds is refused);
     "braille" and "braille-analog": ``train`` is the .npz file, of which ``test_fraction`` of each class are the test
     set, and ``threshold`` codes the analog sweeps as events; "sequential-mnist": ``folder`` is where its IDX files are,
     ``permuted`` deals the pixels and ``pool`` (2, 4, 7) makes squares of that side one pixel; "speech-commands":
@@ -81,7 +65,7 @@ class NetworkSettings:
 
     ``output``: "readout" (leaky integrators) or "spikes" (LIF). Weights are [mean, sd] of a normal distribution or one
     number; delays (ms) are [low, high] of a uniform distribution, one number, a matrix, or "none"; both may be named,
-    with the numbers of that distribution in eventsnn.initializers: "kaiming", ["half_normal", 67]. ``input_*`` is the
+    with the numbers of that distribution in eventsnn.network: "kaiming", ["half_normal", 67]. ``input_*`` is the
     connection from the input, ``between_*`` from layer to layer, ``recurrent_*`` within each layer (``recurrent``
     switches it), ``output_*`` to the output; ``input_synapses``: how many synapses each input has on each neuron, with
     weights and delays of their own (without delays, one with the sum of their weights); ``*_sparsity`` is the fraction

@@ -270,7 +270,7 @@ def trailing_zeros(_, bits):
 def advance_calm(_, v, i, lost_v, lost_i, dv, di, up, fall_v, fall_i, psp, limit, slack, negligible, at, most):
     """Take up to ``most`` of a block of neurons from ``at`` on through a window, those whose V stays below ``limit``.
 
-    See forward.screen, and membrane.step_on for the sums. Clears ``up``, and of the neurons taken ``dv`` and ``di``;
+    See the model's screen, and step_on for the sums. Clears ``up``, and of the neurons taken ``dv`` and ``di``;
     returns a bit for each neuron that was left alone, as V might reach the limit.
     """
 

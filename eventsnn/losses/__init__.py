@@ -14,17 +14,25 @@ A fourth lets training hold labels to outputs before the first step:
 ``class_population(readouts, outputs)``
     The name of the population that has a neuron for each class, among the network's readouts and its LIF populations
     that send to no other LIF population.
+
+A loss that its file enters with ``register`` has a name, which presets can give as ``loss.kind``; every file of this
+folder is imported for that.
 """
+
+from importlib import import_module
+from pkgutil import iter_modules
 
 from .. import renamed
 from .base import Loss
 from .homeostasis import SilentNeuronRaise, SpikeCountTarget
+from .registry import KNOWN, register
 from .spike_times import FirstSpike, RelativeFirstSpike, SpikeTimeRegression
 from .steps import MeanSquaredError, SummedSoftmax, SummedVoltage
 from .voltage import ExponentialMeanVoltage, MaxVoltage, MeanVoltage
 
 __all__ = [
     "ExponentialMeanVoltage",
+    "KNOWN",
     "FirstSpike",
     "Loss",
     "MaxVoltage",
@@ -36,8 +44,13 @@ __all__ = [
     "SpikeTimeRegression",
     "SummedSoftmax",
     "SummedVoltage",
+    "register",
 ]
+
+for _found in iter_modules(__path__):
+    import_module(f".{_found.name}", __name__)
 
 
 def __getattr__(name: str) -> object:
-    return renamed.find("losses", name)
+    named = {known.loss.__name__: known.loss for known in KNOWN.values()}
+    return named[name] if name in named else renamed.find("losses", name)

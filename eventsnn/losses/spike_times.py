@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +10,12 @@ import numpy.typing as npt
 from ..aliases import Array, Integers, Milliseconds
 from ..arrays import in_milliseconds
 from ..checks import check_duration
+from ..citing import LEARNED_DELAYS, Paper
 from ..errors import InvalidInput, Unsupported
 from ..spikes.cotangents import Cotangents, Probe
 from ..spikes.recording import Recording
 from .base import AnyNetwork, check_labels, cross_entropy, real, refuse_classes
+from .registry import register
 
 
 class _SpikeTimeLoss:
@@ -77,6 +79,7 @@ class _SpikeTimeLoss:
         return Cotangents(spike_times=at_spikes)
 
 
+@register("first_spike", reads="spikes", settings=("tau",))
 @dataclass(frozen=True)
 class FirstSpike(_SpikeTimeLoss):
     """Cross entropy of softmax(-t_first / tau); ``tau`` in ms, > 0.
@@ -97,6 +100,7 @@ class FirstSpike(_SpikeTimeLoss):
         return values, self._cotangents(recording, first, -gradient / self.tau)
 
 
+@register("relative_first_spike", reads="spikes", settings=("delta",))
 @dataclass(frozen=True)
 class RelativeFirstSpike(_SpikeTimeLoss):
     """Half the sum over wrong outputs i of (t_i - t_correct - delta)^2; ``delta`` in ms, > 0.
@@ -106,6 +110,7 @@ class RelativeFirstSpike(_SpikeTimeLoss):
 
     delta: float = 1.0
     population: str | None = None
+    papers: ClassVar[tuple[Paper, ...]] = (LEARNED_DELAYS,)
 
     def __post_init__(self) -> None:
         check_duration(self.delta, "delta")

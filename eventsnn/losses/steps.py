@@ -2,24 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Array, Floats, Integers, Milliseconds
 from ..arrays import plain_array
+from ..citing import DCLS_DELAYS, DELREC, Paper
 from ..errors import InvalidInput, Unsupported
 from ..spikes.cotangents import Cotangents, Probe
 from .base import AnyNetwork, AnyRecording, cross_entropy, real, refuse_classes
+from .registry import register
 from .voltage import ReadoutLoss
 
 
+@register("summed_softmax", reads="grid")
 @dataclass(frozen=True)
 class SummedSoftmax(ReadoutLoss):
     """Cross entropy, with a second softmax, of the sum over steps of softmax(V), on a grid (DCLS, DelRec on SHD)."""
 
     population: str | None = None
+    papers: ClassVar[tuple[Paper, ...]] = (DCLS_DELAYS, DELREC)
 
     def probes(self, network: AnyNetwork, duration: Milliseconds) -> dict[str, Probe]:
         """Steps are read, not integrals."""
@@ -47,11 +51,13 @@ class SummedSoftmax(ReadoutLoss):
         return shares / shares.sum(axis=2, keepdims=True)
 
 
+@register("summed_voltage", reads="grid")
 @dataclass(frozen=True)
 class SummedVoltage(ReadoutLoss):
     """Cross entropy of the sum over steps of V, on a grid (DelRec on SSC and on sequential MNIST)."""
 
     population: str | None = None
+    papers: ClassVar[tuple[Paper, ...]] = (DELREC,)
 
     def probes(self, network: AnyNetwork, duration: Milliseconds) -> dict[str, Probe]:
         """Steps are read, not integrals."""

@@ -2,16 +2,24 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Array, Integers, Milliseconds
 from ..checks import check_duration
+from ..citing import LEARNED_DELAYS, Paper
 from ..errors import InvalidInput
 from ..spikes.cotangents import Cotangents, Probe
 from .base import AnyNetwork, AnyRecording, cross_entropy
+from .registry import register
+
+LOSS_SHAPING = Paper(
+    ("T. Nowotny", "J. P. Turner", "J. C. Knight"),
+    "Loss shaping enhances exact gradient learning with Eventprop in spiking neural networks",
+    "Neuromorphic Computing and Engineering", 2025, journal=True,
+)  # fmt: skip
 
 
 class ReadoutLoss:
@@ -58,6 +66,7 @@ class ReadoutLoss:
         return values, self._cotangents(recording, gradient)
 
 
+@register("mean_voltage", reads="readout")
 @dataclass(frozen=True)
 class MeanVoltage(ReadoutLoss):
     """Cross entropy of the mean readout voltages z = (1/T) integral of V dt, T the duration."""
@@ -74,6 +83,7 @@ class MeanVoltage(ReadoutLoss):
         return Cotangents(integral={self._readout(recording.readouts): gradient / recording.duration})
 
 
+@register("exponential_mean_voltage", reads="readout", settings=("tau_window",))
 @dataclass(frozen=True)
 class ExponentialMeanVoltage(MeanVoltage):
     """Cross entropy of z = (1/T) integral of e^{-t/tau_window} V dt; ``tau_window`` (ms, > 0), T itself by default.
@@ -82,6 +92,7 @@ class ExponentialMeanVoltage(MeanVoltage):
     """
 
     tau_window: float | None = None
+    papers: ClassVar[tuple[Paper, ...]] = (LOSS_SHAPING, LEARNED_DELAYS)
 
     def __post_init__(self) -> None:
         if self.tau_window is not None:
@@ -91,6 +102,7 @@ class ExponentialMeanVoltage(MeanVoltage):
         return Probe(decay_rate=1.0 / (duration if self.tau_window is None else self.tau_window))
 
 
+@register("max_voltage", reads="readout")
 @dataclass(frozen=True)
 class MaxVoltage(ReadoutLoss):
     """Cross entropy of the largest readout voltages z = max over t of V(t)."""

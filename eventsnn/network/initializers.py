@@ -14,7 +14,17 @@ import numpy.typing as npt
 from ..aliases import Array, Description, Floats, Shape
 from ..arrays import is_whole, plain_array
 from ..checks import number
+from ..citing import Paper
 from ..errors import InvalidInput
+
+LINEAR_NETWORKS = Paper(
+    ("A. M. Saxe", "J. L. McClelland", "S. Ganguli"),
+    "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", "ICLR", 2014,
+)  # fmt: skip
+RECTIFIERS = Paper(
+    ("K. He", "X. Zhang", "S. Ren", "J. Sun"),
+    "Delving deep into rectifiers: surpassing human-level performance on ImageNet classification", "ICCV", 2015,
+)  # fmt: skip
 
 
 def _as_shape(shape: object) -> Shape:
@@ -163,6 +173,7 @@ class Orthogonal(Initializer):
 
     gain: float = 1.0
     kind: ClassVar[str] = "orthogonal"
+    papers: ClassVar[tuple[Paper, ...]] = (LINEAR_NETWORKS,)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gain", number(self.gain, "Orthogonal.gain"))
@@ -190,6 +201,7 @@ class Kaiming(Initializer):
     gain: float = math.sqrt(2.0)
     distribution: str = "normal"
     kind: ClassVar[str] = "kaiming"
+    papers: ClassVar[tuple[Paper, ...]] = (RECTIFIERS,)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gain", number(self.gain, "Kaiming.gain", "a finite number >= 0", 0.0))

@@ -8,7 +8,7 @@ to every function that needs them.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Self, Unpack
+from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ..aliases import Array, Bounds, Description, Milliseconds, Parameters, Shape
 from ..arrays import is_number
 from ..checks import check_ends, check_names, check_new_name, check_seed, check_size
+from ..citing import EVENTPROP, Paper
 from ..errors import InvalidInput, NetworkError, ZeroDelayCycle
 from ..neurons import LIF, MODELS, READOUT, Model
 from ..neurons.lif import LifSettings, ReadoutSettings
@@ -45,6 +46,8 @@ class Network:
     ``min_delay`` (ms, > 0): trained delays on cycles are kept at or above it; it also bounds from below how far
     neurons of a cycle can be simulated independently of each other, so larger is faster.
     """
+
+    papers: ClassVar[tuple[Paper, ...]] = (EVENTPROP,)
 
     def __init__(self, min_delay: Milliseconds = 1.0) -> None:
         if not (is_number(min_delay) and 0 < min_delay < np.inf):
@@ -303,6 +306,5 @@ class Network:
 
 
 for _method, _model in ((Network.add_lif, LIF), (Network.add_readout, READOUT)):
-    _method.__doc__ = (
-        f"{_method.__doc__.rstrip()}\n\n        " + _model.describe().replace("\n", "\n        ") + "\n        "
-    )
+    _lines = "\n        ".join(["", "", *_model.describe().splitlines(), ""])
+    _method.__doc__ = (_method.__doc__ or "").rstrip() + _lines

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ..aliases import Array, Bounds, Description, Floats, Indices, Integers, Parameters, Shape
 from ..arrays import plain_array
+from ..citing import LEARNED_DELAYS, Paper
 from ..errors import InvalidInput
 from ..neurons import MODELS
 from .initializers import Constant, Given, Initializer, as_initializer
@@ -84,6 +85,11 @@ class Connection:
     train: tuple[str, ...]
     indptr: Integers | None = None
     indices: Indices | None = None
+
+    @property
+    def papers(self) -> tuple[Paper, ...]:
+        """Where gradients of delays were derived, if these are trained."""
+        return (LEARNED_DELAYS,) if "delay" in self.train else ()
 
     @property
     def weight_shape(self) -> Shape:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ..aliases import Array, Description, Floats, Parameters
 from ..arrays import plain_array
 from ..checks import SMALLEST, number
+from ..citing import Paper
 from ..errors import InvalidInput, NotFinite
 from .schedules import Schedule, as_schedule, build_described
 from .settings import (
@@ -104,6 +105,9 @@ class Plan(NamedTuple):
         return moved
 
 
+DECOUPLED = Paper(("I. Loshchilov", "F. Hutter"), "Decoupled weight decay regularization", "ICLR", 2019)
+
+
 @dataclass(frozen=True)
 class Optimizer:
     """Base class of Adam and SGD: options, checks, clipping and the walk over blocks.
@@ -127,6 +131,7 @@ class Optimizer:
     decoupled: bool = False
     kind: ClassVar[str] = ""
     slots: ClassVar[tuple[str, ...]] = ()
+    sources: ClassVar[tuple[Paper, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -148,6 +153,11 @@ class Optimizer:
         for name in ("clip_norm", "clip_value"):
             if (value := getattr(self, name)) is not None:
                 set_field(self, name, number(value, name, "a finite number > 0, or None", SMALLEST))
+
+    @property
+    def papers(self) -> tuple[Paper, ...]:
+        """What the optimiser is after, and how its weights decay."""
+        return (*self.sources, DECOUPLED) if self.weight_decay and self.decoupled else self.sources
 
     # what __post_init__ has made of these fields
     @property

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..aliases import Floats
 from ..checks import SMALLEST, number, share
+from ..citing import Paper
 from ..errors import Conflict, InvalidInput
 from .base import Optimizer, Plan
 
@@ -14,6 +15,11 @@ from .base import Optimizer, Plan
 # NEGLIGIBLE to the first denormal is about 390 steps, so clearing every FLUSH_EVERY steps comes in time.
 FLUSH_EVERY = 256
 NEGLIGIBLE = 1e-290
+ADAM = Paper(("D. P. Kingma", "J. Ba"), "Adam: a method for stochastic optimization", "ICLR", 2015)
+MOMENTUM = Paper(
+    ("I. Sutskever", "J. Martens", "G. Dahl", "G. Hinton"),
+    "On the importance of initialization and momentum in deep learning", "ICML", 2013,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Adam(Optimizer):
     epsilon: float = 1e-8
     kind: ClassVar[str] = "adam"
     slots: ClassVar[tuple[str, ...]] = ("first", "second")
+    sources: ClassVar[tuple[Paper, ...]] = (ADAM,)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,6 +87,11 @@ class SGD(Optimizer):
         object.__setattr__(self, "momentum", momentum)
         if self.nesterov and momentum == 0.0:
             raise Conflict("nesterov", None, self.nesterov, "False where momentum is 0")
+
+    @property
+    def papers(self) -> tuple[Paper, ...]:
+        """What the optimiser is after, and how its weights decay."""
+        return (MOMENTUM, *super().papers) if self.nesterov else super().papers
 
     def _slots(self) -> tuple[str, ...]:
         return self.slots if self.momentum > 0 else ()

@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..aliases import Description
 from ..checks import SMALLEST, number, whole
+from ..citing import Paper
 from ..errors import InvalidInput
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+WARM_RESTARTS = Paper(
+    ("I. Loshchilov", "F. Hutter"), "SGDR: stochastic gradient descent with warm restarts", "ICLR", 2017
+)
+SUPER_CONVERGENCE = Paper(
+    ("L. N. Smith", "N. Topin"),
+    "Super-convergence: very fast training of neural networks using large learning rates", "arXiv", 2018, "1708.07120",
+    journal=True,
+)  # fmt: skip
 
 Described = TypeVar("Described", bound="DataclassInstance")
 
@@ -99,6 +109,7 @@ class Cosine(Schedule):
     total_steps: int
     final: float = 0.0
     kind: ClassVar[str] = "cosine"
+    papers: ClassVar[tuple[Paper, ...]] = (WARM_RESTARTS,)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "total_steps", whole(self.total_steps, "Cosine.total_steps", 1))
@@ -123,6 +134,7 @@ class OneCycle(Schedule):
     start_div: float = 25.0
     final_div: float = 1e4
     kind: ClassVar[str] = "one_cycle"
+    papers: ClassVar[tuple[Paper, ...]] = (SUPER_CONVERGENCE,)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "total_steps", whole(self.total_steps, "OneCycle.total_steps", 1))

@@ -7,6 +7,7 @@ from typing import Any, cast
 from ..aliases import Milliseconds
 from ..arrays import is_number
 from ..checks import flag, one_of, positive
+from ..citing import DCLS_DELAYS, DELREC, Paper
 from ..errors import InvalidInput
 
 SPREAD_KINDS = ("gaussian", "triangle")
@@ -46,6 +47,11 @@ class Spread:
             )
         if self.longest is not None:
             positive(self.longest, "spread.longest", "a finite number > 0 (ms), or None")
+
+    @property
+    def papers(self) -> tuple[Paper, ...]:
+        """Where delays were first spread so."""
+        return {"gaussian": (DCLS_DELAYS,), "triangle": (DELREC,)}[self.kind]
 
     def width(self, epoch: float) -> Milliseconds:
         """Return sigma (ms) in an epoch, counted from 0."""

@@ -11,7 +11,7 @@ import io
 import os
 import stat
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -164,18 +164,38 @@ def opened(source: Bytes) -> Iterator[Handle]:
         identifier.close()
 
 
+def holds(path: str | os.PathLike[str], names: Sequence[str]) -> bool:
+    """Return whether a file is HDF5 with members of these names at its root; nothing in it is read."""
+    from h5py import h5g
+
+    try:
+        source = Bytes(path)
+    except InvalidInput:
+        return False
+    try:
+        source.check_superblock()
+        with opened(source) as identifier:
+            root = read_guarded(source.path, "file", lambda: h5g.open(identifier, b"/"))
+            return all(read_guarded(source.path, "file", root.links.exists, name.encode()) for name in names)
+    except (InvalidInput, UnsafeFile):
+        return False
+    finally:
+        source.close()
+
+
 class Survey:
     """Finds what a file holds, from its root: datasets to be read, and all else with the reason why it is left alone.
 
-    ``datasets``: {name: FoundArray}, those of USED, which are refused where they are not as they should be, and
-    whatever plain ones extra/ holds; ``ignored``: {name: reason}. Links other than hard ones are never followed.
+    ``datasets``: {name: FoundArray}, those of ``used``, which are refused where they are not as they should be or have
+    more than ``most`` elements, and whatever plain ones extra/ holds; ``ignored``: {name: reason}. Links other than
+    hard ones are never followed.
     """
 
-    def __init__(self, path: str, root: Handle) -> None:
-        self.path, self.objects = path, 0
+    def __init__(self, path: str, root: Handle, used: Sequence[str] = USED, most: int = MAX_ELEMENTS) -> None:
+        self.path, self.objects, self.most = path, 0, most
         self.datasets: dict[str, FoundArray] = {}
         self.ignored: dict[str, str] = {}
-        for name in USED:
+        for name in used:
             self._use(root, name)
         self._list(root, "", [])
 
@@ -190,7 +210,7 @@ class Survey:
                 return
             parent = h5g.open(parent, group)
         if self._kind(parent, key, name) == h5o.TYPE_DATASET:
-            self.datasets[name] = _check_dataset(self.path, name, parent, key)
+            self.datasets[name] = _check_dataset(self.path, name, parent, key, self.most)
 
     def _kind(self, group: Handle, key: bytes, name: str) -> int | None:
         """The type of a member of a group, None where there is none of this name."""
@@ -262,7 +282,7 @@ class FoundArray:
         return prod(self.shape)
 
 
-def _check_dataset(path: str, name: str, group: Handle, key: bytes) -> FoundArray:
+def _check_dataset(path: str, name: str, group: Handle, key: bytes, most: int = MAX_ELEMENTS) -> FoundArray:
     """Open one dataset and check storage, type, filters and size, in the order in which looking is safe."""
     from h5py import h5d
 
@@ -278,7 +298,7 @@ def _check_dataset(path: str, name: str, group: Handle, key: bytes) -> FoundArra
     if handle.shape is None:
         raise UnsafeFile(path, name, "has no elements and no shape (a null dataset)")
     array = FoundArray(handle, handle.shape, dtype, inner, filters)
-    _check_storage(path, name, array, plan)
+    _check_storage(path, name, array, plan, most)
     return array
 
 
@@ -327,13 +347,14 @@ def _number_type(path: str, name: str, kind: Handle) -> np.dtype[Any]:
     return dtype
 
 
-def _check_storage(path: str, name: str, array: FoundArray, plan: Handle) -> None:
+def _check_storage(path: str, name: str, array: FoundArray, plan: Handle, most: int) -> None:
     """Refuse a shape that the stored bytes cannot fill, and arrays too large to be a spike file's."""
     from h5py import h5d
 
     claimed = array.size * array.dtype.itemsize
-    if array.size > MAX_ELEMENTS or claimed > MAX_ARRAY_BYTES or len(array.shape) > MAX_DIMENSIONS:
-        allowed = f"{MAX_ELEMENTS} elements, {MAX_ARRAY_BYTES} bytes, {MAX_DIMENSIONS} dimensions"
+    most_bytes = MAX_ARRAY_BYTES * most // MAX_ELEMENTS
+    if array.size > most or claimed > most_bytes or len(array.shape) > MAX_DIMENSIONS:
+        allowed = f"{most} elements, {most_bytes} bytes, {MAX_DIMENSIONS} dimensions"
         raise UnsafeFile(path, name, f"claims the shape {array.shape}, {claimed} bytes; allowed: {allowed}")
     stored = array.handle.get_storage_size() if claimed else 0
     if array.inner is not None and stored < claimed:

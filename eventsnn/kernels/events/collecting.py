@@ -277,7 +277,7 @@ def admit(net, adjoint, jumps, pop, local, time, count, spike):
             sent = arrival = time + net.row_delay[row]
         if at == start or arrival >= net.duration:
             continue
-        # there is one: compiled.in_flight has counted them
+        # there is one: in_flight of the engine has counted them
         item = new_event(queue)
         event = queue.events[item]
         event.time, event.count, event.at, event.row, event.conn, event.spike = sent, count, at, row, conn, spike

@@ -1,0 +1,101 @@
+"""What to cite: each class carries its sources, and the library says the same of itself everywhere."""
+
+import re
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+import eventsnn
+from eventsnn import SGD, Adam, Cosine, GridNetwork, Kaiming, Network, Normal, Uniform, citation, losses, surrogate
+from eventsnn.citing import AUTHORS, EVENTPROP, LEARNED_DELAYS, TITLE, Paper, papers_of
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def network(**settings):
+    made = Network()
+    made.add_input("in", 3)
+    made.add_readout("out", 2)
+    made.connect("in", "out", weight=Normal(1.0, 0.1), **settings)
+    return made
+
+
+def test_a_network_is_after_eventprop_and_trained_delays_after_their_paper():
+    assert papers_of(network()) == [EVENTPROP]
+    assert papers_of(network(delay=Uniform(0, 5), train="weight")) == [EVENTPROP]
+    assert papers_of(network(delay=Uniform(0, 5))) == [EVENTPROP, LEARNED_DELAYS]
+
+
+def test_losses_optimisers_and_initializers_bring_theirs():
+    def titles(*things):
+        return " ".join(paper.title for paper in papers_of(*things))
+
+    assert "Loss shaping" in titles(losses.ExponentialMeanVoltage()) and titles(losses.MeanVoltage()) == ""
+    assert titles(losses.RelativeFirstSpike()) == LEARNED_DELAYS.title
+    assert "Adam" in titles(Adam()) and "Decoupled" not in titles(Adam())
+    assert "Decoupled" in titles(Adam(weight_decay=0.1, decoupled=True))
+    assert titles(SGD(0.1)) == "" and "momentum" in titles(SGD(0.1, momentum=0.9, nesterov=True))
+    assert "SGDR" in titles(Adam(schedule=Cosine(10))) and "SGDR" in titles(
+        Adam(learning_rates={"*.delay": (0.1, Cosine(10))})
+    )
+    assert "rectifiers" in titles(Kaiming())
+
+
+def test_a_grid_brings_its_methods():
+    grid = GridNetwork(dt=1.0)
+    grid.add_input("in", 3)
+    grid.add_lif("hidden", 4, surrogate=surrogate.Triangle())
+    grid.add_readout("out", 2)
+    spread = surrogate.Spread("gaussian", sigma=(6.0, 0.5), longest=12.0)
+    grid.connect("in", "hidden", weight=Kaiming(), delay=Uniform(0, 12), spread=spread)
+    grid.connect("hidden", "out", weight=Kaiming())
+    found = citation(grid, losses.SummedVoltage())
+    assert "dilated convolutions" in found and "DelRec" in found and "learning-to-learn" in found
+    assert "exact gradients" not in found  # of which a grid has none
+    assert found.count("rectifiers") == 1
+
+
+def test_a_loss_of_ones_own_needs_no_other_file():
+    mine = Paper(("A. Nobody",), "A loss of mine", "Journal of Losses", 2030, journal=True)
+
+    @dataclass(frozen=True)
+    class Mine(losses.MeanVoltage):
+        papers: ClassVar = (mine,)
+
+    assert mine.text() in citation(network(), Mine())
+    assert "@article{nobody2030loss,\n" in citation(network(), Mine(), bibtex=True)
+
+
+def test_text_and_bibtex_say_the_same():
+    arguments = (network(delay=Uniform(0, 5)), losses.ExponentialMeanVoltage(), Adam())
+    text, bibtex = citation(*arguments), citation(*arguments, bibtex=True)
+    assert text.splitlines()[0] == f"{AUTHORS}, {TITLE}, version {eventsnn.__version__}."
+    assert len(text.splitlines()) == len(re.findall(r"^@", bibtex, re.MULTILINE)) == 5
+    keys = re.findall(r"^@\w+\{(\w+),$", bibtex, re.MULTILINE)
+    assert len(set(keys)) == 5 and keys[:2] == ["eventsnn", "wunderlich2021eventbased"]
+    assert bibtex.count("{") == bibtex.count("}") and "eprint = {2501.07331}" in bibtex
+    pages = " ".join((ROOT / "docs/mathematics.md").read_text(encoding="utf-8").split())
+    for paper in papers_of(*arguments[:2]):
+        assert paper.title in pages and str(paper.year) in pages and paper.authors[0] in pages
+
+
+def test_what_carries_papers_is_described_as_before():
+    assert "papers" not in {item.name for item in fields(losses.ExponentialMeanVoltage)}
+    assert "papers" not in Adam().to_dict() and "sources" not in Adam().to_dict()
+
+
+def test_the_library_says_one_thing_of_itself():
+    yaml = pytest.importorskip("yaml")
+    said = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(said) and said["cff-version"] == "1.2.0"
+    assert said["type"] == "software" and said["license"] == "MIT" and said["title"] == TITLE
+    assert said["version"] == eventsnn.__version__ and said["authors"] == [{"name": AUTHORS}]
+    titles = {reference["title"]: reference["year"] for reference in said["references"]}
+    assert titles == {paper.title: paper.year for paper in (EVENTPROP, LEARNED_DELAYS)}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "version" not in project["project"] and project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "eventsnn.__version__"}
+    assert project["project"]["authors"] == [{"name": AUTHORS}]
