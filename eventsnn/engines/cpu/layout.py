@@ -355,9 +355,10 @@ class Layout:
             gradients[f"{c.name}.delay"] = rows.copy() if c.delay_per == "neuron" else np.asarray(rows.sum())
         for p in self.populations:
             start, stop = self.slices[p.name]
-            found = field_gradients(sums.neurons[:, start:stop])
-            for key in p.settings:
-                if f"{p.name}.{key}" in names:
+            asked = [key for key in p.settings if f"{p.name}.{key}" in names]
+            if asked:
+                found = field_gradients(sums.neurons[:, start:stop])
+                for key in asked:
                     gradients[f"{p.name}.{key}"] = found[key].copy() if p.shape(key) else np.asarray(found[key].sum())
         return {name: gradients[name] for name in names}
 
