@@ -34,8 +34,8 @@ def source_stamp(folder=None):
     """Return 16 hex digits that change with any kernel source in ``folder`` and with the versions of the compiler."""
     folder = pathlib.Path(__file__).parent if folder is None else pathlib.Path(folder)
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
-    for path in sorted(folder.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 

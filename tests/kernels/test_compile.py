@@ -12,7 +12,7 @@ from eventsnn.kernels import compile as compiling
 from eventsnn.kernels.compile import FOLDER_PREFIX, source_stamp
 
 KERNELS = pathlib.Path(compiling.__file__).parent
-SOURCES = sorted(path.name for path in KERNELS.glob("*.py"))
+SOURCES = sorted(path.relative_to(KERNELS).as_posix() for path in KERNELS.rglob("*.py"))
 
 
 @pytest.fixture
@@ -20,7 +20,8 @@ def copy(tmp_path):
     folder = tmp_path / "kernels"
     folder.mkdir()
     for name in SOURCES:
-        shutil.copy(KERNELS / name, folder)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(KERNELS / name, folder / name)
     return folder
 
 
@@ -37,7 +38,7 @@ def test_the_stamp_changes_with_every_source(copy, name):
     assert source_stamp(copy) != before
     (copy / name).write_text(text)
     assert source_stamp(copy) == before
-    (copy / name).rename(copy / f"x{name}")
+    (copy / name).rename((copy / name).with_name(f"x{pathlib.Path(name).name}"))
     assert source_stamp(copy) != before
 
 
