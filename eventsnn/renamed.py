@@ -70,6 +70,9 @@ RENAMED = {
     "engines.EventEngine": "training.methods.exact.ExactMethod",
     "engines.GridEngine": "training.methods.grid.GridMethod",
     "engines.engine_of": "training.methods.choosing.method_of",
+    "network.SMALLEST_TAU": "neurons.lif.SMALLEST_TAU",
+    "network.SMALLEST_THRESHOLD": "neurons.lif.SMALLEST_THRESHOLD",
+    "presets.checking.nearest": "checks.nearest",
     "spikes.LARGEST_UNIT": "arrays.LARGEST_UNIT",
     "training.SMALL_SHARE": "network.plausibility.SMALL_SHARE",
 }
@@ -81,6 +84,7 @@ GONE = {
     "compiled.backward": "write eventsnn.value_and_grad",
     "compiled.forward": "write eventsnn.simulate",
     "compiled.stream": "write eventsnn.stream",
+    "network.NEURON_ATTRIBUTES": "write [field.name for field in eventsnn.neurons.MODELS[kind].fields]",
     "plotting.save_all": "write [draw() for draw in eventsnn.plotting.of_run(...).values()]",
     "reference.LONGEST_MEMORY": "the reference engine has no such limit",
     "reference.backward": 'write eventsnn.value_and_grad(..., engine="reference")',

@@ -1,15 +1,21 @@
 """Check what a simulation is given, once, for all engines, and hand it to the one that was chosen."""
 
-import numpy as np
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from ..aliases import Milliseconds
 from ..checks import check_budget, check_duration
 from ..errors import InvalidInput
 from ..network.network import Network
-from ..network.plausibility import doubts, warn_of_doubts
+from ..network.plausibility import AnyNetwork, doubts, warn_of_doubts
 from ..parallel.threads import resolve_n_threads
 from ..spikes.batch import SpikeBatch
 from ..spikes.cotangents import Probe
-from .base import get
+from ..spikes.recording import Recording
+from .base import Engine, get
 from .problem import Problem, Run
 
 # The default budget of spikes (default_budget): a storm is to end within minutes, and nothing else is to meet it. A
@@ -18,13 +24,15 @@ SPIKES_PER_NEURON, SPIKES_PER_MS = 100, 1.0
 LEAST_BUDGET, MOST_BUDGET = 100_000, 5_000_000
 
 
-def full_probes(network):
+def full_probes(network: Network) -> dict[str, Probe]:
     return {p.name: Probe(maximum=True) for p in network.populations.values() if p.kind == "readout"}
 
 
 def forward(
-    network, parameters, batch, duration, engine="compiled", n_threads=None, max_spikes=None, probes=None
-):  # fmt: skip
+    network: Network, parameters: Mapping[str, npt.ArrayLike], batch: SpikeBatch | dict[str, SpikeBatch],
+    duration: Milliseconds, engine: str | Engine = "compiled", n_threads: int | None = None,
+    max_spikes: int | None = None, probes: Mapping[str, Probe] | None = None,
+) -> tuple[Problem, Recording, Any]:  # fmt: skip
     """Check the arguments and run the forward pass; returns (Problem, Recording, tape for the engine's backward pass).
 
     Without the warnings of ``simulate``: for one of many batches whose data are judged as a whole, too.
@@ -37,7 +45,11 @@ def forward(
     return problem, recording, tape
 
 
-def checked(network, parameters, batch, duration, n_threads, max_spikes, probes, budget_for=None):
+def checked(
+    network: Network, parameters: Mapping[str, npt.ArrayLike], batch: SpikeBatch | dict[str, SpikeBatch],
+    duration: Milliseconds, n_threads: int | None, max_spikes: int | None, probes: Mapping[str, Probe],
+    budget_for: Milliseconds | None = None,
+) -> Problem:  # fmt: skip
     """Return the Problem after all checks.
 
     ``budget_for``: over how many ms the spikes of a sample are counted (None: the duration).
@@ -60,14 +72,17 @@ def checked(network, parameters, batch, duration, n_threads, max_spikes, probes,
     return Problem(network, parameters, inputs, run)
 
 
-def warn_of_batch(network, parameters, batch, duration):
+def warn_of_batch(
+    network: Network, parameters: Mapping[str, npt.ArrayLike], batch: SpikeBatch | dict[str, SpikeBatch],
+    duration: Milliseconds,
+) -> None:  # fmt: skip
     """Warn who called the caller of what can hardly be meant; raises InvalidInput for what is not allowed."""
     problem = checked(network, parameters, batch, duration, 1, 1, {})
     found = doubts(network, problem.parameters, list(problem.inputs.values()), problem.run.duration)
     warn_of_doubts(found, stacklevel=3)
 
 
-def default_budget(network, duration):
+def default_budget(network: Network, duration: Milliseconds) -> int:
     """Return how many spikes a sample may fire in ``duration`` ms if nothing is said of it.
 
     SPIKES_PER_NEURON, and SPIKES_PER_MS more for each ms, of every neuron in the mean; no fewer than LEAST_BUDGET in
@@ -78,7 +93,7 @@ def default_budget(network, duration):
     return int(min(max(wanted, LEAST_BUDGET), max(MOST_BUDGET, n * SPIKES_PER_NEURON)))
 
 
-def check_batch(network, batch):
+def check_batch(network: Network, batch: SpikeBatch | dict[str, SpikeBatch]) -> dict[str, SpikeBatch]:
     """Return {input population: SpikeBatch} after checking names, numbers of samples and unit ranges."""
     names = [p.name for p in network.populations.values() if p.kind == "input"]
     if isinstance(batch, SpikeBatch):
@@ -102,7 +117,7 @@ def check_batch(network, batch):
     return {name: batch[name] for name in names}
 
 
-def spiking_outputs(network):
+def spiking_outputs(network: AnyNetwork) -> tuple[str, ...]:
     """Names of the LIF populations that send no spikes to other LIF populations."""
     lif = [p.name for p in network.populations.values() if p.kind == "lif"]
     busy = {c.pre for c in network.connections.values() if c.post in lif and c.post != c.pre}

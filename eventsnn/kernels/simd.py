@@ -208,10 +208,6 @@ def _collector(with_sum):
             cell = builder.and_(builder.load(at(0, builder.add(skip, k))), ir.Constant(_LANE, -4))
             return _load(builder, at(2, builder.lshr(builder.zext(cell, _WORD), word(1))), _PAIR)
 
-        def is_missing(modes):
-            lanes = builder.bitcast(builder.fcmp_unordered("uno", modes, modes), ir.IntType(modes.type.count))
-            return builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, 0))
-
         def add(k, modes, width):
             synapse, kind = builder.shl(builder.add(first, k), word(1)), _wide(width)
             address, factor = at(3, synapse), _pairs(builder, by_mem, by_syn, width)
@@ -223,7 +219,7 @@ def _collector(with_sum):
         def one_by_one(start, stop):
             with cgutils.for_range_slice(builder, start, stop, word(1)) as (k, _):
                 modes = modes_at(k)
-                with builder.if_else(is_missing(modes), likely=False) as (missing, there):
+                with builder.if_else(_is_missing(builder, modes), likely=False) as (missing, there):
                     with missing:
                         so_far = builder.load(n_missed)
                         builder.store(builder.add(skip, k), at(8, so_far))
@@ -234,26 +230,36 @@ def _collector(with_sum):
         whole = builder.and_(length, word(-4))
         with cgutils.for_range_slice(builder, word(0), whole, word(4)) as (k, _):
             modes = _join(builder, [modes_at(builder.add(k, word(step))) for step in range(4)])
-            with builder.if_else(is_missing(modes), likely=False) as (missing, there):
+            with builder.if_else(_is_missing(builder, modes), likely=False) as (missing, there):
                 with missing:
                     one_by_one(k, builder.add(k, word(4)))
                 with there:
                     add(k, modes, 4)
         one_by_one(whole, length)
         if with_sum:
-            pairs = [builder.load(sums[1])]
-            for step in range(4):
-                lanes = ir.Constant(ir.VectorType(_LANE, 2), [2 * step, 2 * step + 1])
-                wide = builder.load(sums[4])
-                pairs.append(builder.shuffle_vector(wide, wide, lanes))
-            address = at(10, word(0))
-            total = _load(builder, address, _PAIR)
-            for pair in pairs:
-                total = builder.fadd(total, pair)
-            _store(builder, total, address, _PAIR)
+            _add_sums(builder, sums, at(10, word(0)))
         return builder.load(n_missed)
 
     return generate
+
+
+def _is_missing(builder, modes):
+    """Whether any of a vector of modes is not a number."""
+    lanes = builder.bitcast(builder.fcmp_unordered("uno", modes, modes), ir.IntType(modes.type.count))
+    return builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, 0))
+
+
+def _add_sums(builder, sums, address):
+    """Add to the pair at an address the sums of `_collector`: {1: where a pair stands, 4: where four of them do}."""
+    pairs = [builder.load(sums[1])]
+    for step in range(4):
+        lanes = ir.Constant(ir.VectorType(_LANE, 2), [2 * step, 2 * step + 1])
+        wide = builder.load(sums[4])
+        pairs.append(builder.shuffle_vector(wide, wide, lanes))
+    total = _load(builder, address, _PAIR)
+    for pair in pairs:
+        total = builder.fadd(total, pair)
+    _store(builder, total, address, _PAIR)
 
 
 @intrinsic

@@ -5,7 +5,7 @@ array, whose fields kernels read by name.
 """
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -94,7 +94,7 @@ class Net(NamedTuple):
     tick: np.ndarray  # (as delay,) the delays in ticks, rounded down
     charge: np.ndarray  # (2 per delay,) onto modal populations: weight e^{delay/tau_mem}, weight e^{delay/tau_syn}
     first_shared: int  # the first synapse of a row that shares one delay
-    model: NamedTuple  # the tables of the neuron model, whose type chooses its kernels (neurons.base)
+    model: Any  # a NamedTuple: the tables of the neuron model, whose type chooses its kernels (neurons.base)
 
 
 class Spikes(NamedTuple):

@@ -94,7 +94,7 @@ class Network:
             if isinstance(value, Given):
                 value.draw(None, (n,))
         population = Population(name, model.kind, n, settings, chosen)
-        population.ranges()  # which refuses what is not allowed
+        _ = population.ranges  # which refuses what is not allowed
         self._add(population)
 
     def _add(self, population: Population) -> None:
@@ -179,7 +179,7 @@ class Network:
     def _entries(self) -> Iterator[tuple[str, Shape, Initializer, bool, tuple[float, float], float | None]]:
         """Yield (parameter name, shape, Initializer, trained, (low, high) in training, fan-in)."""
         for population in self.populations.values():
-            ranges = population.ranges()
+            ranges = population.ranges
             for key, value in population.settings.items():
                 if population.is_parameter(key):
                     name = f"{population.name}.{key}"

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,9 @@ class Population:
         """True where the attribute stands in the parameters: it is trained, or drawn at random."""
         return attribute in self.train or not isinstance(self.settings[attribute], (Constant, Given))
 
+    @cached_property
     def ranges(self) -> Bounds:
-        """Return {constant: (low, high)} in training; raises InvalidInput where values contradict each other."""
+        """{constant: (low, high)} in training; raises InvalidInput where values contradict each other."""
         if self.kind == "input":
             return {}
         known = {k: v for k, v in self.settings.items() if isinstance(v, (Constant, Given))}

@@ -5,7 +5,7 @@ currents per step, the statistics of batch normalisation. What does not is in do
 a moment of continuous time only as the steps become short.
 """
 
-from collections.abc import Sequence
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -28,8 +28,8 @@ def to_events(
 
     ``tau_syn`` (ms, > 0): for populations without one, whose input a grid adds to the voltage at once. Events need
     one; the shorter it is, the closer they come. Weights are such that a spike brings the same area under the voltage.
-    Where a population has a bias or batch normalisation, the input has one more channel, a clock that fires in each
-    step (``with_clock``). Names, and what is trained of weights and delays, stay; trained delays are not rounded.
+    A bias, and what batch normalisation adds, become the ``bias`` of the neurons, which is trained. Names, and what is
+    trained of weights and delays, stay; trained delays are not rounded.
 
     Raises InvalidInput without ``tau_syn`` where it is needed, and where tau_mem is a single step (alpha = 0).
     """
@@ -46,35 +46,32 @@ class _Bridge:
 
     def __init__(self, network: GridNetwork, parameters: Parameters, tau_syn: Milliseconds | None) -> None:
         self._network, self._parameters, self._tau_syn = network, parameters, tau_syn
-        self._clocked = any(p.bias is not None or p.batch_norm for p in network.populations.values())
         self.events, self.found = Network(min_delay=network.dt), {}
         for p in network.populations.values():
             if p.kind == "input":
-                self._input = p
-                self.events.add_input(p.name, p.n + self._clocked)
+                self.events.add_input(p.name, p.n)
             else:
                 self._add(p)
 
     def _add(self, p: GridPopulation) -> None:
         dt, (tau_mem, tau_syn, scale) = self._network.dt, self._constants(p)
-        taus = {"tau_mem": -dt / np.log1p(-dt / tau_mem), "tau_syn": tau_syn}
-        if p.kind == "lif":
-            self.events.add_lif(p.name, p.n, v_threshold=p.v_threshold, **taus)
-        else:
-            self.events.add_readout(p.name, p.n, **taus)
+        settings = {"tau_mem": -dt / np.log1p(-dt / tau_mem), "tau_syn": tau_syn}
         gain, constant = self._normalisation(p)
-        clock = constant * scale if self._clocked else np.zeros(p.n)
+        biased = p.bias is not None or p.batch_norm
+        if biased:
+            # what is added in each step brings the voltage to this in the end
+            settings["bias"] = constant * scale * tau_syn / dt
+        train = ("bias",) if biased else ()
+        if p.kind == "lif":
+            self.events.add_lif(p.name, p.n, v_threshold=p.v_threshold, train=train, **settings)
+        else:
+            self.events.add_readout(p.name, p.n, train=train, **settings)
+        if biased:
+            self.found[f"{p.name}.bias"] = settings["bias"]
         for c in self._network.incoming(p.name):
-            rows = []
-            if c.pre == self._input.name and self._clocked:
-                # where one delay is that of all synapses, the clock, which has none, gets a connection of its own
-                shared = c.delay is not None and c.delay_per == "connection"
-                rows, clock = ([np.zeros(p.n)], clock) if shared else ([clock], np.zeros(p.n))
-            self._connect(c, gain * scale, rows)
+            self._connect(c, gain * scale)
         if (back := self._network.recurrence(p.name)) is not None:
-            self._connect(back, scale, [])
-        if np.any(clock):
-            self._connect_clock(p, clock)
+            self._connect(back, scale)
 
     def _constants(self, p: GridPopulation) -> tuple[Floats, Floats, Floats]:
         """(tau_mem on the grid, tau_syn, what a weight of the grid is worth), each (n,)."""
@@ -99,51 +96,42 @@ class _Bridge:
         gain = of("gain") / np.sqrt(of("running_variance") + BATCH_NORM_EPSILON)
         return gain, of("offset") + gain * (constant - of("running_mean"))
 
-    def _connect(self, c: GridConnection, factor: Floats, rows: Sequence[Floats]) -> None:
-        """Each of several synapses is a connection of its own; ``rows``: that of the clock, on the first of them."""
+    def _connect(self, c: GridConnection, factor: Floats) -> None:
+        """Each of several synapses is a connection of its own."""
         weights = self._parameters[f"{c.name}.weight"].reshape(c.count, c.n_pre, c.n_post) * factor
         delays = None if c.delay is None else self._parameters[f"{c.name}.delay"]
         if delays is not None and c.spread is None:
             delays = self._network.dt * np.rint(delays / self._network.dt)  # as the grid always has them
-        mask = None if c.mask is None else np.vstack([c.mask, *(np.ones((1, c.n_post), bool) for _ in rows)])
         for number, weight in enumerate(weights):
             delay = delays[number] if delays is not None and c.count > 1 else delays
             if c.recurrent:
                 # a spike that comes back is a step late, whatever its delay
                 delay = self._network.dt + (0.0 if delay is None else delay)
-            if rows and delay is not None and np.ndim(delay):
-                delay = np.concatenate([delay, np.zeros((1, *delay.shape[1:]))])
-            weight = np.vstack([weight, *(row if number == 0 else np.zeros_like(row) for row in rows)])
             name = c.name if number == 0 else f"{c.name} ({number + 1})"
-            self._synapses(c, name, weight, delay, mask)
+            self._synapses(c, name, weight, delay)
 
-    def _synapses(
-        self, c: GridConnection, name: str, weight: Array, delay: Array | float | None, mask: Array | None
-    ) -> None:
+    def _synapses(self, c: GridConnection, name: str, weight: Array, delay: Array | float | None) -> None:
         per = c.delay_per if c.delay is not None else "connection"
-        if mask is not None:
-            weight = weight[mask]
-            delay = delay[mask] if isinstance(delay, np.ndarray) and delay.ndim == 2 else delay
+        if c.mask is not None:
+            weight = weight[c.mask]
+            delay = delay[c.mask] if isinstance(delay, np.ndarray) and delay.ndim == 2 else delay
         self.events.connect(
-            c.pre, c.post, weight=0.0, delay=None if delay is None else self._network.dt, delay_per=per, mask=mask,
+            c.pre, c.post, weight=0.0, delay=None if delay is None else self._network.dt, delay_per=per, mask=c.mask,
             train=tuple(key for key in c.train if key == "weight" or delay is not None), name=name,
         )  # fmt: skip
         self.found[f"{name}.weight"] = weight
         if delay is not None:
             self.found[f"{name}.delay"] = np.asarray(delay, dtype=float)
 
-    def _connect_clock(self, p: GridPopulation, clock: Floats) -> None:
-        name, mask = f"{self._input.name}->{p.name} (clock)", np.zeros((self._input.n + 1, p.n), bool)
-        mask[-1] = True
-        self.events.connect(self._input.name, p.name, weight=0.0, mask=mask, train=("weight",), name=name)
-        self.found[f"{name}.weight"] = clock
-
 
 def with_clock(dataset: Dataset, network: GridNetwork) -> Dataset:
     """Return a Dataset with one more channel, which fires in each step of a GridNetwork: at 0, dt, 2 dt, ... ms.
 
-    Raises InvalidInput unless the data have as many channels as the network's input, after which the clock comes.
+    Networks that ``to_events`` of release 0.1.0 made need it; since then the neurons have their bias, and data go in as
+    they are. Raises InvalidInput unless the data have as many channels as the input, after which the clock comes.
     """
+    text = "networks of to_events have a bias in place of the clock: give the data as they are; with_clock goes in 1.0"
+    warnings.warn(text, DeprecationWarning, stacklevel=2)
     if not isinstance(network, GridNetwork):
         raise InvalidInput("network", None, type(network).__name__, "the GridNetwork that to_events was given")
     if not isinstance(dataset, Dataset):

@@ -133,7 +133,7 @@ def check_channels(network: Network | GridNetwork, dataset: Dataset, name: str) 
         if dataset.n_units < inputs[0].n:
             remedy = f"dataclasses.replace(dataset, n_units={inputs[0].n}) says that the others are silent."
         if dataset.n_units + 1 == inputs[0].n and isinstance(network, Network):
-            remedy = "A network of surrogate.to_events may need its clock: surrogate.with_clock adds it to the data."
+            remedy = "Perhaps it is a network of release 0.1.0 that needs its clock: see surrogate.with_clock."
         allowed = f"{inputs[0].n}, the channels of input {inputs[0].name!r}"
         raise InvalidInput(f"{name}.n_units", None, dataset.n_units, allowed, remedy)
 

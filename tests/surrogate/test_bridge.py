@@ -57,9 +57,8 @@ def both(made, parameters, dataset):
     """(GridRecording, Recording) of one data set in the grid and in the events that it stands for."""
     grid = surrogate.simulate(made, parameters, dataset.spikes, duration=DURATION, delays="fractional")
     events, found = to_events(made, parameters)
-    clocked = with_clock(dataset, made) if events.populations["in"].n == 4 else dataset
     return grid, simulate(
-        events, found, clocked.spikes, duration=DURATION, probes=MaxVoltage().probes(events, DURATION)
+        events, found, dataset.spikes, duration=DURATION, probes=MaxVoltage().probes(events, DURATION)
     )
 
 
@@ -100,19 +99,19 @@ def test_spikes_come_where_the_grid_has_them():
 def test_the_exact_engine_trains_further_what_it_gets(count):
     made = network(1.0, count=count)
     events, found = to_events(made, drawn(made, 3, 0.3))
-    assert {"in->a.weight", "in->a.delay", "in->b (clock).weight"} <= set(events.trainable)
+    assert {"in->a.weight", "in->a.delay", "a.bias", "b.bias", "out.bias"} <= set(events.trainable)
     assert "a->b.delay" not in events.trainable  # it was not spread, and so not trained on the grid
-    clocked = with_clock(data(0, n_samples=8), made)
+    dataset = data(0, n_samples=8)
     trainer = Trainer(events, found, loss=MaxVoltage(), optimizer=Adam(1e-2), batch_size=4)
-    before = trainer.evaluate(clocked).loss
-    trainer.fit(clocked, epochs=3)
-    assert trainer.evaluate(clocked).loss < before
+    before = trainer.evaluate(dataset).loss
+    trainer.fit(dataset, epochs=3)
+    assert trainer.evaluate(dataset).loss < before
 
 
-def test_no_clock_is_added_where_nothing_needs_one():
+def test_no_bias_is_added_where_nothing_needs_one():
     made = network(1.0, normalised=False)
     events, found = to_events(made, made.initialize(0))
-    assert events.populations["in"].n == 3 and not any("clock" in name for name in found)
+    assert events.populations["in"].n == 3 and not any(name.endswith("bias") for name in found)
 
 
 def test_what_cannot_be_carried_over_is_said():
@@ -129,6 +128,7 @@ def test_what_cannot_be_carried_over_is_said():
         to_events(single, single.initialize(0), tau_syn=2.0)
 
 
+@pytest.mark.filterwarnings("ignore:networks of to_events:DeprecationWarning")
 def test_a_clock_beside_too_few_channels_is_refused():
     made = GridNetwork(2.0)
     made.add_input("in", 5)
@@ -148,25 +148,18 @@ def test_a_clock_beside_too_few_channels_is_refused():
         with_clock(data(0), 2.0)
 
 
-def test_a_converted_network_does_not_run_without_its_clock():
-    made = network(1.0, recurrent=False)  # with it, what was made for a grid bursts in continuous time
-    parameters = made.initialize(0)
-    events, parameters = to_events(made, parameters)
-    trainer = Trainer(events, parameters, loss=MeanVoltage(), optimizer=Adam(1e-3), progress=False)
+def test_data_for_a_clock_of_release_0_1_0_are_made_with_a_warning():
+    made = network(1.0)
+    with pytest.warns(DeprecationWarning, match="give the data as they are") as caught:
+        clocked = with_clock(data(0), made)
+    assert caught[0].filename == __file__
+    assert clocked.n_units == 4 and np.count_nonzero(clocked.spikes[0].units == 3) == 60
+    old = Network()
+    old.add_input("in", 4)
+    old.add_readout("out", 2)
+    old.connect("in", "out", weight=0.1)
+    trainer = Trainer(old, old.initialize(), loss=MeanVoltage(), optimizer=Adam(1e-3), progress=False)
     for run in (trainer.evaluate, lambda dataset: trainer.fit(dataset, epochs=1)):
-        with pytest.raises(
-            InvalidInput, match=r"n_units is 3; allowed: 4, the channels of input 'in'.*with_clock adds"
-        ):
+        with pytest.raises(InvalidInput, match=r"n_units is 3; allowed: 4, the channels.*with_clock"):
             run(data(0))
-    assert trainer.evaluate(with_clock(data(0), made)).n == 3
-    with pytest.raises(InvalidInput, match="validation.n_units is 3; allowed: 4"):
-        trainer.fit(with_clock(data(0), made), data(1), epochs=1)
-
-
-def test_engines_of_events_say_who_runs_a_grid():
-    made = GridNetwork(2.0)
-    made.add_input("in", 3)
-    made.add_readout("out", 2, tau_mem=10.0)
-    made.connect("in", "out", weight=1.0)
-    with pytest.raises(InvalidInput, match="network is 'GridNetwork'; allowed: a Network. surrogate.simulate"):
-        simulate(made, made.initialize(), data(0).spikes, duration=DURATION)
+    assert trainer.evaluate(clocked).n == 3

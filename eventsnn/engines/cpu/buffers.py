@@ -1,16 +1,25 @@
 """The arrays that a thread works in: taken, enlarged, and looked at when a run is interrupted."""
 
+from typing import Any, TypeAlias
+
 import numpy as np
 
+from ...aliases import Array
 from ...kernels.events.backward import most_in_flight
-from ...kernels.queue import FRESH, make_queue
+from ...kernels.queue import FRESH, Queue, make_queue
 from ...kernels.simd import BLOCK
-from ...kernels.state import Status
-from ...kernels.workspace import N_BLOCKS, N_SPIKES, make_workspace
+from ...kernels.state import Jumps, Net, Spikes, Status
+from ...kernels.workspace import N_BLOCKS, N_SPIKES, Workspace, make_workspace
+from ...parallel.threads import Stop
+from .layout import Layout
 from .memory import take
 
+Buffers: TypeAlias = tuple[Queue, Workspace]
+Key: TypeAlias = tuple[int, ...]
+"""The sizes that buffers were made for."""
 
-def take_buffers(layout):
+
+def take_buffers(layout: Layout) -> tuple[Key, Buffers]:
     """(key, (Queue, Workspace)) of one thread, ready to start a sample."""
     net, capacity = layout.net, layout.run.capacity
     n_buckets, n_state = (net.ring_mask + 1) * net.n_pops, net.neurons.size
@@ -24,13 +33,13 @@ def take_buffers(layout):
     return key, (queue, work)
 
 
-def looking_at(stop, buffers):
+def looking_at(stop: Stop, buffers: Buffers) -> Buffers:
     """The buffers for a kernel that ends when ``stop`` says so."""
     queue, work = buffers
     return buffers if work.stop == stop.address else (queue, work._replace(stop=stop.address))
 
 
-def fit_to_go_on(buffers, status, stop):
+def fit_to_go_on(buffers: Buffers, status: int, stop: Stop) -> Buffers:
     """The buffers for a sample that a kernel has left undone."""
     if status != Status.INTERRUPTED:
         return _enlarged(buffers, status)
@@ -38,22 +47,24 @@ def fit_to_go_on(buffers, status, stop):
     return looking_at(stop, buffers)
 
 
-def _enlarged(buffers, status):
+def _enlarged(buffers: Buffers, status: int) -> Buffers:
     """The buffers with twice the room in the one that was full, and all that they held."""
     queue, work = buffers
     if status == Status.QUEUE_FULL:
         return queue._replace(events=_doubled(queue.events)), work
     if status == Status.ARRIVALS_FULL:
-        larger = {name: _doubled(getattr(work, name)) for name in ("found", "link", "blocks", "sorted", "spare")}
+        larger: dict[str, Any] = {
+            name: _doubled(getattr(work, name)) for name in ("found", "link", "blocks", "sorted", "spare")
+        }
         return queue, work._replace(**larger)
     return queue, work._replace(tape=_doubled(work.tape))
 
 
-def _doubled(array):
+def _doubled(array: Array) -> Array:
     return np.concatenate([array, np.zeros_like(array)], axis=-1)
 
 
-def in_use(buffers):
+def in_use(buffers: Buffers) -> list[tuple[Array, int]]:
     """(array, how much of it) for all that a sample goes on from; the rest is scratch, or room."""
     queue, work = buffers
     n_blocks, n_events = work.size[N_BLOCKS], queue.use[FRESH]
@@ -62,7 +73,7 @@ def in_use(buffers):
     return [*((array, len(array)) for array in whole), *parts, (work.tape, work.size[N_SPIKES])]
 
 
-def key_of_adjoint(net, spikes, jumps, with_tails):
+def key_of_adjoint(net: Net, spikes: Spikes, jumps: Jumps, with_tails: bool) -> Key:
     """The arguments of `make_adjoint`: room for any sample, in powers of two, so that it fits the next batch too."""
     n_jumps, n_inputs = (int(np.diff(table.offsets).max(initial=0)) for table in (jumps, spikes))
     fan_out = int((net.pops["last_link"] - net.pops["first_link"]).max(initial=0))
@@ -71,13 +82,13 @@ def key_of_adjoint(net, spikes, jumps, with_tails):
     return net.neurons.size, net.n_pops, net.stretch, n_buckets, *map(_round_up, needed), with_tails
 
 
-def in_flight(net, spikes, jumps):
+def in_flight(net: Net, spikes: Spikes, jumps: Jumps) -> int:
     """The most spikes of any sample that wait in the queue of the backward pass at once."""
     times = [np.minimum(table["time"], net.duration) for table in (spikes.events, jumps.entries)]
     stretches = [(time * net.per_ms).astype(np.int64) >> net.shift for time in times]
     return most_in_flight(stretches[0], spikes.offsets, stretches[1], jumps.offsets, net.ring_mask)
 
 
-def _round_up(n):
+def _round_up(n: int) -> int:
     """The power of two >= n, and >= 1024."""
     return 1 << max(10, (n - 1).bit_length())

@@ -1,27 +1,38 @@
 """The compiled engine: runs the kernels shard by shard on threads and assembles recordings and gradients."""
 
+from collections.abc import Collection
+from typing import TypeAlias
+
 import numpy as np
 
+from ...aliases import Array, Floats, Integers, Parameters
 from ...kernels.adjoint_workspace import make_adjoint
 from ...kernels.events.backward import backward_shard
 from ...kernels.events.forward import forward_shard
-from ...kernels.state import N_READINGS, NEVER, SPIKE, Status
+from ...kernels.state import N_READINGS, NEVER, SPIKE, Gradients, Spikes, Status
 from ...kernels.workspace import N_SPIKES
 from ...parallel.sharding import N_SHARDS, Share, shards
 from ...parallel.threads import Stop, in_order
+from ...spikes.cotangents import Cotangents
+from ...spikes.recording import Recording
+from ..problem import Problem
 from .buffers import fit_to_go_on, key_of_adjoint, looking_at, take_buffers
 from .layout import Layout
 from .memory import give, take
-from .reading import jumps_of, make_recording, storm
+from .reading import Outputs, jumps_of, make_recording, storm
 from .streaming import stream
 
 __all__ = ["backward", "forward", "stream"]
+
+Tape: TypeAlias = tuple[Layout, Spikes]
+Samples: TypeAlias = tuple[int, int]
+"""(first, last): the last one is not among them."""
 
 # Fewer input spikes than this are not worth a call of their own.
 SPIKES_WORTH_A_CALL = 256
 
 
-def forward(problem):
+def forward(problem: Problem) -> tuple[Recording, Tape]:
     """Simulate a batch; returns (Recording, (Layout, merged inputs)): see `engines.base.Engine`."""
     inputs, run = problem.inputs, problem.run
     layout = Layout(problem.network, problem.parameters, run)
@@ -36,7 +47,7 @@ def forward(problem):
     outputs, span = (readings, counters), (0.0, run.duration)
     tapes, offsets = [np.zeros(0, SPIKE)], np.zeros(n_samples + 1, np.int64)
 
-    def run_shard(samples, stop):
+    def run_shard(samples: Samples, stop: Stop) -> tuple[Array, Integers]:
         return _run_shard(layout, spikes, samples, outputs, stop)
 
     if not forward_shard.overloads:
@@ -52,7 +63,9 @@ def forward(problem):
     return recording, (layout, spikes)
 
 
-def _run_shard(layout, spikes, samples, outputs, stop):
+def _run_shard(
+    layout: Layout, spikes: Spikes, samples: Samples, outputs: Outputs, stop: Stop
+) -> tuple[Array, Integers]:
     """Simulate one shard, enlarging buffers as often as it takes; returns (tape, spikes after each sample)."""
     net, run = layout.net, layout.run
     key, buffers = take_buffers(layout)
@@ -73,7 +86,10 @@ def _run_shard(layout, spikes, samples, outputs, stop):
     return tape, ends[first:last]
 
 
-def backward(problem, recording, tape, cotangents, *, names, input_times=False, share=None):
+def backward(
+    problem: Problem, recording: Recording, tape: Tape, cotangents: Cotangents, *,
+    names: Collection[str], input_times: bool = False, share: Share | None = None,
+) -> tuple[Parameters, dict[str, Floats] | None]:  # fmt: skip
     """Replay the tape backwards on threads: see `engines.base.Engine`."""
     (layout, spikes), run = tape, problem.run
     net = layout.net
@@ -85,7 +101,7 @@ def backward(problem, recording, tape, cotangents, *, names, input_times=False, 
     key = (net.first_shared, net.weight.size, net.row_delay.size, net.neurons.size)
     adjoint_key = key_of_adjoint(net, spikes, jumps, any(name.endswith((".tau_mem", ".tau_syn")) for name in names))
 
-    def accumulate(samples, stop):
+    def accumulate(samples: Samples, stop: Stop) -> Gradients:
         gradients = take("gradients", key, layout.empty_gradients)
         for array in gradients[:-1]:
             array[:] = 0.0

@@ -1,14 +1,12 @@
-"""Lay a network and its parameters out in the flat arrays that kernels take, and carry gradients back.
-
-The window length is the lookahead of a conservative discrete-event simulation: a connection with a delay of at least
-one window cannot act in the window in which its spike is fired, and the others must form no cycle. So the lookahead is
-the largest d such that the connections with a smallest delay below d form none (docs/engine.md).
-"""
+"""Lay a network and its parameters out in the flat arrays that kernels take, and carry gradients back."""
 
 import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from ...aliases import Array, Floats, Integers, Milliseconds, Parameters
 from ...errors import NetworkError
 from ...kernels.neurons.lif.membrane import DEGREE, TAU_FRACTION, integral_constants, write_series
 from ...kernels.neurons.lif.tables import N_CONSTANTS, NEURON, SHIFT, Lif, field_gradients, fill
@@ -26,9 +24,13 @@ from ...kernels.state import (
     Net,
     Spikes,
 )
-from ...network.graph import find_cycle
+from ...network.network import Network
+from ...network.parts import Connection, Population
 from ...neurons import MODELS
+from ...spikes.batch import SpikeBatch
 from ...spikes.cotangents import Probe
+from ..problem import Run
+from .windows import in_order, lookahead, power_of_two_below
 
 # More buckets than this (8 bytes each, on each thread) mean a shortest delay absurdly far below the longest one.
 MOST_BUCKETS = 2**25
@@ -49,19 +51,21 @@ MOST_WINDOWS, SHORTEST_WINDOW = 2**53, 2.0**-1000
 class Layout:
     """The kernel arrays of one network with one set of parameters (``net``), and the way back to parameter names."""
 
-    def __init__(self, network, parameters, run):
+    input_order: Integers | None
+    """Which spike of the input populations, one after the other, each merged one is; None: they are in order."""
+
+    def __init__(self, network: Network, parameters: Parameters, run: Run) -> None:
         self.network, self.parameters, self.run, self.trained = network, parameters, run, set(network.trainable)
         shortest = {name: self._shortest_delay(c) for name, c in network.connections.items()}
-        lookahead = _lookahead(network, shortest)
         neurons = [p for p in network.populations.values() if p.kind != "input"]
         taus = [network.value_of(p.name, key, parameters).min() for p in neurons for key in ("tau_mem", "tau_syn")]
-        self.h, self.doublings = self._window(lookahead, min(taus, default=2.0**60), neurons)
+        self.h, self.doublings = self._window(lookahead(network, shortest), min(taus, default=2.0**60), neurons)
         if self.h < SHORTEST_WINDOW or run.duration / self.h > MOST_WINDOWS:
             raise NetworkError(
                 f"{run.duration:.6g} ms are too many windows of {self.h:.3g} ms, the longest that the time constants "
                 "and the delays around cycles allow. Raise the shortest of them, or lower duration."
             )
-        self.populations = _in_order(neurons, network, shortest, self.h)
+        self.populations = in_order(neurons, network, shortest, self.h)
         sizes = [p.n for p in self.populations]
         self.starts = dict(zip((p.name for p in self.populations), np.cumsum([0, *sizes])[:-1].tolist(), strict=True))
         self.slices = {p.name: (self.starts[p.name], self.starts[p.name] + p.n) for p in self.populations}
@@ -71,34 +75,35 @@ class Layout:
         self.connections = sorted(network.connections.values(), key=lambda c: not _per_synapse(c))
         self.net = self._build()
 
-    def _window(self, lookahead, tau, neurons):
+    def _window(
+        self, limit: Milliseconds, tau: Milliseconds, neurons: Sequence[Population]
+    ) -> tuple[Milliseconds, int]:
         """(window length h in ms, how often the reach of the polynomials must be doubled for it).
 
-        A window should hold an arrival or two per neuron, but be no longer than a time constant, and than an eighth of
-        one where time constants are trained, whose integrals know no doubling.
+        A window should hold an arrival or two per neuron, but be no longer than ``limit``, than a time constant, and
+        than an eighth of one where time constants are trained, whose integrals know no doubling.
         """
         synapses, targets = sum(c.n_synapses for c in self.network.connections.values()), sum(p.n for p in neurons)
         trained = any(name.endswith((".tau_mem", ".tau_syn")) for name in self.trained)
         reach = TAU_FRACTION * tau
         fair = reach if trained else min(tau, ARRIVAL_TIME * targets / max(synapses, 1))
-        h = _power_of_two_below(min(lookahead, max(reach, fair)))
+        h = power_of_two_below(min(limit, max(reach, fair)))
         return h, max(0, math.ceil(math.log2(h / reach)))
 
-    def _delays(self, connection):
-        """All delay values of a connection, None without any."""
-        return None if connection.delay is None else self.parameters[f"{connection.name}.delay"]
+    def _delays(self, connection: Connection) -> Floats:
+        """All delay values of a connection that has any."""
+        return self.parameters[f"{connection.name}.delay"]
 
-    def _shortest_delay(self, connection):
-        delays = self._delays(connection)
+    def _shortest_delay(self, connection: Connection) -> Milliseconds:
         if connection.n_synapses == 0:
             return math.inf
-        return 0.0 if delays is None else float(delays.min())
+        return 0.0 if connection.delay is None else float(self._delays(connection).min())
 
-    def _build(self):
+    def _build(self) -> Net:
         run, rows = self.run, self._rows()
         neurons, shifts, series = self._neurons()
         stretch = self._stretch()
-        delays = [np.max(delay) for c in self.connections if (delay := self._delays(c)) is not None and delay.size]
+        delays = [np.max(delay) for c in self.connections if c.delay is not None and (delay := self._delays(c)).size]
         pops = self._pops(neurons)
         for row in pops[: len(self.populations)]:
             for key in ("mem", "syn"):
@@ -140,7 +145,7 @@ class Layout:
             **rows,
         )
 
-    def _sources(self):
+    def _sources(self) -> Array:
         sources, first = np.zeros(sum(p.n for p in self.inputs), SOURCE), 0
         for p in self.inputs:
             mine = sources[first : first + p.n]
@@ -148,11 +153,11 @@ class Layout:
             first += p.n
         return sources
 
-    def _links(self, population):
+    def _links(self, population: str) -> list[int]:
         """Numbers of the connections out of a population."""
         return [number for number, c in enumerate(self.connections) if c.pre == population]
 
-    def _pops(self, neurons):
+    def _pops(self, neurons: Array) -> Array:
         pops = np.zeros(len(self.rank), POPULATION)
         link = 0
         for row, p in zip(pops, [*self.populations, *self.inputs], strict=True):
@@ -163,14 +168,14 @@ class Layout:
                 probe = self.run.probes.get(p.name, Probe())
                 row["kind"] = LIF if p.kind == "lif" else READOUT_MAXIMUM if probe.maximum else READOUT
                 row["uniform"] = np.ptp(neurons["series"][slice(*self.slices[p.name])]) == 0
-                row["decay_rate"] = probe.decay_rate
+                row["decay_rate"] = self.run.decay_rate(p.name)
                 tau_mem, tau_syn = (neurons[key][slice(*self.slices[p.name])] for key in ("tau_mem", "tau_syn"))
                 row["slack"] = math.exp(self.h / tau_syn.min())
                 row["modal"] = row["uniform"] and self._is_modal(p, tau_mem[0], tau_syn[0])
                 row["psp_scale"] = tau_syn[0] / (tau_mem[0] - tau_syn[0]) if row["modal"] else 0.0
         return pops
 
-    def _is_modal(self, population, tau_mem, tau_syn):
+    def _is_modal(self, population: Population, tau_mem: Milliseconds, tau_syn: Milliseconds) -> bool:
         """Whether arrivals may be summed mode by mode: see docs/engine.md."""
         trained = {f"{population.name}.{key}" for key in ("tau_mem", "tau_syn")} & self.trained
         if population.kind != "lif" or trained or abs(tau_mem - tau_syn) < LEAST_DIFFERENCE * max(tau_mem, tau_syn):
@@ -179,7 +184,7 @@ class Layout:
         longest = max((min(self._delays(c).max(), self.run.duration) for c in own), default=math.inf)
         return longest <= MOST_TIME_CONSTANTS * min(tau_mem, tau_syn)
 
-    def _growth(self, pops, neurons, stretch):
+    def _growth(self, pops: Array, neurons: Array, stretch: int) -> Floats:
         """How the modes of each population grow backwards from the end of a stretch to the ends of its windows."""
         growth = np.ones((len(self.populations), stretch, 2))
         left = self.h * np.arange(stretch - 1, -1, -1.0)
@@ -189,7 +194,7 @@ class Layout:
                     table[:, k] = np.exp(left / neurons[key][row["start"]])
         return growth
 
-    def _charges(self, pops, neurons, rows):
+    def _charges(self, pops: Array, neurons: Array, rows: Mapping[str, Any]) -> Floats:
         """What a spike adds to the two modes of each modal target, were it to arrive when it is fired."""
         charges = np.zeros((rows["delay"].size, 2))
         for c in self.connections:
@@ -202,17 +207,17 @@ class Layout:
                         )
         return charges.reshape(-1)
 
-    def _growth_until_arrival(self, delay, tau):
+    def _growth_until_arrival(self, delay: Floats, tau: Milliseconds) -> Floats:
         """e^{delay/tau}; of a delay beyond the end of the simulation, which nobody will see, that until the end."""
         return np.exp(np.minimum(delay, self.run.duration) / tau)
 
-    def _synapses(self, connection):
+    def _synapses(self, connection: Connection) -> slice:
         """Where the synapses of a connection lie in the synapse arrays."""
         first = self.first_synapse[connection.name]
         return slice(first, first + connection.n_synapses)
 
-    def _neurons(self):
-        """The neuron table, and one table of polynomial coefficients for each pair of time constants."""
+    def _neurons(self) -> tuple[Array, Array, Floats]:
+        """The neuron table, that of shifts, and one of polynomial coefficients for each pair of time constants."""
         neurons = np.zeros(sum(p.n for p in self.populations), NEURON)
         shifts = np.zeros(neurons.size, SHIFT)
         for p in self.populations:
@@ -228,11 +233,11 @@ class Layout:
             write_series(table, pair.real, pair.imag)
         return neurons, shifts, tables
 
-    def _moves(self):
+    def _moves(self) -> bool:
         """True where the gradient of where V starts or rests is asked for."""
         return any(name.endswith((".v_rest", ".bias")) for name in self.trained)
 
-    def _conns(self):
+    def _conns(self) -> Array:
         conns = np.zeros(len(self.connections), CONNECTION)
         conns["first_row"] = np.cumsum([0, *(c.n_pre for c in self.connections)])[:-1]
         conns["per_synapse"] = [_per_synapse(c) for c in self.connections]
@@ -241,7 +246,7 @@ class Layout:
         conns["target"] = [self.rank[c.post] for c in self.connections]
         return conns
 
-    def _stretch(self):
+    def _stretch(self) -> int:
         """Windows that a row hands its synapses over for at a time: so many that a visit is worth its while."""
         stretch, windows, synapses = 1, 0.0, 0.0
         for c in self.connections:
@@ -253,14 +258,14 @@ class Layout:
             stretch *= 2
         return stretch
 
-    def _tick_bits(self, longest, stretch):
+    def _tick_bits(self, longest: Milliseconds, stretch: int) -> int:
         """As many bits of a window as fit into 32, with a sign, beside the longest delay; 0: times are too large."""
         if self.run.duration / self.h > MOST_TICKED_WINDOWS:
             return 0
         windows = longest / self.h + 2 * stretch + 2
         return max(0, min(MOST_TICK_BITS, 30 - math.ceil(math.log2(windows))))
 
-    def _ring_slots(self, longest, stretch):
+    def _ring_slots(self, longest: Milliseconds, stretch: int) -> int:
         stretches = longest / (self.h * stretch) + 3.0
         if stretches * len(self.populations) > MOST_BUCKETS:
             raise NetworkError(
@@ -269,7 +274,7 @@ class Layout:
             )
         return 2 ** math.ceil(math.log2(stretches))
 
-    def _rows(self):
+    def _rows(self) -> dict[str, Any]:
         """The row and synapse arrays; remembers how each connection's parameters were permuted."""
         n_synapses = sum(c.n_synapses for c in self.connections)
         first_shared = BLOCK + sum(c.n_synapses for c in self.connections if _per_synapse(c))
@@ -279,17 +284,18 @@ class Layout:
         self.first_synapse, self.orders, first = {}, {}, BLOCK
         for c in self.connections:
             self.first_synapse[c.name] = first
-            delay, weight, mine = self._delays(c), self.parameters[f"{c.name}.weight"].reshape(-1), self._synapses(c)
+            weight, mine = self.parameters[f"{c.name}.weight"].reshape(-1), self._synapses(c)
             if _per_synapse(c):
+                delay = self._delays(c)
                 order, target = _delay_order(c, delay)
                 self.orders[c.name] = order
                 np.take(delay.reshape(-1), order, out=delays[mine])
                 np.take(weight, order, out=weights[mine])
                 row_delays.append(np.zeros(c.n_pre))
             else:
-                target = np.tile(np.arange(c.n_post), c.n_pre) if c.indptr is None else c.indices
+                target = np.tile(np.arange(c.n_post), c.n_pre) if c.indices is None else c.indices
                 weights[mine] = weight
-                row_delays.append(np.broadcast_to(0.0 if delay is None else delay, (c.n_pre,)))
+                row_delays.append(np.broadcast_to(0.0 if c.delay is None else self._delays(c), (c.n_pre,)))
             slots[mine] = (target + self.starts[c.post]) << TARGET
             slots[mine] |= (weights[mine] < 0).astype(np.uint32) << np.uint32(1)
             sizes.append(_row_sizes(c))
@@ -303,7 +309,7 @@ class Layout:
             "first_shared": first_shared,
         }
 
-    def gather_inputs(self, batches):
+    def gather_inputs(self, batches: Mapping[str, SpikeBatch]) -> Spikes:
         """Merge the input populations' batches into one Spikes; remembers where each spike came from."""
         given = [batches[p.name] for p in self.inputs]
         events = np.zeros(sum(batch.times.size for batch in given), INPUT_SPIKE)
@@ -322,7 +328,7 @@ class Layout:
         offsets = np.searchsorted(sample[self.input_order], np.arange(n_samples + 1))
         return Spikes(events[self.input_order], offsets)
 
-    def split_inputs(self, values, batches):
+    def split_inputs(self, values: Floats, batches: Mapping[str, SpikeBatch]) -> dict[str, Floats]:
         """Carry one value per merged input spike back to {input population: array}."""
         if self.input_order is not None:
             unmerged = np.empty_like(values)
@@ -331,7 +337,7 @@ class Layout:
         edges = np.cumsum([0, *(batches[p.name].times.size for p in self.inputs)])
         return {p.name: values[a:b] for p, a, b in zip(self.inputs, edges[:-1], edges[1:], strict=True)}
 
-    def empty_gradients(self):
+    def empty_gradients(self) -> Gradients:
         """Zeroed gradient arrays for one shard, but for ``input_times``, which all shards share."""
         net = self.net
         return Gradients(
@@ -339,7 +345,7 @@ class Layout:
             np.zeros((N_CONSTANTS, net.neurons.size)), np.zeros(0),
         )  # fmt: skip
 
-    def name_gradients(self, sums, names):
+    def name_gradients(self, sums: Gradients, names: Collection[str]) -> Parameters:
         """Carry the summed kernel gradients back to {parameter: array} for the given names."""
         gradients = {}
         for row, c in zip(self.net.conns["first_row"], self.connections, strict=True):
@@ -355,13 +361,14 @@ class Layout:
             gradients[f"{c.name}.delay"] = rows.copy() if c.delay_per == "neuron" else np.asarray(rows.sum())
         for p in self.populations:
             start, stop = self.slices[p.name]
-            found = field_gradients(sums.neurons[:, start:stop])
-            for key in p.settings:
-                if f"{p.name}.{key}" in names:
+            asked = [key for key in p.settings if f"{p.name}.{key}" in names]
+            if asked:
+                found = field_gradients(sums.neurons[:, start:stop])
+                for key in asked:
                     gradients[f"{p.name}.{key}"] = found[key].copy() if p.shape(key) else np.asarray(found[key].sum())
         return {name: gradients[name] for name in names}
 
-    def _per_synapse_gradients(self, connection, sums):
+    def _per_synapse_gradients(self, connection: Connection, sums: Gradients) -> Floats:
         """(dL/dweight, dL/ddelay) of a connection from what its synapses collected (docs/engine.md)."""
         row, pairs = self.net.pops[self.rank[connection.post]], sums.per_synapse.reshape(-1, 2)
         neuron, results = self.net.neurons[row["start"]], np.empty((2, connection.n_synapses))
@@ -379,35 +386,29 @@ class Layout:
         return results.reshape(2, *connection.weight_shape)
 
 
-def _parts(synapses):
+def _parts(synapses: slice) -> Iterator[slice]:
     """Cut a slice into pieces that stay in the cache while several things are done with them."""
     for first in range(synapses.start, synapses.stop, SYNAPSES_AT_ONCE):
         yield slice(first, min(first + SYNAPSES_AT_ONCE, synapses.stop))
 
 
-def _power_of_two_below(limit):
-    """The largest power of two <= limit, exactly: a rounded logarithm could return the one above."""
-    _, exponent = math.frexp(limit)
-    return math.ldexp(1.0, exponent - 1)
-
-
-def _has_own_delays(connection):
+def _has_own_delays(connection: Connection) -> bool:
     return _per_synapse(connection) and connection.n_synapses > 0
 
 
-def _per_synapse(connection):
+def _per_synapse(connection: Connection) -> bool:
     return connection.delay is not None and connection.delay_per == "synapse"
 
 
-def _row_sizes(connection):
+def _row_sizes(connection: Connection) -> Integers:
     """Synapses of each presynaptic neuron, (n_pre,)."""
     c = connection
     return np.full(c.n_pre, c.n_post) if c.indptr is None else np.diff(c.indptr)
 
 
-def _delay_order(connection, delay):
+def _delay_order(connection: Connection, delay: Floats) -> tuple[Integers, Array]:
     """(indices that sort the synapses of each row by delay, their targets in that order)."""
-    if connection.indptr is None:
+    if connection.indptr is None or connection.indices is None:
         target = np.argsort(delay, axis=1)
         return (target + np.arange(connection.n_pre)[:, None] * connection.n_post).reshape(-1), target.reshape(-1)
     order, sizes = np.empty(delay.size, np.int64), _row_sizes(connection)
@@ -416,29 +417,3 @@ def _delay_order(connection, delay):
         places = connection.indptr[:-1][sizes == size][:, None] + np.arange(size)
         order[places] = np.take_along_axis(places, np.argsort(delay[places], axis=1), axis=1)
     return order, connection.indices[order]
-
-
-def _lookahead(network, shortest):
-    """The largest d such that connections with a smallest delay below d form no cycle (checked parameters: d > 0)."""
-    edges = []
-    for delay, name in sorted((delay, name) for name, delay in shortest.items() if delay < math.inf):
-        edges.append((network.connections[name].pre, network.connections[name].post))
-        if find_cycle(edges[-1:] + edges[:-1]):
-            return delay
-    return math.inf
-
-
-def _in_order(populations, network, shortest, h):
-    """The populations so that each connection with a smallest delay below h points forward."""
-    edges = [(c.pre, c.post) for name, c in network.connections.items() if shortest[name] < h]
-    ordered, left = [], list(populations)
-    names = {p.name for p in populations}
-    while left:
-        waiting = {post for pre, post in edges if pre in names}
-        ready = [p for p in left if p.name not in waiting]
-        if not ready:
-            raise NetworkError(f"no order of {sorted(names)} suits windows of {h} ms")
-        ordered += ready
-        left = [p for p in left if p.name in waiting]
-        names -= {p.name for p in ready}
-    return ordered

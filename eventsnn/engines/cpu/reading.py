@@ -1,17 +1,30 @@
 """What kernels have left, as a recording; what a loss says of one, as kernels read it."""
 
+from collections.abc import Mapping
+from typing import TypeAlias
+
 import numpy as np
 
+from ...aliases import Array, Floats, Integers, Milliseconds
 from ...errors import EventStorm
 from ...kernels.state import INTEGRAL, JUMP, MAXIMUM, MAXIMUM_TIME, SHARE, Jumps
+from ...spikes.batch import SpikeBatch
+from ...spikes.cotangents import Cotangents, Probe
 from ...spikes.recording import Counters, Readout, Recording
+from .layout import Layout
+
+Outputs: TypeAlias = tuple[Floats, Integers]
+"""(readings, counters): what kernels write of each sample, beside its spikes."""
 
 # A maximum's time is known to half a rounding of the larger of itself and the window length: this many of them from it,
 # an arrival is before or after it for certain.
 NUDGE = 2 * np.finfo(float).eps
 
 
-def make_recording(layout, inputs, fired, outputs, probes, span):
+def make_recording(
+    layout: Layout, inputs: dict[str, SpikeBatch], fired: tuple[Array, Integers], outputs: Outputs,
+    probes: Mapping[str, Probe], span: tuple[Milliseconds, Milliseconds],
+) -> Recording:  # fmt: skip
     """The Recording of a ``span`` (start, end) in ms.
 
     ``fired``: (tape, offsets of the samples); ``outputs``: (readings, counters).
@@ -31,15 +44,15 @@ def make_recording(layout, inputs, fired, outputs, probes, span):
     )
 
 
-def _readout(layout, name, probe, readings):
+def _readout(layout: Layout, name: str, probe: Probe, readings: Floats) -> Readout:
     """What the kernels have read from one readout."""
     mine = readings[:, :, slice(*layout.slices[name])].swapaxes(0, 1)
     rest = layout.net.model.shifts["rest"][slice(*layout.slices[name])]
     maximum = (mine[MAXIMUM] + rest, mine[MAXIMUM_TIME], mine[SHARE]) if probe.maximum else (None, None, None)
-    return Readout(mine[INTEGRAL], probe.decay_rate, *maximum)
+    return Readout(mine[INTEGRAL], layout.run.decay_rate(name), *maximum)
 
 
-def storm(layout, sample, tape, start=0.0):
+def storm(layout: Layout, sample: int, tape: Array, start: Milliseconds = 0.0) -> EventStorm:
     """The error for a sample over its budget: who fired most, and when it stopped."""
     busy, counts = np.unique(tape["neuron"], return_counts=True)
     busiest = []
@@ -51,7 +64,7 @@ def storm(layout, sample, tape, start=0.0):
     return EventStorm(sample, float(tape["time"][-1]), tape.size, busiest, start, recurrent, network.n_neurons)
 
 
-def jumps_of(layout, recording, cotangents):
+def jumps_of(layout: Layout, recording: Recording, cotangents: Cotangents) -> Jumps:
     """The tape as the adjoint sees it: with the loss's part at each spike, and the maxima of readouts as entries."""
     net, offsets = layout.net, recording.offsets
     sample = np.repeat(np.arange(recording.n_samples), np.diff(offsets))

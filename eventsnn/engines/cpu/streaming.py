@@ -1,21 +1,26 @@
 """One long sample, part by part, in memory that does not grow with its length."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
+from ...aliases import Integers, Milliseconds
 from ...kernels.events.forward import forward_shard
-from ...kernels.state import AFTER_END, N_READINGS, Status
+from ...kernels.state import AFTER_END, N_READINGS, Spikes, Status
 from ...kernels.workspace import N_SPIKES, WINDOW
-from ...parallel.threads import StoppedBySignals
+from ...parallel.threads import Stop, StoppedBySignals
+from ...spikes.batch import SpikeBatch
+from ...spikes.recording import Recording
 from ..parts import between, n_parts
-from .buffers import fit_to_go_on, in_use, looking_at, take_buffers
+from ..problem import Problem
+from .buffers import Buffers, fit_to_go_on, in_use, looking_at, take_buffers
 from .layout import Layout
 from .memory import give
-from .reading import make_recording, storm
+from .reading import Outputs, make_recording, storm
 
 
-def stream(problem, every):
+def stream(problem: Problem, every: Milliseconds) -> Iterator[Recording]:
     """Simulate one sample; yields a Recording for each ``every`` ms, and holds no other spikes.
 
     Parameters are read now, whatever becomes of their arrays before the first part is asked for.
@@ -24,7 +29,7 @@ def stream(problem, every):
     return _parts(layout, layout.gather_inputs(problem.inputs), problem.inputs, every)
 
 
-def _parts(layout, spikes, inputs, every):
+def _parts(layout: Layout, spikes: Spikes, inputs: dict[str, SpikeBatch], every: Milliseconds) -> Iterator[Recording]:
     net, run = layout.net, layout.run
     readings, ends, after_end = np.zeros((1, N_READINGS, net.neurons.size)), np.zeros(1, np.int64), 0
     (key, buffers), finished = take_buffers(layout), False
@@ -53,7 +58,10 @@ def _parts(layout, spikes, inputs, every):
     give("forward", key, buffers)
 
 
-def _run_part(layout, spikes, until, buffers, outputs, place, stop):
+def _run_part(
+    layout: Layout, spikes: Spikes, until: int, buffers: Buffers, outputs: Outputs,
+    place: tuple[Integers, Milliseconds], stop: Stop,
+) -> Buffers:  # fmt: skip
     """Take a sample on to a window; returns the buffers, in larger ones if they were full.
 
     ``place``: (array for the number of spikes, start of the part in ms).

@@ -2,19 +2,24 @@
 
 import cmath
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+Number: TypeAlias = Any
+"""A number of the arithmetic at hand: no type is common to floats, complex numbers and those of mpmath."""
 
 
 @dataclass(frozen=True)
 class Arithmetic:
     """The functions and the number of Newton steps that a kind of number needs."""
 
-    exp: object = math.exp
-    log1p: object = math.log1p
+    exp: Callable[[Number], Number] = math.exp
+    log1p: Callable[[Number], Number] = math.log1p
     newton_steps: int = 1
 
 
-def _complex_log1p(z):
+def _complex_log1p(z: complex) -> complex:
     """log1p to first order in the imaginary part, which a complex step keeps far below rounding."""
     z = complex(z)
     return complex(math.log1p(z.real), z.imag / (1 + z.real))
@@ -24,12 +29,13 @@ FLOAT = Arithmetic()
 COMPLEX = Arithmetic(cmath.exp, _complex_log1p, 2)
 
 
-def mpmath_arithmetic():
+def mpmath_arithmetic() -> Arithmetic:
     """Return the Arithmetic of mpmath at its working precision."""
     import mpmath
 
     return Arithmetic(mpmath.exp, mpmath.log1p, 6)
 
 
-def real(x):
+def real(x: Number) -> float:
+    """The real part, as a float."""
     return float(x.real)

@@ -1,8 +1,9 @@
 """The neuron between events in closed form: flow, integrals, peak and first crossing of the threshold."""
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from .arithmetic import FLOAT, real
+from .arithmetic import FLOAT, Arithmetic, Number, real
 
 GRAZING = 1e-6
 # A voltage that does not exceed the threshold by more than this part of the scale has not crossed it (section 1).
@@ -12,20 +13,20 @@ CONTACT = 5e-15
 class Constants(NamedTuple):
     """The constants of one neuron, of U = V - b, where b is ``rest``; ``threshold`` is None for a readout."""
 
-    tau_mem: Any
-    tau_syn: Any
-    threshold: Any
-    reset: Any
-    start: Any
-    rest: Any
+    tau_mem: Number
+    tau_syn: Number
+    threshold: Number
+    reset: Number
+    start: Number
+    rest: Number
 
     @property
-    def scale(self):
+    def scale(self) -> float:
         """What rounding and contacts are relative to."""
         return max(abs(real(self.threshold)), abs(real(self.reset)))
 
 
-def constants_of(values):
+def constants_of(values: Mapping[str, Number]) -> Constants:
     """Return the Constants of one neuron from {field: value} of `eventsnn.neurons.lif`."""
     rest = values["v_rest"] + values["bias"]
     threshold = values["v_threshold"] - rest if "v_threshold" in values else None
@@ -33,7 +34,7 @@ def constants_of(values):
     return Constants(values["tau_mem"], values["tau_syn"], threshold, reset, values["v_rest"] - rest, rest)
 
 
-def field_gradients(by):
+def field_gradients(by: Mapping[str, float]) -> dict[str, float]:
     """Return {field: gradient} from ``by``, those of Constants, and of all of V at once ("whole")."""
     moved = by["whole"] - by["threshold"] - by["reset"]
     return {
@@ -42,7 +43,7 @@ def field_gradients(by):
     }  # fmt: skip
 
 
-def _relative_growth(x, arithmetic):
+def _relative_growth(x: Number, arithmetic: Arithmetic) -> Number:
     """(1 - e^{-x}) / x for real part of x >= 0, by its series where the quotient would cancel."""
     if real(x) > 0.5:
         return (1 - arithmetic.exp(-x)) / x
@@ -55,7 +56,9 @@ def _relative_growth(x, arithmetic):
     return total
 
 
-def flow(v, i, t, tau_mem, tau_syn, arithmetic=FLOAT):
+def flow(
+    v: Number, i: Number, t: Number, tau_mem: Number, tau_syn: Number, arithmetic: Arithmetic = FLOAT
+) -> tuple[Number, Number]:
     """(V, I) of a membrane after t ms without arrivals (docs/mathematics.md, section 1)."""
     slow, fast = (tau_mem, tau_syn) if real(tau_mem) >= real(tau_syn) else (tau_syn, tau_mem)
     difference = (slow - fast) / (slow * fast)
@@ -63,7 +66,7 @@ def flow(v, i, t, tau_mem, tau_syn, arithmetic=FLOAT):
     return v * arithmetic.exp(-t / tau_mem) + i * psp, i * arithmetic.exp(-t / tau_syn)
 
 
-def _triangle_mean(a, b, arithmetic):
+def _triangle_mean(a: Number, b: Number, arithmetic: Arithmetic) -> Number:
     """(g(a) - g(b))/(b - a) for g = `_relative_growth` and real parts >= 0, without that difference."""
     near, far = (a, b) if real(a) <= real(b) else (b, a)
     if real(far) > 1:
@@ -83,18 +86,20 @@ def _triangle_mean(a, b, arithmetic):
     return total
 
 
-def integrals(t, rate, tau_mem, tau_syn, arithmetic=FLOAT):
+def integrals(
+    t: Number, rate: float, tau_mem: Number, tau_syn: Number, arithmetic: Arithmetic = FLOAT
+) -> tuple[Number, Number]:
     """The integrals of e^{-rate u} V over 0 <= u <= t, after V = 1 at u = 0, and after I = 1 (section 4)."""
     a, b = t * (rate + 1 / tau_mem), t * (rate + 1 / tau_syn)
     return t * _relative_growth(a, arithmetic), t * t / tau_mem * _triangle_mean(a, b, arithmetic)
 
 
-def constant_integral(t, rate, arithmetic=FLOAT):
+def constant_integral(t: Number, rate: float, arithmetic: Arithmetic = FLOAT) -> Number:
     """The integral of e^{-rate u} over 0 <= u <= t."""
     return t * _relative_growth(t * rate, arithmetic)
 
 
-def peak_time(v, i, tau_mem, tau_syn, arithmetic=FLOAT):
+def peak_time(v: Number, i: Number, tau_mem: Number, tau_syn: Number, arithmetic: Arithmetic = FLOAT) -> Number | None:
     """Time until V is largest, or None if it never turns: V equals I there. Takes a rising state (i > v)."""
     excess = tau_mem / tau_syn - 1
     bottom = i + excess * v
@@ -108,7 +113,9 @@ def peak_time(v, i, tau_mem, tau_syn, arithmetic=FLOAT):
     return tau_mem * arithmetic.log1p(product) / excess if real(product) > -1 else None
 
 
-def first_crossing(v, i, neuron, arithmetic=FLOAT):
+def first_crossing(
+    v: Number, i: Number, neuron: Constants, arithmetic: Arithmetic = FLOAT
+) -> tuple[Number | None, bool]:
     """Time until U next reaches the threshold from below if nothing arrives, or None; and whether it grazes.
 
     ``v``: U now; ``neuron``: Constants. The real root is bracketed and bisected; Newton steps then carry it into the
@@ -120,8 +127,7 @@ def first_crossing(v, i, neuron, arithmetic=FLOAT):
         return None, grazes
     if real(v) >= real(threshold) and bracket[0] == 0.0:
         return 0 * i, False
-    reals = [real(x) for x in (v, i, tau_mem, tau_syn, threshold)]
-    t = _bisect(*reals, *bracket)
+    t = _bisect(real(v), real(i), real(tau_mem), real(tau_syn), real(threshold), *bracket)
     for _ in range(arithmetic.newton_steps):
         v_t, i_t = flow(v, i, t, tau_mem, tau_syn, arithmetic)
         t = t + (threshold - v_t) * tau_mem / (i_t - v_t)
@@ -129,7 +135,9 @@ def first_crossing(v, i, neuron, arithmetic=FLOAT):
     return t, real(i_t - threshold) < GRAZING * neuron.scale
 
 
-def _bracket(v, i, neuron, arithmetic):
+def _bracket(
+    v: Number, i: Number, neuron: Constants, arithmetic: Arithmetic
+) -> tuple[tuple[float, float] | None, bool]:
     """((from, to) with one crossing between them, or None; whether a peak without one grazes the threshold)."""
     tau_mem, tau_syn, threshold = neuron.tau_mem, neuron.tau_syn, neuron.threshold
     level = real(threshold) + CONTACT * neuron.scale
@@ -152,7 +160,7 @@ def _bracket(v, i, neuron, arithmetic):
     return (0.0, real(top)), False
 
 
-def _bisect(v, i, tau_mem, tau_syn, threshold, low, high):
+def _bisect(v: float, i: float, tau_mem: float, tau_syn: float, threshold: float, low: float, high: float) -> float:
     while True:
         middle = 0.5 * (low + high)
         if not low < middle < high:

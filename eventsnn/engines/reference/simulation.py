@@ -5,29 +5,50 @@ exp, expm1 and log1p: floats, complex numbers (for complex-step derivatives) or 
 """
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from sortedcontainers import SortedList
 
+from ...aliases import Array
 from ...errors import EventStorm
+from ...network.network import Network
+from ...network.parts import Connection
 from ...neurons import MODELS
+from ...spikes.batch import SpikeBatch
+from ...spikes.cotangents import Probe
 from ...spikes.recording import Counters, Readout, Recording
-from .arithmetic import FLOAT, real
+from ..problem import Run
+from .arithmetic import FLOAT, Arithmetic, Number, real
 from .lif import CONTACT, Constants, constant_integral, constants_of, first_crossing, flow, integrals, peak_time
 
 # Event kinds in the order in which they act at one instant: every arrival acts before a threshold is looked at.
 ARRIVAL, SPIKE = 0, 1
 
+NeuronName: TypeAlias = tuple[str, int]
+"""(population, index in it)."""
+State: TypeAlias = tuple[Number, Number, Number]
+"""(V, I, time)."""
+Source: TypeAlias = tuple[str, Any]
+"""Where a spike is from: ("input", (population, index of the spike in its sample)) or ("spike", index of a spike)."""
+Synapse: TypeAlias = tuple[str, int, int, int]
+"""(connection, presynaptic neuron, synapse, postsynaptic neuron)."""
+Arrival: TypeAlias = tuple[str, int, Number, Synapse, Source, Number]
+"""(population, index, time, synapse, source, count)."""
+Train: TypeAlias = tuple[Iterable[Number], Iterable[int], Iterable[Number]]
+"""(times, units, counts)."""
+
 
 @dataclass
-class _Neuron:
+class Neuron:
     """One neuron's state as of ``time``; ``version`` outdates threshold events that were scheduled before."""
 
     constants: Constants
-    v: object = 0.0
-    i: object = 0.0
-    time: object = 0.0
+    v: Number = 0.0
+    i: Number = 0.0
+    time: Number = 0.0
     version: int = 0
 
 
@@ -35,46 +56,54 @@ class _Neuron:
 class _Row:
     """The synapses of one presynaptic neuron in one connection."""
 
-    connection: object
+    connection: Connection
     first: int
-    posts: object
+    posts: Iterable[int]
 
 
 @dataclass
-class _Logged:
+class Logged:
     """A processed event, with the state of its neuron just after the event before it."""
 
     kind: int
-    time: object
-    neuron: tuple
-    before: tuple
-    source: object = None  # arrivals: ("input", index) or ("spike", index) of the presynaptic spike
-    synapse: tuple = ()  # arrivals: (connection, presynaptic neuron, synapse, postsynaptic neuron)
-    count: object = 1.0
+    time: Number
+    neuron: NeuronName
+    before: State
+    source: Source  # of an arrival: the presynaptic spike; of a spike: itself
+    # () but for arrivals; "| Any", because who reads it has looked at the kind
+    synapse: Synapse | Any = ()
+    count: Number = 1.0
 
 
 class Simulation:
     """One sample in the reference engine: run it with ``run``; its log is the tape."""
 
-    def __init__(self, network, parameters, run, arithmetic=FLOAT):
+    def __init__(
+        self, network: Network, parameters: Mapping[str, Array], run: Run, arithmetic: Arithmetic = FLOAT
+    ) -> None:
         self.network, self.parameters, self.settings, self.arithmetic = network, parameters, run, arithmetic
-        self.neurons = {}
+        self.neurons: dict[NeuronName, Neuron] = {}
         self.queue = SortedList(key=lambda event: event[0])
-        self.log, self.spikes, self.sequence = [], [], 0
+        self.log: list[Logged] = []
+        self.spikes: list[tuple[Number, NeuronName, Number]] = []  # (time, neuron, slope)
+        self.sequence = 0
         self.events = self.grazing = 0
         self.rank = {name: index for index, name in enumerate(network.populations)}
         self.order = {name: index for index, name in enumerate(network.connections)}
-        self.maximum, self.final, self.current_before, self.integral = {}, {}, {}, defaultdict(float)
+        self.maximum: dict[NeuronName, tuple[Number, Number, float]] = {}  # (V, time, share): see Readout
+        self.final: dict[NeuronName, State] = {}
+        self.current_before: dict[NeuronName, Number] = {}
+        self.integral: defaultdict[NeuronName, Number] = defaultdict(float)
         for population in network.populations.values():
             if population.kind != "input":
                 fields = [field.name for field in MODELS[population.kind].fields]
                 columns = {key: network.value_of(population.name, key, parameters) for key in fields}
                 for index in range(population.n):
                     constants = constants_of({key: values[index] for key, values in columns.items()})
-                    self.neurons[population.name, index] = _Neuron(constants, constants.start)
+                    self.neurons[population.name, index] = Neuron(constants, constants.start)
                     self.maximum[population.name, index] = (constants.start, 0.0, 1.0)
 
-    def run(self, inputs):
+    def run(self, inputs: Mapping[str, Train]) -> Self:
         """Simulate; ``inputs``: {population: (times, units, counts)} of one sample, in any arithmetic."""
         for population, (times, units, counts) in inputs.items():
             for index, (time, unit, count) in enumerate(zip(times, units, counts, strict=True)):
@@ -91,7 +120,7 @@ class Simulation:
         self.final = {name: self._advance(name, self.settings.duration) for name in self.neurons}
         return self
 
-    def _send(self, population, index, time, source, count):
+    def _send(self, population: str, index: int, time: Number, source: Source, count: Number) -> None:
         """Queue the arrivals of one spike at every target of every connection."""
         for connection in self.network.connections.values():
             if connection.pre != population:
@@ -106,7 +135,7 @@ class Simulation:
                     key = (real(arrival), ARRIVAL, *rank)
                     self.queue.add((key, (connection.post, int(post), arrival, synapse, source, count)))
 
-    def _advance(self, name, time):
+    def _advance(self, name: NeuronName, time: Number) -> State:
         """Bring a neuron to ``time``; returns its state as of the event before."""
         neuron = self.neurons[name]
         before = (neuron.v, neuron.i, neuron.time)
@@ -118,15 +147,15 @@ class Simulation:
         neuron.time = time
         return before
 
-    def _integrate(self, name, time):
+    def _integrate(self, name: NeuronName, time: Number) -> None:
         """Add the stretch from the event before until ``time`` to the weighted voltage integral of a readout."""
-        neuron, probe = self.neurons[name], self.settings.probes.get(name[0])
-        if probe is not None:
-            rate, exp = probe.decay_rate, self.arithmetic.exp
+        neuron = self.neurons[name]
+        if name[0] in self.settings.probes:
+            rate, exp = self.settings.decay_rate(name[0]), self.arithmetic.exp
             by_v, by_i = integrals(time - neuron.time, rate, *neuron.constants[:2], self.arithmetic)
             self.integral[name] += exp(-rate * neuron.time) * (neuron.v * by_v + neuron.i * by_i)
 
-    def _track_maximum(self, name, time):
+    def _track_maximum(self, name: NeuronName, time: Number) -> None:
         neuron = self.neurons[name]
         tau_mem, tau_syn = neuron.constants[:2]
         candidates = [time - neuron.time]
@@ -139,7 +168,7 @@ class Simulation:
             if real(v) > real(self.maximum[name][0]):
                 self.maximum[name] = (v, neuron.time + t, 1.0)
 
-    def _arrive(self, event):
+    def _arrive(self, event: Arrival) -> None:
         population, index, time, synapse, source, count = event
         name = (population, index)
         before = self._advance(name, time)
@@ -148,18 +177,18 @@ class Simulation:
             self.current_before[name] = neuron.i
         neuron.i = neuron.i + self.parameters[f"{synapse[0]}.weight"].flat[synapse[2]] * count
         self._share_kink(name, time)
-        self.log.append(_Logged(ARRIVAL, time, name, before, source, synapse, count))
+        self.log.append(Logged(ARRIVAL, time, name, before, source, synapse, count))
         self.events += 1
         self._schedule(name)
 
-    def _share_kink(self, name, time):
+    def _share_kink(self, name: NeuronName, time: Number) -> None:
         """An arrival that ends the rise of a readout feels a share of the pull (docs/mathematics.md, section 6)."""
         neuron, (v, when, _) = self.neurons[name], self.maximum[name]
         before, after = real(self.current_before[name]), real(neuron.i)
         if real(when) == real(time) and after < real(v) < before:
             self.maximum[name] = (v, when, (before - real(v)) / (before - after))
 
-    def _is_forestalled(self, name):
+    def _is_forestalled(self, name: NeuronName) -> bool:
         """Whether an arrival acts on a rising neuron before V exceeds the threshold by more than rounding."""
         neuron = self.neurons[name]
         tau_mem, tau_syn, threshold = neuron.constants[:3]
@@ -173,10 +202,10 @@ class Simulation:
                 return True
         return False
 
-    def _fire(self, name, time):
+    def _fire(self, name: NeuronName, time: Number) -> None:
         before = self._advance(name, time)
         neuron = self.neurons[name]
-        self.log.append(_Logged(SPIKE, time, name, before, ("spike", len(self.spikes))))
+        self.log.append(Logged(SPIKE, time, name, before, ("spike", len(self.spikes))))
         self.spikes.append((time, name, neuron.i - neuron.constants.threshold))
         neuron.v = neuron.constants.reset + 0 * neuron.v
         if len(self.spikes) <= self.settings.max_spikes:
@@ -185,7 +214,7 @@ class Simulation:
         else:
             self.queue.clear()
 
-    def _schedule(self, name):
+    def _schedule(self, name: NeuronName) -> None:
         """Queue the next threshold crossing of a neuron, if it would have one; an earlier forecast is void."""
         neuron = self.neurons[name]
         neuron.version += 1
@@ -199,40 +228,44 @@ class Simulation:
             self.queue.add((key, (name, neuron.version, time)))
 
 
-def row_of(connection, index):
+def row_of(connection: Connection, index: int) -> _Row:
     """The synapses that leave presynaptic neuron ``index``."""
-    if connection.indptr is None:
+    if connection.indptr is None or connection.indices is None:
         return _Row(connection, index * connection.n_post, range(connection.n_post))
     first, last = connection.indptr[index], connection.indptr[index + 1]
     return _Row(connection, int(first), connection.indices[first:last])
 
 
-def delay_index(connection, synapse):
+def delay_index(connection: Connection, synapse: Synapse) -> int:
     """Where in the connection's delay array (flattened) a synapse finds its delay."""
     return {"synapse": synapse[2], "neuron": synapse[1], "connection": 0}[connection.delay_per]
 
 
-def delay_of(connection, parameters, synapse):
+def delay_of(connection: Connection, parameters: Mapping[str, Array], synapse: Synapse) -> Number:
     """The delay (ms) of a synapse (connection name, presynaptic neuron, synapse, postsynaptic neuron)."""
     if connection.delay is None:
         return 0.0
     return parameters[f"{connection.name}.delay"].flat[delay_index(connection, synapse)]
 
 
-def _readout(simulations, population, probe, network):
+def _readout(simulations: Sequence[Simulation], population: str, probe: Probe, network: Network) -> Readout:
     """Assemble a Readout from what the simulations have read."""
-    n, rate, duration = network.populations[population].n, probe.decay_rate, simulations[0].settings.duration
-    whole = constant_integral(duration, rate)
+    n, run = network.populations[population].n, simulations[0].settings
+    rate = run.decay_rate(population)
+    whole = constant_integral(run.duration, rate)
     rests = [simulations[0].neurons[population, index].constants.rest for index in range(n)]
     integral = np.array([[s.integral[population, k] + rests[k] * whole for k in range(n)] for s in simulations])
     if not probe.maximum:
         return Readout(integral, rate)
-    maximum = [[s.maximum[population, index] for index in range(n)] for s in simulations]
-    maximum, when, share = np.moveaxis(np.array(maximum).reshape(len(simulations), n, 3), 2, 0)
+    found = [[s.maximum[population, index] for index in range(n)] for s in simulations]
+    maximum, when, share = np.moveaxis(np.array(found).reshape(len(simulations), n, 3), 2, 0)
     return Readout(integral, rate, maximum + np.array(rests), when, share.real)
 
 
-def forward(network, parameters, inputs, run, arithmetic=FLOAT):
+def forward(
+    network: Network, parameters: Mapping[str, Array], inputs: dict[str, SpikeBatch], run: Run,
+    arithmetic: Arithmetic = FLOAT,
+) -> tuple[Recording, list[Simulation]]:  # fmt: skip
     """Simulate a batch; ``inputs``: {population: SpikeBatch}. Returns (Recording, list of Simulation)."""
     n_samples = next(iter(inputs.values())).n_samples if inputs else 0
     simulations = []
@@ -249,8 +282,8 @@ def forward(network, parameters, inputs, run, arithmetic=FLOAT):
     return record(network, inputs, run, simulations), simulations
 
 
-def _storm(sample, simulation):
-    counts = defaultdict(int)
+def _storm(sample: int, simulation: Simulation) -> EventStorm:
+    counts: defaultdict[NeuronName, int] = defaultdict(int)
     budget = simulation.spikes[:-1]  # the last one is the one too many
     for _, name, _ in budget:
         counts[name] += 1
@@ -262,7 +295,7 @@ def _storm(sample, simulation):
     )  # fmt: skip
 
 
-def record(network, inputs, run, simulations):
+def record(network: Network, inputs: dict[str, SpikeBatch], run: Run, simulations: Sequence[Simulation]) -> Recording:
     """Assemble the Recording of finished simulations."""
     slices, start = {}, 0
     for population in network.populations.values():

@@ -80,7 +80,7 @@ def _root(v, i, high, guess, neuron):
 
 
 @kernel
-def _crossing_from_below_rest(v, i, v_end, dt, neuron):
+def crossing_below_rest(v, i, v_end, i_end, dt, neuron):
     """`crossing` for a threshold below where U rests, which U will pass in the end whatever the current.
 
     U less the threshold is a constant > 0 and two exponentials: it has two zeros at most, is below zero now and above
@@ -121,8 +121,6 @@ def crossing(v, i, v_end, i_end, dt, neuron):
     """
     tau_mem, tau_syn, threshold, scale = neuron
     level = threshold + CONTACT * scale
-    if level < 0.0:
-        return _crossing_from_below_rest(v, i, v_end, dt, neuron)
     # V exceeds the level only while I does, and without arrivals I only decays; at once, the arrivals act first
     if i <= level or dt == 0.0:
         return SILENT, 0.0, 0.0

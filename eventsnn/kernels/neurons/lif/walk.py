@@ -27,7 +27,7 @@ from ...workspace import (
     I,
     V,
 )
-from .crossing import FIRES, GRAZES, GRAZING, crossing
+from .crossing import CONTACT, FIRES, GRAZES, GRAZING, crossing, crossing_below_rest
 from .membrane import (
     NEGLIGIBLE,
     advance,
@@ -109,8 +109,8 @@ def settle(work, j):
 
 
 @inlined
-def walk(net, work, j, n, span, end):
-    """Take neuron j through its n sorted arrivals of a window, recording spikes; returns (status, grazing contacts).
+def _walk(net, work, j, n, span, end, crossing):
+    """`walk`, with the ``crossing`` that suits the neuron's threshold.
 
     The walk finds the spikes. What V and I are at the end of the window only follows from it where V was reset: so
     their errors do not grow with the number of windows walked.
@@ -150,6 +150,20 @@ def walk(net, work, j, n, span, end):
     if work.size[N_SPIKES] > before:
         work.values[V, j], work.values[LOST_V, j] = clean(v), 0.0
     return OK, grazed
+
+
+@kernel
+def _walk_below_rest(net, work, j, n, span, end):
+    """`walk` for a neuron that fires without input; apart, so that it takes no registers from the others."""
+    return _walk(net, work, j, n, span, end, crossing_below_rest)
+
+
+@inlined
+def walk(net, work, j, n, span, end):
+    """Take neuron j through its n sorted arrivals of a window, recording spikes; returns (status, grazing contacts)."""
+    if net.neurons[j].threshold + CONTACT * net.model.shifts[j].scale < 0.0:
+        return _walk_below_rest(net, work, j, n, span, end)
+    return _walk(net, work, j, n, span, end, crossing)
 
 
 @inlined
