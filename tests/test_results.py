@@ -49,6 +49,9 @@ def test_the_readme_says_what_the_results_say(readme):
         accuracy, counts = f"{100 * found['accuracy']:.1f} ± {100 * found['sd']:.1f} %", found["parameters"]
         row = (label, accuracy, f"{counts['weights']:,}", f"{counts['delays']:,}")
         assert len(found["seeds"]) == 3 and f"| {' | '.join(row)} |" in readme
+    later = [read_result("spoken-digits-small")[mode] for mode in ("learned", "fixed", "none")]
+    first, second, third = (f"{100 * found['accuracy']:.1f} ± {100 * found['sd']:.1f}" for found in later)
+    assert f"came to {first}, {second} and {third} %" in " ".join(readme.split())
     large, yin_yang = read_result("spoken-digits"), read_result("yin-yang-15")
     shares = [f"{100 * found['accuracy']:.1f}" for found in (large["fixed"], large["learned"])]
     assert f"({' and '.join(shares)} %," in " ".join(readme.split())
