@@ -27,7 +27,7 @@ runpy.run_module("eventsnn", run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-@pytest.mark.parametrize("module", ["eventsnn.cli", "numpy", "eventsnn.presets", "tomllib"])
+@pytest.mark.parametrize("module", ["eventsnn.cli", "numpy", "eventsnn.experiments", "tomllib"])
 def test_ctrl_c_during_imports_is_a_line(module):
     done = subprocess.run(
         [sys.executable, "-c", IMPORTING, module], capture_output=True, text=True, cwd=ROOT, timeout=300

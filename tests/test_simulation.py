@@ -16,6 +16,7 @@ from eventsnn.engines.cpu import engine as compiled
 from eventsnn.engines.problem import Problem, Run
 from eventsnn.errors import EventStorm, InvalidInput
 from eventsnn.losses import FirstSpike, MeanVoltage
+from eventsnn.neurons import MODELS
 from eventsnn.spikes import Probe
 from eventsnn.testing import TOPOLOGIES, batches_for, dense_delays, networks, parameters_for, random_case
 
@@ -107,7 +108,7 @@ def densified(network):
         if p.kind == "input":
             dense.add_input(p.name, p.n)
         else:
-            dense._add_neurons(p.name, p.kind, p.n, p.settings, p.train)
+            dense._add_neurons(p.name, MODELS[p.kind], p.n, p.settings, p.train)
     for c in network.connections.values():
         dense.connect(c.pre, c.post, weight=np.zeros((c.n_pre, c.n_post)), delay=np.full((c.n_pre, c.n_post), 2.0))
     return dense
@@ -211,7 +212,7 @@ def test_networks_side_by_side_do_not_see_each_other(data):
             if p.kind == "input":
                 joint.add_input(tag + p.name, p.n)
             else:
-                joint._add_neurons(tag + p.name, p.kind, p.n, p.settings, p.train)
+                joint._add_neurons(tag + p.name, MODELS[p.kind], p.n, p.settings, p.train)
         for c in network.connections.values():
             mask = np.isfinite(dense_delays(c, values))
             joint.connect(

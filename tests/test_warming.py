@@ -9,10 +9,11 @@ import eventsnn
 
 SCRIPT = """
 import eventsnn
-from eventsnn.kernels import adjoint, forward, membrane
+from eventsnn.kernels.events import backward, forward
+from eventsnn.kernels.neurons.lif import membrane
 from eventsnn.testing import random_case
 
-kernels = [forward.forward_shard, adjoint.backward_shard, adjoint.most_in_flight, membrane.write_series]
+kernels = [forward.forward_shard, backward.backward_shard, backward.most_in_flight, membrane.write_series]
 seconds = eventsnn.warmup()
 assert set(seconds) == {"forward", "backward"} and all(s > 0 for s in seconds.values())
 before = [len(kernel.signatures) for kernel in kernels]

@@ -57,7 +57,7 @@ def run(code, **environment):
 
 SERIES = """
 import numpy as np
-from eventsnn.kernels import membrane
+from eventsnn.kernels.neurons.lif import membrane
 from eventsnn.kernels.compile import CACHE_FOLDER
 series = np.zeros((4, membrane.DEGREE + 1))
 membrane.write_series(series, 20.0, 5.0)
@@ -264,6 +264,8 @@ def test_an_edited_helper_is_compiled_again(tmp_path):
 
 
 def test_other_users_of_numba_keep_their_cache_folder(tmp_path):
-    code = "import numba; import eventsnn.kernels.forward; from numba.core import config; print(config.CACHE_DIR)"
+    code = (
+        "import numba; import eventsnn.kernels.events.forward; from numba.core import config; print(config.CACHE_DIR)"
+    )
     result = run(code, NUMBA_CACHE_DIR=str(tmp_path))
     assert result.stdout.strip() == str(tmp_path), result.stderr

@@ -257,7 +257,7 @@ def test_the_fewer_synapses_the_longer_the_windows(n_in, h, doublings):
     network.add_lif("a", 3, tau_mem=20.0, tau_syn=5.0)
     network.connect("in", "a", weight=1.0)
     net = Layout(network, network.initialize(), Run(100.0, {})).net
-    assert (net.h, net.doublings, net.part) == (h, doublings, 0.5**doublings)
+    assert (net.h, net.model.doublings, net.model.part) == (h, doublings, 0.5**doublings)
 
 
 @pytest.mark.parametrize("widest", [1.0, 30.0])

@@ -46,24 +46,28 @@ MUTANTS = [
         "return (slow, fast, response) if tau_mem < tau_syn",
     ),
     ("neurons/lif/membrane", "        response *= decay_v + decay_i\n", "        response *= 2.0 * decay_v\n"),
-    ("neurons/lif/membrane", "    x *= net.part\n", ""),
+    ("neurons/lif/membrane", "    x *= net.model.part\n", ""),
     ("neurons/lif/membrane", "    if cut > 0.0:", "    if cut > 1e300:"),
     ("neurons/lif/crossing", "if i <= level or", "if i < v or"),
     ("neurons/lif/crossing", "if v >= threshold:", "if v > 0.99 * threshold:"),
     ("neurons/lif/crossing", "        if i_end >= v_end:", "        if i_end <= v_end:"),
     ("neurons/lif/crossing", "if v_peak <= level:", "if v_peak <= threshold * (1.0 + 1e-9):"),
-    ("neurons/lif/crossing", "threshold * (1.0 - GRAZING) else SILENT", "threshold * (1.0 + GRAZING) else SILENT"),
+    ("neurons/lif/crossing", "threshold - GRAZING * scale else SILENT", "threshold + GRAZING * scale else SILENT"),
     ("neurons/lif/crossing", "later = t + gap * tau_mem / (i_t - v_t)", "later = t + gap * tau_syn / (i_t - v_t)"),
-    ("neurons/lif/crossing", "slope = i * math.exp(-t / tau_syn) - threshold", "slope = i * math.exp(-t / tau_syn)"),
-    ("neurons/lif/crossing", "    if v_end > level:", "    if v_end > 1.1 * threshold:"),
-    ("neurons/lif/crossing", "CONTACT = 5e-15", "CONTACT = 0.0"),
-    ("neurons/lif/crossing", " or dt == 0.0:", ":"),
     (
         "neurons/lif/crossing",
-        "        if abs(second) * step * step <= ROUNDING * threshold:",
-        "        if step >= 0.0:",
+        "slope = i * math.exp(-t / tau_syn) - threshold\n    # rounding",
+        "slope = i * math.exp(-t / tau_syn)\n    # rounding",
     ),
-    ("neurons/lif/crossing", "        step = (threshold - v_t) * tau_mem / (i_t - v_t)", "        step = 1e-3 * t"),
+    ("neurons/lif/crossing", "    if v_end > level:", "    if v_end > 1.1 * threshold:"),
+    ("neurons/lif/crossing", "CONTACT = 5e-15", "CONTACT = 0.0"),
+    ("neurons/lif/crossing", "if i <= level or dt == 0.0:", "if i <= level:"),
+    ("neurons/lif/crossing", "        if abs(second) * step * step <= ROUNDING * scale:", "        if step >= 0.0:"),
+    (
+        "neurons/lif/crossing",
+        "        step = (threshold - v_t) * tau_mem / (i_t - v_t)\n        t = min",
+        "        step = 1e-3 * t\n        t = min",
+    ),
     (
         "events/forward",
         "work.size[WINDOW], work.size[STRETCH], work.size[INPUT] = window, stretch, at",
@@ -117,15 +121,15 @@ MUTANTS = [
         "while p > first and rows[LEFT, p - 1] < left:",
     ),
     ("events/arrivals", "rows[LEFT, a] > spare[LEFT, b]:", "rows[LEFT, a] < spare[LEFT, b]:"),
-    ("neurons/lif/walk", "i, v = slope + neuron[2], 0.0", "i, v = 0.0, 0.0"),
-    ("neurons/lif/walk", "i, v = slope + neuron[2], 0.0", "i, v = slope + neuron[2], 0.1"),
+    ("neurons/lif/walk", "i, v = slope + neuron[2], shift.reset", "i, v = 0.0, shift.reset"),
+    ("neurons/lif/walk", "i, v = slope + neuron[2], shift.reset", "i, v = slope + neuron[2], shift.reset + 0.1"),
     ("neurons/lif/walk", "x = max(x - t, until)", "x = until"),
     (
         "events/arrivals",
         "insert(work, n, end - event.time, net.weight[s] * event.count)",
         "insert(work, n, end - event.time, net.weight[s])",
     ),
-    ("neurons/lif/walk", "grazed += slope < GRAZING * neuron[2]", "grazed += slope < 0.0"),
+    ("neurons/lif/walk", "grazed += slope < GRAZING * neuron[3]", "grazed += slope < 0.0"),
     ("events/arrivals", "integral[j] += net.weight[s] * event.count * unit", "integral[j] += net.weight[s] * unit"),
     ("neurons/lif/walk", "return whole * math.exp(-rate * time) if rate", "return whole if rate"),
     ("neurons/lif/membrane", "        two = gap * two + one", "        two = gap * two"),
@@ -137,7 +141,11 @@ MUTANTS = [
         "i -= weight[m]\n            m -= 1\n        # equality",
     ),
     ("neurons/lif/walk", "(i_end - v) / (i_end - i) if i < v < i_end else 1.0", "1.0"),
-    ("neurons/lif/walk", "if work.values[I, j] > net.neurons[j].threshold:", "if work.values[I, j] > 1e9:"),
+    (
+        "neurons/lif/walk",
+        "if max(work.values[I, j], 0.0) > net.neurons[j].threshold:",
+        "if max(work.values[I, j], 0.0) > 1e9:",
+    ),
     ("events/forward", "counters[AFTER_END] = last - at", "counters[AFTER_END] = 0"),
     ("events/forward", "work.size[N_SPIKES] = before\n", "pass\n"),
     ("events/forward", "    next_stretch = ((window >> net.shift) + 1) << net.shift", "    next_stretch = window"),
@@ -171,12 +179,8 @@ MUTANTS = [
         "return block.time + net.delay[s], block.count * net.weight[s]",
         "return block.time + net.delay[s], net.weight[s]",
     ),
-    ("events/forward", "        work.head[2 * (first + start) : 2 * (first + stop)] = NONE", "        pass"),
-    (
-        "events/forward",
-        "    if net.n_windows * net.h != net.duration:\n        set_window(net, work, net.h)",
-        "    pass",
-    ),
+    ("events/forward", "        work.head[2 * (place + first) : 2 * (place + stop)] = NONE", "        pass"),
+    ("events/forward", "    if net.n_windows * net.h != net.duration:\n        prepare(net, work, net.h)", "    pass"),
     (
         "neurons/lif/adjoint",
         "lambda_i * decay_i + lambda_v * response * (\n        net.neurons[j].tau_mem / net.neurons[j].tau_syn\n    )",
@@ -205,14 +209,14 @@ MUTANTS = [
     ),
     ("events/backward", "(spike >> net.shift) + net.ring_mask if spike >= 0", "(spike >> net.shift) if spike >= 0"),
     (
-        "events/backward",
-        "lambda_v += (threshold * lambda_v + pull) / jumps[e].slope + kick",
+        "neurons/lif/adjoint",
+        "lambda_v += (fall * lambda_v + pull) / jumps[e].slope + kick",
         "lambda_v += pull / jumps[e].slope + kick",
     ),
     (
-        "events/backward",
-        "lambda_v += (threshold * lambda_v + pull) / jumps[e].slope + kick",
-        "lambda_v += (threshold * lambda_v + pull) / jumps[e].slope",
+        "neurons/lif/adjoint",
+        "lambda_v += (fall * lambda_v + pull) / jumps[e].slope + kick",
+        "lambda_v += (fall * lambda_v + pull) / jumps[e].slope",
     ),
     (
         "neurons/lif/adjoint",
@@ -220,7 +224,7 @@ MUTANTS = [
         "by_mem, by_syn = (tau_syn * lambda_i + psp_tail) / tau_mem",
     ),
     ("neurons/lif/adjoint", "/ tau_mem, -current_tail / tau_syn", "/ tau_mem, -current_tail / tau_mem"),
-    ("events/backward", "threshold * adjoint.jump_tails[RESET_TAIL, e] / net.neurons[j].tau_mem", "0.0"),
+    ("neurons/lif/adjoint", "fall * adjoint.jump_tails[RESET_TAIL, e] / tau_mem", "0.0"),
     ("neurons/lif/adjoint", "by_mem + drive * mem, by_syn + drive * syn", "by_mem + drive * mem, by_syn"),
     ("events/collecting", "if at == start or arrival >= net.duration:", "if at == start:"),
     ("neurons/lif/adjoint", "i - drive * unit[1], i\n", "i - drive * unit[0], i\n"),
@@ -269,6 +273,24 @@ MUTANTS = [
         "                _wait(net, adjoint, jumps, this, earlier)\n                continue",
         "                pass",
     ),
+    ("neurons/lif/adjoint", "    gradients.neurons[RESET, j] -= tau_mem * lambda_v", "    pass"),
+    (
+        "neurons/lif/walk",
+        "work.values[V, j] = outputs[MAXIMUM, j] = begin",
+        "work.values[V, j] = outputs[MAXIMUM, j] = 0.0",
+    ),
+    (
+        "neurons/lif/crossing",
+        "    if i < v:\n        low = min(peak_time",
+        "    if False:\n        low = min(peak_time",
+    ),
+    ("neurons/lif/adjoint", "    if window > 0:\n        leap_back", "    if False:\n        leap_back"),
+    (
+        "neurons/lif/tables",
+        'shifts["fall"] = values["v_threshold"] - values["v_reset"]',
+        'shifts["fall"] = values["v_threshold"]',
+    ),
+    ("neurons/lif/tables", '"bias": moved - sums[START]', '"bias": moved'),
 ]
 
 CHECK = """
@@ -347,6 +369,7 @@ def survives(number):
         environment = os.environ | {"EVENTSNN_CACHE": str(folder / "cache"), "PYTHONPATH": name}
         parts = ("neurons/lif/test_membrane", "neurons/lif/test_crossing", "test_queue", "events/test_forward")
         kernels = [ROOT / "tests" / "kernels" / f"{part}.py" for part in parts]
+        kernels.append(ROOT / "tests" / "neurons" / "test_lif.py")
         hazards = "silence or end_do_not or instant or first_size or outgrows"
         commands = [
             [sys.executable, "-c", CHECK.format(copy=name)],

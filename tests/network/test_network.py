@@ -12,7 +12,7 @@ from eventsnn import Network, SpikeBatch, simulate, surrogate
 from eventsnn.errors import InvalidInput
 from eventsnn.network import HalfNormal, Normal, Uniform
 from eventsnn.network.graph import find_cycle
-from eventsnn.network.network import SMALLEST_TAU, SMALLEST_THRESHOLD
+from eventsnn.neurons.lif import SMALLEST_TAU, SMALLEST_THRESHOLD
 from eventsnn.testing import networks, random_case
 
 

@@ -10,6 +10,7 @@ from eventsnn import Network, SpikeBatch, losses, simulate, value_and_grad
 from eventsnn.engines.problem import Run
 from eventsnn.engines.reference import simulation as reference
 from eventsnn.engines.reference.arithmetic import mpmath_arithmetic
+from eventsnn.engines.reference.lif import Constants
 
 EPS = np.finfo(float).eps
 TAU_MEM, TAU_SYN, THRESHOLD = 3.0, 500.0, 0.3
@@ -63,7 +64,8 @@ def exact_spikes(duration, n):
         parameters = {name: exact(value) for name, value in network.initialize(0).items()}
         simulation = reference.Simulation(network, parameters, Run(duration, {}, 1, 10**6), mpmath_arithmetic())
         for neuron in simulation.neurons.values():
-            neuron.constants = tuple(mpmath.mpf(float(c)) for c in neuron.constants)
+            exactly = (None if c is None else mpmath.mpf(float(c)) for c in neuron.constants)
+            neuron.constants = Constants(*exactly)
             neuron.v, neuron.i, neuron.time = mpmath.mpf(0), mpmath.mpf(0), mpmath.mpf(0)
         times = input_times(duration, n)
         simulation.run({"in": (exact(times), np.zeros(n, int), np.ones(n))})

@@ -33,7 +33,7 @@ def find_spoken_digits(folder: str | os.PathLike[str] | None = None) -> Path:
         places = [Path(folder)]
     else:
         places = [Path(os.environ["EVENTSNN_DATA"])] if os.environ.get("EVENTSNN_DATA") else []
-        places += [Path(__file__).resolve().parents[2] / "datasets", Path.cwd() / "datasets"]
+        places += [Path(__file__).resolve().parents[3] / "datasets", Path.cwd() / "datasets"]
     for place in places:
         if all((place / name).is_file() for name in CHECKSUMS):
             return place

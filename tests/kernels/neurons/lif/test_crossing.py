@@ -5,7 +5,7 @@ import numba
 import numpy as np
 import pytest
 
-from eventsnn.engines.reference import simulation as reference
+from eventsnn.engines.reference import lif as reference
 from eventsnn.kernels.neurons.lif.crossing import FIRES, GRAZES, SILENT, crossing
 from eventsnn.kernels.neurons.lif.membrane import flow, peak_time
 
@@ -18,7 +18,7 @@ EPS = np.finfo(float).eps
 @numba.njit
 def cross(v, i, dt, tau_mem, tau_syn, threshold):
     v_end, i_end = flow(v, i, dt, tau_mem, tau_syn)
-    return crossing(v, i, v_end, i_end, dt, (tau_mem, tau_syn, threshold))
+    return crossing(v, i, v_end, i_end, dt, (tau_mem, tau_syn, threshold, threshold))
 
 
 @numba.njit
@@ -146,7 +146,7 @@ def test_reference_finds_the_same_crossings():
     margin = highest(states) / states[:, 5] - 1.0
     for k in np.flatnonzero(np.abs(margin) > 1e-9):
         v, i, dt, tau_mem, tau_syn, threshold = states[k]
-        t, _ = reference.first_crossing(v, i, (tau_mem, tau_syn, threshold))
+        t, _ = reference.first_crossing(v, i, reference.Constants(tau_mem, tau_syn, threshold, 0.0, 0.0, 0.0))
         fires = t is not None and t < dt
         assert fires == (outcomes[k] == FIRES)
         if fires:
