@@ -10,6 +10,7 @@ from ..aliases import Floats, Milliseconds, Parameters
 from ..errors import InvalidInput
 from ..network.network import Network
 from ..network.parts import Connection
+from ..neurons import MODELS
 from ..spikes.recording import Recording
 
 
@@ -80,8 +81,9 @@ def voltages(
 ) -> Floats:  # fmt: skip
     """Return the exact voltages of ``neurons`` at ``times`` (ms): float64 (n_neurons, n_times), from the spikes alone.
 
-    V(t) is the sum of w psp(t - s) over arrivals (w, s) less v_threshold e^{-(t - t_k)/tau_mem} for each own spike
-    t_k. At a spike's own time the value is that after the reset. Raises InvalidInput for unknown neurons.
+    V(t) is v_rest + bias, less bias e^{-t/tau_mem}, and the sum of w psp(t - s) over arrivals (w, s), less
+    (v_threshold - v_reset) e^{-(t - t_k)/tau_mem} for each own spike t_k (docs/mathematics.md, section 1). At a spike's
+    own time the value is that after the reset. Raises InvalidInput for unknown neurons.
     """
     times = np.asarray(times, dtype=float)
     wrong = np.flatnonzero(~((times >= 0) & (times <= recording.duration)))
@@ -91,16 +93,20 @@ def voltages(
         )
     check_neurons(network, population, neurons)
     kind = network.populations[population].kind
-    constants = {key: network.value_of(population, key, parameters) for key in network.populations[population].settings}
+    fields = [field.name for field in MODELS[kind].fields]
+    constants = {key: network.value_of(population, key, parameters) for key in fields}
+    rest = constants["v_rest"] + constants["bias"]
     fired, units = recording.spikes(population, sample) if kind == "lif" else (np.zeros(0), np.zeros(0, int))
     traces = np.zeros((len(neurons), times.size))
     for trace, neuron in zip(traces, neurons, strict=True):
         tau_mem, tau_syn = constants["tau_mem"][neuron], constants["tau_syn"][neuron]
+        trace += rest[neuron] - constants["bias"][neuron] * np.exp(-times / tau_mem)
         for time, weight in zip(*arrivals(network, parameters, recording, sample, population, neuron), strict=True):
             trace += weight * psp(times - time, tau_mem, tau_syn)
         for time in fired[units == neuron]:
             after = times >= time
-            trace[after] -= constants["v_threshold"][neuron] * np.exp(-(times[after] - time) / tau_mem)
+            fall = constants["v_threshold"][neuron] - constants["v_reset"][neuron]
+            trace[after] -= fall * np.exp(-(times[after] - time) / tau_mem)
     return traces
 
 

@@ -50,10 +50,10 @@ class Recording:
 
     ``times`` (ms), ``neurons`` and ``slopes`` hold the emitted spikes of all samples in engine order, sample s between
     ``offsets[s]`` and ``offsets[s + 1]``; ``slices[population]`` is the range that a population takes in ``neurons``.
-    ``slopes`` is tau_mem dV/dt = I - v_threshold just before the reset. ``inputs`` maps each input population to its
-    SpikeBatch, ``readouts`` each probed readout population to its Readout. ``outputs`` names the LIF populations that
-    send no spikes to other LIF populations. ``duration`` (ms) is how far the simulation has come, and ``start`` (ms)
-    where the spikes that are held begin: 0, but for the parts of a stream.
+    ``slopes`` is tau_mem dV/dt just before the reset: I - v_threshold, and v_rest and bias. ``inputs`` maps each input
+    population to its SpikeBatch, ``readouts`` each probed readout population to its Readout. ``outputs`` names the LIF
+    populations that send no spikes to other LIF populations. ``duration`` (ms) is how far the simulation has come, and
+    ``start`` (ms) where the spikes that are held begin: 0, but for the parts of a stream.
     """
 
     duration: Milliseconds
