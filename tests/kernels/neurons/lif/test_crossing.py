@@ -13,6 +13,7 @@ N_STATES = 1_000_000
 # A state counts if its voltage comes no closer to the threshold than this without crossing it, or passes it by as much.
 MARGIN = 1e-12
 EPS = np.finfo(float).eps
+NEURON = reference.Constants(20.0, 10.0, 1.0, reset=0.0, start=0.0, rest=0.0)
 
 
 @numba.njit
@@ -187,9 +188,9 @@ def test_graze_is_named_on_both_sides_of_the_peak():
     # a peak that exceeds the threshold by no more than rounding touches it, like one that equals it
     for excess in (0.0, 1e-15, 3e-15):
         assert cross(0.0, 4.0 * (1 + excess), 60.0, 20.0, 10.0, 1.0)[0] == GRAZES
-        assert reference.first_crossing(0.0, 4.0 * (1 + excess), (20.0, 10.0, 1.0)) == (None, True)
+        assert reference.first_crossing(0.0, 4.0 * (1 + excess), NEURON) == (None, True)
     for excess in (1e-14, 1e-13, 1e-9, 1e-3):
-        assert reference.first_crossing(0.0, 4.0 * (1 + excess), (20.0, 10.0, 1.0))[0] is not None
+        assert reference.first_crossing(0.0, 4.0 * (1 + excess), NEURON)[0] is not None
         outcome, time, slope = cross(0.0, 4.0 * (1 + excess), 60.0, 20.0, 10.0, 1.0)
         assert outcome == FIRES and slope > 0
         # V = 1 where y (1 - y) = 1/w, y = e^{-t/tau_mem}
