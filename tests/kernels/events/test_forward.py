@@ -163,3 +163,28 @@ def test_an_arrival_on_the_edge_that_a_leap_ends_at_gets_its_share_of_a_maximum(
     )
     assert np.all(right.maximum_share != 1.0)
     np.testing.assert_allclose(mine.maximum_share, right.maximum_share, rtol=0, atol=1e-9)
+
+
+def shared_case(seed):
+    """Dense rows that share a delay onto populations of one pair of time constants, and spikes that count."""
+    rng = np.random.default_rng([seed, 60])
+    network, per = Network(), ("neuron", "connection", "neuron")[seed % 3]
+    network.add_input("in", 5)
+    # more neurons than lanes, in no multiple of them
+    network.add_lif("hidden", 19 + 16 * (seed % 2), tau_mem=18.0, tau_syn=6.0)
+    network.add_readout("out", 3, tau_mem=15.0, tau_syn=5.0)
+    network.connect("in", "hidden", weight=Normal(0.5, 0.4), delay=Uniform(0.0, 9.0), delay_per=per)
+    network.connect("hidden", "hidden", weight=Normal(0.0, 0.3), delay=Uniform(1.0, 4.0), delay_per=per)
+    network.connect("hidden", "out", weight=Normal(0.2, 0.5), delay=Uniform(0.0, 3.0), delay_per=per)
+    network.connect("in", "out", weight=Normal(0.2, 0.5))
+    trains = [(rng.uniform(0, 35, 30), rng.integers(0, 5, 30), rng.integers(1, 5, 30) * 0.5) for _ in range(2)]
+    return network, network.initialize(seed), SpikeBatch.from_lists(trains), rng.integers(0, 3, 2)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_that_share_a_delay_count_their_spikes(seed):
+    """Many a neuron fires in the very window in which a row arrives there: it must be collected once, not twice."""
+    loss = losses.MaxVoltage() if seed % 2 else losses.MeanVoltage()
+    case = shared_case(seed)
+    assert simulate(*case[:3], duration=40.0).times.size > 100
+    assert compare_engines(*case, loss=loss, duration=40.0).gradient_error < 1e-9
