@@ -166,15 +166,17 @@ def test_an_arrival_on_the_edge_that_a_leap_ends_at_gets_its_share_of_a_maximum(
 
 
 def shared_case(seed):
-    """Dense rows that share a delay onto populations of one pair of time constants, and spikes that count."""
+    """Rows that share a delay, dense and not, onto populations of one pair of time constants; spikes that count."""
     rng = np.random.default_rng([seed, 60])
     network, per = Network(), ("neuron", "connection", "neuron")[seed % 3]
     network.add_input("in", 5)
     # more neurons than lanes, in no multiple of them
-    network.add_lif("hidden", 19 + 16 * (seed % 2), tau_mem=18.0, tau_syn=6.0)
+    n = 19 + 16 * (seed % 2)
+    network.add_lif("hidden", n, tau_mem=18.0, tau_syn=6.0)
     network.add_readout("out", 3, tau_mem=15.0, tau_syn=5.0)
     network.connect("in", "hidden", weight=Normal(0.5, 0.4), delay=Uniform(0.0, 9.0), delay_per=per)
-    network.connect("hidden", "hidden", weight=Normal(0.0, 0.3), delay=Uniform(1.0, 4.0), delay_per=per)
+    mask = rng.random((n, n)) < 0.7 if seed > 2 else None
+    network.connect("hidden", "hidden", weight=Normal(0.0, 0.3), delay=Uniform(1.0, 4.0), delay_per=per, mask=mask)
     network.connect("hidden", "out", weight=Normal(0.2, 0.5), delay=Uniform(0.0, 3.0), delay_per=per)
     network.connect("in", "out", weight=Normal(0.2, 0.5))
     trains = [(rng.uniform(0, 35, 30), rng.integers(0, 5, 30), rng.integers(1, 5, 30) * 0.5) for _ in range(2)]
