@@ -1,7 +1,7 @@
 """Make the files of release 0.1.0 that the tests beside this script read: names, checkpoints, a run, a sweep, data.
 
-    git worktree add /tmp/release 8292b85
-    python tests/compatibility/make_fixtures.py /tmp/release
+    git worktree add ../release 8292b85
+    python tests/compatibility/make_fixtures.py ../release
 
 The first argument is a checkout of the release. The functions below say everything with the names of that release; the
 tests call them with the package of today, as a user's old script would.
