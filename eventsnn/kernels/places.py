@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .adjoint_workspace import LAMBDA_I, LAMBDA_V, NO_SPIKE
+from .adjoint_workspace import NO_SPIKE, Lambda
 from .compile import inlined
 
 
@@ -16,6 +16,12 @@ def window_end(net, window):
 def place_of(net, window):
     """Where in ``states`` a window begins."""
     return (window & (net.stretch - 1)) * net.neurons.size
+
+
+@inlined
+def cell_of(net, window, pop):
+    """The number of the cell of a window and a population."""
+    return (window & (net.stretch - 1)) * net.n_pops + pop
 
 
 @inlined
@@ -52,9 +58,9 @@ def _is_before(jumps, e, j, time, end):
 def state_at_end(net, adjoint, j, window, last):
     """(lambda_V, lambda_I) of neuron j at the end of a window; ``last``: its last jump inside, or NO_SPIKE."""
     if last != NO_SPIKE:
-        return adjoint.jump_ends[LAMBDA_V, last], adjoint.jump_ends[LAMBDA_I, last]
+        return adjoint.jump_ends[Lambda.V, last], adjoint.jump_ends[Lambda.I, last]
     at = place_of(net, window) + j
-    return adjoint.states[LAMBDA_V, at], adjoint.states[LAMBDA_I, at]
+    return adjoint.states[Lambda.V, at], adjoint.states[Lambda.I, at]
 
 
 @inlined

@@ -22,8 +22,8 @@ EVENT = np.dtype(
     + [(name, np.int64) for name in ("at", "stop")]
     + [(name, np.int32) for name in ("row", "conn", "spike", "next")]
 )
-# Places in Queue.use: head of the list of free events, first event never used, events in flight.
-FREE, FRESH, LIVE = range(3)
+# Head of the list of free events, first event never used, events in flight.
+USE = np.dtype([(name, np.int64) for name in ("free", "fresh", "live")])
 NOTHING = -1
 # The modes of an event are products of one factor for each stretch; in every so many stretches they are computed anew,
 # so that roundings do not add up along a row.
@@ -34,43 +34,43 @@ class Queue(NamedTuple):
     """``heads``: the first event of each bucket, numbered slot * n_pops + target population."""
 
     heads: np.ndarray
-    use: np.ndarray  # (3,)
+    use: np.ndarray  # (1,) USE
     events: np.ndarray  # EVENT
 
 
 def make_queue(n_buckets, capacity):
     """An empty queue with room for ``capacity`` events in flight."""
-    return Queue(np.full(n_buckets, NOTHING), np.array([NOTHING, 0, 0]), np.zeros(capacity, EVENT))
+    return Queue(np.full(n_buckets, NOTHING), np.array([(NOTHING, 0, 0)], USE), np.zeros(capacity, EVENT))
 
 
 @kernel
 def clear(queue):
     """Empty the queue."""
     queue.heads[:] = NOTHING
-    queue.use[FREE], queue.use[FRESH], queue.use[LIVE] = NOTHING, 0, 0
+    queue.use[0].free, queue.use[0].fresh, queue.use[0].live = NOTHING, 0, 0
 
 
 @inlined
 def new_event(queue):
     """The number of an event that is free to be filled, or NOTHING if all are in flight."""
-    item = queue.use[FREE]
+    item = queue.use[0].free
     if item >= 0:
-        queue.use[FREE] = queue.events[item].next
+        queue.use[0].free = queue.events[item].next
     else:
-        item = queue.use[FRESH]
+        item = queue.use[0].fresh
         if item == queue.events.size:
             return NOTHING
-        queue.use[FRESH] = item + 1
-    queue.use[LIVE] += 1
+        queue.use[0].fresh = item + 1
+    queue.use[0].live += 1
     return item
 
 
 @inlined
 def release(queue, item):
     """Give an event back that has delivered everything."""
-    queue.events[item].next = queue.use[FREE]
-    queue.use[FREE] = item
-    queue.use[LIVE] -= 1
+    queue.events[item].next = queue.use[0].free
+    queue.use[0].free = item
+    queue.use[0].live -= 1
 
 
 @inlined

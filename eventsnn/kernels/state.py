@@ -24,15 +24,46 @@ class Status(IntEnum):
     INTERRUPTED = 5
 
 
+class Kind(IntEnum):
+    """What a population does with its voltage: cross a threshold, nothing, or reach its largest value."""
+
+    LIF = 0
+    READOUT = 1
+    READOUT_MAXIMUM = 2
+
+
+class Reading(IntEnum):
+    """Rows of the readings of a sample (one number for each state neuron).
+
+    The integral of e^{-decay_rate t} V, the largest voltage, when it was reached, and the share of its pull that
+    arrivals at that very instant feel.
+    """
+
+    INTEGRAL = 0
+    MAXIMUM = 1
+    MAXIMUM_TIME = 2
+    SHARE = 3
+
+
+class Count(IntEnum):
+    """Columns of the table of counters, as in `eventsnn.spikes.Counters`."""
+
+    EVENTS = 0
+    WALKED = 1
+    SCREENED = 2
+    GRAZED = 3
+    AFTER_END = 4
+
+
+# Synapses that are taken at a time, and the room to spare at both ends of each array of synapses (see simd).
+BLOCK = 16
 # What kernels look at that nothing is to stop.
 NEVER = np.zeros(1, np.uint8)
 # A silence of fewer windows is crossed window by window: that costs less than the exponentials of one long step.
 LEAST_LEAP = 8
 # Net.slot shifted right by this is the target.
 TARGET = np.uint32(2)
-# What a population does with its voltage.
-LIF, READOUT, READOUT_MAXIMUM = 0, 1, 2
-# ``links[first_link:last_link]`` are the connections out of a population.
+# ``kind``: a Kind. ``links[first_link:last_link]`` are the connections out of a population.
 # ``uniform``: all its neurons share their time constants. ``modal``: arrivals from per-synapse delays are summed mode
 # by mode (docs/engine.md). ``decay_rate`` (1/ms): of the weighted voltage integral. ``psp_scale``: psp is this times
 # (e^{-t/tau_mem} - e^{-t/tau_syn}). ``slack``: e^{h/tau_syn}, for the bound of the screening. ``decay_mem`` to
@@ -55,12 +86,6 @@ SPIKE = np.dtype([("time", np.float64), ("slope", np.float64), ("neuron", np.int
 JUMP = np.dtype(
     [("time", np.float64), ("slope", np.float64), ("pull", np.float64), ("kick", np.float64), ("neuron", np.int64)]
 )
-# Rows of Readings (n_samples, n_state each): the integral of e^{-decay_rate t} V, the largest voltage, when it was
-# reached, and the share of its pull that arrivals at that very instant feel.
-INTEGRAL, MAXIMUM, MAXIMUM_TIME, SHARE = range(4)
-N_READINGS = 4
-# Columns of the counter table, as in eventsnn.spikes.Counters.
-EVENTS, WALKED, SCREENED, GRAZED, AFTER_END = range(5)
 
 
 class Net(NamedTuple):
@@ -104,6 +129,25 @@ class Spikes(NamedTuple):
     offsets: np.ndarray
 
 
+class Chosen(NamedTuple):
+    """What a call of the forward pass is to do: samples ``first`` to ``last`` - 1, each until window ``until``.
+
+    ``most_spikes`` of one sample are allowed. Short of the last window the one sample is left there, to go on from.
+    """
+
+    first: int
+    last: int
+    most_spikes: int
+    until: int
+
+
+class Outputs(NamedTuple):
+    """What samples leave behind beside their spikes, zero at first."""
+
+    readings: np.ndarray  # (n_samples, len(Reading), n_state)
+    counters: np.ndarray  # (n_samples, len(Count))
+
+
 class Jumps(NamedTuple):
     """Where the adjoint jumps: sample s owns ``entries[offsets[s]:offsets[s + 1]]``, sorted (window, neuron, time)."""
 
@@ -117,5 +161,5 @@ class Gradients(NamedTuple):
     per_synapse: np.ndarray  # (2 per delay,) the modes at modal targets; else dL/dweight and dL/ddelay
     weight: np.ndarray  # (n_synapses - first_shared,)
     row_delay: np.ndarray
-    neurons: np.ndarray  # (N_CONSTANTS, n_state): of the constants that the model's tables name
+    neurons: np.ndarray  # (constants, n_state): rows as the model's tables name them
     input_times: np.ndarray

@@ -109,28 +109,34 @@ class Layer:
         function = kernels.ARCTANGENT if isinstance(p.surrogate, ArcTangent) else kernels.TRIANGLE
         reset = kernels.HARD_RESET if p.reset == "hard" else kernels.SOFT_RESET
         dtype = mode.dtype
-        self._neurons = (
-            self._decays[1], self._decays[0], dtype(p.v_threshold), reset, p.detach_reset, function,
-            dtype(p.surrogate.slope), mode.smooth,
-        )  # fmt: skip
+        self._neurons = kernels.Neurons(
+            alpha=self._decays[1],
+            beta=self._decays[0],
+            threshold=dtype(p.v_threshold),
+            reset=reset,
+            detach_reset=p.detach_reset,
+            function=function,
+            slope=dtype(p.surrogate.slope),
+            smooth=mode.smooth,
+        )
         self.potentials, self.spikes = np.empty_like(inputs), np.empty_like(inputs)
         state = np.zeros((2, n_samples, n), dtype)
-        arguments: list[Any] = [self._neurons, inputs, state, self.potentials, self.spikes]
+        activity = kernels.Activity(inputs, self.potentials, self.spikes)
         kernel, recurrence = kernels.lif, self._network.recurrence(p.name)
+        more: tuple[Any, ...] = ()
         if recurrence is not None:
             self._way = way = path(self._network, recurrence, self._parameters, mode, n_steps)
             self._kept_back = self._dropout(recurrence.name, recurrence.dropout)
             kept = np.ones((n_samples, n), dtype) if self._kept_back is None else self._kept_back
             arrivals = np.zeros_like(inputs)
-            more: list[Any]
             if isinstance(way, Own):
-                kernel, more = kernels.lif_synaptic, [way.taps, recurrence.lag, kept, arrivals]
+                kernel = kernels.lif_synaptic
+                more = (kernels.Synaptic(way.taps, recurrence.lag, kept, arrivals),)
             else:
                 self._arrivals = arrivals
-                more = [way.taps, way.lags, way.kernel, kept, np.empty((n_samples, n), dtype), arrivals]
                 kernel = kernels.lif_axonal
-            arguments += more
-        run(kernel, n_samples, mode, *arguments)
+                more = (way.recurrence(kept, arrivals), np.empty((n_samples, n), dtype))
+        run(kernel, n_samples, mode, self._neurons, activity, state, *more)
 
     def _dropout(self, name: str, share: float) -> Array | None:
         """Factors (sample, neuron), 0 or 1/(1 - p); None where nothing is dropped."""
@@ -183,23 +189,20 @@ class Layer:
         n_samples, n_steps, n = self._shape
         recurrence = self._network.recurrence(self.population.name)
         adjoint = np.zeros((n_samples, 2, n), self.mode.dtype)
-        rest = (d_spikes, adjoint, d_inputs)
-        tape = (self._neurons, self.potentials)
+        gradients = kernels.Gradients(d_spikes, d_inputs, adjoint)
         if recurrence is None:
-            run(kernels.lif_back, n_samples, self.mode, *tape, *rest, (0, n_steps))
+            run(kernels.lif_back, n_samples, self.mode, self._neurons, self.potentials, gradients, (0, n_steps))
             return
         way = self._way
         if isinstance(way, Own):
-            d_back = self._synaptic_back(way, tape, rest)
+            d_back = self._synaptic_back(way, gradients)
             self.gradients |= way.gradients(self._fired_again(), d_back)
             return
         kept = np.ones((n_samples, n), self.mode.dtype) if self._kept_back is None else self._kept_back
         d_sent, d_row = np.zeros_like(d_inputs), np.empty((n_samples, n), self.mode.dtype)
-        columns = np.ascontiguousarray(way.kernel.T)
-        run(
-            kernels.lif_axonal_back, n_samples, self.mode, *tape, way.taps, way.lags, columns, kept, *rest, d_row,
-            d_sent,
-        )  # fmt: skip
+        axonal = way.recurrence(kept, d_sent)
+        axonal = axonal._replace(weight=np.ascontiguousarray(axonal.weight.T))
+        run(kernels.lif_axonal_back, n_samples, self.mode, self._neurons, self.potentials, axonal, gradients, d_row)
         d_back = d_inputs if self._kept_back is None else d_inputs * kept[:, None, :]
         self.gradients |= way.weight_gradient(self._arrivals, d_back)
         self.gradients |= way.delay_gradients(self._fired_again(), d_sent)
@@ -209,13 +212,13 @@ class Layer:
         run(kernels.fire_again, len(spikes), self.mode, self._neurons, self.potentials, spikes)
         return spikes
 
-    def _synaptic_back(self, way: Own, tape: tuple[tuple[Any, ...], Array], rest: tuple[Array, Array, Array]) -> Array:
+    def _synaptic_back(self, way: Own, gradients: kernels.Gradients) -> Array:
         """Step by step for all samples at once: what a spike did later is a product of the taps with dL/d(inputs).
 
         Returns dL/d(recurrent input): that of the inputs, but for what dropout took.
         """
         n_samples, n_steps, n = self._shape
-        d_spikes, _, d_inputs = rest
+        d_spikes, d_inputs, _ = gradients
         taps, lag = way.taps, way.connection.lag
         d_back = d_inputs if self._kept_back is None else np.empty_like(d_inputs)
         for t in range(n_steps - 1, -1, -1):
@@ -223,7 +226,7 @@ class Layer:
             if n_lags > 0:
                 later = d_back[:, t + lag : t + lag + n_lags].reshape(n_samples, -1)
                 d_spikes[:, t] += product(later, taps[:, :n_lags].reshape(n, -1).T, self.mode)
-            kernels.lif_back(*tape, *rest, (t, t + 1), 0, n_samples)
+            kernels.lif_back(self._neurons, self.potentials, gradients, (t, t + 1), 0, n_samples)
             if self._kept_back is not None:
                 np.multiply(d_inputs[:, t], self._kept_back, out=d_back[:, t])
         return d_back

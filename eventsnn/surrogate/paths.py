@@ -139,10 +139,10 @@ class Shared(_Path):
         self.taps, self._start = np.ascontiguousarray(np.where(inside, h, 0.0), dtype=mode.dtype), start
         self._slopes = [np.where(inside, slope, 0.0) for slope in slopes]
 
-    @property
-    def kernel(self) -> Array:
-        """The weights (n_pre, n_post) in the type of the run."""
-        return self._kernel
+    def recurrence(self, kept: Array, arrivals: Array) -> kernels.Axonal:
+        """Return the connection of a population with itself, which always has taps, as kernels take it."""
+        assert self.taps is not None and self.lags is not None
+        return kernels.Axonal(self.taps, self.lags, self._kernel, kept, arrivals)
 
     def forward(self, values: Array) -> tuple[Array, Array]:
         """Return (input (sample, step, n_post), what backward needs)."""

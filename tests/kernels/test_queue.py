@@ -12,10 +12,9 @@ from eventsnn.engines.cpu.layout import Layout
 from eventsnn.engines.problem import Run
 from eventsnn.kernels import queue as kernels
 from eventsnn.kernels.events import forward as forward_kernels
-from eventsnn.kernels.queue import LIVE, NOTHING, make_queue
-from eventsnn.kernels.simd import BLOCK
-from eventsnn.kernels.state import JUMP, Jumps
-from eventsnn.kernels.workspace import ARRIVALS_FULL, FIRST_ROW, NONE, OK, QUEUE_FULL, TOUCHED, make_workspace
+from eventsnn.kernels.queue import NOTHING, make_queue
+from eventsnn.kernels.state import BLOCK, JUMP, Jumps, Status
+from eventsnn.kernels.workspace import NONE, make_workspace
 
 clear = numba.njit(lambda queue: kernels.clear(queue))
 new_event = numba.njit(lambda queue: kernels.new_event(queue))
@@ -23,11 +22,11 @@ put = numba.njit(lambda queue, bucket, item: kernels.put(queue, bucket, item))
 take_all = numba.njit(lambda queue, bucket: kernels.take_all(queue, bucket))
 release = numba.njit(lambda queue, item: kernels.release(queue, item))
 activate = numba.njit(
-    lambda net, queue, work, pop, local, time, count, stretch: forward_kernels.activate(
-        net, queue, work, pop, local, time, count, stretch
+    lambda net, work, pop, local, time, count, stretch: forward_kernels.activate(
+        net, work, pop, local, time, count, stretch
     )
 )
-begin_stretch = numba.njit(lambda net, queue, work, stretch: forward_kernels.begin_stretch(net, queue, work, stretch))
+begin_stretch = numba.njit(lambda net, work, stretch: forward_kernels.begin_stretch(net, work, stretch))
 
 
 def taken(queue, bucket):
@@ -59,7 +58,7 @@ def test_a_queue_is_four_lists(steps):
             else:
                 put(queue, (bucket + 1) % 4, item)
                 lists[(bucket + 1) % 4].insert(0, item)
-    assert queue.use[LIVE] == sum(map(len, lists))
+    assert queue.use["live"][0] == sum(map(len, lists))
     assert [taken(queue, bucket) for bucket in range(4)] == lists
 
 
@@ -70,14 +69,14 @@ def test_released_room_is_used_again_for_ever():
         assert {one, two} == {0, 1} and new_event(queue) == NOTHING
         release(queue, one)
         release(queue, two)
-    assert queue.use[LIVE] == 0
+    assert queue.use["live"][0] == 0
 
 
 def test_clear_forgets_everything():
     queue = make_queue(2, 2)
     put(queue, 1, new_event(queue))
     clear(queue)
-    assert queue.use[LIVE] == 0 and taken(queue, 1) == []
+    assert queue.use["live"][0] == 0 and taken(queue, 1) == []
     assert new_event(queue) == 0
 
 
@@ -93,8 +92,7 @@ def layout_of(delay, delay_per="synapse", mask=None, duration=100.0, n_post=3):
 
 
 def buffers(net, capacity=600):
-    queue = make_queue((net.ring_mask + 1) * net.n_pops, capacity)
-    return queue, make_workspace(net.neurons.size, net.n_pops, net.stretch, capacity)
+    return make_workspace(net.neurons.size, net.n_pops, net.stretch, (net.ring_mask + 1) * net.n_pops, capacity)
 
 
 def listed(net, work, window):
@@ -127,28 +125,29 @@ def assert_modes(net, work, window, found):
 def delivered(net, spikes):
     """What some spikes (local, time, count) deliver, window by window: arrivals (time, weight, target), and whole rows
     (time, first synapse)."""
-    queue, work = buffers(net)
+    work = buffers(net)
+    queue = work.queue
     arrivals, rows, waiting = [], [], list(spikes)
     for window in range(net.n_windows):
         end, stretch = min((window + 1) * net.h, net.duration), window >> net.shift
         if window % net.stretch == 0:
-            assert begin_stretch(net, queue, work, stretch)
+            assert begin_stretch(net, work, stretch)
         while waiting and waiting[0][1] < end:
-            assert activate(net, queue, work, 1, *waiting.pop(0), stretch) == OK
+            assert activate(net, work, 1, *waiting.pop(0), stretch) == Status.OK
         cell = window % net.stretch * net.n_pops
         found = list(listed(net, work, window))
         assert all(window * net.h <= when < end for when, _, _ in found)
-        assert work.cells[TOUCHED, cell] or not found
+        assert work.cells[cell]["touched"] or not found
         assert_modes(net, work, window, found)
         arrivals += sorted(found)
         first = window % net.stretch * net.neurons.size
         work.head[2 * first : 2 * (first + net.neurons.size)] = NONE
         work.modes[4 * first : 4 * (first + net.neurons.size)] = 0.0
-        item = work.cells[FIRST_ROW, cell]
+        item = work.cells[cell]["first_row"]
         while item >= 0:
             rows.append((float(queue.events[item]["time"]), int(queue.events[item]["at"])))
             item = queue.events[item]["next"]
-    assert queue.use[LIVE] == len(rows)
+    assert queue.use["live"][0] == len(rows)
     return arrivals, rows
 
 
@@ -226,19 +225,19 @@ def test_a_sparse_shared_delay_is_a_whole_row_too():
 
 def test_a_spike_that_finds_no_room_says_so():
     net = layout_of(np.array([[300.0, 600.0, 900.0], [300.0, 600.0, 900.0]]), duration=1000.0).net
-    queue, work = make_queue((net.ring_mask + 1) * net.n_pops, 1), buffers(net)[1]
-    assert begin_stretch(net, queue, work, 0)
-    assert activate(net, queue, work, 1, 0, 0.0, 1.0, 0) == OK
-    assert activate(net, queue, work, 1, 1, 0.0, 1.0, 0) == QUEUE_FULL
+    work = buffers(net)._replace(queue=buffers(net, 1).queue)
+    assert begin_stretch(net, work, 0)
+    assert activate(net, work, 1, 0, 0.0, 1.0, 0) == Status.OK
+    assert activate(net, work, 1, 1, 0.0, 1.0, 0) == Status.QUEUE_FULL
 
 
 @pytest.mark.parametrize("spread", [0.0, 2.0])
 def test_arrivals_that_find_no_room_say_so(spread):
     delays = np.full((2, 300), 0.25) + np.linspace(0.0, spread, 600).reshape(2, 300)
     net = layout_of(delays, n_post=300).net
-    queue, work = buffers(net, 1)
-    assert begin_stretch(net, queue, work, 0)
-    assert activate(net, queue, work, 1, 0, 0.0, 1.0, 0) == ARRIVALS_FULL
+    work = buffers(net, 1)
+    assert begin_stretch(net, work, 0)
+    assert activate(net, work, 1, 0, 0.0, 1.0, 0) == Status.ARRIVALS_FULL
 
 
 @pytest.mark.parametrize(

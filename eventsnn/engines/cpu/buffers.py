@@ -6,71 +6,66 @@ import numpy as np
 
 from ...aliases import Array
 from ...kernels.events.backward import most_in_flight
-from ...kernels.queue import FRESH, Queue, make_queue
-from ...kernels.simd import BLOCK
-from ...kernels.state import Jumps, Net, Spikes, Status
-from ...kernels.workspace import N_BLOCKS, N_SPIKES, Workspace, make_workspace
+from ...kernels.state import BLOCK, Jumps, Net, Spikes, Status
+from ...kernels.workspace import Workspace, make_workspace
 from ...parallel.threads import Stop
 from .layout import Layout
 from .memory import take
 
-Buffers: TypeAlias = tuple[Queue, Workspace]
 Key: TypeAlias = tuple[int, ...]
 """The sizes that buffers were made for."""
 
 
-def take_buffers(layout: Layout) -> tuple[Key, Buffers]:
-    """(key, (Queue, Workspace)) of one thread, ready to start a sample."""
-    net, capacity = layout.net, layout.run.capacity
-    n_buckets, n_state = (net.ring_mask + 1) * net.n_pops, net.neurons.size
-    key = (n_buckets, n_state, net.n_pops, net.stretch, capacity)
-    queue, work = take(
-        "forward",
-        key,
-        lambda: (make_queue(n_buckets, capacity), make_workspace(n_state, net.n_pops, net.stretch, capacity)),
-    )
-    work.size[:] = 0
-    return key, (queue, work)
+def take_buffers(layout: Layout) -> tuple[Key, Workspace]:
+    """(key, buffers of one thread), ready to start a sample."""
+    net = layout.net
+    key = (net.neurons.size, net.n_pops, net.stretch, (net.ring_mask + 1) * net.n_pops, layout.run.capacity)
+    work = take("forward", key, lambda: make_workspace(*key))
+    work.progress.fill(0)
+    return key, work
 
 
-def looking_at(stop: Stop, buffers: Buffers) -> Buffers:
+def n_spikes(work: Workspace) -> int:
+    """How many spikes there are on the tape."""
+    return int(work.progress["n_spikes"][0])
+
+
+def looking_at(stop: Stop, work: Workspace) -> Workspace:
     """The buffers for a kernel that ends when ``stop`` says so."""
-    queue, work = buffers
-    return buffers if work.stop == stop.address else (queue, work._replace(stop=stop.address))
+    return work if work.stop == stop.address else work._replace(stop=stop.address)
 
 
-def fit_to_go_on(buffers: Buffers, status: int, stop: Stop) -> Buffers:
+def fit_to_go_on(work: Workspace, status: int, stop: Stop) -> Workspace:
     """The buffers for a sample that a kernel has left undone."""
     if status != Status.INTERRUPTED:
-        return _enlarged(buffers, status)
+        return _enlarged(work, status)
     stop.look_further()
-    return looking_at(stop, buffers)
+    return looking_at(stop, work)
 
 
-def _enlarged(buffers: Buffers, status: int) -> Buffers:
+def _enlarged(work: Workspace, status: int) -> Workspace:
     """The buffers with twice the room in the one that was full, and all that they held."""
-    queue, work = buffers
     if status == Status.QUEUE_FULL:
-        return queue._replace(events=_doubled(queue.events)), work
+        return work._replace(queue=work.queue._replace(events=_doubled(work.queue.events)))
     if status == Status.ARRIVALS_FULL:
         larger: dict[str, Any] = {
             name: _doubled(getattr(work, name)) for name in ("found", "link", "blocks", "sorted", "spare")
         }
-        return queue, work._replace(**larger)
-    return queue, work._replace(tape=_doubled(work.tape))
+        return work._replace(**larger)
+    return work._replace(tape=_doubled(work.tape))
 
 
 def _doubled(array: Array) -> Array:
     return np.concatenate([array, np.zeros_like(array)], axis=-1)
 
 
-def in_use(buffers: Buffers) -> list[tuple[Array, int]]:
+def in_use(work: Workspace) -> list[tuple[Array, int]]:
     """(array, how much of it) for all that a sample goes on from; the rest is scratch, or room."""
-    queue, work = buffers
-    n_blocks, n_events = work.size[N_BLOCKS], queue.use[FRESH]
-    whole = (queue.heads, queue.use, work.values, work.cells, work.modes, work.head, work.size)
+    queue, n_blocks = work.queue, int(work.progress["n_blocks"][0])
+    whole = (queue.heads, queue.use, work.values, work.cells, work.modes, work.head, work.progress)
+    n_events = int(queue.use["fresh"][0])
     parts = ((queue.events, n_events), (work.link, BLOCK * n_blocks), (work.blocks, n_blocks))
-    return [*((array, len(array)) for array in whole), *parts, (work.tape, work.size[N_SPIKES])]
+    return [*((array, len(array)) for array in whole), *parts, (work.tape, n_spikes(work))]
 
 
 def key_of_adjoint(net: Net, spikes: Spikes, jumps: Jumps, with_tails: bool) -> Key:

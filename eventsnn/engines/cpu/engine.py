@@ -9,17 +9,16 @@ from ...aliases import Array, Floats, Integers, Parameters
 from ...kernels.adjoint_workspace import make_adjoint
 from ...kernels.events.backward import backward_shard
 from ...kernels.events.forward import forward_shard
-from ...kernels.state import N_READINGS, NEVER, SPIKE, Gradients, Spikes, Status
-from ...kernels.workspace import N_SPIKES
+from ...kernels.state import NEVER, SPIKE, Chosen, Gradients, Outputs, Spikes, Status
 from ...parallel.sharding import N_SHARDS, Share, shards
 from ...parallel.threads import Stop, in_order
 from ...spikes.cotangents import Cotangents
 from ...spikes.recording import Recording
 from ..problem import Problem
-from .buffers import fit_to_go_on, key_of_adjoint, looking_at, take_buffers
+from .buffers import fit_to_go_on, key_of_adjoint, looking_at, n_spikes, take_buffers
 from .layout import Layout
 from .memory import give, take
-from .reading import Outputs, jumps_of, make_recording, storm
+from .reading import empty_outputs, jumps_of, make_recording, storm
 from .streaming import stream
 
 __all__ = ["backward", "forward", "stream"]
@@ -38,13 +37,11 @@ def forward(problem: Problem) -> tuple[Recording, Tape]:
     layout = Layout(problem.network, problem.parameters, run)
     spikes = layout.gather_inputs(inputs)
     n_samples = spikes.offsets.size - 1
-    readings = np.zeros((n_samples, N_READINGS, layout.net.neurons.size))
-    counters = np.zeros((n_samples, 5), np.int64)
     # samples do not touch each other, so any ranges will do: on one thread none so small that the call of a kernel
     # costs more than it does
     worth = max(1, spikes.events.size // SPIKES_WORTH_A_CALL) if run.n_threads == 1 else N_SHARDS
     ranges = shards(n_samples, min(N_SHARDS, worth))
-    outputs, span = (readings, counters), (0.0, run.duration)
+    outputs, span = empty_outputs(layout, n_samples), (0.0, run.duration)
     tapes, offsets = [np.zeros(0, SPIKE)], np.zeros(n_samples + 1, np.int64)
 
     def run_shard(samples: Samples, stop: Stop) -> tuple[Array, Integers]:
@@ -52,8 +49,8 @@ def forward(problem: Problem) -> tuple[Recording, Tape]:
 
     if not forward_shard.overloads:
         # a thread could not be interrupted while it compiles
-        buffers = looking_at(Stop.at(NEVER), take_buffers(layout)[1])
-        forward_shard(layout.net, spikes, (0, 0, run.max_spikes, 0), buffers, outputs, offsets)
+        work = looking_at(Stop.at(NEVER), take_buffers(layout)[1])
+        forward_shard(layout.net, spikes, Chosen(0, 0, run.max_spikes, 0), work, outputs, offsets)
     with in_order(run_shard, ranges, run.n_threads) as shard_tapes:
         for (first, last), (tape, ends) in zip(ranges, shard_tapes, strict=True):
             offsets[first + 1 : last + 1] = offsets[first] + ends
@@ -68,21 +65,21 @@ def _run_shard(
 ) -> tuple[Array, Integers]:
     """Simulate one shard, enlarging buffers as often as it takes; returns (tape, spikes after each sample)."""
     net, run = layout.net, layout.run
-    key, buffers = take_buffers(layout)
-    buffers, (first, last) = looking_at(stop, buffers), samples
+    key, work = take_buffers(layout)
+    work, (first, last) = looking_at(stop, work), samples
     ends, sample = np.zeros(spikes.offsets.size, np.int64), first
     while sample < last:
-        chosen = (sample, last, run.max_spikes, net.n_windows)
-        status, sample = forward_shard(net, spikes, chosen, buffers, outputs, ends)
+        chosen = Chosen(sample, last, run.max_spikes, net.n_windows)
+        status, sample = forward_shard(net, spikes, chosen, work, outputs, ends)
         if status == Status.TOO_MANY_SPIKES:
             before = ends[sample - 1] if sample > first else 0
-            raise storm(layout, sample, buffers[1].tape[before : buffers[1].size[N_SPIKES]])
+            raise storm(layout, sample, work.tape[before : n_spikes(work)])
         if status != Status.OK:
             for output in outputs:
                 output[sample] = 0
-            buffers = fit_to_go_on(buffers, status, stop)
-    tape = buffers[1].tape[: buffers[1].size[N_SPIKES]].copy()
-    give("forward", key, buffers)
+            work = fit_to_go_on(work, status, stop)
+    tape = work.tape[: n_spikes(work)].copy()
+    give("forward", key, work)
     return tape, ends[first:last]
 
 

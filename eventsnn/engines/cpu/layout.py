@@ -9,18 +9,16 @@ import numpy as np
 from ...aliases import Array, Floats, Integers, Milliseconds, Parameters
 from ...errors import NetworkError
 from ...kernels.neurons.lif.membrane import DEGREE, TAU_FRACTION, integral_constants, write_series
-from ...kernels.neurons.lif.tables import N_CONSTANTS, NEURON, SHIFT, Lif, field_gradients, fill
-from ...kernels.simd import BLOCK
+from ...kernels.neurons.lif.tables import NEURON, SHIFT, Constant, Lif, field_gradients, fill
 from ...kernels.state import (
+    BLOCK,
     CONNECTION,
     INPUT_SPIKE,
-    LIF,
     POPULATION,
-    READOUT,
-    READOUT_MAXIMUM,
     SOURCE,
     TARGET,
     Gradients,
+    Kind,
     Net,
     Spikes,
 )
@@ -166,7 +164,7 @@ class Layout:
             if p.kind != "input":
                 row["start"], row["stop"] = self.slices[p.name]
                 probe = self.run.probes.get(p.name, Probe())
-                row["kind"] = LIF if p.kind == "lif" else READOUT_MAXIMUM if probe.maximum else READOUT
+                row["kind"] = Kind.LIF if p.kind == "lif" else Kind.READOUT_MAXIMUM if probe.maximum else Kind.READOUT
                 row["uniform"] = np.ptp(neurons["series"][slice(*self.slices[p.name])]) == 0
                 row["decay_rate"] = self.run.decay_rate(p.name)
                 tau_mem, tau_syn = (neurons[key][slice(*self.slices[p.name])] for key in ("tau_mem", "tau_syn"))
@@ -342,7 +340,7 @@ class Layout:
         net = self.net
         return Gradients(
             np.zeros(2 * net.delay.size), np.zeros(net.weight.size - net.first_shared), np.zeros(net.row_delay.size),
-            np.zeros((N_CONSTANTS, net.neurons.size)), np.zeros(0),
+            np.zeros((len(Constant), net.neurons.size)), np.zeros(0),
         )  # fmt: skip
 
     def name_gradients(self, sums: Gradients, names: Collection[str]) -> Parameters:

@@ -1,24 +1,26 @@
 """What kernels have left, as a recording; what a loss says of one, as kernels read it."""
 
 from collections.abc import Mapping
-from typing import TypeAlias
 
 import numpy as np
 
 from ...aliases import Array, Floats, Integers, Milliseconds
 from ...errors import EventStorm
-from ...kernels.state import INTEGRAL, JUMP, MAXIMUM, MAXIMUM_TIME, SHARE, Jumps
+from ...kernels.state import JUMP, Count, Jumps, Outputs, Reading
 from ...spikes.batch import SpikeBatch
 from ...spikes.cotangents import Cotangents, Probe
 from ...spikes.recording import Counters, Readout, Recording
 from .layout import Layout
 
-Outputs: TypeAlias = tuple[Floats, Integers]
-"""(readings, counters): what kernels write of each sample, beside its spikes."""
-
 # A maximum's time is known to half a rounding of the larger of itself and the window length: this many of them from it,
 # an arrival is before or after it for certain.
 NUDGE = 2 * np.finfo(float).eps
+
+
+def empty_outputs(layout: Layout, n_samples: int) -> Outputs:
+    """Zeroed tables for what kernels write of each sample, beside its spikes."""
+    readings = np.zeros((n_samples, len(Reading), layout.net.neurons.size))
+    return Outputs(readings, np.zeros((n_samples, len(Count)), np.int64))
 
 
 def make_recording(
@@ -27,7 +29,7 @@ def make_recording(
 ) -> Recording:  # fmt: skip
     """The Recording of a ``span`` (start, end) in ms.
 
-    ``fired``: (tape, offsets of the samples); ``outputs``: (readings, counters).
+    ``fired``: (tape, offsets of the samples).
     """
     (tape, offsets), (readings, counters), (start, end) = fired, outputs, span
     return Recording(
@@ -48,8 +50,10 @@ def _readout(layout: Layout, name: str, probe: Probe, readings: Floats) -> Reado
     """What the kernels have read from one readout."""
     mine = readings[:, :, slice(*layout.slices[name])].swapaxes(0, 1)
     rest = layout.net.model.shifts["rest"][slice(*layout.slices[name])]
-    maximum = (mine[MAXIMUM] + rest, mine[MAXIMUM_TIME], mine[SHARE]) if probe.maximum else (None, None, None)
-    return Readout(mine[INTEGRAL], layout.run.decay_rate(name), *maximum)
+    maximum: tuple[Floats | None, ...] = (None, None, None)
+    if probe.maximum:
+        maximum = (mine[Reading.MAXIMUM] + rest, mine[Reading.MAXIMUM_TIME], mine[Reading.SHARE])
+    return Readout(mine[Reading.INTEGRAL], layout.run.decay_rate(name), *maximum)
 
 
 def storm(layout: Layout, sample: int, tape: Array, start: Milliseconds = 0.0) -> EventStorm:

@@ -7,17 +7,17 @@ import numpy as np
 
 from ...aliases import Integers, Milliseconds
 from ...kernels.events.forward import forward_shard
-from ...kernels.state import AFTER_END, N_READINGS, Spikes, Status
-from ...kernels.workspace import N_SPIKES, WINDOW
+from ...kernels.state import Chosen, Count, Outputs, Spikes, Status
+from ...kernels.workspace import Workspace
 from ...parallel.threads import Stop, StoppedBySignals
 from ...spikes.batch import SpikeBatch
 from ...spikes.recording import Recording
 from ..parts import between, n_parts
 from ..problem import Problem
-from .buffers import Buffers, fit_to_go_on, in_use, looking_at, take_buffers
+from .buffers import fit_to_go_on, in_use, looking_at, n_spikes, take_buffers
 from .layout import Layout
 from .memory import give
-from .reading import Outputs, make_recording, storm
+from .reading import empty_outputs, make_recording, storm
 
 
 def stream(problem: Problem, every: Milliseconds) -> Iterator[Recording]:
@@ -31,52 +31,52 @@ def stream(problem: Problem, every: Milliseconds) -> Iterator[Recording]:
 
 def _parts(layout: Layout, spikes: Spikes, inputs: dict[str, SpikeBatch], every: Milliseconds) -> Iterator[Recording]:
     net, run = layout.net, layout.run
-    readings, ends, after_end = np.zeros((1, N_READINGS, net.neurons.size)), np.zeros(1, np.int64), 0
-    (key, buffers), finished = take_buffers(layout), False
+    outputs, ends, after_end = empty_outputs(layout, 1), np.zeros(1, np.int64), 0
+    (key, work), finished = take_buffers(layout), False
     last = n_parts(run.duration, every) - 1
     for part in range(last + 1):
         start, end = part * every, run.duration if part == last else (part + 1) * every
-        counters = np.zeros((1, 5), np.int64)
+        counters = np.zeros_like(outputs.counters)
+        outputs = outputs._replace(counters=counters)
         if not finished:
             until = min(math.ceil(end * net.per_ms), net.n_windows)
             with StoppedBySignals() as stop:
-                buffers = looking_at(stop, buffers)
-                buffers = _run_part(layout, spikes, until, buffers, (readings, counters), (ends, start), stop)
+                work = looking_at(stop, work)
+                work = _run_part(layout, spikes, until, work, outputs, (ends, start), stop)
             # a leap over the rest may end the run in an earlier part than the last
-            finished, after_end = buffers[1].size[WINDOW] == 0, after_end + counters[0, AFTER_END]
-        counters[0, AFTER_END] = after_end if part == last else 0
-        found = buffers[1].tape[: buffers[1].size[N_SPIKES]]
+            finished, after_end = work.progress["window"][0] == 0, after_end + counters[0, Count.AFTER_END]
+        counters[0, Count.AFTER_END] = after_end if part == last else 0
+        found = work.tape[: n_spikes(work)]
         # the last window of the part may reach into the next one
         later = found["time"] >= end
         tape, kept = found[~later], found[later]
-        buffers[1].size[N_SPIKES] = kept.size
-        buffers[1].tape[: kept.size] = kept
+        work.progress["n_spikes"] = kept.size
+        work.tape[: kept.size] = kept
         probes = run.probes if part == last else {}
         mine = {name: between(batch, start, end) for name, batch in inputs.items()}
-        fired, outputs = (tape, np.array([0, tape.size])), (readings, counters)
-        yield make_recording(layout, mine, fired, outputs, probes, (start, end))
-    give("forward", key, buffers)
+        yield make_recording(layout, mine, (tape, np.array([0, tape.size])), outputs, probes, (start, end))
+    give("forward", key, work)
 
 
 def _run_part(
-    layout: Layout, spikes: Spikes, until: int, buffers: Buffers, outputs: Outputs,
+    layout: Layout, spikes: Spikes, until: int, work: Workspace, outputs: Outputs,
     place: tuple[Integers, Milliseconds], stop: Stop,
-) -> Buffers:  # fmt: skip
+) -> Workspace:  # fmt: skip
     """Take a sample on to a window; returns the buffers, in larger ones if they were full.
 
     ``place``: (array for the number of spikes, start of the part in ms).
     """
     ends, start = place
-    saved = [array[:n].copy() for array, n in in_use(buffers)], [output.copy() for output in outputs]
+    saved = [array[:n].copy() for array, n in in_use(work)], [output.copy() for output in outputs]
     while True:
-        chosen = (0, 1, layout.run.max_spikes, until)
-        before = buffers[1].size[N_SPIKES]
-        status, _ = forward_shard(layout.net, spikes, chosen, buffers, outputs, ends)
+        chosen = Chosen(0, 1, layout.run.max_spikes, until)
+        before = n_spikes(work)
+        status, _ = forward_shard(layout.net, spikes, chosen, work, outputs, ends)
         if status == Status.OK:
-            return buffers
+            return work
         if status == Status.TOO_MANY_SPIKES:
-            raise storm(layout, 0, buffers[1].tape[before : buffers[1].size[N_SPIKES]], start)
-        buffers = fit_to_go_on(buffers, status, stop)
-        arrays = [array for array, _ in in_use(buffers)]
+            raise storm(layout, 0, work.tape[before : n_spikes(work)], start)
+        work = fit_to_go_on(work, status, stop)
+        arrays = [array for array, _ in in_use(work)]
         for array, old in zip([*arrays, *outputs], [*saved[0], *saved[1]], strict=True):
             array[: len(old)] = old

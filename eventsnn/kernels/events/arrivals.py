@@ -4,9 +4,10 @@ import numpy as np
 
 from ..compile import inlined, kernel
 from ..neurons.base import mode_growth, responses, unit_integral
+from ..places import cell_of, place_of
 from ..simd import BLOCK, add_rows, prefetch
 from ..state import TARGET
-from ..workspace import DI, DV, FIRST_ROW, LEFT, MOST_ROWS, N_SUSPECTS, NONE, RUN, TO_I, TO_V, TOUCHED, UP, WEIGHT
+from ..workspace import MOST_ROWS, NONE, RUN, Arrival, Factor, Row
 
 # The rounding of the modes, relative to what is added up (docs/engine.md).
 MODE_SAFETY = 1e-11
@@ -21,9 +22,9 @@ def sum_modes(net, work, pop, window):
         by_mem, i_syn = mode_growth(net, pop, window)
         v_mem, v_syn = net.pops[pop].psp_scale * by_mem, net.pops[pop].psp_scale * i_syn
     up_mem, up_syn = v_mem + abs(v_mem) * MODE_SAFETY, v_syn - abs(v_syn) * MODE_SAFETY
-    first = (window & (net.stretch - 1)) * net.neurons.size
+    first = place_of(net, window)
     modes = work.modes[4 * (first + start) : 4 * (first + stop)]
-    dv, di, up = work.values[DV, start:stop], work.values[DI, start:stop], work.values[UP, start:stop]
+    dv, di, up = work.values[Row.DV, start:stop], work.values[Row.DI, start:stop], work.values[Row.UP, start:stop]
     for j in range(stop - start):
         mem, syn = modes[4 * j] + modes[4 * j + 2], modes[4 * j + 1] + modes[4 * j + 3]
         up[j] = up_mem * modes[4 * j] - up_syn * modes[4 * j + 1]
@@ -40,34 +41,30 @@ def sum_row(net, work, pop, left, event):
         j, w = net.slot[s] >> TARGET, net.weight[s] * event.count
         if not uniform:
             _, to_i, to_v = responses(net, j, left)
-        values[DV, j] += w * to_v
-        values[DI, j] += w * to_i
-        values[UP, j] += max(w, 0.0) * to_v
+        values[Row.DV, j] += w * to_v
+        values[Row.DI, j] += w * to_i
+        values[Row.UP, j] += max(w, 0.0) * to_v
 
 
 @inlined
 def sum_dense_rows(net, work, pop, n_rows):
     """Add the rows listed in ``work``, each to every neuron of a population with one pair of time constants."""
-    start, stop, factors = net.pops[pop].start, net.pops[pop].stop, work.row_factors
-    add_rows(
-        net.weight, work.row_first, factors[TO_V], factors[TO_I], n_rows,
-        work.values[DV, start:], work.values[DI, start:], work.values[UP, start:], stop - start,
-    )  # fmt: skip
+    add_rows(net, work, n_rows, net.pops[pop].start, net.pops[pop].stop)
 
 
 @inlined
-def sum_rows(net, queue, work, pop, window, end):
+def sum_rows(net, work, pop, window, end):
     """Add the arrivals of all whole rows of a window; returns their number."""
-    item, n, n_rows = work.cells[FIRST_ROW, (window & (net.stretch - 1)) * net.n_pops + pop], 0, 0
+    item, n, n_rows = work.cells[cell_of(net, window, pop)].first_row, 0, 0
     while item >= 0:
-        event = queue.events[item]
+        event = work.queue.events[item]
         left = end - event.time
         if not (net.pops[pop].uniform and net.conns[event.conn].dense):
             sum_row(net, work, pop, left, event)
         else:
             _, to_i, to_v = responses(net, net.pops[pop].start, left)
             factors = work.row_factors
-            factors[TO_V, n_rows], factors[TO_I, n_rows] = to_v * event.count, to_i * event.count
+            factors[Factor.V, n_rows], factors[Factor.I, n_rows] = to_v * event.count, to_i * event.count
             work.row_first[n_rows] = event.at
             n_rows += 1
             if n_rows == MOST_ROWS:
@@ -81,12 +78,12 @@ def sum_rows(net, queue, work, pop, window, end):
 
 
 @inlined
-def sum_arrivals(net, queue, work, pop, window, end):
+def sum_arrivals(net, work, pop, window, end):
     """Sum up what the arrivals of a window do to V and I until its end; returns the number of those of whole rows."""
-    cell = (window & (net.stretch - 1)) * net.n_pops + pop
-    if work.cells[TOUCHED, cell]:
+    cell = cell_of(net, window, pop)
+    if work.cells[cell].touched:
         sum_modes(net, work, pop, window)
-    return sum_rows(net, queue, work, pop, window, end) if work.cells[FIRST_ROW, cell] >= 0 else 0
+    return sum_rows(net, work, pop, window, end) if work.cells[cell].first_row >= 0 else 0
 
 
 @inlined
@@ -99,27 +96,28 @@ def insert(work, n, left, weight):
     if n == rows.shape[1]:
         return False
     p, first = n, n & -RUN
-    while p > first and rows[LEFT, p - 1] > left:
-        rows[LEFT, p], rows[WEIGHT, p] = rows[LEFT, p - 1], rows[WEIGHT, p - 1]
+    while p > first and rows[Arrival.LEFT, p - 1] > left:
+        rows[Arrival.LEFT, p], rows[Arrival.WEIGHT, p] = rows[Arrival.LEFT, p - 1], rows[Arrival.WEIGHT, p - 1]
         p -= 1
-    rows[LEFT, p], rows[WEIGHT, p] = left, weight
+    rows[Arrival.LEFT, p], rows[Arrival.WEIGHT, p] = left, weight
     return True
 
 
 @kernel
 def merge(rows, spare, first, middle, stop):
     """Merge two sorted runs of arrivals side by side, the second not the longer; equal times stay in order."""
-    if rows[LEFT, middle - 1] <= rows[LEFT, middle]:
+    if rows[Arrival.LEFT, middle - 1] <= rows[Arrival.LEFT, middle]:
         return
     for p in range(stop - middle):
-        spare[LEFT, p], spare[WEIGHT, p] = rows[LEFT, middle + p], rows[WEIGHT, middle + p]
+        for row in (Arrival.LEFT, Arrival.WEIGHT):
+            spare[row, p] = rows[row, middle + p]
     a, b, p = middle - 1, stop - middle - 1, stop - 1
     while b >= 0:
-        if a >= first and rows[LEFT, a] > spare[LEFT, b]:
-            rows[LEFT, p], rows[WEIGHT, p] = rows[LEFT, a], rows[WEIGHT, a]
+        if a >= first and rows[Arrival.LEFT, a] > spare[Arrival.LEFT, b]:
+            rows[Arrival.LEFT, p], rows[Arrival.WEIGHT, p] = rows[Arrival.LEFT, a], rows[Arrival.WEIGHT, a]
             a -= 1
         else:
-            rows[LEFT, p], rows[WEIGHT, p] = spare[LEFT, b], spare[WEIGHT, b]
+            rows[Arrival.LEFT, p], rows[Arrival.WEIGHT, p] = spare[Arrival.LEFT, b], spare[Arrival.WEIGHT, b]
             b -= 1
         p -= 1
 
@@ -170,8 +168,8 @@ def find_arrivals(net, work, head, n):
 @inlined
 def find_suspects(net, work, window):
     """List the arrivals of each suspect of a window; returns False for no room."""
-    place, n = (window & (net.stretch - 1)) * net.neurons.size, 0
-    for number in range(work.size[N_SUSPECTS]):
+    place, n = place_of(net, window), 0
+    for number in range(work.progress[0].n_suspects):
         cell = place + work.suspects[number]
         n = find_arrivals(net, work, work.head[2 * cell], n)
         if n >= 0:
@@ -191,7 +189,7 @@ def arrival_of(net, work, n):
 
 
 @inlined
-def gather(net, queue, work, number, window, end):
+def gather(net, work, number, window, end):
     """Sort the arrivals of a suspect in a window, the latest first; returns their number, or -1 for no room."""
     j, n = work.suspects[number], 0
     for k in range(work.found_until[number - 1] if number > 0 else 0, work.found_until[number]):
@@ -199,9 +197,9 @@ def gather(net, queue, work, number, window, end):
         if not insert(work, n, end - time, charge):
             return -1
         n += 1
-    item = work.cells[FIRST_ROW, (window & (net.stretch - 1)) * net.n_pops + net.neurons[j].pop]
+    item = work.cells[cell_of(net, window, net.neurons[j].pop)].first_row
     while item >= 0:
-        event = queue.events[item]
+        event = work.queue.events[item]
         s = synapse_to(net, event, j)
         if s >= 0:
             if not insert(work, n, end - event.time, net.weight[s] * event.count):
@@ -214,21 +212,20 @@ def gather(net, queue, work, number, window, end):
 
 
 @inlined
-def integrate_readout(net, queue, work, pop, window, integral):
+def integrate_readout(net, work, pop, window, integral):
     """Add what the arrivals of a window bring to the integrals of a readout population until the end."""
-    place, uniform = window & (net.stretch - 1), net.pops[pop].uniform
-    touched = work.cells[TOUCHED, place * net.n_pops + pop] != 0
+    place, cell, uniform = place_of(net, window), cell_of(net, window, pop), net.pops[pop].uniform
+    touched = work.cells[cell].touched != 0
     for j in range(net.pops[pop].start, net.pops[pop].stop if touched else 0):
-        cell = place * net.neurons.size + j
-        for head in (work.head[2 * cell], work.head[2 * cell + 1]):
+        for head in (work.head[2 * (place + j)], work.head[2 * (place + j) + 1]):
             arrival = head
             while arrival != NONE:
                 time, charge = arrival_of(net, work, arrival)
                 integral[j] += charge * unit_integral(net, j, time)
                 arrival = work.link[arrival]
-    item = work.cells[FIRST_ROW, place * net.n_pops + pop]
+    item = work.cells[cell].first_row
     while item >= 0:
-        event = queue.events[item]
+        event = work.queue.events[item]
         unit = unit_integral(net, net.pops[pop].start, event.time)
         for s in range(event.at, event.stop):
             j = net.slot[s] >> TARGET

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from ..adjoint_workspace import CURRENT_TAIL, DRIVE, INTERRUPTED, LAMBDA_I, LAMBDA_V, NO_SPIKE, OK, PSP_TAIL, RESET_TAIL
+from ..adjoint_workspace import NO_SPIKE, Lambda, Mode, Step, Tail
 from ..compile import entry, inlined, kernel
 from ..neurons.base import (
     adjoint_at,
@@ -23,10 +23,10 @@ from ..neurons.base import (
     start_back,
     write_modes,
 )
-from ..places import place_of, stretch_at, window_at
-from ..queue import LIVE, NOTHING, bucket_of, clear, is_empty, take_all
+from ..places import cell_of, place_of, stretch_at, window_at
+from ..queue import NOTHING, bucket_of, clear, is_empty, take_all
 from ..simd import is_set
-from ..state import LEAST_LEAP
+from ..state import LEAST_LEAP, Status
 from .collecting import admit, ask_for, collect_stretch
 
 
@@ -42,16 +42,16 @@ def _jump(net, adjoint, jumps, e, window, gradients):
     # the adjoint just after the spike: from the neuron's next spike in this window, or from the window's end
     lambda_v, lambda_i = adjoint_at(net, adjoint, jumps, j, time)
     lambda_v = jump_back(net, adjoint, jumps, e, lambda_v, pull, gradients)
-    adjoint.jump_states[LAMBDA_V, e], adjoint.jump_states[LAMBDA_I, e] = lambda_v, lambda_i
+    adjoint.jump_states[Lambda.V, e], adjoint.jump_states[Lambda.I, e] = lambda_v, lambda_i
     place, pop = place_of(net, window) + j, net.neurons[j].pop
     if adjoint.first[place] == NO_SPIKE:
-        for row in range(2):
+        for row in (Lambda.V, Lambda.I):
             adjoint.jump_ends[row, e], adjoint.states[row, place] = adjoint.states[row, place], 0.0
     adjoint.first[place], adjoint.modes[2 * place] = e, math.nan
     if net.pops[pop].modal:
         x = ((window >> net.shift) + 1) * net.stretch * net.h - time
-        adjoint.jump_modes[0, e] = lambda_v * math.exp(x / net.neurons[j].tau_mem)
-        adjoint.jump_modes[1, e] = (lambda_i - share_of_mode(net, pop) * lambda_v) * math.exp(
+        adjoint.jump_modes[Mode.MEM, e] = lambda_v * math.exp(x / net.neurons[j].tau_mem)
+        adjoint.jump_modes[Mode.SYN, e] = (lambda_i - share_of_mode(net, pop) * lambda_v) * math.exp(
             x / net.neurons[j].tau_syn
         )
 
@@ -67,9 +67,9 @@ def _begin_sample(net, adjoint, n_jumps, n_spikes):
     for j in range(net.neurons.size):
         at = place + j
         adjoint.first[at] = NO_SPIKE
-        adjoint.states[LAMBDA_V, at] = adjoint.states[LAMBDA_I, at] = 0.0
+        adjoint.states[Lambda.V, at] = adjoint.states[Lambda.I, at] = 0.0
         if adjoint.tails.shape[1] > 0:
-            for row in (RESET_TAIL, PSP_TAIL, CURRENT_TAIL):
+            for row in (Tail.RESET, Tail.PSP, Tail.CURRENT):
                 adjoint.tails[row, at] = 0.0
 
 
@@ -84,7 +84,7 @@ def _previous_window(net, adjoint, window, jump, spike):
     latest = max(jump >> net.shift, (spike >> net.shift) + net.ring_mask if spike >= 0 else -1)
     if latest >= stretch or not is_empty(net, adjoint.queue, stretch):
         return window - 1
-    if adjoint.queue.use[LIVE] > 0:
+    if adjoint.queue.use[0].live > 0:
         stretch -= 1
         while stretch > latest and is_empty(net, adjoint.queue, stretch):
             stretch -= 1
@@ -125,7 +125,7 @@ def backward_sample(net, spikes, sample, jumps, adjoint, gradients):
             stretch = window >> net.shift
             fired, given = _admit_spikes(net, adjoint, mine, inputs, (fired, given), stretch)
         write_modes(net, adjoint, window)
-        last_entry, cell = e + 1, (window & (net.stretch - 1)) * net.n_pops
+        last_entry, cell = e + 1, cell_of(net, window, 0)
         for pop in range(net.n_pops - 1, -1, -1):
             adjoint.entries[1, cell + pop] = e + 1
             while e >= 0 and mine[e].neuron >= net.pops[pop].start and window_at(net, mine, e) == window:
@@ -157,16 +157,16 @@ def backward_shard(net, spikes, samples, jumps, drive, adjoint, gradients):
     """Accumulate the gradients of samples first..last, in order.
 
     ``samples``: (first, last); ``drive`` (n_samples, n_state): dL/dz of each readout's weighted voltage integral;
-    ``gradients``: a Gradients whose arrays are added to. Returns a status: after INTERRUPTED they hold nothing of use.
+    ``gradients``: a Gradients whose arrays are added to. Returns a Status: after INTERRUPTED they hold nothing of use.
     """
     prepare_back(net, adjoint.steps, net.h, adjoint.tails.shape[1] > 0)
     for sample in range(samples[0], samples[1]):
         for j in range(net.neurons.size):
-            adjoint.steps[DRIVE, j] = drive[sample, j]
+            adjoint.steps[Step.DRIVE, j] = drive[sample, j]
         backward_sample(net, spikes, sample, jumps, adjoint, gradients)
         if is_set(adjoint.stop):
-            return INTERRUPTED
-    return OK
+            return Status.INTERRUPTED
+    return Status.OK
 
 
 @entry

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ..adjoint_workspace import LAMBDA_I, LAMBDA_V, NO_SPIKE
+from ..adjoint_workspace import NO_SPIKE, Lambda, Mode
 from ..compile import inlined, kernel
 from ..neurons.base import add_constants, adjoint_at, mode_growth, responses, seen, share_of_mode, unit_drive
-from ..places import jump_after, place_of, state_at_end, window_end
+from ..places import cell_of, jump_after, place_of, state_at_end, window_end
 from ..queue import (
     bucket_of,
     move_modes,
@@ -19,7 +19,7 @@ from ..queue import (
     ticks_since,
 )
 from ..simd import BLOCK, collect, collect_and_sum, collect_row, collect_row_and_sum, is_set, places_back, prefetch
-from ..state import LIF, TARGET
+from ..state import TARGET, Kind
 
 
 @inlined
@@ -27,7 +27,7 @@ def _collect_exactly(net, adjoint, jumps, event, s, gradients):
     """Add the gradients of one synapse onto a population that is not modal; returns its pull."""
     j, arrival, count = np.int64(net.slot[s] >> TARGET), event.time + net.delay[s], event.count
     charge = count * net.weight[s]
-    unit = (0.0, 0.0) if net.pops[net.neurons[j].pop].kind == LIF else unit_drive(net, j, arrival)
+    unit = (0.0, 0.0) if net.pops[net.neurons[j].pop].kind == Kind.LIF else unit_drive(net, j, arrival)
     pull, lambda_i, free = seen(net, adjoint, jumps, j, arrival, unit)
     gradients.per_synapse[2 * s] -= count * net.neurons[j].tau_syn * lambda_i
     gradients.per_synapse[2 * s + 1] += charge * pull
@@ -63,7 +63,7 @@ def _collect_late(net, adjoint, jumps, gradients):
         window = np.int64(arrival * net.per_ms)
         e, before = jump_after(net, adjoint, jumps, j, arrival, window)
         if e != NO_SPIKE:
-            mem, syn = adjoint.jump_modes[0, e], adjoint.jump_modes[1, e]
+            mem, syn = adjoint.jump_modes[Mode.MEM, e], adjoint.jump_modes[Mode.SYN, e]
         else:
             lambda_v, lambda_i = state_at_end(net, adjoint, j, window, before)
             by_mem, by_syn = mode_growth(net, pop, window)
@@ -93,14 +93,14 @@ def _collect_synapses(net, adjoint, jumps, event, stretch, since, gradients):
 
     ``since``: when the spike was fired, in ticks from the start of the stretch.
     """
-    pop, begin, stride = net.conns[event.conn].target, stretch * net.stretch * net.h, 4 * net.neurons.size
-    modal, place, missed = net.pops[pop].modal, adjoint.place, adjoint.missed
+    pop, begin, factors = net.conns[event.conn].target, stretch * net.stretch * net.h, (event.by_mem, event.by_syn)
+    modal, place = net.pops[pop].modal, adjoint.place
     with_pull = _needs_pull(net, jumps, event, gradients)
-    by_mem, by_syn, pull, length = event.by_mem, event.by_syn, 0.0, BLOCK
-    adjoint.total[0] = adjoint.total[1] = 0.0
+    pull, length = 0.0, BLOCK
+    adjoint.total[Mode.MEM] = adjoint.total[Mode.SYN] = 0.0
     while length == BLOCK and event.at > event.stop:
         most = event.at - event.stop
-        length = places_back(net.tick, net.slot, event.at, place, since, stride, net.bits, most)
+        length = places_back(net, place, event.at, since, most)
         if length < 0:
             length = _places_back_exactly(net, place, event.at, event.time, begin, most)
         s, skip, n_missed = event.at - length, BLOCK - length, 0
@@ -108,20 +108,18 @@ def _collect_synapses(net, adjoint, jumps, event, stretch, since, gradients):
             for k in range(s, event.at):
                 pull += _collect_exactly(net, adjoint, jumps, event, k, gradients)
         elif with_pull:
-            n_missed = collect_and_sum(
-                place, skip, adjoint.modes, gradients.per_synapse, s, by_mem, by_syn, length, missed, net.charge,
-                adjoint.total,
-            )  # fmt: skip
+            n_missed = collect_and_sum(net, adjoint, gradients, s, skip, length, factors)
         else:
-            n_missed = collect(place, skip, adjoint.modes, gradients.per_synapse, s, by_mem, by_syn, length, missed)
+            n_missed = collect(net, adjoint, gradients, s, skip, length, factors)
         event.at = s
         if n_missed > 0:
             if adjoint.n_late[0] + n_missed > adjoint.late.size:
                 _collect_late(net, adjoint, jumps, gradients)
             for m in range(n_missed):
-                _put_off(net, adjoint, event, s + missed[m] - skip)
+                _put_off(net, adjoint, event, s + adjoint.missed[m] - skip)
     if modal:
-        pull = (1.0 - share_of_mode(net, pop)) * by_mem * adjoint.total[0] - by_syn * adjoint.total[1]
+        mem, syn = adjoint.total[Mode.MEM], adjoint.total[Mode.SYN]
+        pull = (1.0 - share_of_mode(net, pop)) * event.by_mem * mem - event.by_syn * syn
     adjoint.pulls[event.spike] += pull
 
 
@@ -131,24 +129,21 @@ def _collect_dense_row(net, adjoint, jumps, event, gradients):
     pop, window, time, first = net.conns[event.conn].target, np.int64(event.time * net.per_ms), event.time, event.stop
     start, n, at = net.pops[pop].start, event.at - first, place_of(net, window)
     decay_v, decay_i, response = responses(net, start, window_end(net, window) - time)
-    tau_syn, at_gradient = net.neurons[start].tau_syn, first - net.first_shared
+    tau_syn = net.neurons[start].tau_syn
     cross, scale = response * (net.neurons[start].tau_mem / tau_syn), -event.count * tau_syn
-    lambda_v, lambda_i, total = adjoint.states[LAMBDA_V], adjoint.states[LAMBDA_I], 0.0
+    factors, total = (scale * cross, scale * decay_i), 0.0
     with_pull = _needs_pull(net, jumps, event, gradients)
     if with_pull:
-        collect_row_and_sum(
-            gradients.weight, at_gradient, lambda_v, lambda_i, at + start, scale * cross, scale * decay_i, n,
-            net.weight, first, adjoint.total,
-        )  # fmt: skip
-        total = (decay_v - cross) * adjoint.total[0] - decay_i * adjoint.total[1]
+        collect_row_and_sum(net, adjoint, gradients, first, at + start, n, factors)
+        total = (decay_v - cross) * adjoint.total[Lambda.V] - decay_i * adjoint.total[Lambda.I]
     else:
-        collect_row(gradients.weight, at_gradient, lambda_v, lambda_i, at + start, scale * cross, scale * decay_i, n)
-    cell = (window & (net.stretch - 1)) * net.n_pops + pop
+        collect_row(net, adjoint, gradients, first, at + start, n, factors)
+    cell = cell_of(net, window, pop)
     for e in range(adjoint.entries[0, cell], adjoint.entries[1, cell]):
         j = jumps[e].neuron
         if adjoint.first[at + j] == e:
             v, i = adjoint_at(net, adjoint, jumps, j, time)
-            gradients.weight[at_gradient + j - start] += scale * i
+            gradients.weight[first - net.first_shared + j - start] += scale * i
             if with_pull:
                 total += net.weight[first + j - start] * (v - i)
     _add_pull(adjoint, event, event.count * total, gradients)
@@ -166,7 +161,7 @@ def _collect_row(net, adjoint, jumps, event, gradients):
     """Add the gradients of a row that arrived as a whole."""
     time, count, total, with_tails = event.time, event.count, 0.0, adjoint.tails.shape[1] > 0
     pop, unit = net.conns[event.conn].target, (0.0, 0.0)
-    driven, uniform = net.pops[pop].kind != LIF, net.pops[pop].uniform
+    driven, uniform = net.pops[pop].kind != Kind.LIF, net.pops[pop].uniform
     if driven and uniform:
         unit = unit_drive(net, net.pops[pop].start, time)
     for s in range(event.stop, event.at):
@@ -190,7 +185,7 @@ def _collect_similar_row(net, adjoint, jumps, event, gradients):
     cross, scale = response * (net.neurons[start].tau_mem / net.neurons[start].tau_syn), net.neurons[start].tau_syn
     for s in range(event.stop, event.at):
         j = np.int64(net.slot[s] >> TARGET)
-        v, i = adjoint.states[LAMBDA_V, at + j], adjoint.states[LAMBDA_I, at + j]
+        v, i = adjoint.states[Lambda.V, at + j], adjoint.states[Lambda.I, at + j]
         v, i = v * decay_v, i * decay_i + v * cross
         if adjoint.first[at + j] != NO_SPIKE:
             v, i = adjoint_at(net, adjoint, jumps, j, time)
@@ -248,7 +243,7 @@ def collect_stretch(net, adjoint, jumps, item, stretch, gradients):
                 continue
         else:
             pop = net.conns[event.conn].target
-            if not net.pops[pop].uniform or net.pops[pop].kind != LIF or adjoint.tails.shape[1] > 0:
+            if not net.pops[pop].uniform or net.pops[pop].kind != Kind.LIF or adjoint.tails.shape[1] > 0:
                 _collect_row(net, adjoint, jumps, event, gradients)
             elif net.conns[event.conn].dense:
                 _collect_dense_row(net, adjoint, jumps, event, gradients)

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..compile import inlined
 from ..neurons.base import responses
+from ..places import cell_of
 from ..queue import (
     NOTHING,
     bucket_of,
@@ -19,8 +20,7 @@ from ..queue import (
     ticks_since,
 )
 from ..simd import BLOCK, is_set, places_ahead, prefetch, scatter
-from ..state import TARGET
-from ..workspace import ARRIVALS_FULL, FIRST_ROW, N_ARRIVALS, N_BLOCKS, OK, QUEUE_FULL, TOUCHED
+from ..state import TARGET, Status
 
 
 @inlined
@@ -50,8 +50,9 @@ def scatter_responses(net, work, event, first, n, due):
 
 
 @inlined
-def places_ahead_exactly(net, place, s, time, begin, end, most):
-    """`simd.places_ahead` in full precision: the places of the next arrivals before ``end``; returns their number."""
+def places_ahead_exactly(net, place, s, time, stretch, most):
+    """`simd.places_ahead` in full precision; ``stretch``: its (begin, end) in ms."""
+    begin, end = stretch
     for k in range(min(BLOCK, most)):
         arrival = time + net.delay[s + k]
         if arrival >= end:
@@ -67,22 +68,20 @@ def hand_over(net, work, event, stretch, since):
 
     ``since``: when the spike was fired, in ticks from the start of the stretch.
     """
-    begin, pop, s, block = stretch * net.stretch * net.h, net.conns[event.conn].target, event.at, work.size[N_BLOCKS]
-    end, modal, stride = begin + net.stretch * net.h, net.pops[pop].modal, 4 * net.neurons.size
+    progress, pop, s = work.progress[0], net.conns[event.conn].target, event.at
+    begin, modal, block = stretch * net.stretch * net.h, net.pops[pop].modal, progress.n_blocks
+    end, stride = begin + net.stretch * net.h, 4 * net.neurons.size
     first = last = work.place[0]
     while True:
         if block == work.blocks.size:
             return False
-        due = places_ahead(net.tick, net.slot, s, work.place, since, stride, net.bits, net.stretch, event.stop - s)
+        due = places_ahead(net, work.place, s, since, event.stop - s)
         if due < 0:
-            due = places_ahead_exactly(net, work.place, s, event.time, begin, end, event.stop - s)
+            due = places_ahead_exactly(net, work.place, s, event.time, (begin, end), event.stop - s)
         slot = work.blocks[block]
         slot.time, slot.count, slot.first = event.time, event.count, s
         if modal:
-            scatter(
-                work.place, net.charge, s, work.modes, work.head, work.link, BLOCK * block, event.by_mem, event.by_syn,
-                due,
-            )  # fmt: skip
+            scatter(net, work, s, BLOCK * block, (event.by_mem, event.by_syn), due)
         else:
             scatter_responses(net, work, event, s, BLOCK * block, due)
         if due > 0:
@@ -95,23 +94,23 @@ def hand_over(net, work, event, stretch, since):
             break
     if s > event.at:
         for window in range(np.int64(first) // stride, np.int64(last) // stride + 1):
-            work.cells[TOUCHED, window * net.n_pops + pop] = 1
-    work.size[N_ARRIVALS] += s - event.at
-    event.at, work.size[N_BLOCKS] = s, block
+            work.cells[window * net.n_pops + pop].touched = 1
+    progress.n_arrivals += s - event.at
+    progress.n_blocks, event.at = block, s
     return True
 
 
 @inlined
-def deliver(net, queue, work, item, stretch):
+def deliver(net, work, item, stretch):
     """Let an event hand over what arrives in this stretch and send it on; returns False for no room.
 
     A row that arrives as a whole stays linked to its cell until the window is done.
     """
-    event = queue.events[item]
+    event = work.queue.events[item]
     if not net.conns[event.conn].per_synapse:
         window = np.int64(event.time * net.per_ms)
-        cell = (window & (net.stretch - 1)) * net.n_pops + net.conns[event.conn].target
-        event.next, work.cells[FIRST_ROW, cell] = work.cells[FIRST_ROW, cell], item
+        cell = cell_of(net, window, net.conns[event.conn].target)
+        event.next, work.cells[cell].first_row = work.cells[cell].first_row, item
         return True
     since = ticks_since(net, event.time, stretch)
     if not hand_over(net, work, event, stretch, since):
@@ -119,14 +118,14 @@ def deliver(net, queue, work, item, stretch):
     if event.at < event.stop:
         later = stretch_of_arrival(net, event, event.at, stretch, since)
         move_modes(net, event, stretch, later)
-        put(queue, bucket_of(net, later, net.conns[event.conn].target), item)
+        put(work.queue, bucket_of(net, later, net.conns[event.conn].target), item)
         return True
-    release(queue, item)
+    release(work.queue, item)
     return True
 
 
 @inlined
-def activate(net, queue, work, pop, local, time, count, stretch):
+def activate(net, work, pop, local, time, count, stretch):
     """Send the spike of neuron ``local`` of a population down its rows; returns a status."""
     for link in range(net.pops[pop].first_link, net.pops[pop].last_link):
         conn = net.links[link]
@@ -137,10 +136,10 @@ def activate(net, queue, work, pop, local, time, count, stretch):
             last = reached_before_end(net, time, first, last)
         if first == last or arrival >= net.duration:
             continue
-        item = new_event(queue)
+        item = new_event(work.queue)
         if item == NOTHING:
-            return QUEUE_FULL
-        event = queue.events[item]
+            return Status.QUEUE_FULL
+        event = work.queue.events[item]
         event.time, event.count, event.at, event.stop, event.row, event.conn = time, count, first, last, row, conn
         if net.conns[conn].per_synapse:
             later = stretch_of_arrival(net, event, first, stretch, ticks_since(net, time, stretch))
@@ -148,11 +147,11 @@ def activate(net, queue, work, pop, local, time, count, stretch):
         else:
             event.time, later = arrival, stretch_of(net, arrival)
         if later == stretch:
-            if not deliver(net, queue, work, item, stretch):
-                return ARRIVALS_FULL
+            if not deliver(net, work, item, stretch):
+                return Status.ARRIVALS_FULL
         else:
-            put(queue, bucket_of(net, later, net.conns[conn].target), item)
-    return OK
+            put(work.queue, bucket_of(net, later, net.conns[conn].target), item)
+    return Status.OK
 
 
 @inlined
@@ -165,16 +164,18 @@ def ask_for_rows(net, pop, local):
 
 
 @inlined
-def begin_stretch(net, queue, work, stretch):
+def begin_stretch(net, work, stretch):
     """Let every event that has arrivals in a stretch of windows hand them over; returns False for no room."""
-    work.cells[TOUCHED], work.cells[FIRST_ROW] = 0, NOTHING
-    work.size[N_ARRIVALS], work.size[N_BLOCKS] = 0, 0
+    progress = work.progress[0]
+    progress.n_arrivals = progress.n_blocks = 0
+    for cell in range(work.cells.size):
+        work.cells[cell].touched, work.cells[cell].first_row = 0, NOTHING
     for pop in range(net.n_pops):
-        item = take_all(queue, bucket_of(net, stretch, pop))
+        item = take_all(work.queue, bucket_of(net, stretch, pop))
         while item >= 0:
-            this, item = item, queue.events[item].next
-            if item >= 0 and net.conns[queue.events[item].conn].per_synapse:
-                ask_for(net, queue.events[item].at)
-            if is_set(work.stop) or not deliver(net, queue, work, this, stretch):
+            this, item = item, work.queue.events[item].next
+            if item >= 0 and net.conns[work.queue.events[item].conn].per_synapse:
+                ask_for(net, work.queue.events[item].at)
+            if is_set(work.stop) or not deliver(net, work, this, stretch):
                 return False
     return True

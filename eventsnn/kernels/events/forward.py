@@ -14,105 +14,87 @@ import numpy as np
 
 from ..compile import entry, inlined, kernel
 from ..neurons.base import is_quiet, leap, prepare, screen, start, walk, walk_maximum
-from ..queue import LIVE, clear, is_empty, release
+from ..places import cell_of, place_of
+from ..queue import clear, is_empty, release
 from ..simd import is_set
-from ..state import AFTER_END, EVENTS, GRAZED, INTEGRAL, LEAST_LEAP, LIF, MAXIMUM, SCREENED, WALKED
+from ..state import LEAST_LEAP, Count, Kind, Reading, Status
 from ..workspace import (
-    ARRIVALS_FULL,
-    DI,
-    DV,
-    FIRST_ROW,
-    INPUT,
-    INTERRUPTED,
-    LOST_I,
-    LOST_V,
-    MOST_SPIKES,
-    N_ARRIVALS,
-    N_SPIKES,
-    N_SUSPECTS,
     NONE,
-    OK,
-    STRETCH,
-    TOO_MANY_SPIKES,
-    TOUCHED,
-    UP,
-    WINDOW,
-    I,
-    V,
+    Row,
 )
 from .arrivals import find_suspects, gather, integrate_readout, sum_arrivals
 from .delivery import activate, ask_for_rows, begin_stretch
 
 
 @inlined
-def walk_suspects(net, queue, work, pop, window, span, end, outputs):
+def walk_suspects(net, work, pop, window, span, end, outputs):
     """Walk every suspect of the window just screened; returns (status, grazing contacts)."""
     grazed, kind = 0, net.pops[pop].kind
     if not find_suspects(net, work, window):
-        return ARRIVALS_FULL, grazed
-    for number in range(work.size[N_SUSPECTS]):
+        return Status.ARRIVALS_FULL, grazed
+    for number in range(work.progress[0].n_suspects):
         j = work.suspects[number]
-        n = -1 if is_set(work.stop) else gather(net, queue, work, number, window, end)
+        n = -1 if is_set(work.stop) else gather(net, work, number, window, end)
         if n < 0:
-            return ARRIVALS_FULL, grazed
-        if kind == LIF:
+            return Status.ARRIVALS_FULL, grazed
+        if kind == Kind.LIF:
             status, more = walk(net, work, j, n, span, end)
             grazed += more
-            if status != OK:
+            if status != Status.OK:
                 return status, grazed
         else:
             walk_maximum(net, work, j, n, span, end, outputs)
-    return OK, grazed
+    return Status.OK, grazed
 
 
 @inlined
-def run_population(net, queue, work, pop, window, outputs, counters):
+def run_population(net, work, pop, window, outputs, counters):
     """Take one population through one window and send its spikes; returns a status."""
     begin, end = window * net.h, min((window + 1) * net.h, net.duration)
     first, stop, kind = net.pops[pop].start, net.pops[pop].stop, net.pops[pop].kind
-    cell = (window & (net.stretch - 1)) * net.n_pops + pop
-    counters[EVENTS] += sum_arrivals(net, queue, work, pop, window, end)
-    if kind != LIF:
-        integrate_readout(net, queue, work, pop, window, outputs[INTEGRAL])
-    screen(net, work, pop, outputs[MAXIMUM])
-    before, n_suspects = work.size[N_SPIKES], work.size[N_SUSPECTS]
-    counters[WALKED] += n_suspects
-    counters[SCREENED] += stop - first - n_suspects
+    cell = cell_of(net, window, pop)
+    counters[Count.EVENTS] += sum_arrivals(net, work, pop, window, end)
+    if kind != Kind.LIF:
+        integrate_readout(net, work, pop, window, outputs[Reading.INTEGRAL])
+    screen(net, work, pop, outputs[Reading.MAXIMUM])
+    before, n_suspects = work.progress[0].n_spikes, work.progress[0].n_suspects
+    counters[Count.WALKED] += n_suspects
+    counters[Count.SCREENED] += stop - first - n_suspects
     if n_suspects > 0:
-        status, grazed = walk_suspects(net, queue, work, pop, window, end - begin, end, outputs)
-        counters[GRAZED] += grazed
-        if status != OK:
+        status, grazed = walk_suspects(net, work, pop, window, end - begin, end, outputs)
+        counters[Count.GRAZED] += grazed
+        if status != Status.OK:
             return status
-    if work.cells[TOUCHED, cell]:
-        place = (window & (net.stretch - 1)) * net.neurons.size
+    if work.cells[cell].touched:
+        place = place_of(net, window)
         work.head[2 * (place + first) : 2 * (place + stop)] = NONE
-    item = work.cells[FIRST_ROW, cell]
+    item = work.cells[cell].first_row
     while item >= 0:
-        following = queue.events[item].next
-        release(queue, item)
+        following = work.queue.events[item].next
+        release(work.queue, item)
         item = following
-    for n in range(before, work.size[N_SPIKES]):
+    for n in range(before, work.progress[0].n_spikes):
         ask_for_rows(net, pop, work.tape[n].neuron - first)
-    for n in range(before, work.size[N_SPIKES]):
+    for n in range(before, work.progress[0].n_spikes):
         if is_set(work.stop):
-            return INTERRUPTED
+            return Status.INTERRUPTED
         local, time = work.tape[n].neuron - first, work.tape[n].time
-        status = activate(net, queue, work, pop, local, time, 1.0, window >> net.shift)
-        if status != OK:
+        status = activate(net, work, pop, local, time, 1.0, window >> net.shift)
+        if status != Status.OK:
             return status
-    return OK
+    return Status.OK
 
 
 @kernel
-def begin_sample(net, queue, work, outputs, first_input):
+def begin_sample(net, work, outputs):
     """Put every neuron to rest and empty the queue."""
-    clear(queue)
+    clear(work.queue)
     for j in range(net.neurons.size):
-        for row in (V, I, LOST_V, LOST_I, DV, DI, UP):
+        for row in (Row.V, Row.I, Row.LOST_V, Row.LOST_I, Row.DV, Row.DI, Row.UP):
             work.values[row, j] = 0.0
     start(net, work, outputs)
-    work.size[N_ARRIVALS] = 0
-    work.size[WINDOW], work.size[STRETCH], work.size[INPUT] = 0, -1, first_input
+    progress = work.progress[0]
+    progress.n_arrivals, progress.window, progress.stretch, progress.next_input = 0, 0, -1, 0
 
 
 @kernel
@@ -120,21 +102,21 @@ def end_sample(net, work):
     """Leave the workspace so that the next sample starts from the beginning."""
     if net.n_windows * net.h != net.duration:
         prepare(net, work, net.h)
-    work.size[WINDOW] = 0
+    work.progress[0].window = 0
 
 
 @inlined
 def nothing_arrives(net, work, window):
     """True when nothing arrives in a window of the stretch at hand."""
-    first = (window & (net.stretch - 1)) * net.n_pops
+    first = cell_of(net, window, 0)
     for cell in range(first, first + net.n_pops):
-        if work.cells[TOUCHED, cell] or work.cells[FIRST_ROW, cell] >= 0:
+        if work.cells[cell].touched or work.cells[cell].first_row >= 0:
             return False
     return True
 
 
 @inlined
-def next_arrival(net, queue, work, window, next_input):
+def next_arrival(net, work, window, next_input):
     """The first window after ``window`` in which anything may arrive or an input spike is due (``next_input``, ms)."""
     last = net.n_windows
     if next_input < net.duration:
@@ -145,33 +127,33 @@ def next_arrival(net, queue, work, window, next_input):
         if not nothing_arrives(net, work, window):
             return window
         window += 1
-    if queue.use[LIVE] == 0:
+    if work.queue.use[0].live == 0:
         return last
-    while window < last and is_empty(net, queue, window >> net.shift):
+    while window < last and is_empty(net, work.queue, window >> net.shift):
         window += net.stretch
     return min(window, last)
 
 
 @kernel
-def forward_sample(net, spikes, queue, work, outputs, counters):
-    """Simulate a sample until window ``spikes[2]`` at least; returns a status.
+def forward_sample(net, events, until, work, outputs, counters):
+    """Simulate a sample until window ``until`` at least; returns a status.
 
-    ``spikes``: (input spikes, the sample's last, window); ``outputs``: its readings.
+    ``events``: its input spikes; ``outputs``: its readings; ``counters``: its counts.
     """
-    events, last, until = spikes
-    window, stretch, at = work.size[WINDOW], work.size[STRETCH], work.size[INPUT]
+    progress, last = work.progress[0], events.size
+    window, stretch, at = progress.window, progress.stretch, progress.next_input
     while window < until:
         if is_set(work.stop):
-            return INTERRUPTED
+            return Status.INTERRUPTED
         begin, end = window * net.h, min((window + 1) * net.h, net.duration)
         if window >> net.shift != stretch:
             stretch = window >> net.shift
-            counters[EVENTS] += work.size[N_ARRIVALS]
-            if not begin_stretch(net, queue, work, stretch):
-                return ARRIVALS_FULL
+            counters[Count.EVENTS] += progress.n_arrivals
+            if not begin_stretch(net, work, stretch):
+                return Status.ARRIVALS_FULL
         next_input = events[at].time if at < last else math.inf
         if next_input >= end and nothing_arrives(net, work, window) and is_quiet(net, work):
-            later = next_arrival(net, queue, work, window, next_input)
+            later = next_arrival(net, work, window, next_input)
             if later - window >= LEAST_LEAP:
                 leap(net, work, outputs, begin, min(later * net.h, net.duration))
                 window = later
@@ -184,53 +166,50 @@ def forward_sample(net, spikes, queue, work, outputs, counters):
                 source = net.sources[events[at + 1].source]
                 ask_for_rows(net, source.pop, source.local)
             source = net.sources[events[at].source]
-            status = activate(net, queue, work, source.pop, source.local, events[at].time, events[at].count, stretch)
-            if status != OK:
+            status = activate(net, work, source.pop, source.local, events[at].time, events[at].count, stretch)
+            if status != Status.OK:
                 return status
             at += 1
         for pop in range(net.n_pops):
-            status = run_population(net, queue, work, pop, window, outputs, counters)
-            if status != OK:
+            status = run_population(net, work, pop, window, outputs, counters)
+            if status != Status.OK:
                 return status
         window += 1
-    work.size[WINDOW], work.size[STRETCH], work.size[INPUT] = window, stretch, at
+    progress.window, progress.stretch, progress.next_input = window, stretch, at
     if window == net.n_windows:
-        counters[EVENTS] += work.size[N_ARRIVALS]
-        counters[AFTER_END] = last - at
+        counters[Count.EVENTS] += progress.n_arrivals
+        counters[Count.AFTER_END] = last - at
         end_sample(net, work)
-    return OK
+    return Status.OK
 
 
 @entry
-def forward_shard(net, spikes, samples, workspace, outputs, ends):
-    """Simulate samples first..last one after the other until one does not end well.
+def forward_shard(net, spikes, chosen, work, outputs, ends):
+    """Simulate samples one after the other, until all that are ``chosen`` are done or one does not end well.
 
-    ``samples``: (first, last, largest number of spikes of a sample, window to stop at). Short of the last window the
-    one sample is left there, to go on from when it is called for again. ``workspace``: (Queue, Workspace), whose tape
-    already holds ``size[N_SPIKES]`` spikes of earlier samples or windows; ``outputs``: (readings (n_samples,
-    N_READINGS, n_state), counters (n_samples, 5)), zero on entry; ``ends`` (n_samples,) receives the spikes on the tape
-    after each sample. Returns (status, number of the sample that did not end well, or last).
+    ``work``: a Workspace, whose tape already holds the spikes of earlier samples or windows; ``outputs``: an Outputs;
+    ``ends`` (n_samples,) receives the spikes on the tape after each sample. Returns (Status, number of the sample that
+    did not end well, or ``chosen.last``).
     """
-    first, last, most, until = samples
-    queue, work = workspace
-    readings, counters = outputs
-    if work.size[WINDOW] == 0:
+    progress = work.progress[0]
+    if progress.window == 0:
         # a sample that did not end well leaves its arrivals behind
         work.modes[:] = 0.0
         work.head[:] = NONE
         prepare(net, work, net.h)
-    for sample in range(first, last):
-        if work.size[WINDOW] == 0:
-            begin_sample(net, queue, work, readings[sample], spikes.offsets[sample])
-        before = work.size[N_SPIKES]
-        work.size[MOST_SPIKES] = before + most
-        mine = (spikes.events, spikes.offsets[sample + 1], until)
-        status = forward_sample(net, mine, queue, work, readings[sample], counters[sample])
-        if status != OK:
+    for sample in range(chosen.first, chosen.last):
+        readings, counters = outputs.readings[sample], outputs.counters[sample]
+        events = spikes.events[spikes.offsets[sample] : spikes.offsets[sample + 1]]
+        if progress.window == 0:
+            begin_sample(net, work, readings)
+        before = progress.n_spikes
+        progress.most_spikes = before + chosen.most_spikes
+        status = forward_sample(net, events, chosen.until, work, readings, counters)
+        if status != Status.OK:
             if is_set(work.stop):
-                status = INTERRUPTED  # whatever the place that saw it first has said
-            if status != TOO_MANY_SPIKES:
-                work.size[N_SPIKES] = before
+                status = Status.INTERRUPTED  # whatever the place that saw it first has said
+            if status != Status.TOO_MANY_SPIKES:
+                progress.n_spikes = before
             return status, sample
-        ends[sample] = work.size[N_SPIKES]
-    return OK, last
+        ends[sample] = progress.n_spikes
+    return Status.OK, chosen.last

@@ -7,6 +7,9 @@ without a sum that depends on how many there are. The equations are in docs/surr
 """
 
 import math
+from typing import NamedTuple
+
+import numpy as np
 
 from ..compile import entry, inlined
 from .delays import collect, send
@@ -15,37 +18,99 @@ ARCTANGENT, TRIANGLE = 0, 1
 HARD_RESET, SOFT_RESET = 0, 1
 
 
+class Neurons(NamedTuple):
+    """The constants of a population; ``smooth``: a spike is the smooth function whose derivative the surrogate is."""
+
+    alpha: np.ndarray  # (n,) what is left of V after a step
+    beta: np.ndarray  # (n,) what is left of I
+    threshold: np.floating
+    reset: int  # HARD_RESET or SOFT_RESET
+    detach_reset: bool
+    function: int  # ARCTANGENT or TRIANGLE
+    slope: np.floating
+    smooth: bool
+
+
+class Activity(NamedTuple):
+    """What a population receives, and what becomes of it: potentials H and spikes S; each (sample, step, neuron)."""
+
+    inputs: np.ndarray
+    potentials: np.ndarray
+    spikes: np.ndarray
+
+
+class Gradients(NamedTuple):
+    """dL/d(spikes) and dL/d(inputs), each (sample, step, neuron).
+
+    ``adjoint`` (sample, 2, neuron), zero at first, carries dL/d(I, V) from step to step.
+    """
+
+    spikes: np.ndarray
+    inputs: np.ndarray
+    adjoint: np.ndarray
+
+
+class Axonal(NamedTuple):
+    """Recurrent weights (n, n) and delays that all synapses of a neuron share.
+
+    A spike of neuron j arrives with strength taps[k, j] after lags[j] + k steps. What arrives is left in ``arrivals``
+    (sample, step, neuron), zero at first; the input that it is, times kept[b, i], is added to the others.
+    """
+
+    taps: np.ndarray
+    lags: np.ndarray
+    weight: np.ndarray
+    kept: np.ndarray
+    arrivals: np.ndarray
+
+
+class Synaptic(NamedTuple):
+    """Recurrent taps (n, lag, n) from ``lag`` steps on; they add up in ``arrivals``; else as `Axonal`."""
+
+    taps: np.ndarray
+    lag: int
+    kept: np.ndarray
+    arrivals: np.ndarray
+
+
 @inlined
-def _spike(u, function, slope, smooth):
-    """1 above threshold and 0 below (u >= 0); or the smooth function whose derivative the surrogate is."""
-    if not smooth:
+def _spike(h, neurons):
+    """1 at a potential at threshold or above and 0 below; or the smooth function in its place."""
+    u, slope = h - neurons.threshold, neurons.slope
+    if not neurons.smooth:
         return 1.0 if u >= 0.0 else 0.0
-    if function == ARCTANGENT:
+    if neurons.function == ARCTANGENT:
         return 0.5 + math.atan(0.5 * math.pi * slope * u) / math.pi
     x = min(max(u, -1.0), 1.0)
     return slope * (0.5 + x - 0.5 * x * abs(x))
 
 
 @inlined
-def _surrogate(u, function, slope):
+def _surrogate(h, neurons):
     """The derivative that stands for that of the step: of the arctangent, or a triangle of base 2."""
-    if function == ARCTANGENT:
+    u, slope = h - neurons.threshold, neurons.slope
+    if neurons.function == ARCTANGENT:
         x = 0.5 * math.pi * slope * u
         return 0.5 * slope / (1.0 + x * x)
     return slope * max(0.0, 1.0 - abs(u))
+
+
+@inlined
+def _reset(h, s, neurons):
+    """V after a step with potential h and spike s."""
+    return h - neurons.threshold * s if neurons.reset == SOFT_RESET else h * (1.0 - s)
 
 
 # ------------------------------------------------------------------------------------------------------ the neurons
 @inlined
 def _step(neurons, inputs, current, voltage, potentials, spikes):
     """One step of one sample: I = beta I + input, H = alpha V + I, S = spike(H - threshold), then the reset."""
-    alpha, beta, threshold, reset, _, function, slope, smooth = neurons
     for i in range(inputs.size):
-        current[i] = beta[i] * current[i] + inputs[i]
-        h = alpha[i] * voltage[i] + current[i]
-        s = _spike(h - threshold, function, slope, smooth)
+        current[i] = neurons.beta[i] * current[i] + inputs[i]
+        h = neurons.alpha[i] * voltage[i] + current[i]
+        s = _spike(h, neurons)
         potentials[i], spikes[i] = h, s
-        voltage[i] = h - threshold * s if reset == SOFT_RESET else h * (1.0 - s)
+        voltage[i] = _reset(h, s, neurons)
 
 
 @inlined
@@ -56,29 +121,25 @@ def _add_kept(kept, values, row):
 
 
 @entry
-def lif(neurons, inputs, state, potentials, spikes, first, last):
-    """Potentials H and spikes S of LIF neurons under ``inputs``, for the samples first..last.
+def lif(neurons, activity, state, first, last):
+    """Potentials and spikes of `Neurons` in an `Activity`, for the samples first..last.
 
-    ``neurons``: (alpha (n,), beta (n,), threshold, reset, detach_reset, function, slope, smooth); ``state`` (2, sample,
-    neuron) is working memory, zero at first: currents and voltages.
+    ``state`` (2, sample, neuron) is working memory, zero at first: currents and voltages.
     """
+    inputs, potentials, spikes = activity
     for b in range(first, last):
         for t in range(inputs.shape[1]):
             _step(neurons, inputs[b, t], state[0, b], state[1, b], potentials[b, t], spikes[b, t])
 
 
 @entry
-def lif_axonal(neurons, inputs, state, potentials, spikes, taps, lags, weight, kept, back, arrivals, first, last):
-    """As ``lif``, with recurrent weights (n, n) and delays that all synapses of a neuron share.
-
-    A spike of neuron j arrives with strength taps[k, j] after lags[j] + k steps; what arrives is left in ``arrivals``
-    (sample, step, neuron), zero at first, and the recurrent input, times kept[b, i], is added to ``inputs``. ``back``
-    (sample, neuron) is working memory.
-    """
+def lif_axonal(neurons, activity, state, recurrence, totals, first, last):
+    """As ``lif``, with an `Axonal` recurrence; ``totals`` (sample, neuron) is working memory."""
+    (inputs, potentials, spikes), (taps, lags, weight, kept, arrivals) = activity, recurrence
     n_steps = inputs.shape[1]
     for b in range(first, last):
         for t in range(n_steps):
-            row, total = inputs[b, t], back[b]
+            row, total = inputs[b, t], totals[b]
             total[:] = 0.0
             for j in range(row.size):
                 value = arrivals[b, t, j]
@@ -96,11 +157,9 @@ def lif_axonal(neurons, inputs, state, potentials, spikes, taps, lags, weight, k
 
 
 @entry
-def lif_synaptic(neurons, inputs, state, potentials, spikes, taps, lag, kept, arrivals, first, last):
-    """As ``lif``, with recurrent taps (n, lag, n) from ``lag`` steps on.
-
-    They add up in ``arrivals`` (sample, step, neuron), zero at first, which times kept[b, i] is added to ``inputs``.
-    """
+def lif_synaptic(neurons, activity, state, recurrence, first, last):
+    """As ``lif``, with a `Synaptic` recurrence."""
+    (inputs, potentials, spikes), (taps, lag, kept, arrivals) = activity, recurrence
     for b in range(first, last):
         for t in range(inputs.shape[1]):
             _add_kept(kept[b], arrivals[b, t], inputs[b, t])
@@ -117,7 +176,7 @@ def fire_again(neurons, potentials, spikes, first, last):
     for b in range(first, last):
         for t in range(potentials.shape[1]):
             for i in range(potentials.shape[2]):
-                spikes[b, t, i] = _spike(potentials[b, t, i] - neurons[2], neurons[5], neurons[6], neurons[7])
+                spikes[b, t, i] = _spike(potentials[b, t, i], neurons)
 
 
 @inlined
@@ -126,52 +185,52 @@ def _after(neurons, potentials, t, i):
     if t < 0:
         return potentials.dtype.type(0.0)
     h = potentials[t, i]
-    s = _spike(h - neurons[2], neurons[5], neurons[6], neurons[7])
-    return h - neurons[2] * s if neurons[3] == SOFT_RESET else h * (1.0 - s)
+    return _reset(h, _spike(h, neurons), neurons)
 
 
 @inlined
 def _step_back(neurons, potentials, d_spikes, d_current, d_voltage, d_inputs):
     """A step of one sample in reverse: from dL/dS, and dL/dI and dL/dV of what follows, to dL/d(input)."""
-    alpha, beta, threshold, reset, detach, function, slope, smooth = neurons
+    soft = neurons.reset == SOFT_RESET
     # two loops, the spikes in between where the result will be: with both in one, the compiler uses no vectors
     for i in range(d_spikes.size):
-        d_inputs[i] = _spike(potentials[i] - threshold, function, slope, smooth)
+        d_inputs[i] = _spike(potentials[i], neurons)
     for i in range(d_spikes.size):
         h, s, ds, dv = potentials[i], d_inputs[i], d_spikes[i], d_voltage[i]
-        if not detach:
-            ds -= dv * (threshold if reset == SOFT_RESET else h)
-        dh = ds * _surrogate(h - threshold, function, slope) + (dv if reset == SOFT_RESET else dv * (1.0 - s))
+        if not neurons.detach_reset:
+            ds -= dv * (neurons.threshold if soft else h)
+        dh = ds * _surrogate(h, neurons) + (dv if soft else dv * (1.0 - s))
         di = dh + d_current[i]
         d_inputs[i] = di
-        d_current[i], d_voltage[i] = beta[i] * di, alpha[i] * dh
+        d_current[i], d_voltage[i] = neurons.beta[i] * di, neurons.alpha[i] * dh
 
 
 @entry
-def lif_back(neurons, potentials, d_spikes, adjoint, d_inputs, steps, first, last):
-    """dL/d(inputs) from dL/d(spikes) for steps ``steps[1] - 1`` down to ``steps[0]`` of the samples first..last.
+def lif_back(neurons, potentials, gradients, steps, first, last):
+    """`Gradients` of the inputs from those of the spikes, for the samples first..last.
 
-    ``adjoint`` (sample, 2, neuron), zero at first, carries dL/d(I, V) from step to step.
+    ``steps``: (earliest, latest); from the latest, which is not among them, down to the earliest.
     """
+    d_spikes, d_inputs, adjoint = gradients
     for b in range(first, last):
         for t in range(steps[1] - 1, steps[0] - 1, -1):
             _step_back(neurons, potentials[b, t], d_spikes[b, t], adjoint[b, 0], adjoint[b, 1], d_inputs[b, t])
 
 
 @entry
-def lif_axonal_back(
-    neurons, potentials, taps, lags, columns, kept, d_spikes, adjoint, d_inputs, d_row, d_sent, first, last
-):  # fmt: skip
-    """As ``lif_back`` over all steps, with what spikes do as recurrent input later; ``columns``: the weight transposed.
+def lif_axonal_back(neurons, potentials, recurrence, gradients, rows, first, last):
+    """As ``lif_back`` over all steps, with what spikes do as recurrent input later.
 
-    ``d_sent`` (sample, step, neuron), zero at first, becomes dL/d(arrivals) where their spikes left: ``depart`` of it;
-    what recurrent input does is added to ``d_spikes``. ``d_row`` (sample, neuron) is working memory.
+    ``recurrence``: an `Axonal` with the weight transposed, whose ``arrivals`` become dL/d(arrivals) where their spikes
+    left: ``depart`` of it. What recurrent input does is added to the gradients of the spikes. ``rows`` (sample, neuron)
+    is working memory.
     """
+    (d_spikes, d_inputs, adjoint), (taps, lags, columns, kept, d_sent) = gradients, recurrence
     least = d_spikes.shape[1]
     for lag in lags:
         least = min(least, lag)
     for b in range(first, last):
-        row = d_row[b]
+        row = rows[b]
         for t in range(d_spikes.shape[1] - 1, -1, -1):
             collect(d_sent[b], taps, t, d_spikes[b, t])
             _step_back(neurons, potentials[b, t], d_spikes[b, t], adjoint[b, 0], adjoint[b, 1], d_inputs[b, t])
@@ -191,7 +250,7 @@ def lif_axonal_back(
 @entry
 def decay_gradients(neurons, potentials, d_inputs, d_decays, first, last):
     """Add dL/d(beta, alpha) to ``d_decays`` (sample, 2, neuron), from what ``lif_back`` left in ``d_inputs``."""
-    alpha, beta = neurons[0], neurons[1]
+    alpha, beta = neurons.alpha, neurons.beta
     for b in range(first, last):
         for t in range(1, potentials.shape[1]):
             for i in range(potentials.shape[2]):

@@ -6,7 +6,7 @@ import pytest
 
 from eventsnn import EventStorm, Network, Normal, SpikeBatch, Uniform, losses, simulate, value_and_grad
 from eventsnn.kernels.events.arrivals import insert, merge_runs
-from eventsnn.kernels.workspace import LEFT, RUN, WEIGHT, make_workspace
+from eventsnn.kernels.workspace import RUN, Arrival, make_workspace
 from eventsnn.testing import compare_engines
 
 
@@ -22,9 +22,9 @@ def sort(work, left, weight):
 
 def sorted_arrivals(left, capacity=None):
     """(left, weight) as sorted by the kernel; the weights are the numbers of the arrivals."""
-    work = make_workspace(1, 1, 1, capacity or max(4, left.size))
+    work = make_workspace(1, 1, 1, 1, capacity or max(4, left.size))
     assert sort(work, left, np.arange(float(left.size)))
-    return work.sorted[LEFT, : left.size], work.sorted[WEIGHT, : left.size]
+    return work.sorted[Arrival.LEFT, : left.size], work.sorted[Arrival.WEIGHT, : left.size]
 
 
 @pytest.mark.parametrize("n", (0, 1, 2, RUN - 1, RUN, RUN + 1, 2 * RUN, 2 * RUN + 1, 3 * RUN, 5 * RUN + 7, 1000))
@@ -45,7 +45,7 @@ def test_arrivals_are_sorted_and_equal_ones_stay_in_order(n, order):
 
 
 def test_a_full_buffer_is_told():
-    work = make_workspace(1, 1, 1, 8)
+    work = make_workspace(1, 1, 1, 1, 8)
     assert not sort(work, np.arange(9.0), np.ones(9))
 
 

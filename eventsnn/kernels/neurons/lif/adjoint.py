@@ -5,29 +5,15 @@ import math
 import numpy as np
 
 from ...adjoint_workspace import (
-    CURRENT_TAIL,
-    DRIVE,
-    FALL_I,
-    FALL_V,
-    I_TO_CURRENT,
-    I_TO_PSP,
-    LAMBDA_I,
-    LAMBDA_V,
-    LOST_I,
-    LOST_TAILS,
-    LOST_V,
-    N_STEPS,
     NO_SPIKE,
-    PSP_TAIL,
-    RESET_TAIL,
-    V_TO_CURRENT,
-    V_TO_I,
-    V_TO_PSP,
-    V_TO_RESET,
+    Lambda,
+    Lost,
+    Step,
+    Tail,
 )
 from ...compile import inlined, kernel
 from ...places import jump_after, place_of, state_at_end, window_end
-from ...state import LIF, READOUT
+from ...state import Kind
 from .membrane import (
     double_psp,
     integral_by_taus,
@@ -41,7 +27,7 @@ from .membrane import (
     start_integrals,
     step_on,
 )
-from .tables import RESET, START, TAU_MEM, TAU_SYN, THRESHOLD, WHOLE
+from .tables import Constant
 
 
 @kernel
@@ -49,19 +35,19 @@ def prepare_back(net, steps, length, with_tails):
     """The constants of the backward flow of every neuron over a window of ``length`` ms."""
     for j in range(net.neurons.size):
         if not is_other(net, j):
-            for row in range(FALL_V, N_STEPS):
+            for row in range(Step.FALL_V, steps.shape[0]):
                 steps[row, j] = steps[row, j - 1]
             continue
         tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
         ratio, response = tau_mem / tau_syn, psp(length, tau_mem, tau_syn)
-        steps[FALL_V, j], steps[FALL_I, j] = math.expm1(-length / tau_mem), math.expm1(-length / tau_syn)
-        steps[V_TO_I, j] = response * ratio
+        steps[Step.FALL_V, j], steps[Step.FALL_I, j] = math.expm1(-length / tau_mem), math.expm1(-length / tau_syn)
+        steps[Step.V_TO_I, j] = response * ratio
         if with_tails:
-            steps[V_TO_RESET, j] = length * math.exp(-length / tau_mem)
-            steps[V_TO_PSP, j] = double_psp(length, tau_mem, tau_syn) / tau_mem
-            steps[I_TO_PSP, j] = tau_syn * response
-            steps[V_TO_CURRENT, j] = ratio * (double_psp(length, tau_syn, tau_mem) / tau_mem)
-            steps[I_TO_CURRENT, j] = length * math.exp(-length / tau_syn)
+            steps[Step.V_TO_RESET, j] = length * math.exp(-length / tau_mem)
+            steps[Step.V_TO_PSP, j] = double_psp(length, tau_mem, tau_syn) / tau_mem
+            steps[Step.I_TO_PSP, j] = tau_syn * response
+            steps[Step.V_TO_CURRENT, j] = ratio * (double_psp(length, tau_syn, tau_mem) / tau_mem)
+            steps[Step.I_TO_CURRENT, j] = length * math.exp(-length / tau_syn)
 
 
 @inlined
@@ -92,7 +78,7 @@ def adjoint_at(net, adjoint, jumps, j, time):
     window = np.int64(time * net.per_ms)
     e, before = jump_after(net, adjoint, jumps, j, time, window)
     if e != NO_SPIKE:
-        state = (adjoint.jump_states[LAMBDA_V, e], adjoint.jump_states[LAMBDA_I, e])
+        state = (adjoint.jump_states[Lambda.V, e], adjoint.jump_states[Lambda.I, e])
         return _earlier(net, j, state[0], state[1], jumps[e].time - time)
     state = state_at_end(net, adjoint, j, window, before)
     return _earlier(net, j, state[0], state[1], window_end(net, window) - time)
@@ -104,7 +90,7 @@ def _tails_at(net, adjoint, jumps, j, time):
     window = np.int64(time * net.per_ms)
     e, before = jump_after(net, adjoint, jumps, j, time, window)
     if e != NO_SPIKE:
-        state = (adjoint.jump_states[LAMBDA_V, e], adjoint.jump_states[LAMBDA_I, e])
+        state = (adjoint.jump_states[Lambda.V, e], adjoint.jump_states[Lambda.I, e])
         return _tails_back(net, j, state, adjoint.jump_tails[:, e], jumps[e].time - time)
     state, tails = state_at_end(net, adjoint, j, window, before), adjoint.tails[:, place_of(net, window) + j]
     return _tails_back(net, j, state, tails, window_end(net, window) - time)
@@ -116,14 +102,14 @@ def add_constants(net, adjoint, jumps, j, arrival, charge, lambda_i, gradients):
     _, psp_tail, current_tail = _tails_at(net, adjoint, jumps, j, arrival)
     tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
     by_mem, by_syn = (tau_syn * lambda_i - psp_tail) / tau_mem, -current_tail / tau_syn
-    drive = adjoint.steps[DRIVE, j]
+    drive = adjoint.steps[Step.DRIVE, j]
     if drive != 0.0:
         rate = net.pops[net.neurons[j].pop].decay_rate
         drive *= math.exp(-rate * arrival)
         mem, syn = integral_by_taus(net.duration - arrival, rate, tau_mem, tau_syn)
         by_mem, by_syn = by_mem + drive * mem, by_syn + drive * syn
-    gradients.neurons[TAU_MEM, j] += charge * by_mem
-    gradients.neurons[TAU_SYN, j] += charge * by_syn
+    gradients.neurons[Constant.TAU_MEM, j] += charge * by_mem
+    gradients.neurons[Constant.TAU_SYN, j] += charge * by_syn
 
 
 @inlined
@@ -141,7 +127,7 @@ def write_modes(net, adjoint, window):
         if net.pops[pop].modal:
             first, last = place + net.pops[pop].start, place + net.pops[pop].stop
             (by_mem, by_syn), share = mode_growth(net, pop, window), share_of_mode(net, pop)
-            lambda_v, lambda_i = adjoint.states[LAMBDA_V, first:last], adjoint.states[LAMBDA_I, first:last]
+            lambda_v, lambda_i = adjoint.states[Lambda.V, first:last], adjoint.states[Lambda.I, first:last]
             modes = adjoint.modes[2 * first : 2 * last]
             for j in range(last - first):
                 modes[2 * j], modes[2 * j + 1] = lambda_v[j] * by_mem, (lambda_i[j] - share * lambda_v[j]) * by_syn
@@ -163,9 +149,9 @@ def seen(net, adjoint, jumps, j, time, unit):
     """
     v = i = 0.0
     # a readout without a maximum has nothing but its drive
-    if net.pops[net.neurons[j].pop].kind != READOUT:
+    if net.pops[net.neurons[j].pop].kind != Kind.READOUT:
         v, i = adjoint_at(net, adjoint, jumps, j, time)
-    drive = adjoint.steps[DRIVE, j]
+    drive = adjoint.steps[Step.DRIVE, j]
     return v - i - drive * unit[0], i - drive * unit[1], i
 
 
@@ -175,38 +161,38 @@ def jump_back(net, adjoint, jumps, e, lambda_v, pull, gradients):
     j, with_tails = jumps[e].neuron, adjoint.tails.shape[1] > 0
     if with_tails:
         tails = _tails_at(net, adjoint, jumps, j, jumps[e].time)
-        for row in range(3):
+        for row in range(len(tails)):
             adjoint.jump_tails[row, e] = tails[row]
     tau_mem, kick = net.neurons[j].tau_mem, jumps[e].kick
-    if net.pops[net.neurons[j].pop].kind != LIF:
-        gradients.neurons[WHOLE, j] -= tau_mem * kick  # a maximum moves with all of V
+    if net.pops[net.neurons[j].pop].kind != Kind.LIF:
+        gradients.neurons[Constant.WHOLE, j] -= tau_mem * kick  # a maximum moves with all of V
         if jumps[e].slope < 0.0:  # it is the start, which no arrival moves
-            gradients.neurons[START, j] -= tau_mem * kick
+            gradients.neurons[Constant.START, j] -= tau_mem * kick
             return lambda_v
         return lambda_v + kick
     fall = net.model.shifts[j].fall
-    gradients.neurons[RESET, j] -= tau_mem * lambda_v
+    gradients.neurons[Constant.RESET, j] -= tau_mem * lambda_v
     lambda_v += (fall * lambda_v + pull) / jumps[e].slope + kick
-    gradients.neurons[THRESHOLD, j] += tau_mem * lambda_v
+    gradients.neurons[Constant.THRESHOLD, j] += tau_mem * lambda_v
     if with_tails:
-        gradients.neurons[TAU_MEM, j] += fall * adjoint.jump_tails[RESET_TAIL, e] / tau_mem
+        gradients.neurons[Constant.TAU_MEM, j] += fall * adjoint.jump_tails[Tail.RESET, e] / tau_mem
     return lambda_v
 
 
 @inlined
 def _step_tails(adjoint, old, new, n):
     """Carry the tails of n neurons over a window, from their place ``old`` to ``new``."""
-    steps, lost, tails = adjoint.steps, adjoint.lost[LOST_TAILS:], adjoint.tails
+    steps, lost, tails = adjoint.steps, adjoint.lost[Lost.RESET :], adjoint.tails
     for j in range(n):
-        v, i = adjoint.states[LAMBDA_V, old + j], adjoint.states[LAMBDA_I, old + j]
-        reset, psp_tail, current = tails[RESET_TAIL, old + j], tails[PSP_TAIL, old + j], tails[CURRENT_TAIL, old + j]
-        fall_v, fall_i = steps[FALL_V, j], steps[FALL_I, j]
+        v, i = adjoint.states[Lambda.V, old + j], adjoint.states[Lambda.I, old + j]
+        reset, psp_tail, current = tails[Tail.RESET, old + j], tails[Tail.PSP, old + j], tails[Tail.CURRENT, old + j]
+        fall_v, fall_i = steps[Step.FALL_V, j], steps[Step.FALL_I, j]
         grows = (
-            reset * fall_v + v * steps[V_TO_RESET, j],
-            psp_tail * fall_v + (v * steps[V_TO_PSP, j] + i * steps[I_TO_PSP, j]),
-            current * fall_i + (v * steps[V_TO_CURRENT, j] + i * steps[I_TO_CURRENT, j]),
+            reset * fall_v + v * steps[Step.V_TO_RESET, j],
+            psp_tail * fall_v + (v * steps[Step.V_TO_PSP, j] + i * steps[Step.I_TO_PSP, j]),
+            current * fall_i + (v * steps[Step.V_TO_CURRENT, j] + i * steps[Step.I_TO_CURRENT, j]),
         )
-        for row in range(3):
+        for row in range(len(grows)):
             tails[row, new + j], lost[row, j] = step_on(tails[row, old + j], grows[row], lost[row, j])
 
 
@@ -218,8 +204,8 @@ def flow_back(net, adjoint, jumps, window, entries):
     """
     begin, end = window * net.h, window_end(net, window)
     old, new, n = place_of(net, window), place_of(net, window - 1), net.neurons.size
-    lambda_v, lambda_i = adjoint.states[LAMBDA_V, old : old + n], adjoint.states[LAMBDA_I, old : old + n]
-    new_v, new_i = adjoint.states[LAMBDA_V, new : new + n], adjoint.states[LAMBDA_I, new : new + n]
+    lambda_v, lambda_i = adjoint.states[Lambda.V, old : old + n], adjoint.states[Lambda.I, old : old + n]
+    new_v, new_i = adjoint.states[Lambda.V, new : new + n], adjoint.states[Lambda.I, new : new + n]
     steps, lost, with_tails = adjoint.steps, adjoint.lost, adjoint.tails.shape[1] > 0
     if end - begin != net.h:
         prepare_back(net, steps, end - begin, with_tails)
@@ -228,18 +214,18 @@ def flow_back(net, adjoint, jumps, window, entries):
         _step_tails(adjoint, old, new, n)
     for j in range(n):
         v, i = lambda_v[j], lambda_i[j]
-        new_i[j], lost[LOST_I, j] = step_on(i, i * steps[FALL_I, j] + v * steps[V_TO_I, j], lost[LOST_I, j])
-        new_v[j], lost[LOST_V, j] = step_on(v, v * steps[FALL_V, j], lost[LOST_V, j])
+        new_i[j], lost[Lost.I, j] = step_on(i, i * steps[Step.FALL_I, j] + v * steps[Step.V_TO_I, j], lost[Lost.I, j])
+        new_v[j], lost[Lost.V, j] = step_on(v, v * steps[Step.FALL_V, j], lost[Lost.V, j])
     if end - begin != net.h:
         prepare_back(net, steps, net.h, with_tails)
     for e in range(entries[0], entries[1]):
         j = jumps[e].neuron
         if adjoint.first[old + j] != e:
             continue
-        x, state = jumps[e].time - begin, (adjoint.jump_states[LAMBDA_V, e], adjoint.jump_states[LAMBDA_I, e])
+        x, state = jumps[e].time - begin, (adjoint.jump_states[Lambda.V, e], adjoint.jump_states[Lambda.I, e])
         if with_tails:
             tails = _tails_back(net, j, state, adjoint.jump_tails[:, e], x)
-            for row in range(3):
+            for row in range(len(tails)):
                 adjoint.tails[row, new + j] = tails[row]
         new_v[j], new_i[j] = _earlier(net, j, state[0], state[1], x)
         lost[:, j] = 0.0
@@ -259,16 +245,16 @@ def leap_back(net, adjoint, window, previous):
             decay_v, fall_v = math.exp(-x / tau_mem), math.expm1(-x / tau_mem)
             decay_i, fall_i = math.exp(-x / tau_syn), math.expm1(-x / tau_syn)
             response = psp(x, tau_mem, tau_syn)
-        v, i = states[LAMBDA_V, old + j], states[LAMBDA_I, old + j]
+        v, i = states[Lambda.V, old + j], states[Lambda.I, old + j]
         if tails.shape[1] > 0:
             to_psp, to_current = double_psp(x, tau_mem, tau_syn) / tau_mem, double_psp(x, tau_syn, tau_mem) / tau_mem
             grows = (v * x * decay_v, tau_syn * i * response + v * to_psp, i * x * decay_i + v * ratio * to_current)
-            for row in range(3):
-                decay, fall = (decay_i, fall_i) if row == CURRENT_TAIL else (decay_v, fall_v)
-                at = LOST_TAILS + row
+            for row in range(len(grows)):
+                decay, fall = (decay_i, fall_i) if row == Tail.CURRENT else (decay_v, fall_v)
+                at = Lost.RESET + row
                 tails[row, new + j], lost[at, j] = leap_on(tails[row, old + j], grows[row], decay, fall, lost[at, j])
-        states[LAMBDA_I, new + j], lost[LOST_I, j] = leap_on(i, v * response * ratio, decay_i, fall_i, lost[LOST_I, j])
-        states[LAMBDA_V, new + j], lost[LOST_V, j] = leap_on(v, 0.0, decay_v, fall_v, lost[LOST_V, j])
+        states[Lambda.I, new + j], lost[Lost.I, j] = leap_on(i, v * response * ratio, decay_i, fall_i, lost[Lost.I, j])
+        states[Lambda.V, new + j], lost[Lost.V, j] = leap_on(v, 0.0, decay_v, fall_v, lost[Lost.V, j])
         adjoint.first[new + j] = NO_SPIKE
 
 
@@ -285,10 +271,12 @@ def start_back(net, adjoint, jumps, window, entries, gradients):
         leap_back(net, adjoint, window - 1, -1)
     at = place_of(net, -1)
     for j in range(net.neurons.size):
-        tau_mem, drive, rate = net.neurons[j].tau_mem, adjoint.steps[DRIVE, j], net.model.integrals[j].rate
+        tau_mem, drive, rate = net.neurons[j].tau_mem, adjoint.steps[Step.DRIVE, j], net.model.integrals[j].rate
         by_whole, by_start, by_tau = start_integrals(net.duration, rate, tau_mem)
         start = net.model.shifts[j].start
-        gradients.neurons[START, j] += drive * by_start - tau_mem * adjoint.states[LAMBDA_V, at + j]
-        gradients.neurons[WHOLE, j] += drive * by_whole
+        gradients.neurons[Constant.START, j] += drive * by_start - tau_mem * adjoint.states[Lambda.V, at + j]
+        gradients.neurons[Constant.WHOLE, j] += drive * by_whole
         if adjoint.tails.shape[1] > 0:
-            gradients.neurons[TAU_MEM, j] += start * (drive * by_tau - adjoint.tails[RESET_TAIL, at + j] / tau_mem)
+            gradients.neurons[Constant.TAU_MEM, j] += start * (
+                drive * by_tau - adjoint.tails[Tail.RESET, at + j] / tau_mem
+            )

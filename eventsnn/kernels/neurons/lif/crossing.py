@@ -7,11 +7,30 @@ the current after the arrival. V has at most one interior maximum, so two states
 """
 
 import math
+from enum import IntEnum
+from typing import NamedTuple
 
 from ...compile import inlined, kernel
 from .membrane import flow, peak_time
 
-SILENT, FIRES, GRAZES = 0, 1, 2
+
+class Outcome(IntEnum):
+    """What V does until the next arrival; GRAZES: its peak is at or just below threshold, which is no spike."""
+
+    SILENT = 0
+    FIRES = 1
+    GRAZES = 2
+
+
+class Membrane(NamedTuple):
+    """The constants that decide on a crossing; ``scale``: see `tables.SHIFT`."""
+
+    tau_mem: float
+    tau_syn: float
+    threshold: float
+    scale: float
+
+
 # Newton's method doubles its digits at a clean crossing and gains one bit per step at a double root.
 LARGEST_STEP_COUNT = 80
 # V exceeds the threshold by more than this part of it, or does not cross it: rounding must not decide on a contact.
@@ -88,9 +107,9 @@ def crossing_below_rest(v, i, v_end, i_end, dt, neuron):
     """
     tau_mem, tau_syn, threshold, scale = neuron
     if v_end <= threshold + CONTACT * scale or dt == 0.0:
-        return SILENT, 0.0, 0.0
+        return Outcome.SILENT, 0.0, 0.0
     if v >= threshold and i >= v:
-        return FIRES, 0.0, max(i - threshold, 2.3e-16 * scale)
+        return Outcome.FIRES, 0.0, max(i - threshold, 2.3e-16 * scale)
     low, high = 0.0, dt
     if i < v:
         low = min(peak_time(-v, -i, tau_mem, tau_syn), dt)  # the minimum of U is the maximum of -U
@@ -108,38 +127,37 @@ def crossing_below_rest(v, i, v_end, i_end, dt, neuron):
         # Newton's step where it stays within the bracket, else its middle
         t = later if low < later < high else 0.5 * (low + high)
     slope = i * math.exp(-t / tau_syn) - threshold
-    return FIRES, t, max(slope, 2.3e-16 * scale)
+    return Outcome.FIRES, t, max(slope, 2.3e-16 * scale)
 
 
 @inlined
 def crossing(v, i, v_end, i_end, dt, neuron):
-    """Look for a spike in [0, dt): return (SILENT | FIRES | GRAZES, time in ms, slope).
+    """Look for a spike in [0, dt): return (Outcome, time in ms, slope).
 
-    ``v, i``: state now; ``v_end, i_end``: state after ``dt`` ms; ``neuron``: (tau_mem, tau_syn, threshold, scale), see
-    `tables.SHIFT`. The slope is I - threshold = tau_mem dV/dt at the crossing. GRAZES is a peak at or just below
-    threshold: no spike.
+    ``v, i``: state now; ``v_end, i_end``: state after ``dt`` ms; ``neuron``: a Membrane. The slope is I - threshold =
+    tau_mem dV/dt at the crossing.
     """
     tau_mem, tau_syn, threshold, scale = neuron
     level = threshold + CONTACT * scale
     # V exceeds the level only while I does, and without arrivals I only decays; at once, the arrivals act first
     if i <= level or dt == 0.0:
-        return SILENT, 0.0, 0.0
+        return Outcome.SILENT, 0.0, 0.0
     high = dt
     if v_end > level:
         guess = _guess(v, i, v_end, i_end, dt, threshold)
     else:
         guess = 0.0
         if i_end >= v_end:
-            return SILENT, 0.0, 0.0
+            return Outcome.SILENT, 0.0, 0.0
         high = peak_time(v, i, tau_mem, tau_syn)
         if not high < dt:
-            return SILENT, 0.0, 0.0
+            return Outcome.SILENT, 0.0, 0.0
         v_peak, _ = flow(v, i, high, tau_mem, tau_syn)
         if v_peak <= level:
-            return (GRAZES if v_peak > threshold - GRAZING * scale else SILENT), 0.0, 0.0
+            return (Outcome.GRAZES if v_peak > threshold - GRAZING * scale else Outcome.SILENT), 0.0, 0.0
     if v >= threshold:
-        return FIRES, 0.0, i - threshold
+        return Outcome.FIRES, 0.0, i - threshold
     t = _root(v, i, high, guess, neuron)
     slope = i * math.exp(-t / tau_syn) - threshold
     # rounding may leave a contact with no slope at all; the smallest one keeps its order of magnitude
-    return FIRES, t, max(slope, 2.3e-16 * scale)
+    return Outcome.FIRES, t, max(slope, 2.3e-16 * scale)

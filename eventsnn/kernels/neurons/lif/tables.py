@@ -4,6 +4,7 @@ Kernels know U = V - b, where b = v_rest + bias is where V rests with its bias (
 flow of U has no constant, so that v_rest and bias only move the threshold, the reset and the start.
 """
 
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -21,10 +22,20 @@ NEURON = np.dtype(
 # What few kernels ask for: U after a spike and at time 0; b; how far U falls at a spike; and the size of what rounding
 # and contacts are relative to.
 SHIFT = np.dtype([(name, np.float64) for name in ("reset", "start", "rest", "fall", "scale")])
-# Rows of Gradients.neurons: dL/d of the time constants, of the threshold, the reset and the start of U, and of what is
-# added to all of V at once.
-TAU_MEM, TAU_SYN, THRESHOLD, RESET, START, WHOLE = range(6)
-N_CONSTANTS = 6
+
+
+class Constant(IntEnum):
+    """Rows of Gradients.neurons: dL/d of the time constants, of the threshold, the reset and the start of U.
+
+    WHOLE: dL/d of what is added to all of V at once.
+    """
+
+    TAU_MEM = 0
+    TAU_SYN = 1
+    THRESHOLD = 2
+    RESET = 3
+    START = 4
+    WHOLE = 5
 
 
 class Lif(NamedTuple):
@@ -52,8 +63,12 @@ def fill(neurons, shifts, values):
 
 def field_gradients(sums):
     """Return {field: (n,) dL/dfield} of a population from its columns of Gradients.neurons."""
-    moved = sums[WHOLE] - sums[THRESHOLD] - sums[RESET]
+    moved = sums[Constant.WHOLE] - sums[Constant.THRESHOLD] - sums[Constant.RESET]
     return {
-        "tau_mem": sums[TAU_MEM], "tau_syn": sums[TAU_SYN], "v_threshold": sums[THRESHOLD], "v_reset": sums[RESET],
-        "v_rest": moved, "bias": moved - sums[START],
-    }  # fmt: skip
+        "tau_mem": sums[Constant.TAU_MEM],
+        "tau_syn": sums[Constant.TAU_SYN],
+        "v_threshold": sums[Constant.THRESHOLD],
+        "v_reset": sums[Constant.RESET],
+        "v_rest": moved,
+        "bias": moved - sums[Constant.START],
+    }

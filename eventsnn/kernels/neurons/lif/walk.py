@@ -4,30 +4,9 @@ import math
 
 from ...compile import inlined, kernel
 from ...simd import BLOCK, advance_calm, is_set, trailing_zeros
-from ...state import INTEGRAL, MAXIMUM, MAXIMUM_TIME, READOUT_MAXIMUM, SHARE
-from ...workspace import (
-    DI,
-    DV,
-    FALL_I,
-    FALL_V,
-    INTERRUPTED,
-    LEFT,
-    LIMIT,
-    LOST_I,
-    LOST_V,
-    MOST_SPIKES,
-    N_SPIKES,
-    N_SUSPECTS,
-    OK,
-    PSP,
-    TAPE_FULL,
-    TOO_MANY_SPIKES,
-    UP,
-    WEIGHT,
-    I,
-    V,
-)
-from .crossing import CONTACT, FIRES, GRAZES, GRAZING, crossing, crossing_below_rest
+from ...state import Kind, Reading, Status
+from ...workspace import Arrival, Row
+from .crossing import CONTACT, GRAZING, Membrane, Outcome, crossing, crossing_below_rest
 from .membrane import (
     NEGLIGIBLE,
     advance,
@@ -55,22 +34,22 @@ def prepare(net, work, length):
             tau_mem, tau_syn = net.neurons[j].tau_mem, net.neurons[j].tau_syn
             fall_v, fall_i = math.expm1(-length / tau_mem), math.expm1(-length / tau_syn)
             response = psp(length, tau_mem, tau_syn)
-        values[FALL_V, j], values[FALL_I, j], values[PSP, j] = fall_v, fall_i, response
+        values[Row.FALL_V, j], values[Row.FALL_I, j], values[Row.PSP, j] = fall_v, fall_i, response
 
 
 @inlined
 def start(net, work, outputs):
     """U starts where its record says, and the readings of a readout with what start and rest give to them."""
     for j in range(net.neurons.size):
-        work.values[LIMIT, j] = net.neurons[j].threshold - BOUND_SAFETY * net.model.shifts[j].scale
+        work.values[Row.LIMIT, j] = net.neurons[j].threshold - BOUND_SAFETY * net.model.shifts[j].scale
     if net.model.moved == 0:
         return
     for j in range(net.neurons.size):
         begin, rest, rate = net.model.shifts[j].start, net.model.shifts[j].rest, net.model.integrals[j].rate
         by_whole, by_start, _ = start_integrals(net.duration, rate, net.neurons[j].tau_mem)
-        work.values[V, j] = outputs[MAXIMUM, j] = begin
-        outputs[SHARE, j] = 1.0
-        outputs[INTEGRAL, j] = rest * by_whole + begin * by_start
+        work.values[Row.V, j] = outputs[Reading.MAXIMUM, j] = begin
+        outputs[Reading.SHARE, j] = 1.0
+        outputs[Reading.INTEGRAL, j] = rest * by_whole + begin * by_start
 
 
 @inlined
@@ -81,31 +60,28 @@ def screen(net, work, pop, maximum):
     below what it would be at one of the ends if the current did not decay either (docs/engine.md).
     """
     start, stop, values, n_suspects = net.pops[pop].start, net.pops[pop].stop, work.values, 0
-    if net.pops[pop].kind == READOUT_MAXIMUM:
+    if net.pops[pop].kind == Kind.READOUT_MAXIMUM:
         for j in range(start, stop):
-            values[LIMIT, j] = maximum[j]
+            values[Row.LIMIT, j] = maximum[j]
     for block in range(start, stop, BLOCK):
-        left = advance_calm(
-            values[V], values[I], values[LOST_V], values[LOST_I], values[DV], values[DI], values[UP], values[FALL_V],
-            values[FALL_I], values[PSP], values[LIMIT], net.pops[pop].slack, NEGLIGIBLE, block, stop - block,
-        )  # fmt: skip
+        left = advance_calm(values, net.pops[pop].slack, NEGLIGIBLE, block, stop - block)
         while left != 0:
             work.suspects[n_suspects] = block + trailing_zeros(left)
             n_suspects += 1
             left &= left - 1
-    work.size[N_SUSPECTS] = n_suspects
+    work.progress[0].n_suspects = n_suspects
 
 
 @inlined
 def settle(work, j):
     """Take a suspect to the end of its window as if it fired no spike: as `simd.advance_calm` takes the others."""
     values = work.values
-    v, i = values[V, j], values[I, j]
-    step_v = v * values[FALL_V, j] + (i * values[PSP, j] + values[DV, j])
-    step_i = i * values[FALL_I, j] + values[DI, j]
-    values[V, j], values[LOST_V, j] = step_on(v, step_v, values[LOST_V, j])
-    values[I, j], values[LOST_I, j] = step_on(i, step_i, values[LOST_I, j])
-    values[DV, j] = values[DI, j] = 0.0
+    v, i = values[Row.V, j], values[Row.I, j]
+    step_v = v * values[Row.FALL_V, j] + (i * values[Row.PSP, j] + values[Row.DV, j])
+    step_i = i * values[Row.FALL_I, j] + values[Row.DI, j]
+    values[Row.V, j], values[Row.LOST_V, j] = step_on(v, step_v, values[Row.LOST_V, j])
+    values[Row.I, j], values[Row.LOST_I, j] = step_on(i, step_i, values[Row.LOST_I, j])
+    values[Row.DV, j] = values[Row.DI, j] = 0.0
 
 
 @inlined
@@ -115,31 +91,31 @@ def _walk(net, work, j, n, span, end, crossing):
     The walk finds the spikes. What V and I are at the end of the window only follows from it where V was reset: so
     their errors do not grow with the number of windows walked.
     """
-    left, weight = work.sorted[LEFT], work.sorted[WEIGHT]
-    shift = net.model.shifts[j]
-    neuron = (net.neurons[j].tau_mem, net.neurons[j].tau_syn, net.neurons[j].threshold, shift.scale)
-    v, i, x, grazed, m, before = work.values[V, j], work.values[I, j], span, 0, n - 1, work.size[N_SPIKES]
+    left, weight = work.sorted[Arrival.LEFT], work.sorted[Arrival.WEIGHT]
+    shift, progress = net.model.shifts[j], work.progress[0]
+    neuron = Membrane(net.neurons[j].tau_mem, net.neurons[j].tau_syn, net.neurons[j].threshold, shift.scale)
+    v, i, x, grazed, m = work.values[Row.V, j], work.values[Row.I, j], span, 0, n - 1
+    before = progress.n_spikes
     while True:
         until = left[m] if m >= 0 else 0.0
         v_end, i_end = advance(net, j, v, i, x - until)
         outcome, t, slope = crossing(v, i, v_end, i_end, x - until, neuron)
-        if outcome == FIRES:
+        if outcome == Outcome.FIRES:
             x = max(x - t, until)
-            i, v = slope + neuron[2], shift.reset
-            grazed += slope < GRAZING * neuron[3]
-            at = work.size[N_SPIKES]
-            if at == work.size[MOST_SPIKES]:
-                return TOO_MANY_SPIKES, grazed
-            if at == work.tape.size:
-                return TAPE_FULL, grazed
+            i, v = slope + neuron.threshold, shift.reset
+            grazed += slope < GRAZING * neuron.scale
+            if progress.n_spikes == progress.most_spikes:
+                return Status.TOO_MANY_SPIKES, grazed
+            if progress.n_spikes == work.tape.size:
+                return Status.TAPE_FULL, grazed
             if is_set(work.stop):
-                return INTERRUPTED, grazed
-            slot = work.tape[at]
+                return Status.INTERRUPTED, grazed
+            slot = work.tape[progress.n_spikes]
             # a spike belongs to the window that found it, even when rounding puts it on the window's end
             slot.time, slot.neuron, slot.slope = min(end - x, end * (1.0 - 1.2e-16)), j, slope
-            work.size[N_SPIKES] = at + 1
+            progress.n_spikes += 1
             continue
-        grazed += outcome == GRAZES
+        grazed += outcome == Outcome.GRAZES
         v, i, x = v_end, i_end, until
         if m < 0:
             break
@@ -147,9 +123,9 @@ def _walk(net, work, j, n, span, end, crossing):
             i += weight[m]
             m -= 1
     settle(work, j)
-    if work.size[N_SPIKES] > before:
-        work.values[V, j], work.values[LOST_V, j] = clean(v), 0.0
-    return OK, grazed
+    if progress.n_spikes > before:
+        work.values[Row.V, j], work.values[Row.LOST_V, j] = clean(v), 0.0
+    return Status.OK, grazed
 
 
 @kernel
@@ -167,13 +143,19 @@ def walk(net, work, j, n, span, end):
 
 
 @inlined
+def keep_maximum(outputs, j, v, time, share):
+    """Write down the largest voltage of readout neuron j so far."""
+    outputs[Reading.MAXIMUM, j], outputs[Reading.MAXIMUM_TIME, j], outputs[Reading.SHARE, j] = v, time, share
+
+
+@inlined
 def keep_edge(outputs, j, v, end):
     """Let a maximum at the end of a window be the V that the next one begins with, which rounds in another way.
 
     An arrival on the very edge belongs to the next window, which knows by this V whether it meets the maximum.
     """
-    if outputs[MAXIMUM_TIME, j] == end:
-        outputs[MAXIMUM, j] = v
+    if outputs[Reading.MAXIMUM_TIME, j] == end:
+        outputs[Reading.MAXIMUM, j] = v
 
 
 @inlined
@@ -183,28 +165,27 @@ def walk_maximum(net, work, j, n, span, end, outputs):
     An inhibitory arrival can end the rise of V: the maximum then moves with that arrival, at the slope before it. The
     arrival feels the share (I- - V)/(I- - I+) of the pull, which gives just that (docs/mathematics.md, section 6).
     """
-    left, weight, start = work.sorted[LEFT], work.sorted[WEIGHT], net.model.shifts[j].start
-    v, i, x, m = work.values[V, j], work.values[I, j], span, n - 1
+    left, weight, start = work.sorted[Arrival.LEFT], work.sorted[Arrival.WEIGHT], net.model.shifts[j].start
+    v, i, x, m = work.values[Row.V, j], work.values[Row.I, j], span, n - 1
     while True:
         until = left[m] if m >= 0 else 0.0
         v_end, i_end = advance(net, j, v, i, x - until)
         if i > v and i_end < v_end:
             t = min(peak_time(v, i, net.neurons[j].tau_mem, net.neurons[j].tau_syn), x - until)
             v_peak, _ = advance(net, j, v, i, t)
-            if v_peak > outputs[MAXIMUM, j]:
-                outputs[MAXIMUM, j], outputs[MAXIMUM_TIME, j], outputs[SHARE, j] = v_peak, end - (x - t), 1.0
+            if v_peak > outputs[Reading.MAXIMUM, j]:
+                keep_maximum(outputs, j, v_peak, end - (x - t), 1.0)
         v, i, x = v_end, i_end, until
         while m >= 0 and left[m] == until:
             i += weight[m]
             m -= 1
         # equality: an arrival on the very edge of the window before has not been seen yet
-        if v >= outputs[MAXIMUM, j] and v > start:
-            outputs[MAXIMUM, j], outputs[MAXIMUM_TIME, j] = v, end - until
-            outputs[SHARE, j] = (i_end - v) / (i_end - i) if i < v < i_end else 1.0
+        if v >= outputs[Reading.MAXIMUM, j] and v > start:
+            keep_maximum(outputs, j, v, end - until, (i_end - v) / (i_end - i) if i < v < i_end else 1.0)
         if until == 0.0:
             break
     settle(work, j)
-    keep_edge(outputs, j, work.values[V, j], end)
+    keep_edge(outputs, j, work.values[Row.V, j], end)
 
 
 @inlined
@@ -219,7 +200,7 @@ def is_quiet(net, work):
     """True when no neuron can fire without a new arrival: none has a current above threshold."""
     for j in range(net.neurons.size):
         # with a threshold below where U rests it fires without any current
-        if max(work.values[I, j], 0.0) > net.neurons[j].threshold:
+        if max(work.values[Row.I, j], 0.0) > net.neurons[j].threshold:
             return False
     return True
 
@@ -229,17 +210,17 @@ def leap(net, work, outputs, begin, end):
     """Cross a silence from ``begin`` to ``end`` in one step."""
     values, x, decay_v, fall_v, decay_i, fall_i, response = work.values, end - begin, 0.0, 0.0, 0.0, 0.0, 0.0
     for j in range(net.neurons.size):
-        v, i, tau_mem, tau_syn = values[V, j], values[I, j], net.neurons[j].tau_mem, net.neurons[j].tau_syn
+        v, i, tau_mem, tau_syn = values[Row.V, j], values[Row.I, j], net.neurons[j].tau_mem, net.neurons[j].tau_syn
         if is_other(net, j):
             decay_v, fall_v = math.exp(-x / tau_mem), math.expm1(-x / tau_mem)
             decay_i, fall_i = math.exp(-x / tau_syn), math.expm1(-x / tau_syn)
             response = psp(x, tau_mem, tau_syn)
-        if net.pops[net.neurons[j].pop].kind == READOUT_MAXIMUM and i > v:
+        if net.pops[net.neurons[j].pop].kind == Kind.READOUT_MAXIMUM and i > v:
             t = min(peak_time(v, i, tau_mem, tau_syn), x)
             v_peak, _ = flow(v, i, t, tau_mem, tau_syn)
-            if v_peak > outputs[MAXIMUM, j]:
+            if v_peak > outputs[Reading.MAXIMUM, j]:
                 time = begin + t if t < x else end
-                outputs[MAXIMUM, j], outputs[MAXIMUM_TIME, j], outputs[SHARE, j] = v_peak, time, 1.0
-        values[V, j], values[LOST_V, j] = leap_on(v, i * response, decay_v, fall_v, values[LOST_V, j])
-        values[I, j], values[LOST_I, j] = leap_on(i, 0.0, decay_i, fall_i, values[LOST_I, j])
-        keep_edge(outputs, j, values[V, j], end)
+                keep_maximum(outputs, j, v_peak, time, 1.0)
+        values[Row.V, j], values[Row.LOST_V, j] = leap_on(v, i * response, decay_v, fall_v, values[Row.LOST_V, j])
+        values[Row.I, j], values[Row.LOST_I, j] = leap_on(i, 0.0, decay_i, fall_i, values[Row.LOST_I, j])
+        keep_edge(outputs, j, values[Row.V, j], end)

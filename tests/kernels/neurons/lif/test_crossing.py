@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eventsnn.engines.reference import lif as reference
-from eventsnn.kernels.neurons.lif.crossing import FIRES, GRAZES, SILENT, crossing
+from eventsnn.kernels.neurons.lif.crossing import Membrane, Outcome, crossing
 from eventsnn.kernels.neurons.lif.membrane import flow, peak_time
 
 N_STATES = 1_000_000
@@ -19,7 +19,7 @@ NEURON = reference.Constants(20.0, 10.0, 1.0, reset=0.0, start=0.0, rest=0.0)
 @numba.njit
 def cross(v, i, dt, tau_mem, tau_syn, threshold):
     v_end, i_end = flow(v, i, dt, tau_mem, tau_syn)
-    return crossing(v, i, v_end, i_end, dt, (tau_mem, tau_syn, threshold, threshold))
+    return crossing(v, i, v_end, i_end, dt, Membrane(tau_mem, tau_syn, threshold, threshold))
 
 
 @numba.njit
@@ -97,11 +97,11 @@ def test_no_spike_is_missed_and_none_is_invented():
     states, margin = states[clear], margin[clear]
     assert len(states) >= N_STATES
     outcomes, times, slopes = cross_all(states)
-    missed = (margin > 0) & (outcomes != FIRES)
-    phantom = (margin < 0) & (outcomes == FIRES)
+    missed = (margin > 0) & (outcomes != Outcome.FIRES)
+    phantom = (margin < 0) & (outcomes == Outcome.FIRES)
     assert np.sum(missed) == 0, states[missed][:3]
     assert np.sum(phantom) == 0, states[phantom][:3]
-    fired = outcomes == FIRES
+    fired = outcomes == Outcome.FIRES
     assert 0.2 < np.mean(fired) < 0.8
     assert np.all((times[fired] >= 0) & (times[fired] <= states[fired, 2])) and np.all(slopes[fired] > 0)
     # each is the first crossing: V stays below threshold before it
@@ -109,13 +109,13 @@ def test_no_spike_is_missed_and_none_is_invented():
         for fraction in (0.3, 0.9, 0.999):
             assert times[k] == 0 or voltage(states[k], fraction * times[k]) < states[k, 5]
     # a graze is reported just below threshold, and nowhere else
-    assert np.all(np.abs(margin[outcomes == GRAZES]) <= 2e-6)
+    assert np.all(np.abs(margin[outcomes == Outcome.GRAZES]) <= 2e-6)
 
 
 def test_spike_times_are_right_to_rounding():
     states = np.concatenate([random_states(4000, 5), aimed(random_states(4000, 6), 7)[0]])
     outcomes, times, slopes = cross_all(states)
-    fired = np.flatnonzero((outcomes == FIRES) & (times > 0) & (slopes > 1e-7))[:2500]
+    fired = np.flatnonzero((outcomes == Outcome.FIRES) & (times > 0) & (slopes > 1e-7))[:2500]
     assert fired.size >= 1500
     worst = 0.0
     with mpmath.workdps(50):
@@ -149,7 +149,7 @@ def test_reference_finds_the_same_crossings():
         v, i, dt, tau_mem, tau_syn, threshold = states[k]
         t, _ = reference.first_crossing(v, i, reference.Constants(tau_mem, tau_syn, threshold, 0.0, 0.0, 0.0))
         fires = t is not None and t < dt
-        assert fires == (outcomes[k] == FIRES)
+        assert fires == (outcomes[k] == Outcome.FIRES)
         if fires:
             assert t == pytest.approx(times[k], abs=1e-9)
 
@@ -157,42 +157,47 @@ def test_reference_finds_the_same_crossings():
 @pytest.mark.parametrize(
     ("v", "i", "dt", "outcome"),
     [
-        (0.0, 0.9, 50.0, SILENT),  # the current never exceeds the threshold
-        (0.0, 1.0, 50.0, SILENT),  # nor does one that equals it
-        (1.0, 0.5, 50.0, SILENT),  # at threshold, but falling
-        (1.0, 1.0, 50.0, SILENT),  # at threshold, but flat
-        (1.0, 1.5, 50.0, FIRES),  # at threshold and rising: at once
-        (0.5, -3.0, 50.0, SILENT),
-        (-2.0, 30.0, 50.0, FIRES),
-        (0.0, 30.0, 0.0, SILENT),  # no time to rise
-        (0.0, 30.0, 1e-3, SILENT),
-        (1.0, 1.5, 0.0, SILENT),  # no time at all: arrivals at that instant act first
-        (1.0, 1.5, 1e-300, SILENT),  # nor time to exceed the threshold
-        (1.0, 1.5, 1e-12, FIRES),
-        (1.0, 1.0 + 4.4e-16, 50.0, SILENT),  # no more than rounding above the threshold
-        (1.0, 1.0 + 1e-8, 50.0, GRAZES),  # at threshold, with a current that lifts V by less than rounding
-        (1.0, 1.0 + 1e-6, 50.0, FIRES),  # by 2.5e-13
+        (0.0, 0.9, 50.0, Outcome.SILENT),  # the current never exceeds the threshold
+        (0.0, 1.0, 50.0, Outcome.SILENT),  # nor does one that equals it
+        (1.0, 0.5, 50.0, Outcome.SILENT),  # at threshold, but falling
+        (1.0, 1.0, 50.0, Outcome.SILENT),  # at threshold, but flat
+        (1.0, 1.5, 50.0, Outcome.FIRES),  # at threshold and rising: at once
+        (0.5, -3.0, 50.0, Outcome.SILENT),
+        (-2.0, 30.0, 50.0, Outcome.FIRES),
+        (0.0, 30.0, 0.0, Outcome.SILENT),  # no time to rise
+        (0.0, 30.0, 1e-3, Outcome.SILENT),
+        (1.0, 1.5, 0.0, Outcome.SILENT),  # no time at all: arrivals at that instant act first
+        (1.0, 1.5, 1e-300, Outcome.SILENT),  # nor time to exceed the threshold
+        (1.0, 1.5, 1e-12, Outcome.FIRES),
+        (1.0, 1.0 + 4.4e-16, 50.0, Outcome.SILENT),  # no more than rounding above the threshold
+        (1.0, 1.0 + 1e-8, 50.0, Outcome.GRAZES),  # at threshold, with a current that lifts V by less than rounding
+        (1.0, 1.0 + 1e-6, 50.0, Outcome.FIRES),  # by 2.5e-13
     ],
 )
 def test_rules(v, i, dt, outcome):
     found, time, slope = cross(v, i, dt, 20.0, 10.0, 1.0)
     assert found == outcome
-    if outcome == FIRES:
+    if outcome == Outcome.FIRES:
         assert slope > 0 and (time == 0.0) == (v == 1.0)
 
 
 def test_graze_is_named_on_both_sides_of_the_peak():
     # tau_mem = 2 tau_syn: the response to a unit jump peaks at 1/4
-    for shortfall, outcome in ((1e-3, SILENT), (1e-5, SILENT), (5e-7, GRAZES), (1e-9, GRAZES)):
+    for shortfall, outcome in (
+        (1e-3, Outcome.SILENT),
+        (1e-5, Outcome.SILENT),
+        (5e-7, Outcome.GRAZES),
+        (1e-9, Outcome.GRAZES),
+    ):
         assert cross(0.0, 4.0 * (1 - shortfall), 60.0, 20.0, 10.0, 1.0)[0] == outcome
     # a peak that exceeds the threshold by no more than rounding touches it, like one that equals it
     for excess in (0.0, 1e-15, 3e-15):
-        assert cross(0.0, 4.0 * (1 + excess), 60.0, 20.0, 10.0, 1.0)[0] == GRAZES
+        assert cross(0.0, 4.0 * (1 + excess), 60.0, 20.0, 10.0, 1.0)[0] == Outcome.GRAZES
         assert reference.first_crossing(0.0, 4.0 * (1 + excess), NEURON) == (None, True)
     for excess in (1e-14, 1e-13, 1e-9, 1e-3):
         assert reference.first_crossing(0.0, 4.0 * (1 + excess), NEURON)[0] is not None
         outcome, time, slope = cross(0.0, 4.0 * (1 + excess), 60.0, 20.0, 10.0, 1.0)
-        assert outcome == FIRES and slope > 0
+        assert outcome == Outcome.FIRES and slope > 0
         # V = 1 where y (1 - y) = 1/w, y = e^{-t/tau_mem}
         y = 0.5 * (1 + np.sqrt(max(0.0, 1 - 1 / (1 + excess))))
         assert time == pytest.approx(-20.0 * np.log(y), abs=1e-6 if excess < 1e-9 else 1e-9)
@@ -200,11 +205,11 @@ def test_graze_is_named_on_both_sides_of_the_peak():
 
 def test_a_peak_that_comes_after_the_next_arrival_does_not_count():
     top = peak = 20.0 * np.log(2.0)
-    assert cross(0.0, 5.0, top, 20.0, 10.0, 1.0)[0] == FIRES
+    assert cross(0.0, 5.0, top, 20.0, 10.0, 1.0)[0] == Outcome.FIRES
     first = cross(0.0, 5.0, 60.0, 20.0, 10.0, 1.0)[1]
     assert first < peak
-    assert cross(0.0, 5.0, first * (1 - 1e-9), 20.0, 10.0, 1.0)[0] == SILENT
-    assert cross(0.0, 5.0, first * (1 + 1e-9), 20.0, 10.0, 1.0)[0] == FIRES
+    assert cross(0.0, 5.0, first * (1 - 1e-9), 20.0, 10.0, 1.0)[0] == Outcome.SILENT
+    assert cross(0.0, 5.0, first * (1 + 1e-9), 20.0, 10.0, 1.0)[0] == Outcome.FIRES
 
 
 def test_peak_time_agrees_with_the_search():
