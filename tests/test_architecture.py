@@ -25,6 +25,8 @@ FLOORS = {
     "__main__": 11, "__init__": 11,
 }  # fmt: skip
 MOST_ROOMS, LONGEST_FILE, LONGEST_FUNCTION = 30, 450, 60
+# Where nothing has a default, a call names all it passes by its place alone.
+MOST_KERNEL_ARGUMENTS = 8
 # (importer, imported): pairs that must never meet, whatever their floors.
 WALLS = [
     ("kernels", "engines"), ("engines/reference", "kernels"), ("engines/reference", "engines/cpu"),
@@ -243,6 +245,13 @@ def test_kernels_do_not_raise_or_draw(path):
         if isinstance(function, ast.FunctionDef) and set(decorators) & {"kernel", "entry", "inlined"}:
             assert not any(isinstance(node, ast.Raise | ast.Assert | ast.Global) for node in ast.walk(function))
             assert not any("random" in ast.dump(node) for node in ast.walk(function) if isinstance(node, ast.Attribute))
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if name_of(p).startswith("kernels/")], ids=name_of)
+def test_kernels_take_few_arguments(path):
+    for function in ast.walk(tree_of(path)):
+        if isinstance(function, ast.FunctionDef):
+            assert len(function.args.args) <= MOST_KERNEL_ARGUMENTS, f"{function.name} takes too many"
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
