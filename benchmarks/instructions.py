@@ -2,8 +2,8 @@
 
 Instructions hardly vary between runs or between machines of one kind, unlike seconds. They are counted by valgrind,
 for kernels compiled for a fixed processor that valgrind knows. Once all is loaded and warm, the process forks: one
-fork does nothing, another runs both passes several times, and the difference is theirs alone. The baseline is
-instructions.json beside this file.
+fork runs both passes a few times, another more often, and the difference is theirs alone: what only the first run in a
+process costs is in both. The baseline is instructions.json beside this file.
 
 Run: python benchmarks/instructions.py [--update]
 """
@@ -40,8 +40,8 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
-SECONDS = 600
-REPEATS = 6
+SECONDS = 1200
+FEW, MANY = 2, 12
 WORKLOADS = {
     "rec 64, per synapse": lambda: networks.recurrent(64, "synapse", n_samples=1, duration=150.0),
     "rec 64, axonal": lambda: networks.recurrent(64, "neuron", n_samples=1, duration=150.0),
@@ -72,12 +72,12 @@ def in_a_fork(passes, repeats):
 
 
 def work():
-    """What is run under valgrind: {workload: [processes that ran it 0 and ``REPEATS`` times, synaptic events]}."""
+    """What is run under valgrind: {workload: [processes that ran it ``FEW`` and ``MANY`` times, synaptic events]}."""
     found = {}
     # a collection would fall into one workload or another by chance
     gc.disable()
     for name, passes in prepared().items():
-        processes = [in_a_fork(passes, repeats) for repeats in (0, REPEATS)]
+        processes = [in_a_fork(passes, repeats) for repeats in (FEW, MANY)]
         found[name] = [*processes, int(passes.recording.counters.events.sum())]
     return found
 
@@ -121,7 +121,7 @@ def instructions_per_event():
             raise RuntimeError("the kernels were compiled anew under valgrind: the counts mean nothing")
     counts = counts_of(result.stderr)
     return {
-        name: (counts[busy] - counts[idle]) / (REPEATS * events)
+        name: (counts[busy] - counts[idle]) / ((MANY - FEW) * events)
         for name, (idle, busy, events) in json.loads(result.stdout).items()
     }
 
