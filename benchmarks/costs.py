@@ -13,14 +13,15 @@ from report import Panel, Plot, Table
 
 from eventsnn import simulate, stream, value_and_grad
 from eventsnn.engines.checking import check_batch, spiking_outputs
-from eventsnn.engines.cpu import buffers, layout
+from eventsnn.engines.cpu import buffers
 from eventsnn.engines.cpu import engine as compiled
 from eventsnn.engines.problem import Problem
 from eventsnn.experiments.memory import MEGABYTE, forget_peak, peak_memory
+from eventsnn.kernels.neurons.lif import laying
 from eventsnn.losses.together import evaluate
 
 NANO, MICRO, MILLI = 1e9, 1e6, 1e3
-ENTRIES = ((layout, "write_series"), (compiled, "forward_shard"), (buffers, "most_in_flight"))
+ENTRIES = ((laying, "write_series"), (compiled, "forward_shard"), (buffers, "most_in_flight"))
 ENTRIES += ((compiled, "backward_shard"),)
 
 

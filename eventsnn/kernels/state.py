@@ -27,7 +27,7 @@ class Status(IntEnum):
 class Kind(IntEnum):
     """What a population does with its voltage: cross a threshold, nothing, or reach its largest value."""
 
-    LIF = 0
+    SPIKING = 0
     READOUT = 1
     READOUT_MAXIMUM = 2
 

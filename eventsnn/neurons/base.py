@@ -39,12 +39,14 @@ def _no_rule(known: Ranges, unknown: Iterable[str]) -> Ranges:
 class Model:
     """A neuron model: ``kind`` is its name in networks and files, ``fields`` are its constants.
 
+    ``family``: the folder of its kernels in `eventsnn.kernels.neurons`, and its file in `eventsnn.engines.reference`.
     ``fires``: it sends spikes. ``rule(known, unknown)`` says in which (low, high) training keeps constants that depend
     on others, from the ranges of those whose values are known and the names of those that are drawn at random, and
     raises ValueError("NAME", value, "what is allowed") where known ones contradict each other.
     """
 
     kind: str
+    family: str
     fields: tuple[Field, ...]
     fires: bool
     rule: Callable[[Ranges, Iterable[str]], Ranges] = _no_rule

@@ -61,6 +61,7 @@ def _below_threshold(known: Ranges, unknown: Iterable[str]) -> Ranges:
 
 LIF = Model(
     "lif",
+    "lif",
     (
         *TAUS,
         Field("v_threshold", "", 1.0, "a spike is fired where V crosses it; above v_reset and v_rest"),
@@ -70,4 +71,4 @@ LIF = Model(
     fires=True,
     rule=_below_threshold,
 )
-READOUT = Model("readout", (*TAUS, *REST), fires=False)
+READOUT = Model("readout", "lif", (*TAUS, *REST), fires=False)

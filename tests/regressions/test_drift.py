@@ -66,7 +66,7 @@ def exact_spikes(duration, n):
         for neuron in simulation.neurons.values():
             exactly = (None if c is None else mpmath.mpf(float(c)) for c in neuron.constants)
             neuron.constants = Constants(*exactly)
-            neuron.v, neuron.i, neuron.time = mpmath.mpf(0), mpmath.mpf(0), mpmath.mpf(0)
+            neuron.state, neuron.time = (mpmath.mpf(0), mpmath.mpf(0)), mpmath.mpf(0)
         times = input_times(duration, n)
         simulation.run({"in": (exact(times), np.zeros(n, int), np.ones(n))})
         slopes = np.array([float(slope) / TAU_MEM for _, _, slope in simulation.spikes])

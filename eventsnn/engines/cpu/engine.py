@@ -96,7 +96,7 @@ def backward(
         drive[:, slice(*layout.slices[name])] = values
     at_inputs = np.zeros(spikes.events.size * input_times)
     key = (net.first_shared, net.weight.size, net.row_delay.size, net.neurons.size)
-    adjoint_key = key_of_adjoint(net, spikes, jumps, any(name.endswith((".tau_mem", ".tau_syn")) for name in names))
+    adjoint_key = key_of_adjoint(net, spikes, jumps, layout.needs_tails(names))
 
     def accumulate(samples: Samples, stop: Stop) -> Gradients:
         gradients = take("gradients", key, layout.empty_gradients)

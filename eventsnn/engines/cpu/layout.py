@@ -8,8 +8,7 @@ import numpy as np
 
 from ...aliases import Array, Floats, Integers, Milliseconds, Parameters
 from ...errors import NetworkError
-from ...kernels.neurons.lif.membrane import DEGREE, TAU_FRACTION, integral_constants, write_series
-from ...kernels.neurons.lif.tables import NEURON, SHIFT, Constant, Lif, field_gradients, fill
+from ...kernels.neurons.laying import Group, Laying, laying_of
 from ...kernels.state import (
     BLOCK,
     CONNECTION,
@@ -36,10 +35,8 @@ MOST_BUCKETS = 2**25
 SYNAPSES_A_VISIT, MOST_STRETCH = 48, 32
 # A synapse is taken to bring an arrival every so many ms, where that decides on the length of a window.
 ARRIVAL_TIME = 40.0
-# Synapses whose exponentials are computed together.
+# Synapses whose modes are computed together.
 SYNAPSES_AT_ONCE = 2**14
-# Modes are told apart by their time constants; the exponentials of delays must not overflow.
-LEAST_DIFFERENCE, MOST_TIME_CONSTANTS = 0.05, 300.0
 # Delays are counted in fractions of a window, so small that times of up to so many windows are known to one of them.
 MOST_TICK_BITS, MOST_TICKED_WINDOWS = 16, 2.0**34
 # Windows are counted in float64 too, and a window must have a length and a reciprocal.
@@ -56,8 +53,9 @@ class Layout:
         self.network, self.parameters, self.run, self.trained = network, parameters, run, set(network.trainable)
         shortest = {name: self._shortest_delay(c) for name, c in network.connections.items()}
         neurons = [p for p in network.populations.values() if p.kind != "input"]
-        taus = [network.value_of(p.name, key, parameters).min() for p in neurons for key in ("tau_mem", "tau_syn")]
-        self.h, self.doublings = self._window(lookahead(network, shortest), min(taus, default=2.0**60), neurons)
+        groups, self.laying = {p.name: self._group(p) for p in neurons}, _laying_of(neurons)
+        reach = self.laying.reach(list(groups.values()))
+        self.h = self._window(lookahead(network, shortest), reach, sum(p.n for p in neurons))
         if self.h < SHORTEST_WINDOW or run.duration / self.h > MOST_WINDOWS:
             raise NetworkError(
                 f"{run.duration:.6g} ms are too many windows of {self.h:.3g} ms, the longest that the time constants "
@@ -71,22 +69,25 @@ class Layout:
         self.rank = {p.name: number for number, p in enumerate([*self.populations, *self.inputs])}
         # per-synapse connections come first, so that only they take room in the delay array
         self.connections = sorted(network.connections.values(), key=lambda c: not _per_synapse(c))
-        self.net = self._build()
+        self.net = self._build([groups[p.name] for p in self.populations])
+        self._write_charges()
 
-    def _window(
-        self, limit: Milliseconds, tau: Milliseconds, neurons: Sequence[Population]
-    ) -> tuple[Milliseconds, int]:
-        """(window length h in ms, how often the reach of the polynomials must be doubled for it).
+    def _group(self, population: Population) -> Group:
+        """What the neuron model is told of a population."""
+        name, fields = population.name, [field.name for field in MODELS[population.kind].fields]
+        values = {key: self.network.value_of(name, key, self.parameters) for key in fields}
+        own = [c for c in self.network.connections.values() if c.post == name and _has_own_delays(c)]
+        longest = max((float(self._delays(c).max()) for c in own), default=math.inf)
+        return Group(values, frozenset(population.train), longest)
 
-        A window should hold an arrival or two per neuron, but be no longer than ``limit``, than a time constant, and
-        than an eighth of one where time constants are trained, whose integrals know no doubling.
+    def _window(self, limit: Milliseconds, reach: tuple[Milliseconds, Milliseconds], targets: int) -> Milliseconds:
+        """The window length h in ms: for an arrival or two per neuron, but no longer than ``limit``.
+
+        ``reach``: (how long it may be at no cost, and at most), as the neurons say.
         """
-        synapses, targets = sum(c.n_synapses for c in self.network.connections.values()), sum(p.n for p in neurons)
-        trained = any(name.endswith((".tau_mem", ".tau_syn")) for name in self.trained)
-        reach = TAU_FRACTION * tau
-        fair = reach if trained else min(tau, ARRIVAL_TIME * targets / max(synapses, 1))
-        h = power_of_two_below(min(limit, max(reach, fair)))
-        return h, max(0, math.ceil(math.log2(h / reach)))
+        synapses = sum(c.n_synapses for c in self.network.connections.values())
+        fair = min(reach[1], ARRIVAL_TIME * targets / max(synapses, 1))
+        return power_of_two_below(min(limit, max(reach[0], fair)))
 
     def _delays(self, connection: Connection) -> Floats:
         """All delay values of a connection that has any."""
@@ -97,16 +98,11 @@ class Layout:
             return math.inf
         return 0.0 if connection.delay is None else float(self._delays(connection).min())
 
-    def _build(self) -> Net:
+    def _build(self, groups: list[Group]) -> Net:
         run, rows = self.run, self._rows()
-        neurons, shifts, series = self._neurons()
-        stretch = self._stretch()
+        stretch, pops = self._stretch(), self._pops()
+        neurons, model = self.laying.lay(pops, groups, (self.h, run.duration, stretch))
         delays = [np.max(delay) for c in self.connections if c.delay is not None and (delay := self._delays(c)).size]
-        pops = self._pops(neurons)
-        for row in pops[: len(self.populations)]:
-            for key in ("mem", "syn"):
-                x = stretch * self.h / neurons[f"tau_{key}"][row["start"]]
-                row[f"decay_{key}"], row[f"growth_{key}"] = math.exp(-x), math.exp(x)
         longest_delay = max([0.0, *delays])
         longest = min(longest_delay, run.duration)
         bits, n_windows = self._tick_bits(longest, stretch), max(1, math.ceil(run.duration / self.h))
@@ -125,21 +121,11 @@ class Layout:
             conns=self._conns(),
             sources=self._sources(),
             links=np.array([number for name in self.rank for number in self._links(name)], np.int64),
-            model=Lif(
-                series=series,
-                growth=self._growth(pops, neurons, stretch),
-                doublings=self.doublings,
-                part=0.5**self.doublings,
-                integrals=integral_constants(
-                    pops["decay_rate"][neurons["pop"]], neurons["tau_mem"], neurons["tau_syn"]
-                ),
-                shifts=shifts,
-                moved=int(bool(np.any(shifts["start"]) or np.any(shifts["rest"]) or self._moves())),
-            ),
+            model=model,
             bits=bits,
             # a delay beyond the end is as good as one there
             tick=(np.minimum(rows["delay"], longest) * (2.0**bits / self.h)).astype(np.uint32),
-            charge=self._charges(pops, neurons, rows),
+            charge=np.zeros(2 * rows["delay"].size),
             **rows,
         )
 
@@ -155,7 +141,8 @@ class Layout:
         """Numbers of the connections out of a population."""
         return [number for number, c in enumerate(self.connections) if c.pre == population]
 
-    def _pops(self, neurons: Array) -> Array:
+    def _pops(self) -> Array:
+        """The table of populations, but for what the model writes into it."""
         pops = np.zeros(len(self.rank), POPULATION)
         link = 0
         for row, p in zip(pops, [*self.populations, *self.inputs], strict=True):
@@ -164,76 +151,25 @@ class Layout:
             if p.kind != "input":
                 row["start"], row["stop"] = self.slices[p.name]
                 probe = self.run.probes.get(p.name, Probe())
-                row["kind"] = Kind.LIF if p.kind == "lif" else Kind.READOUT_MAXIMUM if probe.maximum else Kind.READOUT
-                row["uniform"] = np.ptp(neurons["series"][slice(*self.slices[p.name])]) == 0
+                row["kind"] = (
+                    Kind.SPIKING if MODELS[p.kind].fires else Kind.READOUT_MAXIMUM if probe.maximum else Kind.READOUT
+                )
                 row["decay_rate"] = self.run.decay_rate(p.name)
-                tau_mem, tau_syn = (neurons[key][slice(*self.slices[p.name])] for key in ("tau_mem", "tau_syn"))
-                row["slack"] = math.exp(self.h / tau_syn.min())
-                row["modal"] = row["uniform"] and self._is_modal(p, tau_mem[0], tau_syn[0])
-                row["psp_scale"] = tau_syn[0] / (tau_mem[0] - tau_syn[0]) if row["modal"] else 0.0
         return pops
 
-    def _is_modal(self, population: Population, tau_mem: Milliseconds, tau_syn: Milliseconds) -> bool:
-        """Whether arrivals may be summed mode by mode: see docs/engine.md."""
-        trained = {f"{population.name}.{key}" for key in ("tau_mem", "tau_syn")} & self.trained
-        if population.kind != "lif" or trained or abs(tau_mem - tau_syn) < LEAST_DIFFERENCE * max(tau_mem, tau_syn):
-            return False
-        own = [c for c in self.connections if c.post == population.name and _has_own_delays(c)]
-        longest = max((min(self._delays(c).max(), self.run.duration) for c in own), default=math.inf)
-        return longest <= MOST_TIME_CONSTANTS * min(tau_mem, tau_syn)
-
-    def _growth(self, pops: Array, neurons: Array, stretch: int) -> Floats:
-        """How the modes of each population grow backwards from the end of a stretch to the ends of its windows."""
-        growth = np.ones((len(self.populations), stretch, 2))
-        left = self.h * np.arange(stretch - 1, -1, -1.0)
-        for table, row in zip(growth, pops, strict=False):
-            if row["modal"]:
-                for k, key in enumerate(("tau_mem", "tau_syn")):
-                    table[:, k] = np.exp(left / neurons[key][row["start"]])
-        return growth
-
-    def _charges(self, pops: Array, neurons: Array, rows: Mapping[str, Any]) -> Floats:
+    def _write_charges(self) -> None:
         """What a spike adds to the two modes of each modal target, were it to arrive when it is fired."""
-        charges = np.zeros((rows["delay"].size, 2))
+        charges = self.net.charge.reshape(-1, 2)
         for c in self.connections:
-            if pops[self.rank[c.post]]["modal"] and _per_synapse(c):
-                neuron = neurons[self.starts[c.post]]
+            pop = self.rank[c.post]
+            if self.net.pops["modal"][pop] and _per_synapse(c):
                 for part in _parts(self._synapses(c)):
-                    for k, key in enumerate(("tau_mem", "tau_syn")):
-                        charges[part, k] = rows["weight"][part] * self._growth_until_arrival(
-                            rows["delay"][part], neuron[key]
-                        )
-        return charges.reshape(-1)
-
-    def _growth_until_arrival(self, delay: Floats, tau: Milliseconds) -> Floats:
-        """e^{delay/tau}; of a delay beyond the end of the simulation, which nobody will see, that until the end."""
-        return np.exp(np.minimum(delay, self.run.duration) / tau)
+                    charges[part] = self.laying.charges(self.net, pop, self.net.weight[part], self.net.delay[part])
 
     def _synapses(self, connection: Connection) -> slice:
         """Where the synapses of a connection lie in the synapse arrays."""
         first = self.first_synapse[connection.name]
         return slice(first, first + connection.n_synapses)
-
-    def _neurons(self) -> tuple[Array, Array, Floats]:
-        """The neuron table, that of shifts, and one of polynomial coefficients for each pair of time constants."""
-        neurons = np.zeros(sum(p.n for p in self.populations), NEURON)
-        shifts = np.zeros(neurons.size, SHIFT)
-        for p in self.populations:
-            rows = neurons[slice(*self.slices[p.name])]
-            rows["pop"] = self.rank[p.name]
-            fields = [field.name for field in MODELS[p.kind].fields]
-            values = {key: self.network.value_of(p.name, key, self.parameters) for key in fields}
-            fill(rows, shifts[slice(*self.slices[p.name])], values)
-        # as complex numbers: of those there is a fast list of the different ones
-        pairs, neurons["series"] = np.unique(neurons["tau_mem"] + 1j * neurons["tau_syn"], return_inverse=True)
-        tables = np.zeros((len(pairs), 4, DEGREE + 1))
-        for table, pair in zip(tables, pairs, strict=True):
-            write_series(table, pair.real, pair.imag)
-        return neurons, shifts, tables
-
-    def _moves(self) -> bool:
-        """True where the gradient of where V starts or rests is asked for."""
-        return any(name.endswith((".v_rest", ".bias")) for name in self.trained)
 
     def _conns(self) -> Array:
         conns = np.zeros(len(self.connections), CONNECTION)
@@ -340,7 +276,7 @@ class Layout:
         net = self.net
         return Gradients(
             np.zeros(2 * net.delay.size), np.zeros(net.weight.size - net.first_shared), np.zeros(net.row_delay.size),
-            np.zeros((len(Constant), net.neurons.size)), np.zeros(0),
+            np.zeros((len(self.laying.Constant), net.neurons.size)), np.zeros(0),
         )  # fmt: skip
 
     def name_gradients(self, sums: Gradients, names: Collection[str]) -> Parameters:
@@ -359,29 +295,45 @@ class Layout:
             gradients[f"{c.name}.delay"] = rows.copy() if c.delay_per == "neuron" else np.asarray(rows.sum())
         for p in self.populations:
             start, stop = self.slices[p.name]
-            asked = [key for key in p.settings if f"{p.name}.{key}" in names]
-            if asked:
-                found = field_gradients(sums.neurons[:, start:stop])
+            if asked := _asked(p, names):
+                found = self.laying.field_gradients(sums.neurons[:, start:stop])
                 for key in asked:
                     gradients[f"{p.name}.{key}"] = found[key].copy() if p.shape(key) else np.asarray(found[key].sum())
         return {name: gradients[name] for name in names}
 
+    def needs_tails(self, names: Collection[str]) -> bool:
+        """Whether gradients of any of these parameters need the tails of the backward pass."""
+        return self.laying.needs_tails({key for p in self.populations for key in _asked(p, names)})
+
     def _per_synapse_gradients(self, connection: Connection, sums: Gradients) -> Floats:
         """(dL/dweight, dL/ddelay) of a connection from what its synapses collected (docs/engine.md)."""
-        row, pairs = self.net.pops[self.rank[connection.post]], sums.per_synapse.reshape(-1, 2)
-        neuron, results = self.net.neurons[row["start"]], np.empty((2, connection.n_synapses))
+        pop, pairs = self.rank[connection.post], sums.per_synapse.reshape(-1, 2)
         mine, order = self._synapses(connection), self.orders[connection.name]
-        # at the target, lambda_V is the tau_mem mode, and lambda_I is the tau_syn mode and this share of the other
-        share = row["psp_scale"] * neuron["tau_mem"] / neuron["tau_syn"]
+        modal, results = self.net.pops["modal"][pop], np.empty((2, connection.n_synapses))
         for part in _parts(mine):
             weight, delay = pairs[part].T
-            if row["modal"]:
-                mem = weight * self._growth_until_arrival(self.net.delay[part], neuron["tau_mem"])
-                current = delay * self._growth_until_arrival(self.net.delay[part], neuron["tau_syn"]) + share * mem
-                weight, delay = -neuron["tau_syn"] * current, self.net.weight[part] * (mem - current)
+            if modal:
+                own = self.net.weight[part], self.net.delay[part]
+                weight, delay = self.laying.by_modes(self.net, pop, pairs[part], *own)
             here = order[part.start - mine.start : part.stop - mine.start]
             results[0, here], results[1, here] = weight, delay
         return results.reshape(2, *connection.weight_shape)
+
+
+def _laying_of(neurons: Sequence[Population]) -> Laying:
+    """What the model says that all neurons of a network have."""
+    families = sorted({MODELS[p.kind].family for p in neurons}) or [next(iter(MODELS.values())).family]
+    if len(families) > 1:
+        raise NetworkError(
+            f"the compiled engine simulates one family of neurons at a time, not {' and '.join(families)} in one "
+            'network; engine="reference" does.'
+        )
+    return laying_of(families[0])
+
+
+def _asked(population: Population, names: Collection[str]) -> list[str]:
+    """Those constants of a population that are among these parameters."""
+    return [key for key in population.settings if f"{population.name}.{key}" in names]
 
 
 def _parts(synapses: slice) -> Iterator[slice]:

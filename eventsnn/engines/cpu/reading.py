@@ -49,7 +49,7 @@ def make_recording(
 def _readout(layout: Layout, name: str, probe: Probe, readings: Floats) -> Readout:
     """What the kernels have read from one readout."""
     mine = readings[:, :, slice(*layout.slices[name])].swapaxes(0, 1)
-    rest = layout.net.model.shifts["rest"][slice(*layout.slices[name])]
+    rest = layout.laying.rests(layout.net, slice(*layout.slices[name]))
     maximum: tuple[Floats | None, ...] = (None, None, None)
     if probe.maximum:
         maximum = (mine[Reading.MAXIMUM] + rest, mine[Reading.MAXIMUM_TIME], mine[Reading.SHARE])
@@ -70,7 +70,7 @@ def storm(layout: Layout, sample: int, tape: Array, start: Milliseconds = 0.0) -
 
 def jumps_of(layout: Layout, recording: Recording, cotangents: Cotangents) -> Jumps:
     """The tape as the adjoint sees it: with the loss's part at each spike, and the maxima of readouts as entries."""
-    net, offsets = layout.net, recording.offsets
+    net, laying, offsets = layout.net, layout.laying, recording.offsets
     sample = np.repeat(np.arange(recording.n_samples), np.diff(offsets))
     jumps = np.zeros(recording.times.size, JUMP)
     jumps["time"], jumps["neuron"], jumps["slope"] = recording.times, recording.neurons, recording.slopes
@@ -80,8 +80,7 @@ def jumps_of(layout: Layout, recording: Recording, cotangents: Cotangents) -> Ju
         start, stop = layout.slices[name]
         chosen = (recording.neurons >= start) & (recording.neurons < stop)
         j = recording.neurons[chosen]
-        scale = net.neurons["tau_mem"][j] * net.model.shifts["fall"][j]
-        jumps["kick"][chosen] -= values[sample[chosen], j - start] / scale
+        jumps["kick"][chosen] += laying.count_kicks(net, j, values[sample[chosen], j - start])
     if not cotangents.maximum:
         return Jumps(jumps, offsets)
     parts, samples = [jumps], [sample]
@@ -89,7 +88,8 @@ def jumps_of(layout: Layout, recording: Recording, cotangents: Cotangents) -> Ju
         start, _ = layout.slices[name]
         readout = recording.readouts[name]
         # a maximum that was reached at 0 is the start, which nothing else moves
-        at, j = np.nonzero(readout.maximum_time > 0 if net.model.moved == 0 else np.isfinite(readout.maximum))
+        acts = np.isfinite(readout.maximum) if laying.starts_matter(net) else readout.maximum_time > 0
+        at, j = np.nonzero(acts)
         # arrivals at the instant of the maximum feel only the share that acts just after it
         for share, nudge in ((readout.maximum_share, NUDGE), (1.0 - readout.maximum_share, -NUDGE)):
             part = np.zeros(at.size, JUMP)
@@ -98,7 +98,7 @@ def jumps_of(layout: Layout, recording: Recording, cotangents: Cotangents) -> Ju
             when = np.maximum(when + nudge * np.maximum(when, net.h), 0.0)
             part["time"] = np.minimum(when, np.nextafter(net.duration, 0.0))
             part["neuron"], part["slope"] = start + j, np.where(readout.maximum_time[at, j] > 0.0, np.inf, -np.inf)
-            part["kick"] = -(values * share)[at, j] / net.neurons["tau_mem"][start + j]
+            part["kick"] = laying.maximum_kicks(net, start + j, (values * share)[at, j])
             parts.append(part)
             samples.append(at)
     jumps, sample = np.concatenate(parts), np.concatenate(samples)

@@ -39,3 +39,21 @@ def mpmath_arithmetic() -> Arithmetic:
 def real(x: Number) -> float:
     """The real part, as a float."""
     return float(x.real)
+
+
+def relative_growth(x: Number, arithmetic: Arithmetic) -> Number:
+    """(1 - e^{-x}) / x for real part of x >= 0, by its series where the quotient would cancel."""
+    if real(x) > 0.5:
+        return (1 - arithmetic.exp(-x)) / x
+    term = total = 1 + 0 * x
+    for n in range(2, 40):
+        term = -term * x / n
+        total = total + term
+        if abs(term) < 1e-40:
+            break
+    return total
+
+
+def constant_integral(t: Number, rate: float, arithmetic: Arithmetic = FLOAT) -> Number:
+    """The integral of e^{-rate u} over 0 <= u <= t."""
+    return t * relative_growth(t * rate, arithmetic)

@@ -21,16 +21,14 @@ from ...spikes.batch import SpikeBatch
 from ...spikes.cotangents import Probe
 from ...spikes.recording import Counters, Readout, Recording
 from ..problem import Run
-from .arithmetic import FLOAT, Arithmetic, Number, real
-from .lif import CONTACT, Constants, constant_integral, constants_of, first_crossing, flow, integrals, peak_time
+from .arithmetic import FLOAT, Arithmetic, Number, constant_integral, real
+from .model import Constants, State, Timed, constants_of
 
 # Event kinds in the order in which they act at one instant: every arrival acts before a threshold is looked at.
 ARRIVAL, SPIKE = 0, 1
 
 NeuronName: TypeAlias = tuple[str, int]
 """(population, index in it)."""
-State: TypeAlias = tuple[Number, Number, Number]
-"""(V, I, time)."""
 Source: TypeAlias = tuple[str, Any]
 """Where a spike is from: ("input", (population, index of the spike in its sample)) or ("spike", index of a spike)."""
 Synapse: TypeAlias = tuple[str, int, int, int]
@@ -46,8 +44,7 @@ class Neuron:
     """One neuron's state as of ``time``; ``version`` outdates threshold events that were scheduled before."""
 
     constants: Constants
-    v: Number = 0.0
-    i: Number = 0.0
+    state: State
     time: Number = 0.0
     version: int = 0
 
@@ -63,12 +60,12 @@ class _Row:
 
 @dataclass
 class Logged:
-    """A processed event, with the state of its neuron just after the event before it."""
+    """A processed event, with the state of its neuron just after the event before it, and the time of that."""
 
     kind: int
     time: Number
     neuron: NeuronName
-    before: State
+    before: Timed
     source: Source  # of an arrival: the presynaptic spike; of a spike: itself
     # () but for arrivals; "| Any", because who reads it has looked at the kind
     synapse: Synapse | Any = ()
@@ -91,17 +88,19 @@ class Simulation:
         self.rank = {name: index for index, name in enumerate(network.populations)}
         self.order = {name: index for index, name in enumerate(network.connections)}
         self.maximum: dict[NeuronName, tuple[Number, Number, float]] = {}  # (V, time, share): see Readout
-        self.final: dict[NeuronName, State] = {}
-        self.current_before: dict[NeuronName, Number] = {}
+        self.final: dict[NeuronName, Timed] = {}
+        self.state_before: dict[NeuronName, State] = {}  # before the first of the arrivals at one time
         self.integral: defaultdict[NeuronName, Number] = defaultdict(float)
         for population in network.populations.values():
             if population.kind != "input":
                 fields = [field.name for field in MODELS[population.kind].fields]
                 columns = {key: network.value_of(population.name, key, parameters) for key in fields}
                 for index in range(population.n):
-                    constants = constants_of({key: values[index] for key, values in columns.items()})
-                    self.neurons[population.name, index] = Neuron(constants, constants.start)
-                    self.maximum[population.name, index] = (constants.start, 0.0, 1.0)
+                    values = {key: column[index] for key, column in columns.items()}
+                    constants = constants_of(population.kind, values)
+                    state = constants.first_state()
+                    self.neurons[population.name, index] = Neuron(constants, state)
+                    self.maximum[population.name, index] = (constants.voltage(state), 0.0, 1.0)
 
     def run(self, inputs: Mapping[str, Train]) -> Self:
         """Simulate; ``inputs``: {population: (times, units, counts)} of one sample, in any arithmetic."""
@@ -135,15 +134,14 @@ class Simulation:
                     key = (real(arrival), ARRIVAL, *rank)
                     self.queue.add((key, (connection.post, int(post), arrival, synapse, source, count)))
 
-    def _advance(self, name: NeuronName, time: Number) -> State:
-        """Bring a neuron to ``time``; returns its state as of the event before."""
+    def _advance(self, name: NeuronName, time: Number) -> Timed:
+        """Bring a neuron to ``time``; returns its state as of the event before, and the time of that."""
         neuron = self.neurons[name]
-        before = (neuron.v, neuron.i, neuron.time)
+        before = (neuron.state, neuron.time)
         if self.network.populations[name[0]].kind == "readout":
             self._track_maximum(name, time)
             self._integrate(name, time)
-        tau_mem, tau_syn = neuron.constants[:2]
-        neuron.v, neuron.i = flow(neuron.v, neuron.i, time - neuron.time, tau_mem, tau_syn, self.arithmetic)
+        neuron.state = neuron.constants.flow(neuron.state, time - neuron.time, self.arithmetic)
         neuron.time = time
         return before
 
@@ -152,19 +150,16 @@ class Simulation:
         neuron = self.neurons[name]
         if name[0] in self.settings.probes:
             rate, exp = self.settings.decay_rate(name[0]), self.arithmetic.exp
-            by_v, by_i = integrals(time - neuron.time, rate, *neuron.constants[:2], self.arithmetic)
-            self.integral[name] += exp(-rate * neuron.time) * (neuron.v * by_v + neuron.i * by_i)
+            whole = neuron.constants.integral(neuron.state, time - neuron.time, rate, self.arithmetic)
+            self.integral[name] += exp(-rate * neuron.time) * whole
 
     def _track_maximum(self, name: NeuronName, time: Number) -> None:
         neuron = self.neurons[name]
-        tau_mem, tau_syn = neuron.constants[:2]
-        candidates = [time - neuron.time]
-        if real(neuron.i) > real(neuron.v):
-            top = peak_time(neuron.v, neuron.i, tau_mem, tau_syn, self.arithmetic)
-            if top is not None and real(top) < real(time - neuron.time):
-                candidates.append(top)
+        candidates, top = [time - neuron.time], neuron.constants.peak(neuron.state, self.arithmetic)
+        if top is not None and real(top) < real(time - neuron.time):
+            candidates.append(top)
         for t in candidates:
-            v, _ = flow(neuron.v, neuron.i, t, tau_mem, tau_syn, self.arithmetic)
+            v = neuron.constants.voltage(neuron.constants.flow(neuron.state, t, self.arithmetic))
             if real(v) > real(self.maximum[name][0]):
                 self.maximum[name] = (v, neuron.time + t, 1.0)
 
@@ -173,9 +168,10 @@ class Simulation:
         name = (population, index)
         before = self._advance(name, time)
         neuron = self.neurons[name]
-        if name not in self.current_before or real(time) > real(before[2]):
-            self.current_before[name] = neuron.i
-        neuron.i = neuron.i + self.parameters[f"{synapse[0]}.weight"].flat[synapse[2]] * count
+        if name not in self.state_before or real(time) > real(before[1]):
+            self.state_before[name] = neuron.state
+        charge = self.parameters[f"{synapse[0]}.weight"].flat[synapse[2]] * count
+        neuron.state = neuron.constants.receive(neuron.state, charge)
         self._share_kink(name, time)
         self.log.append(Logged(ARRIVAL, time, name, before, source, synapse, count))
         self.events += 1
@@ -184,19 +180,18 @@ class Simulation:
     def _share_kink(self, name: NeuronName, time: Number) -> None:
         """An arrival that ends the rise of a readout feels a share of the pull (docs/mathematics.md, section 6)."""
         neuron, (v, when, _) = self.neurons[name], self.maximum[name]
-        before, after = real(self.current_before[name]), real(neuron.i)
-        if real(when) == real(time) and after < real(v) < before:
-            self.maximum[name] = (v, when, (before - real(v)) / (before - after))
+        share = neuron.constants.kink_share(v, self.state_before[name], neuron.state)
+        if real(when) == real(time) and share is not None:
+            self.maximum[name] = (v, when, share)
 
     def _is_forestalled(self, name: NeuronName) -> bool:
         """Whether an arrival acts on a rising neuron before V exceeds the threshold by more than rounding."""
         neuron = self.neurons[name]
-        tau_mem, tau_syn, threshold = neuron.constants[:3]
-        if real(neuron.v) >= real(threshold):
+        if neuron.constants.has_crossed(neuron.state):
             return False
         for key, event in self.queue:
-            v, i = flow(neuron.v, neuron.i, event[2] - neuron.time, tau_mem, tau_syn, self.arithmetic)
-            if abs(real(v) - real(threshold)) > CONTACT * neuron.constants.scale or real(i) <= real(v):
+            then = neuron.constants.flow(neuron.state, event[2] - neuron.time, self.arithmetic)
+            if not neuron.constants.is_crossing(then):
                 return False
             if key[1] == ARRIVAL and event[:2] == name:
                 return True
@@ -206,8 +201,8 @@ class Simulation:
         before = self._advance(name, time)
         neuron = self.neurons[name]
         self.log.append(Logged(SPIKE, time, name, before, ("spike", len(self.spikes))))
-        self.spikes.append((time, name, neuron.i - neuron.constants.threshold))
-        neuron.v = neuron.constants.reset + 0 * neuron.v
+        neuron.state, slope = neuron.constants.fire(neuron.state)
+        self.spikes.append((time, name, slope))
         if len(self.spikes) <= self.settings.max_spikes:
             self._send(*name, time, self.log[-1].source, 1.0)
             self._schedule(name)
@@ -220,7 +215,7 @@ class Simulation:
         neuron.version += 1
         if self.network.populations[name[0]].kind != "lif":
             return
-        t, grazes = first_crossing(neuron.v, neuron.i, neuron.constants, self.arithmetic)
+        t, grazes = neuron.constants.next_spike(neuron.state, self.arithmetic)
         self.grazing += grazes
         if t is not None and real(neuron.time + t) < self.settings.duration:
             time = neuron.time + t

@@ -27,7 +27,7 @@ def _collect_exactly(net, adjoint, jumps, event, s, gradients):
     """Add the gradients of one synapse onto a population that is not modal; returns its pull."""
     j, arrival, count = np.int64(net.slot[s] >> TARGET), event.time + net.delay[s], event.count
     charge = count * net.weight[s]
-    unit = (0.0, 0.0) if net.pops[net.neurons[j].pop].kind == Kind.LIF else unit_drive(net, j, arrival)
+    unit = (0.0, 0.0) if net.pops[net.neurons[j].pop].kind == Kind.SPIKING else unit_drive(net, j, arrival)
     pull, lambda_i, free = seen(net, adjoint, jumps, j, arrival, unit)
     gradients.per_synapse[2 * s] -= count * net.neurons[j].tau_syn * lambda_i
     gradients.per_synapse[2 * s + 1] += charge * pull
@@ -161,7 +161,7 @@ def _collect_row(net, adjoint, jumps, event, gradients):
     """Add the gradients of a row that arrived as a whole."""
     time, count, total, with_tails = event.time, event.count, 0.0, adjoint.tails.shape[1] > 0
     pop, unit = net.conns[event.conn].target, (0.0, 0.0)
-    driven, uniform = net.pops[pop].kind != Kind.LIF, net.pops[pop].uniform
+    driven, uniform = net.pops[pop].kind != Kind.SPIKING, net.pops[pop].uniform
     if driven and uniform:
         unit = unit_drive(net, net.pops[pop].start, time)
     for s in range(event.stop, event.at):
@@ -243,7 +243,7 @@ def collect_stretch(net, adjoint, jumps, item, stretch, gradients):
                 continue
         else:
             pop = net.conns[event.conn].target
-            if not net.pops[pop].uniform or net.pops[pop].kind != Kind.LIF or adjoint.tails.shape[1] > 0:
+            if not net.pops[pop].uniform or net.pops[pop].kind != Kind.SPIKING or adjoint.tails.shape[1] > 0:
                 _collect_row(net, adjoint, jumps, event, gradients)
             elif net.conns[event.conn].dense:
                 _collect_dense_row(net, adjoint, jumps, event, gradients)

@@ -37,7 +37,7 @@ def walk_suspects(net, work, pop, window, span, end, outputs):
         n = -1 if is_set(work.stop) else gather(net, work, number, window, end)
         if n < 0:
             return Status.ARRIVALS_FULL, grazed
-        if kind == Kind.LIF:
+        if kind == Kind.SPIKING:
             status, more = walk(net, work, j, n, span, end)
             grazed += more
             if status != Status.OK:
@@ -54,7 +54,7 @@ def run_population(net, work, pop, window, outputs, counters):
     first, stop, kind = net.pops[pop].start, net.pops[pop].stop, net.pops[pop].kind
     cell = cell_of(net, window, pop)
     counters[Count.EVENTS] += sum_arrivals(net, work, pop, window, end)
-    if kind != Kind.LIF:
+    if kind != Kind.SPIKING:
         integrate_readout(net, work, pop, window, outputs[Reading.INTEGRAL])
     screen(net, work, pop, outputs[Reading.MAXIMUM])
     before, n_suspects = work.progress[0].n_spikes, work.progress[0].n_suspects

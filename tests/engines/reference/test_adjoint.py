@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eventsnn import Network, SpikeBatch, engines, value_and_grad
-from eventsnn.engines.reference import simulation as reference
+from eventsnn.engines.reference import lif as reference
 from eventsnn.losses import MeanVoltage, SpikeTimeRegression
 
 ENGINES = engines.names()

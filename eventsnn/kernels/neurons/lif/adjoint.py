@@ -164,7 +164,7 @@ def jump_back(net, adjoint, jumps, e, lambda_v, pull, gradients):
         for row in range(len(tails)):
             adjoint.jump_tails[row, e] = tails[row]
     tau_mem, kick = net.neurons[j].tau_mem, jumps[e].kick
-    if net.pops[net.neurons[j].pop].kind != Kind.LIF:
+    if net.pops[net.neurons[j].pop].kind != Kind.SPIKING:
         gradients.neurons[Constant.WHOLE, j] -= tau_mem * kick  # a maximum moves with all of V
         if jumps[e].slope < 0.0:  # it is the start, which no arrival moves
             gradients.neurons[Constant.START, j] -= tau_mem * kick

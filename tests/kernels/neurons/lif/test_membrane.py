@@ -5,7 +5,7 @@ import numba
 import numpy as np
 import pytest
 
-from eventsnn.engines.reference import simulation as reference
+from eventsnn.engines.reference import lif as reference
 from eventsnn.kernels.neurons.lif import membrane
 
 # `kernel` functions have no wrapper for Python: these have.
