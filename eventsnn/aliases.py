@@ -1,7 +1,7 @@
 """Names for what annotations say often: what a number or an array means here."""
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,3 +20,14 @@ Description: TypeAlias = dict[str, Any]
 """A JSON-able dict that ``to_dict`` returned."""
 Bounds: TypeAlias = Mapping[str, tuple[float, float]]
 """{parameter: (lowest, highest value)}."""
+
+
+class AnyPopulation(Protocol):
+    """What is read of a population where networks are not known: its name, its kind and how many neurons it has."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def n(self) -> int: ...

@@ -4,12 +4,11 @@ import difflib
 import math
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 
 from . import renamed
-from .aliases import Milliseconds
+from .aliases import AnyPopulation, Milliseconds
 from .arrays import LARGEST_UNIT, is_number, is_whole
 from .errors import InvalidInput, NetworkError
 
@@ -97,18 +96,11 @@ def check_seed(seed: object) -> int:
     return whole(seed, "seed", 0)
 
 
-class HasSize(Protocol):
-    """A population, of whatever network."""
-
-    @property
-    def n(self) -> int: ...
-
-
 def check_count(n: object) -> int:
     return whole(n, "n", 1)
 
 
-def check_size(n: object, populations: Mapping[str, HasSize]) -> int:
+def check_size(n: object, populations: Mapping[str, AnyPopulation]) -> int:
     """Return how many neurons a population to come has; all of a network together are addressed with 32 bits."""
     n, before = check_count(n), sum(population.n for population in populations.values())
     if n > LARGEST_UNIT - before:

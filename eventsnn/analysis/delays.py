@@ -1,27 +1,20 @@
 """What a trained network owes to its delays: the same network with its delays permuted, or rounded to a grid."""
 
-from typing import Protocol
-
 import numpy as np
 
-from ..aliases import Array, Milliseconds, Parameters
+from ..aliases import Milliseconds, Parameters
 from ..checks import check_duration
 from ..errors import Unsupported
+from ..network.base import BaseNetwork
 from ..network.network import Network
 from ..random import stream
-
-
-class NetworkOnGrid(Protocol):
-    """What is asked of a GridNetwork, which is in a room of the same floor."""
-
-    def present(self, name: str) -> Array | None: ...
 
 
 def _delays(parameters: Parameters) -> Parameters:
     return {name: np.asarray(value) for name, value in parameters.items() if name.endswith(".delay")}
 
 
-def permuted_delays(network: Network | NetworkOnGrid, parameters: Parameters, seed: int) -> Parameters:
+def permuted_delays(network: BaseNetwork, parameters: Parameters, seed: int) -> Parameters:
     """Return parameters in which the delays of each connection have changed places at random.
 
     Their distribution is kept, and which weight belongs to which delay is lost, learned or not: the loss of accuracy is
@@ -29,7 +22,7 @@ def permuted_delays(network: Network | NetworkOnGrid, parameters: Parameters, se
     """
     permuted = {}
     for number, (name, delays) in enumerate(_delays(parameters).items()):
-        mask = None if isinstance(network, Network) else network.present(name)
+        mask = network.present(name)
         there = np.ones(delays.shape, bool) if mask is None else mask
         order = stream(seed, "permuted-delays", sample=number).permutation(np.count_nonzero(there))
         permuted[name] = delays.copy()

@@ -1,24 +1,17 @@
 """Exact voltages of a recorded network, at any time."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Floats, Milliseconds, Parameters
 from ..errors import InvalidInput
+from ..network.base import BaseNetwork
 from ..network.network import Network
 from ..network.parts import Connection
 from ..neurons import MODELS
 from ..spikes.recording import Recording
-
-
-class Populated(Protocol):
-    """What is asked of a Network, or of a GridNetwork, which is in a room of the same floor."""
-
-    @property
-    def populations(self) -> Mapping[str, Any]: ...
 
 
 def psp(t: npt.ArrayLike, tau_mem: Milliseconds, tau_syn: Milliseconds) -> Floats:
@@ -110,7 +103,7 @@ def voltages(
     return traces
 
 
-def check_neurons(network: Populated, population: str, neurons: Sequence[int]) -> None:
+def check_neurons(network: BaseNetwork, population: str, neurons: Sequence[int]) -> None:
     known = [p.name for p in network.populations.values() if p.kind != "input"]
     if population not in known:
         raise InvalidInput("population", None, population, f"one of {known}")

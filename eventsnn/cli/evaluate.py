@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..aliases import Milliseconds, Parameters
     from ..data.dataset import Dataset
     from ..experiments import Preset
-    from ..experiments.building import AnyNetwork
+    from ..network.base import BaseNetwork
     from ..network.network import Network
     from ..training.evaluation import Evaluation
 
@@ -70,7 +70,7 @@ def evaluate_command(arguments: argparse.Namespace, argv: Sequence[str]) -> None
 
 
 def _data_of_file(
-    arguments: argparse.Namespace, network: "AnyNetwork", preset: "Preset", duration: "Milliseconds"
+    arguments: argparse.Namespace, network: "BaseNetwork", preset: "Preset", duration: "Milliseconds"
 ) -> "Dataset":
     """The spike file that --data names, read as the run has read its data."""
     from ..data import sources
@@ -92,7 +92,7 @@ def _evaluation(result: "Evaluation", data: "Dataset") -> dict[str, Any]:
 
 
 def _chosen_delays(
-    arguments: argparse.Namespace, network: "AnyNetwork", parameters: "Parameters"
+    arguments: argparse.Namespace, network: "BaseNetwork", parameters: "Parameters"
 ) -> list["Parameters"]:
     """The parameters to be evaluated one after the other: as trained, or with other delays."""
     from .. import analysis as controls

@@ -13,7 +13,7 @@ from .text import FAILED, Commands, Outcome, UsageError, add_command
 
 if TYPE_CHECKING:
     from ..aliases import Parameters
-    from ..experiments.building import AnyNetwork
+    from ..network.base import BaseNetwork
     from ..network.network import Network
 
 Drawings: TypeAlias = dict[str, Callable[[Path], object]]  # {name of a picture: function that draws it to a path}
@@ -36,7 +36,6 @@ def add_plot(commands: Commands) -> None:
 
 def plot_command(arguments: argparse.Namespace, argv: Sequence[str]) -> Outcome | None:
     from ..experiments import results, runs
-    from ..surrogate.network import GridNetwork
 
     path = Path(arguments.checkpoint)
     wanted = arguments.what or [picture for picture in PICTURES if picture != "adjoint"]
@@ -47,7 +46,7 @@ def plot_command(arguments: argparse.Namespace, argv: Sequence[str]) -> Outcome 
         raise UsageError(f"{path} holds no {results.COMPARISON}: there is nothing to compare in the run of one seed")
     if wanted != ["comparison"]:
         network, parameters, meta = runs.load(path)
-        if "adjoint" in wanted and isinstance(network, GridNetwork):
+        if "adjoint" in wanted and network.method != "exact":
             raise UsageError(f"{path} is a network on a grid: the adjoint that can be drawn is that of events")
     folder = Path(arguments.out) if arguments.out else path if path.is_dir() else path.parent
     drawings: Drawings = {}
@@ -104,7 +103,7 @@ def _drawings_of_training(meta: Mapping[str, Any], parameters: "Parameters", wan
 
 
 def _drawings_of_sample(
-    arguments: argparse.Namespace, model: tuple["AnyNetwork", "Parameters", dict[str, Any]], wanted: Collection[str]
+    arguments: argparse.Namespace, model: tuple["BaseNetwork", "Parameters", dict[str, Any]], wanted: Collection[str]
 ) -> Drawings:
     from .. import experiments, plotting
     from ..experiments import runs

@@ -9,8 +9,9 @@ import numpy.typing as npt
 from ..aliases import Milliseconds
 from ..checks import check_budget, check_duration
 from ..errors import InvalidInput
+from ..network.base import BaseNetwork
 from ..network.network import Network
-from ..network.plausibility import AnyNetwork, doubts, warn_of_doubts
+from ..network.plausibility import doubts, warn_of_doubts
 from ..parallel.threads import resolve_n_threads
 from ..spikes.batch import SpikeBatch
 from ..spikes.cotangents import Probe
@@ -25,7 +26,7 @@ LEAST_BUDGET, MOST_BUDGET = 100_000, 5_000_000
 
 
 def full_probes(network: Network) -> dict[str, Probe]:
-    return {p.name: Probe(maximum=True) for p in network.populations.values() if p.kind == "readout"}
+    return dict.fromkeys(network.of_kind("readout"), Probe(maximum=True))
 
 
 def forward(
@@ -59,7 +60,7 @@ def checked(
         raise InvalidInput("network", None, type(network).__name__, "a Network", remedy)
     parameters = network.check_parameters(parameters)
     inputs = check_batch(network, batch)
-    readouts = [p.name for p in network.populations.values() if p.kind == "readout"]
+    readouts = network.of_kind("readout")
     if unknown := [name for name in probes if name not in readouts]:
         raise InvalidInput("probes", None, unknown[0], f"names of readouts: {readouts}")
     for name, probe in probes.items():
@@ -95,7 +96,7 @@ def default_budget(network: Network, duration: Milliseconds) -> int:
 
 def check_batch(network: Network, batch: SpikeBatch | dict[str, SpikeBatch]) -> dict[str, SpikeBatch]:
     """Return {input population: SpikeBatch} after checking names, numbers of samples and unit ranges."""
-    names = [p.name for p in network.populations.values() if p.kind == "input"]
+    names = network.of_kind("input")
     if isinstance(batch, SpikeBatch):
         if len(names) != 1:
             raise InvalidInput("batch", None, "one SpikeBatch", f"a dict with one SpikeBatch for each input of {names}")
@@ -117,8 +118,8 @@ def check_batch(network: Network, batch: SpikeBatch | dict[str, SpikeBatch]) -> 
     return {name: batch[name] for name in names}
 
 
-def spiking_outputs(network: AnyNetwork) -> tuple[str, ...]:
+def spiking_outputs(network: BaseNetwork) -> tuple[str, ...]:
     """Names of the LIF populations that send no spikes to other LIF populations."""
-    lif = [p.name for p in network.populations.values() if p.kind == "lif"]
+    lif = network.of_kind("lif")
     busy = {c.pre for c in network.connections.values() if c.post in lif and c.post != c.pre}
     return tuple(name for name in lif if name not in busy)

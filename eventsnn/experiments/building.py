@@ -14,6 +14,7 @@ from ..checks import nearest
 from ..data.augment import Augmentation
 from ..data.dataset import Dataset
 from ..errors import InvalidInput, in_table, said_as
+from ..network.base import BaseNetwork
 from ..network.initializers import Initializer, Normal, Uniform
 from ..network.network import Network
 from ..optimizers.base import Optimizer
@@ -24,7 +25,6 @@ from .checking import check_reach, checked
 from .settings import DELAYS, LOSSES, OPTIMIZERS, NetworkSettings, Preset
 from .sources import Sets, load_data
 
-AnyNetwork: TypeAlias = Network | GridNetwork
 Ends: TypeAlias = tuple[str, str]  # the populations before and after a connection
 
 SHARED_DELAY = 1.0  # ms: what a recurrent connection has where delays are "none", or the network's min_delay if longer
@@ -60,7 +60,7 @@ def with_mode(preset: Preset, delays: str) -> Preset:
 class Built(NamedTuple):
     """What ``build`` returns: a Network or a GridNetwork and so on; ``data`` is (train, validation, test)."""
 
-    network: AnyNetwork
+    network: BaseNetwork
     loss: Any
     optimizer: Optimizer
     options: TrainingOptions
@@ -81,7 +81,7 @@ def build(preset: Preset, data: Sets | None = None) -> Built:
     return Built(network, build_loss(preset), build_optimizer(preset, network, n_batches), build_options(preset), data)
 
 
-def initialize(preset: Preset, network: AnyNetwork) -> Parameters:
+def initialize(preset: Preset, network: BaseNetwork) -> Parameters:
     """Draw the parameters of a Preset's network from its training.seed; see Network.initialize.
 
     Raises InvalidInput for drawn delays beyond what the settings allow, instead of cutting them off.
@@ -296,7 +296,7 @@ _NAMES_OF_RATES |= {"EaseIn.start": "optimizer.ease_in", **in_table("optimizer",
 
 
 @said_as({**_NAMES_OF_RATES, "weight_decay": "optimizer.weight_decay"})
-def build_optimizer(preset: Preset, network: AnyNetwork, n_batches: int) -> Optimizer:
+def build_optimizer(preset: Preset, network: BaseNetwork, n_batches: int) -> Optimizer:
     """Return the optimiser of a Preset; ``n_batches``: steps per epoch, which schedules count in."""
     settings = preset.optimizer
     total = max(1, preset.training.epochs * n_batches)

@@ -13,12 +13,11 @@ from .. import __version__
 from ..aliases import Floats, Parameters
 from ..arrays import is_number
 from ..errors import FileError
-from ..surrogate.network import GridNetwork
+from ..network.base import BaseNetwork
 from ..training.evaluation import Evaluation, wilson_interval
 from ..training.identity import described_engine
 from ..training.trainer import Trainer
 from ..writing import reason, write_file
-from .building import AnyNetwork
 from .settings import Preset
 
 Result: TypeAlias = dict[str, Any]
@@ -68,12 +67,12 @@ def _is_interval(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_is_finite, value))
 
 
-def count_parameters(network: AnyNetwork, parameters: Parameters) -> dict[str, int]:
+def count_parameters(network: BaseNetwork, parameters: Parameters) -> dict[str, int]:
     """Return {"weights": n, "delays": n, "other": n}, the numbers of trained values."""
     counts = {"weights": 0, "delays": 0, "other": 0}
     kinds = {"weight": "weights", "delay": "delays"}
     for name in network.trainable:
-        mask = network.present(name) if isinstance(network, GridNetwork) else None
+        mask = network.present(name)
         n = np.size(parameters[name]) if mask is None else np.count_nonzero(mask)
         counts[kinds.get(name.rpartition(".")[2], "other")] += int(n)
     return counts

@@ -16,8 +16,8 @@ from .. import checkpoints, engines
 from ..aliases import Parameters
 from ..data.dataset import Dataset
 from ..errors import CheckpointError, FileError, InvalidInput
+from ..network.base import BaseNetwork
 from ..parallel import communicator
-from ..surrogate.network import GridNetwork
 from ..training.identity import ENGINE, differences, engine_name, engine_of
 from ..training.methods.choosing import method_of
 from ..training.state import History, load_model
@@ -137,7 +137,7 @@ def _train(preset: Preset, data: Sets, folder: Path, trainer: Trainer, test: boo
         team.on_first(lambda: _name_other_settings(preset, folder / CHECKPOINT))
         raise
     result = result_of(preset, trainer, trainer.evaluate(testing) if test else None)
-    if test and isinstance(trainer.network, GridNetwork):
+    if test and trainer.network.method == "surrogate":
         # its delays are rounded to steps, unless one asks for what lies between them
         result["accuracy_fractional"] = trainer.evaluate(testing, delays="fractional").accuracy
     # that of this process, and since the run began or was last gone on with
@@ -308,7 +308,7 @@ def _write_comparison(summaries: Mapping[str, Summary], folder: Path) -> None:
     picture(place, lambda plotting: plotting.comparison(summaries, place))
 
 
-def load(place: str | os.PathLike[str]) -> tuple[building.AnyNetwork, Parameters, dict[str, Any]]:
+def load(place: str | os.PathLike[str]) -> tuple[BaseNetwork, Parameters, dict[str, Any]]:
     """Return (network, parameters, meta) of a checkpoint file or run folder; see ``training.load_model``."""
     path = Path(place)
     if path.is_dir() and not checkpoints.exists(path / CHECKPOINT) and (seeds := sorted(path.glob("seed-*"))):

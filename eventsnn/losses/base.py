@@ -6,7 +6,7 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..aliases import Array, Floats, Integers, Milliseconds
+from ..aliases import AnyPopulation, Array, Floats, Integers, Milliseconds
 from ..arrays import plain_array
 from ..errors import InvalidInput, Unsupported
 from ..spikes.cotangents import Cotangents, Probe
@@ -29,18 +29,6 @@ class Loss(Regularizer, Protocol):
 
     def predict(self, recording: Any) -> Integers:
         """Return the predicted labels, (n_samples,) int64."""
-
-
-class AnyPopulation(Protocol):
-    """What losses read of a population of any network."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    @property
-    def kind(self) -> str:
-        """One of "input", "lif" and "readout"."""
 
 
 class AnyNetwork(Protocol):

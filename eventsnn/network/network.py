@@ -5,42 +5,31 @@ A Network holds structure and settings only. Its parameters are a flat dict of f
 to every function that needs them.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from ..aliases import Array, Bounds, Description, Milliseconds, Parameters, Shape
+from ..aliases import Array, Description, Floats, Milliseconds, Parameters
 from ..arrays import is_number
-from ..checks import check_ends, check_names, check_new_name, check_seed, check_size
+from ..checks import check_ends, check_names, one_of
 from ..citing import EVENTPROP, Paper
 from ..errors import InvalidInput, NetworkError, ZeroDelayCycle
 from ..neurons import LIF, MODELS, READOUT, Model
 from ..neurons.lif import LifSettings, ReadoutSettings
-from ..random import stream
-from .arrays import check_arrays
+from .base import BaseNetwork, Entry, as_settings
 from .graph import find_cycle, reachable
-from .initializers import Constant, Given, Initializer, as_initializer
-from .parts import (
-    DELAY_SHARING,
-    Connection,
-    Population,
-    as_initializers,
-    described_mask,
-    surely_zero,
-)
-from .structure import draw_structure, structure_stream
-from .synapses import SparseMatrix, Values, structure_of
+from .initializers import Constant, Given, Initializer
+from .parts import DELAY_SHARING, Connection, Population, as_initializers, described_mask, surely_zero
+from .structure import structured
+from .synapses import SparseMatrix, Values
 
 # Constants that are written down in every description, given or not.
 SAID = ("tau_mem", "tau_syn", "v_threshold")
-ANY = (-np.inf, np.inf)
 
 
-class Network:
+class Network(BaseNetwork):
     """A directed graph of populations: inputs, leaky integrate-and-fire neurons and leaky readouts.
 
     ``min_delay`` (ms, > 0): trained delays on cycles are kept at or above it; it also bounds from below how far
@@ -48,17 +37,20 @@ class Network:
     """
 
     papers: ClassVar[tuple[Paper, ...]] = (EVENTPROP,)
+    method = "exact"
+    populations: dict[str, Population]
+    connections: dict[str, Connection]
 
     def __init__(self, min_delay: Milliseconds = 1.0) -> None:
         if not (is_number(min_delay) and 0 < min_delay < np.inf):
             raise InvalidInput("min_delay", None, min_delay, "a finite number > 0 (ms)")
         self.min_delay = float(min_delay)
-        self.populations: dict[str, Population] = {}
-        self.connections: dict[str, Connection] = {}
+        super().__init__()
 
     def add_input(self, name: str, n: int) -> None:
         """Add ``n`` input channels, whose spikes come from a SpikeBatch."""
-        self._add(Population(check_new_name(name, self.populations), "input", check_size(n, self.populations)))
+        name, n = self._new(name, n)
+        self.populations[name] = Population(name, "input", n)
 
     def add_lif(
         self, name: str, n: int, *, train: bool | str | Iterable[str] = (), **settings: Unpack[LifSettings]
@@ -82,23 +74,16 @@ class Network:
     def _add_neurons(
         self, name: str, model: Model, n: int, given: Mapping[str, Any], train: bool | str | Iterable[str]
     ) -> None:
-        name, n = check_new_name(name, self.populations), check_size(n, self.populations)
+        name, n = self._new(name, n)
         model.check_names(name, given)
         # all: of those that are given, or always said
         own = tuple(f.name for f in model.fields if train is not True or f.name in {*given, *SAID})
         chosen = check_names(train, own, f"{name}.train")
         # in one order whatever the order given; what is not said later releases may say in another way
         named = {f.name: given.get(f.name, f.default) for f in model.fields if f.name in {*given, *chosen, *SAID}}
-        settings = {key: as_initializer(value, f"{name}.{key}") for key, value in named.items()}
-        for value in settings.values():
-            if isinstance(value, Given):
-                value.draw(None, (n,))
-        population = Population(name, model.kind, n, settings, chosen)
+        population = Population(name, model.kind, n, as_settings(name, n, named), chosen)
         _ = population.ranges  # which refuses what is not allowed
-        self._add(population)
-
-    def _add(self, population: Population) -> None:
-        self.populations[population.name] = population
+        self.populations[name] = population
 
     def connect(
         self, pre: str, post: str, *, weight: Values, delay: Values | None = None,
@@ -133,19 +118,14 @@ class Network:
             raise InvalidInput("name", None, name, "a non-empty string without '.'")
         if name in self.connections:
             raise NetworkError(f"connection {name!r} exists already; pass name= for a second one.")
-        if delay_per not in DELAY_SHARING:
-            raise InvalidInput("delay_per", None, delay_per, f"one of {DELAY_SHARING}")
-        shape = (source.n, target.n)
-        mask = structure_of(weight, mask, sparsity, name, shape)
-        indptr, indices = draw_structure(mask, sparsity, shape, structure_stream(seed, name))
-        weight, delay = as_initializers(weight, delay, delay_per, name, ((indptr, indices, shape), mask))
+        one_of(delay_per, "delay_per", DELAY_SHARING)
+        rows, mask = structured(weight, mask, sparsity, seed, name, (source.n, target.n))
+        weight, delay = as_initializers(weight, delay, delay_per, name, (rows, mask))
         if isinstance(delay, (Constant, Given)) and delay.smallest < 0:
             raise InvalidInput(f"{name}.delay", None, delay.smallest, "delays >= 0 ms")
         chosen = check_names(train, ("weight", "delay"), f"{name}.train")
         chosen = tuple(key for key in chosen if key == "weight" or delay is not None)
-        connection = Connection(
-            name, pre, post, source.n, target.n, weight, delay, delay_per, chosen, indptr, indices
-        )  # fmt: skip
+        connection = Connection(name, pre, post, source.n, target.n, weight, delay, delay_per, chosen, *rows[:2])
         for key, wanted in (("weight", connection.weight_shape), ("delay", connection.delay_shape)):
             if isinstance(getattr(connection, key), Given):
                 getattr(connection, key).draw(None, wanted)
@@ -170,52 +150,29 @@ class Network:
     @property
     def n_neurons(self) -> int:
         """How many neurons can fire: those of the LIF populations."""
-        return sum(p.n for p in self.populations.values() if p.kind == "lif")
+        return sum(self.populations[name].n for name in self.of_kind("lif"))
 
     def lowest_delay(self, connection: Connection) -> Milliseconds:
         """Lower bound (ms) of the connection's delays in training: 0, or ``min_delay`` on a cycle."""
         return self.min_delay if self.on_cycle(connection) else 0.0
 
-    def _entries(self) -> Iterator[tuple[str, Shape, Initializer, bool, tuple[float, float], float | None]]:
-        """Yield (parameter name, shape, Initializer, trained, (low, high) in training, fan-in)."""
+    def _entries(self) -> Iterator[Entry]:
         for population in self.populations.values():
-            ranges = population.ranges
-            for key, value in population.settings.items():
-                if population.is_parameter(key):
-                    name = f"{population.name}.{key}"
-                    yield name, population.shape(key), value, key in population.train, ranges[key], None
+            yield from population.entries(population.ranges)
         for c in self.connections.values():
-            fan_in = max(c.n_synapses / c.n_post, 1.0)
-            yield f"{c.name}.weight", c.weight_shape, c.weight, "weight" in c.train, ANY, fan_in
-            if c.delay is not None and c.delay_shape is not None:
-                allowed = self.lowest_delay(c), np.inf
-                yield f"{c.name}.delay", c.delay_shape, c.delay, "delay" in c.train, allowed, fan_in
+            yield from c.entries(self.lowest_delay(c), np.inf)
 
-    def initialize(self, seed: int = 0) -> Parameters:
-        """Draw the parameters: a flat dict of float64 arrays, each a function of (seed, its name) alone."""
-        parameters = {}
-        for name, shape, initializer, _, (low, high), fan_in in self._entries():
-            values = initializer.draw(stream(check_seed(seed), name), shape, fan_in)
-            if not isinstance(initializer, (Constant, Given)):
-                values = np.minimum(np.maximum(values, low), high)
-            parameters[name] = values
-        return parameters
-
-    @property
-    def trainable(self) -> list[str]:
-        """Names of the trained parameters."""
-        return [name for name, _, _, trained, _, _ in self._entries() if trained]
-
-    def bounds(self) -> Bounds:
-        """Return {trained parameter: (low, high)}: the ranges that projections keep in training."""
-        return {name: allowed for name, _, _, trained, allowed, _ in self._entries() if trained}
+    def _allowed(self, entry: Entry, values: Floats) -> Floats:
+        if isinstance(entry.initializer, (Constant, Given)):
+            return values
+        return np.minimum(np.maximum(values, entry.low), entry.high)
 
     def check_parameters(self, parameters: Mapping[str, npt.ArrayLike]) -> Parameters:
         """Return the parameters as float64 arrays after checking names, shapes and values.
 
         Raises InvalidInput naming the array, the index and the value; ZeroDelayCycle if the delays allow one.
         """
-        checked = check_arrays(parameters, {name: shape for name, shape, *_ in self._entries()})
+        checked = super().check_parameters(parameters)
         for population in self.populations.values():
             population.check(checked)
         undelayed = [
@@ -232,11 +189,7 @@ class Network:
         found = self.populations[population]
         if attribute not in found.settings:
             return np.broadcast_to(MODELS[found.kind].field(attribute).default, (found.n,))
-        if found.is_parameter(attribute):
-            values = parameters[f"{found.name}.{attribute}"]
-        else:
-            values = found.settings[attribute].draw(None, found.shape(attribute))
-        return np.broadcast_to(values, (found.n,))
+        return super().value_of(population, attribute, parameters)
 
     def describe(self) -> str:
         """Return a table of the populations and connections as text."""
@@ -250,31 +203,7 @@ class Network:
 
     def to_dict(self) -> Description:
         """Return a JSON-able description from which ``from_dict`` builds an equal network."""
-        populations = [
-            {
-                "name": p.name,
-                "kind": p.kind,
-                "n": p.n,
-                "settings": {key: value.to_dict() for key, value in p.settings.items()},
-                "train": list(p.train),
-            }
-            for p in self.populations.values()
-        ]
-        connections = [
-            {
-                "name": c.name,
-                "pre": c.pre,
-                "post": c.post,
-                "weight": c.weight.to_dict(),
-                "delay": None if c.delay is None else c.delay.to_dict(),
-                "delay_per": c.delay_per,
-                "train": list(c.train),
-                "indptr": None if c.indptr is None else c.indptr.tolist(),
-                "indices": None if c.indices is None else c.indices.tolist(),
-            }
-            for c in self.connections.values()
-        ]
-        return {"min_delay": self.min_delay, "populations": populations, "connections": connections}
+        return {"min_delay": self.min_delay, **super().to_dict()}
 
     @classmethod
     def from_dict(cls, description: Description) -> Self:
@@ -299,10 +228,6 @@ class Network:
                 name=c["name"],
             )
         return network
-
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of the description, in hex: equal networks have equal fingerprints."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
 
 for _method, _model in ((Network.add_lif, LIF), (Network.add_readout, READOUT)):

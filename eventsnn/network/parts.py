@@ -1,7 +1,7 @@
 """Populations and connections: the parts of a network."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ from ..arrays import plain_array
 from ..citing import LEARNED_DELAYS, Paper
 from ..errors import InvalidInput
 from ..neurons import MODELS
+from .base import BaseConnection, BasePopulation
 from .initializers import Constant, Given, Initializer, as_initializer
 from .synapses import Rows, SparseMatrix, Values, check_sharing, per_synapse, to_dense, to_sparse
 
@@ -20,21 +21,8 @@ DELAY_SHARING = ("synapse", "neuron", "connection")
 
 
 @dataclass(frozen=True)
-class Population:
-    """Neurons or input channels: ``name``, ``kind`` ("input", "lif" or "readout"), ``n`` and the neuron settings.
-
-    ``settings`` maps constants of the neuron (tau_mem, ...) to an Initializer; ``train`` names those that are trained.
-    """
-
-    name: str
-    kind: str
-    n: int
-    settings: dict[str, Initializer] = field(default_factory=dict)
-    train: tuple[str, ...] = ()
-
-    def is_parameter(self, attribute: str) -> bool:
-        """True where the attribute stands in the parameters: it is trained, or drawn at random."""
-        return attribute in self.train or not isinstance(self.settings[attribute], (Constant, Given))
+class Population(BasePopulation):
+    """Neurons or input channels of a Network; see BasePopulation."""
 
     @cached_property
     def ranges(self) -> Bounds:
@@ -45,6 +33,11 @@ class Population:
         extremes = {key: (value.smallest, value.largest) for key, value in known.items()}
         unknown = [key for key in self.settings if self.is_parameter(key)]
         return MODELS[self.kind].ranges(self.name, extremes, unknown)
+
+    def to_dict(self) -> Description:
+        """Return a JSON-able description."""
+        settings = {key: value.to_dict() for key, value in self.settings.items()}
+        return {**super().to_dict(), "settings": settings, "train": list(self.train)}
 
     def check(self, parameters: Parameters) -> None:
         """Refuse parameters of neurons that contradict each other, or what is not a parameter."""
@@ -62,29 +55,16 @@ class Population:
                 index = int(np.argmax(found == error.value))
                 raise InvalidInput(error.array, index, error.value, error.allowed, error.remedy) from None
 
-    def shape(self, attribute: str) -> Shape:
-        """() for one value shared by the population, (n,) for one per neuron."""
-        return () if isinstance(self.settings[attribute], Constant) else (self.n,)
-
 
 @dataclass(frozen=True)
-class Connection:
+class Connection(BaseConnection):
     """Synapses from one population to another.
 
     Dense when ``indptr`` is None: the weight has shape (n_pre, n_post). Sparse otherwise: synapses
     ``indptr[i]:indptr[i + 1]`` leave presynaptic neuron i for the neurons in ``indices``, and the weight has shape
-    (n_synapses,). ``delay`` is None for no delay; ``delay_per`` says what shares one delay value.
+    (n_synapses,).
     """
 
-    name: str
-    pre: str
-    post: str
-    n_pre: int
-    n_post: int
-    weight: Initializer
-    delay: Initializer | None
-    delay_per: str
-    train: tuple[str, ...]
     indptr: Integers | None = None
     indices: Indices | None = None
 
@@ -97,13 +77,6 @@ class Connection:
     def weight_shape(self) -> Shape:
         """Shape of the weight array."""
         return (self.n_pre, self.n_post) if self.indices is None else (self.indices.size,)
-
-    @property
-    def delay_shape(self) -> Shape | None:
-        """Shape of the delay array, None without one."""
-        if self.delay is None:
-            return None
-        return {"synapse": self.weight_shape, "neuron": (self.n_pre,), "connection": ()}[self.delay_per]
 
     def per_synapse(self, values: Array) -> Array:
         """Return one value per presynaptic neuron, ``values`` (n_pre,), as an array that multiplies the weights."""
@@ -142,6 +115,17 @@ class Connection:
     def n_synapses(self) -> int:
         """Number of synapses."""
         return math.prod(self.weight_shape)
+
+    @property
+    def fan_in(self) -> float:
+        """Synapses per postsynaptic neuron, in the mean; at least 1."""
+        return max(self.n_synapses / self.n_post, 1.0)
+
+    def to_dict(self) -> Description:
+        """Return a JSON-able description."""
+        rows = {"indptr": self.indptr, "indices": self.indices}
+        lists = {key: None if values is None else values.tolist() for key, values in rows.items()}
+        return {"name": self.name, **super().to_dict(), **lists}
 
 
 def as_initializers(

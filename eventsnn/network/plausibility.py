@@ -12,7 +12,7 @@ import numpy as np
 
 from ..aliases import Array, Milliseconds
 from ..spikes.batch import SpikeBatch
-from .initializers import Constant, Initializer
+from .base import BaseConnection, BaseNetwork, BasePopulation
 
 # Of a duration, where times in seconds end long before; and of the spikes, of which few come after the duration.
 SMALL_SHARE = 0.01
@@ -37,37 +37,6 @@ class HasBlocks(Protocol):
     def blocks(self) -> Iterator[SpikeBatch]: ...
 
 
-class _Population(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def n(self) -> int: ...
-    @property
-    def settings(self) -> Mapping[str, Initializer]: ...
-
-
-class _Connection(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def pre(self) -> str: ...
-    @property
-    def post(self) -> str: ...
-    @property
-    def delay(self) -> Initializer | None: ...
-
-
-class AnyNetwork(Protocol):
-    """A Network or a GridNetwork."""
-
-    @property
-    def populations(self) -> Mapping[str, _Population]: ...
-    @property
-    def connections(self) -> Mapping[str, _Connection]: ...
-
-
 def warn_of_doubts(found: Iterable[Doubt], stacklevel: int) -> None:
     """Warn of each Doubt that ``doubts`` returned; ``stacklevel`` 1 is who calls this function."""
     for doubt in found:
@@ -75,7 +44,7 @@ def warn_of_doubts(found: Iterable[Doubt], stacklevel: int) -> None:
 
 
 def doubts(
-    network: AnyNetwork,
+    network: BaseNetwork,
     parameters: Mapping[str, Array],
     spikes: Sequence[HasBlocks],
     duration: Milliseconds,
@@ -97,7 +66,7 @@ def doubts(
     return [Doubt(text, frozenset(populations)) for text, populations in found if text]
 
 
-def unexcited(network: AnyNetwork, parameters: Mapping[str, Array], silent: Iterable[str]) -> list[str]:
+def unexcited(network: BaseNetwork, parameters: Mapping[str, Array], silent: Iterable[str]) -> list[str]:
     """Return one text for each population among ``silent`` (names) onto which nothing sends with a weight above 0."""
     return [
         f"No weight onto {name!r} from other populations is above 0: nothing excites it. Draw weights of both signs."
@@ -106,7 +75,7 @@ def unexcited(network: AnyNetwork, parameters: Mapping[str, Array], silent: Iter
     ]
 
 
-def _is_excited(network: AnyNetwork, parameters: Mapping[str, Array], name: str) -> bool:
+def _is_excited(network: BaseNetwork, parameters: Mapping[str, Array], name: str) -> bool:
     population = network.populations[name]
     if getattr(population, "batch_norm", False) or getattr(population, "bias", None) is not None:
         return True  # on a grid: what is added to the input can be above 0
@@ -142,27 +111,18 @@ class _Times:
 
 
 def _short_taus(
-    network: AnyNetwork, population: _Population, parameters: Mapping[str, Array], duration: Milliseconds
+    network: BaseNetwork, population: BasePopulation, parameters: Mapping[str, Array], duration: Milliseconds
 ) -> str:
     if population.kind == "input":
         return ""
-    largest = _largest(population, "tau_mem", parameters)
+    largest = float(np.max(network.value_of(population.name, "tau_mem", parameters)))
     if largest >= min(SHORTEST_TAU_MEM, duration / TAUS_PER_SAMPLE):
         return ""
     text = f"tau_mem of {population.name!r} is {largest:g} ms, so its neurons forget at once"
     return f"{text}. Time constants are in ms: {largest:g} s would be {1000 * largest:g}."
 
 
-def _largest(population: _Population, key: str, parameters: Mapping[str, Array]) -> float:
-    """The largest value of a setting of a population, wherever it stands."""
-    setting = population.settings[key]
-    values = parameters.get(f"{population.name}.{key}")
-    if values is None:
-        values = setting.draw(None, () if isinstance(setting, Constant) else (population.n,))
-    return float(np.max(values))
-
-
-def _delayed(network: AnyNetwork) -> list[_Connection]:
+def _delayed(network: BaseNetwork) -> list[BaseConnection]:
     return [c for c in network.connections.values() if c.delay is not None]
 
 

@@ -10,7 +10,17 @@ from ..arrays import plain_array
 from ..checks import check_seed, share
 from ..errors import Conflict, InvalidInput
 from ..random import stream
-from .synapses import SparseMatrix
+from .synapses import Rows, SparseMatrix, Values, structure_of
+
+
+def structured(
+    weight: Values, mask: npt.ArrayLike | SparseMatrix | None, sparsity: float | None, seed: int, name: str,
+    shape: tuple[int, int],
+) -> tuple[Rows, npt.ArrayLike | SparseMatrix | None]:  # fmt: skip
+    """Return where the synapses of a connection are, and the mask that says so: given, or the entries of a weight."""
+    mask = structure_of(weight, mask, sparsity, name, shape)
+    indptr, indices = draw_structure(mask, sparsity, shape, structure_stream(seed, name))
+    return (indptr, indices, shape), mask
 
 
 def structure_stream(seed: int, name: str) -> np.random.Generator:

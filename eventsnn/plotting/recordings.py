@@ -11,10 +11,10 @@ from ..aliases import Floats, Milliseconds, Parameters
 from ..analysis.adjoint import adjoint_values
 from ..analysis.voltage import check_neurons, voltages
 from ..errors import InvalidInput
+from ..network.base import BaseNetwork
 from ..network.network import Network
 from ..spikes.batch import SpikeBatch
 from ..spikes.recording import Recording
-from ..surrogate.network import GridNetwork
 from ..surrogate.recording import GridRecording
 from .style import BLUE, COLOURS, GREY, ORANGE, Place, new_figure, whole_numbers
 
@@ -23,7 +23,7 @@ TALLEST_RASTER = 9.0  # inches
 
 def raster(
     recording: Recording | GridRecording, sample: int, path: Place, populations: Iterable[str] | None = None,
-    network: Network | GridNetwork | None = None,
+    network: BaseNetwork | None = None,
 ) -> Place:  # fmt: skip
     """Draw one dot per spike of one sample, one panel per population, over time.
 
@@ -31,7 +31,7 @@ def raster(
     that can spike: with ``network`` its readouts are left out).
     """
     known = [*recording.inputs, *recording.slices]
-    readouts = recording.readouts if network is None else [n for n in known if network.populations[n].kind == "readout"]
+    readouts = recording.readouts if network is None else network.of_kind("readout")
     names = [name for name in known if name not in readouts] if populations is None else list(populations)
     if unknown := [name for name in names if name not in known]:
         raise InvalidInput("populations", None, unknown[0], f"a list of names of {known}")
@@ -54,7 +54,7 @@ def raster(
     return path
 
 
-def _n_units(recording: Recording | GridRecording, name: str, network: Network | GridNetwork | None) -> int:
+def _n_units(recording: Recording | GridRecording, name: str, network: BaseNetwork | None) -> int:
     if network is not None:
         return network.populations[name].n
     if name in recording.slices:
@@ -75,7 +75,7 @@ def _times_with_spikes(
 
 
 def voltage_trace(
-    network: Network | GridNetwork, parameters: Parameters, recording: Recording | GridRecording, sample: int,
+    network: BaseNetwork, parameters: Parameters, recording: Recording | GridRecording, sample: int,
     population: str, neurons: Sequence[int], path: Place, n_times: int = 2000,
 ) -> Place:  # fmt: skip
     """Draw the exact voltages of some neurons in one sample, one panel each, with threshold and spikes marked.

@@ -13,9 +13,8 @@ import numpy.typing as npt
 
 from ..aliases import Floats
 from ..errors import InvalidInput
-from ..network.network import Network
+from ..network.base import BaseNetwork
 from ..spikes.recording import Recording
-from ..surrogate.network import GridNetwork
 from ..surrogate.recording import GridRecording
 from .recordings import raster
 from .style import BLUE, COLOURS, GREEN, GREY, ORANGE, Place, load_matplotlib, new_figure, whole_numbers
@@ -174,7 +173,7 @@ def _entry(item: Any, name: str) -> Any:
 
 
 def of_run(
-    network: Network | GridNetwork, parameters: Mapping[str, npt.ArrayLike], initial: Mapping[str, npt.ArrayLike],
+    network: BaseNetwork, parameters: Mapping[str, npt.ArrayLike], initial: Mapping[str, npt.ArrayLike],
     recording: Recording | GridRecording, history: History, folder: str | os.PathLike[str],
 ) -> dict[Path, Callable[[], Path]]:  # fmt: skip
     """Return the pictures of a trained network as {path: function that draws it and returns the path}.

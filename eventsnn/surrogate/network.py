@@ -5,11 +5,9 @@ What training keeps beside the trained parameters lies in the dict too, so that 
 ``sigma``, the present width of spread delays, and the running mean and variance of batch normalisation.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Self, TypeAlias, cast
 
 import numpy as np
@@ -18,27 +16,22 @@ import numpy.typing as npt
 from .. import checks, renamed
 from ..aliases import Array, Description, Floats, Milliseconds, Parameters, Shape
 from ..errors import Conflict, InvalidInput, NetworkError, Unsupported
-from ..network.arrays import check_arrays
+from ..network.base import BaseConnection, BaseNetwork, BasePopulation, Entry, as_settings
 from ..network.initializers import Constant, Given, Initializer, as_initializer
-from ..network.structure import draw_structure, structure_stream
-from ..network.synapses import Rows, SparseMatrix, Values, check_sharing, is_sparse, per_synapse, structure_of, to_dense
-from ..random import stream
+from ..network.parts import DELAY_SHARING
+from ..network.structure import structured
+from ..network.synapses import Rows, SparseMatrix, Values, check_sharing, is_sparse, per_synapse, to_dense
 from .slopes import SURROGATES, ArcTangent, Surrogate, surrogate_of
 from .spread import Spread
 
-DELAY_SHARING = ("synapse", "neuron", "connection")
 RESETS = ("hard", "soft")
 Names: TypeAlias = Iterable[str] | bool
 
 
 @dataclass(frozen=True)
-class GridPopulation:
+class GridPopulation(BasePopulation):
     """Input channels, LIF neurons or leaky readouts of a GridNetwork; the fields are those of its ``add_*`` methods."""
 
-    name: str
-    kind: str
-    n: int
-    settings: dict[str, Initializer] = field(default_factory=dict)
     v_threshold: float = 1.0
     reset: str = "hard"
     detach_reset: bool = True
@@ -47,25 +40,29 @@ class GridPopulation:
     bias: Initializer | None = None
     dropout: float = 0.0
     input_dropout: float = 0.0
-    train: tuple[str, ...] = ()
+
+    def to_dict(self) -> Description:
+        """Return a JSON-able description: what its ``add_*`` method takes."""
+        described = super().to_dict()
+        if self.kind == "input":
+            return described
+        described |= {key: value.to_dict() for key, value in self.settings.items()}
+        described |= {"bias": False if self.bias is None else self.bias.to_dict(), "train": list(self.train)}
+        if self.kind == "lif":
+            names = ("v_threshold", "reset", "detach_reset", "batch_norm", "dropout", "input_dropout")
+            kind = next(kind for kind, made in SURROGATES.items() if type(self.surrogate) is made)
+            described |= {name: getattr(self, name) for name in names}
+            described["surrogate"] = {"kind": kind, "slope": self.surrogate.slope}
+        return described
 
 
 @dataclass(frozen=True)
-class GridConnection:
+class GridConnection(BaseConnection):
     """Synapses of a GridNetwork, ``count`` from each presynaptic to each postsynaptic neuron; see ``connect``."""
 
-    name: str
-    pre: str
-    post: str
-    n_pre: int
-    n_post: int
-    weight: Initializer
-    delay: Initializer | None
-    delay_per: str
     spread: Spread | None
     count: int
     dropout: float
-    train: tuple[str, ...]
     mask: Array | None = None
 
     @property
@@ -84,32 +81,37 @@ class GridConnection:
         return (self.n_pre, self.n_post) if self.count == 1 else (self.count, self.n_pre, self.n_post)
 
     @property
-    def delay_shape(self) -> Shape | None:
-        """Shape of the delays, and of what goes with each; None without delays."""
-        if self.delay is None:
-            return None
-        return {"synapse": self.weight_shape, "neuron": (self.n_pre,), "connection": ()}[self.delay_per]
+    def fan_in(self) -> float:
+        """Synapses per postsynaptic neuron, in the mean; at least 1 from those that are connected."""
+        present = self.n_pre if self.mask is None else max(np.count_nonzero(self.mask) / self.n_post, 1.0)
+        return self.count * present
+
+    def to_dict(self) -> Description:
+        """Return a JSON-able description: what ``connect`` takes."""
+        spread = None if self.spread is None else asdict(self.spread)
+        mask = None if self.mask is None else self.mask.tolist()
+        return {**super().to_dict(), "spread": spread, "count": self.count, "dropout": self.dropout, "mask": mask}
 
 
-class GridNetwork:
+class GridNetwork(BaseNetwork):
     """Populations in the order in which spikes pass them within one step of ``dt`` ms, each perhaps back to itself.
 
     In each step a LIF neuron computes I = beta I + input, H = alpha V + I, fires where H >= v_threshold, and resets:
     "hard" to 0, "soft" by the threshold. alpha = 1 - dt/tau_mem; beta = exp(-dt/tau_syn), or 0 without ``tau_syn``.
     """
 
+    method = "surrogate"
+    populations: dict[str, GridPopulation]
+    connections: dict[str, GridConnection]
+
     def __init__(self, dt: Milliseconds) -> None:
         self.dt = checks.check_duration(dt, "dt")
-        self.populations: dict[str, GridPopulation] = {}
-        self.connections: dict[str, GridConnection] = {}
+        super().__init__()
 
     def add_input(self, name: str, n: int) -> None:
         """Add ``n`` input channels: what a SpikeBatch counts in each step, whole numbers or not."""
-        self._add(
-            GridPopulation(
-                checks.check_new_name(name, self.populations), "input", checks.check_size(n, self.populations)
-            )
-        )
+        name, n = self._new(name, n)
+        self.populations[name] = GridPopulation(name, "input", n)
 
     def add_lif(
         self, name: str, n: int, *, tau_mem: Values = 20.0, tau_syn: Values | None = None, v_threshold: float = 1.0,
@@ -149,7 +151,7 @@ class GridNetwork:
         self, name: str, kind: str, n: int, tau_mem: Values, tau_syn: Values | None, train: Names, *, bias: Values,
         **settings: Any,
     ) -> None:  # fmt: skip
-        name, n = checks.check_new_name(name, self.populations), checks.check_size(n, self.populations)
+        name, n = self._new(name, n)
         if bias is True:
             bias = 0.0
         if bias is None or isinstance(bias, str):
@@ -157,23 +159,18 @@ class GridNetwork:
             raise InvalidInput(f"{name}.bias", None, bias, allowed)
         start = None if bias is False else as_initializer(bias, f"{name}.bias")
         given = {"tau_mem": tau_mem} if tau_syn is None else {"tau_mem": tau_mem, "tau_syn": tau_syn}
-        taus = {key: as_initializer(value, f"{name}.{key}") for key, value in given.items()}
+        taus = as_settings(name, n, given)
         for key, value in taus.items():
-            if isinstance(value, Given):
-                value.draw(None, (n,))  # which refuses other shapes
             if isinstance(value, (Constant, Given)) and not value.smallest >= self.lowest(key):
                 raise InvalidInput(
                     f"{name}.{key}", None, value.smallest, f"numbers >= {self.lowest(key):g} ms (dt {self.dt:g})"
                 )
         chosen = checks.check_names(train, tuple(taus), f"{name}.train")
-        self._add(GridPopulation(name, kind, n, taus, train=chosen, bias=start, **settings))
+        self.populations[name] = GridPopulation(name, kind, n, taus, chosen, bias=start, **settings)
 
     def lowest(self, key: str) -> Milliseconds:
         """The smallest tau_mem or tau_syn (ms) that the grid can hold: alpha must not be negative."""
         return self.dt if key == "tau_mem" else 1e-3 * self.dt
-
-    def _add(self, population: GridPopulation) -> None:
-        self.populations[population.name] = population
 
     def connect(
         self, pre: str, post: str, *, weight: Values | SparseMatrix, delay: Values | SparseMatrix | None = None,
@@ -211,12 +208,10 @@ class GridNetwork:
             raise InvalidInput(
                 f"{name}.spread", None, spread, "a Spread, such as Spread('triangle', sigma=(10.0, 0.1))"
             )
-        shape = (source.n, target.n)
-        mask = structure_of(weight, mask, sparsity, name, shape)
-        indptr, indices = draw_structure(mask, sparsity, shape, structure_stream(seed, name))
-        weight = _as_initializer(weight, f"{name}.weight", (indptr, indices, shape))
+        rows, _ = structured(weight, mask, sparsity, seed, name, (source.n, target.n))
+        weight = _as_initializer(weight, f"{name}.weight", rows)
         check_sharing(delay, delay_per, name)
-        delay = None if delay is None else _as_initializer(delay, f"{name}.delay", (indptr, indices, shape))
+        delay = None if delay is None else _as_initializer(delay, f"{name}.delay", rows)
         _check_given_delays(name, delay, spread)
         chosen = checks.check_names(train, ("weight", "delay"), f"{name}.train")
         if chosen == ("delay",) and spread is None:
@@ -227,8 +222,8 @@ class GridNetwork:
             remedy = "add_lif(dropout=...) silences what a population sends."
             raise Unsupported(f"{name}.dropout", None, dropout, "0 but for a recurrent connection", remedy)
         self.connections[name] = GridConnection(
-            name, pre, post, source.n, target.n, weight, delay, delay_per, spread, checks.check_count(count),
-            checks.share(dropout, f"{name}.dropout"), chosen, _as_mask(indptr, indices, shape),
+            name, pre, post, source.n, target.n, weight, delay, delay_per, chosen, spread, checks.check_count(count),
+            checks.share(dropout, f"{name}.dropout"), _as_mask(*rows),
         )  # fmt: skip
 
     def incoming(self, population: str) -> list[GridConnection]:
@@ -241,50 +236,37 @@ class GridNetwork:
 
     # -- parameters
 
-    def _entries(self) -> Iterator[tuple[str, Shape, Initializer, bool, tuple[float, float], float | None]]:
-        """Yield (parameter name, shape, Initializer, trained, (lowest, highest) in training, fan-in)."""
+    def _entries(self) -> Iterator[Entry]:
+        one, zero = Constant(1.0), Constant(0.0)
         for p in self.populations.values():
-            for key, value in p.settings.items():
-                if key in p.train or not isinstance(value, (Constant, Given)):
-                    shape = () if isinstance(value, Constant) else (p.n,)
-                    yield f"{p.name}.{key}", shape, value, key in p.train, (self.lowest(key), math.inf), None
+            yield from p.entries({key: (self.lowest(key), math.inf) for key in p.settings})
             if p.bias is not None:
-                yield f"{p.name}.bias", (p.n,), p.bias, True, _ANY, sum(map(_fan_in, self.incoming(p.name))) or 1
+                fan_in = sum(c.fan_in for c in self.incoming(p.name)) or 1
+                yield Entry(f"{p.name}.bias", (p.n,), p.bias, True, fan_in=fan_in)
             if p.batch_norm:
-                yield f"{p.name}.gain", (p.n,), Constant(1.0), True, _ANY, None
-                yield f"{p.name}.offset", (p.n,), Constant(0.0), True, _ANY, None
-                yield f"{p.name}.running_mean", (p.n,), Constant(0.0), False, _ANY, None
-                yield f"{p.name}.running_variance", (p.n,), Constant(1.0), False, _ANY, None
+                yield Entry(f"{p.name}.gain", (p.n,), one, True)
+                yield Entry(f"{p.name}.offset", (p.n,), zero, True)
+                yield Entry(f"{p.name}.running_mean", (p.n,), zero, False)
+                yield Entry(f"{p.name}.running_variance", (p.n,), one, False)
         for c in self.connections.values():
-            fan_in = _fan_in(c)
-            yield f"{c.name}.weight", c.weight_shape, c.weight, "weight" in c.train, _ANY, fan_in
-            if c.delay is not None:
-                longest = math.inf if c.spread is None or c.spread.longest is None else c.spread.longest
-                yield f"{c.name}.delay", cast(Shape, c.delay_shape), c.delay, "delay" in c.train, (0.0, longest), fan_in
+            yield from c.entries(0.0, _longest(c.spread))
             if c.spread is not None:
-                yield f"{c.name}.sigma", (), Constant(c.spread.width(0.0)), False, _ANY, None
+                yield Entry(f"{c.name}.sigma", (), Constant(c.spread.width(0.0)), False)
                 if c.spread.learned:
-                    yield f"{c.name}.width", cast(Shape, c.delay_shape), Constant(0.0), True, _ANY, None
+                    yield Entry(f"{c.name}.width", cast(Shape, c.delay_shape), zero, True)
 
-    def initialize(self, seed: int = 0) -> Parameters:
-        """Draw the parameters: a flat dict of float64 arrays, each a function of (seed, its name) alone."""
-        parameters = {}
-        for name, shape, initializer, _, (low, high), fan_in in self._entries():
-            values = initializer.draw(stream(checks.check_seed(seed), name), shape, fan_in)
-            if np.max(values, initial=-math.inf) > high:
-                # cutting it off would pile delays up at the longest, and leave the same network without a spread others
-                remedy = (
-                    "Draw shorter ones, or raise the longest: Spread(longest=...), or grid.longest_delay of a preset."
-                )
-                raise InvalidInput(name, None, float(np.max(values)), f"draws <= {high:g} ms", remedy)
-            if name.endswith((".tau_mem", ".tau_syn")) and np.min(values, initial=math.inf) < low:
-                # moved up, many neurons would have the same, and of a single step no memory
-                raise InvalidInput(name, None, float(np.min(values)), f"draws >= {low:g} ms (dt {self.dt:g})")
-            parameters[name] = np.asarray(np.maximum(values, low))
-        for c in self.connections.values():
-            if c.mask is not None:
-                parameters[f"{c.name}.weight"] = np.where(c.mask, parameters[f"{c.name}.weight"], 0.0)
-        return parameters
+    def _allowed(self, entry: Entry, values: Floats) -> Floats:
+        name, low, high = entry.name, entry.low, entry.high
+        if np.max(values, initial=-math.inf) > high:
+            # cutting it off would pile delays up at the longest, and leave the same network without a spread others
+            remedy = "Draw shorter ones, or raise the longest: Spread(longest=...), or grid.longest_delay of a preset."
+            raise InvalidInput(name, None, float(np.max(values)), f"draws <= {high:g} ms", remedy)
+        if name.endswith((".tau_mem", ".tau_syn")) and np.min(values, initial=math.inf) < low:
+            # moved up, many neurons would have the same, and of a single step no memory
+            raise InvalidInput(name, None, float(np.min(values)), f"draws >= {low:g} ms (dt {self.dt:g})")
+        values = np.asarray(np.maximum(values, low))
+        there = self.present(name) if name.endswith(".weight") else None
+        return values if there is None else np.where(there, values, 0.0)
 
     def present(self, name: str) -> Array | None:
         """Return the mask of a parameter's entries whose synapses are there, None where all are."""
@@ -294,20 +276,11 @@ class GridNetwork:
         own = name.endswith(".weight") or c.delay_per == "synapse"
         return np.broadcast_to(c.mask, c.weight_shape) if own else None
 
-    @property
-    def trainable(self) -> list[str]:
-        """Names of the trained parameters."""
-        return [name for name, _, _, trained, _, _ in self._entries() if trained]
-
-    def bounds(self) -> dict[str, tuple[float, float]]:
-        """Return {trained parameter: (low, high)}: the ranges that projections keep in training."""
-        return {name: bounds for name, _, _, trained, bounds, _ in self._entries() if trained}
-
     def check_parameters(self, parameters: Mapping[str, npt.ArrayLike]) -> Parameters:
         """Return the parameters as float64 arrays after checking names, shapes and values; raises InvalidInput."""
-        checked = check_arrays(parameters, {name: shape for name, shape, *_ in self._entries()})
-        for name, _, _, _, (low, high), _ in self._entries():
-            values = checked[name]
+        checked = super().check_parameters(parameters)
+        for entry in self._entries():
+            name, low, high, values = entry.name, entry.low, entry.high, checked[entry.name]
             if np.any(bad := (values < low) | (values > high)):
                 index = tuple(int(k) for k in np.argwhere(bad)[0])
                 raise InvalidInput(name, index or None, float(values[index]), f"numbers from {low:g} to {high:g}")
@@ -323,24 +296,18 @@ class GridNetwork:
         names = [f"{c.name}.delay" for c in self.connections.values() if c.spread is not None and c.spread.rounds]
         return {**parameters, **{name: self.dt * np.rint(parameters[name] / self.dt) for name in names}}
 
-    def value_of(self, population: str, attribute: str, parameters: Parameters) -> Floats:
+    def value_of(self, population: str, attribute: str, parameters: Mapping[str, Array]) -> Array:
         """Return tau_mem or tau_syn (ms), or v_threshold, of every neuron of a population, shape (n,)."""
-        p = self.populations[population]
         if attribute == "v_threshold":
-            return np.full(p.n, p.v_threshold)
-        values = parameters.get(f"{population}.{attribute}")
-        values = p.settings[attribute].draw(None, (p.n,)) if values is None else values
-        return np.broadcast_to(values, (p.n,))
+            found = self.populations[population]
+            return np.full(found.n, found.v_threshold)
+        return super().value_of(population, attribute, parameters)
 
     # -- description
 
     def to_dict(self) -> Description:
         """Return a JSON-able description from which ``from_dict`` builds an equal network."""
-        return {
-            "dt": self.dt,
-            "populations": [_population_to_dict(p) for p in self.populations.values()],
-            "connections": [_connection_to_dict(c) for c in self.connections.values()],
-        }
+        return {"dt": self.dt, **super().to_dict()}
 
     @classmethod
     def from_dict(cls, description: Description) -> Self:
@@ -366,49 +333,10 @@ class GridNetwork:
             network.connect(**{**c, **made})
         return network
 
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of the description, in hex: equal networks have equal fingerprints."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
-
-_ANY = (-math.inf, math.inf)
-
-
-def _fan_in(connection: GridConnection) -> float:
-    """Synapses per postsynaptic neuron, in the mean."""
-    mask = connection.mask
-    present = connection.n_pre if mask is None else max(np.count_nonzero(mask) / connection.n_post, 1.0)
-    return connection.count * present
-
-
-def _population_to_dict(p: GridPopulation) -> Description:
-    described: Description = {"name": p.name, "kind": p.kind, "n": p.n}
-    if p.kind == "input":
-        return described
-    described |= {key: value.to_dict() for key, value in p.settings.items()}
-    described |= {"bias": False if p.bias is None else p.bias.to_dict(), "train": list(p.train)}
-    if p.kind == "lif":
-        names = ("v_threshold", "reset", "detach_reset", "batch_norm", "dropout", "input_dropout")
-        kind = next(kind for kind, made in SURROGATES.items() if type(p.surrogate) is made)
-        described |= {name: getattr(p, name) for name in names} | {
-            "surrogate": {"kind": kind, "slope": p.surrogate.slope}
-        }
-    return described
-
-
-def _connection_to_dict(c: GridConnection) -> Description:
-    return {
-        "pre": c.pre,
-        "post": c.post,
-        "weight": c.weight.to_dict(),
-        "delay": None if c.delay is None else c.delay.to_dict(),
-        "delay_per": c.delay_per,
-        "spread": None if c.spread is None else asdict(c.spread),
-        "count": c.count,
-        "dropout": c.dropout,
-        "train": list(c.train),
-        "mask": None if c.mask is None else c.mask.tolist(),
-    }
+def _longest(spread: Spread | None) -> Milliseconds:
+    """How long delays can be at most (ms)."""
+    return math.inf if spread is None or spread.longest is None else spread.longest
 
 
 def _check_given_delays(name: str, delay: Initializer | None, spread: Spread | None) -> None:
@@ -416,7 +344,7 @@ def _check_given_delays(name: str, delay: Initializer | None, spread: Spread | N
     if not isinstance(delay, (Constant, Given)):
         return
     values = delay.values if isinstance(delay, Given) else np.asarray(delay.value)
-    longest = math.inf if spread is None or spread.longest is None else spread.longest
+    longest = _longest(spread)
     if np.any(bad := (values < 0) | (values > longest)):
         allowed = "delays >= 0 ms" if longest == math.inf else f"delays from 0 to the longest, {longest:g} ms"
         raise InvalidInput(f"{name}.delay", None, float(values[bad].flat[0]), allowed)

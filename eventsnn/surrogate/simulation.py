@@ -121,7 +121,7 @@ def _run(
     probes: Mapping[str, Probe] | None,
 ) -> tuple[GridRecording, dict[str, Layer]]:  # fmt: skip
     """(GridRecording, tape) of a SpikeBatch."""
-    names = [p.name for p in network.populations.values() if p.kind == "input"]
+    names = network.of_kind("input")
     if len(names) != 1:
         raise InvalidInput("network", None, names, "one input population")
     _check_spikes(spikes)

@@ -15,10 +15,9 @@ from ..engines.base import Engine
 from ..errors import InvalidInput, NotFinite
 from ..losses.base import Loss
 from ..losses.together import joint_probes
-from ..network.network import Network
+from ..network.base import BaseNetwork
 from ..network.plausibility import doubts, warn_of_doubts
 from ..parallel import communicator
-from ..surrogate.network import GridNetwork
 from .methods.base import class_population, outcome, places_in
 from .methods.choosing import method_of
 
@@ -71,7 +70,7 @@ def added(first: Mapping[str, Integers], second: Mapping[str, Integers]) -> dict
 
 
 def evaluate(
-    network: Network | GridNetwork, parameters: Mapping[str, npt.ArrayLike], dataset: Dataset, *, loss: Loss,
+    network: BaseNetwork, parameters: Mapping[str, npt.ArrayLike], dataset: Dataset, *, loss: Loss,
     duration: Milliseconds | None = None, n_threads: int | None = None, max_spikes: int | None = None,
     delays: str | None = None, engine: str | Engine = "compiled",
 ) -> Evaluation:  # fmt: skip
@@ -95,7 +94,7 @@ def evaluate(
 
 
 def evaluated(
-    network: Network | GridNetwork, parameters: Mapping[str, npt.ArrayLike], dataset: Dataset, loss: Loss,
+    network: BaseNetwork, parameters: Mapping[str, npt.ArrayLike], dataset: Dataset, loss: Loss,
     duration: Milliseconds | None, n_threads: int | None, max_spikes: int | None, delays: str | None = None,
     engine: str | Engine = "compiled",
 ) -> Evaluation:  # fmt: skip
@@ -125,20 +124,20 @@ def evaluated(
     return Evaluation(mean, correct / n, n, wilson_interval(correct, n), per_neuron(spikes, n), predictions)
 
 
-def check_channels(network: Network | GridNetwork, dataset: Dataset, name: str) -> None:
+def check_channels(network: BaseNetwork, dataset: Dataset, name: str) -> None:
     """Refuse data that have not as many channels as the network: its last ones would be silent without a word."""
-    inputs = [p for p in network.populations.values() if p.kind == "input"]
+    inputs = [network.populations[name] for name in network.of_kind("input")]
     if len(inputs) == 1 and dataset.n_units != inputs[0].n:
         remedy = ""
         if dataset.n_units < inputs[0].n:
             remedy = f"dataclasses.replace(dataset, n_units={inputs[0].n}) says that the others are silent."
-        if dataset.n_units + 1 == inputs[0].n and isinstance(network, Network):
+        if dataset.n_units + 1 == inputs[0].n and network.method == "exact":
             remedy = "Perhaps it is a network of release 0.1.0 that needs its clock: see surrogate.with_clock."
         allowed = f"{inputs[0].n}, the channels of input {inputs[0].name!r}"
         raise InvalidInput(f"{name}.n_units", None, dataset.n_units, allowed, remedy)
 
 
-def check_classes(network: Network | GridNetwork, loss: Loss, dataset: Dataset, name: str) -> None:
+def check_classes(network: BaseNetwork, loss: Loss, dataset: Dataset, name: str) -> None:
     """Refuse labels for which the network has no output."""
     if (population := class_population(network, loss)) is None:
         return

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..aliases import Array, Description, Integers, Parameters
 from ..errors import CheckpointError, EventsnnError
+from ..network.base import BaseNetwork
 from ..network.network import Network
 from ..surrogate.network import GridNetwork
 
@@ -112,20 +113,20 @@ def _check_running(path: FilePath, running: Description) -> None:
         _check(path, f"running.{name}", running[name], _is_number(running[name]), "a finite number")
 
 
-def network_of(path: FilePath, meta: Description) -> Network | GridNetwork:
+def network_of(path: FilePath, meta: Description) -> BaseNetwork:
     """Return the network of a checkpoint's metadata, and see that all else is there; raises CheckpointError."""
     for name in ("network", "run", "notes"):
         _check(path, name, type(meta.get(name)).__name__, isinstance(meta.get(name), dict), "a description")
     duration: Any = meta.get("duration")
     _check(path, "duration", duration, _is_number(duration) and duration > 0, "a finite number > 0 (ms)")
-    kind: type[Network] | type[GridNetwork] = GridNetwork if "dt" in meta["network"] else Network
+    kind: type[BaseNetwork] = GridNetwork if "dt" in meta["network"] else Network
     try:
         return kind.from_dict(meta["network"])
     except (EventsnnError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise CheckpointError(path, "network", f"cannot be built: {type(error).__name__}: {error}") from None
 
 
-def check_groups(path: FilePath, network: Network | GridNetwork, state: _State) -> None:
+def check_groups(path: FilePath, network: BaseNetwork, state: _State) -> None:
     """Refuse parameters that the network cannot have, and counts of spikes that are none; raises CheckpointError."""
     for group in ("parameters", "initial", "average", "best"):
         values = getattr(state, group)
@@ -136,7 +137,7 @@ def check_groups(path: FilePath, network: Network | GridNetwork, state: _State) 
         except EventsnnError as error:
             raise CheckpointError(path, group, str(error)) from None
     _check(path, "best", "not there", (state.best is None) == (state.best_epoch is None), "parameters of a best epoch")
-    sizes = {p.name: (p.n,) for p in network.populations.values() if p.kind == "lif"}
+    sizes = {name: (network.populations[name].n,) for name in network.of_kind("lif")}
     for name, counts in state.running.spikes.items():
         _check(path, f"running/{name}", np.shape(counts), np.shape(counts) == sizes.get(name), "counts of its neurons")
         whole = counts.dtype.kind in "iu" and not np.any(counts < 0)

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from ..data.dataset import Dataset
 from ..losses.base import Loss
 from ..losses.homeostasis import SilentNeuronRaise
-from ..network.network import Network
+from ..network.base import BaseNetwork
 from ..network.plausibility import Doubt, unexcited
-from ..surrogate.network import GridNetwork
 from .methods.base import class_population
 from .state import State
 
@@ -16,7 +15,7 @@ from .state import State
 USER = 5
 
 
-def warn_of_idle_outputs(network: Network | GridNetwork, loss: Loss, train: Dataset) -> None:
+def warn_of_idle_outputs(network: BaseNetwork, loss: Loss, train: Dataset) -> None:
     """Warn where the network has more outputs than there are classes."""
     name = class_population(network, loss)
     n = 0 if name is None else network.populations[name].n
@@ -26,7 +25,7 @@ def warn_of_idle_outputs(network: Network | GridNetwork, loss: Loss, train: Data
 
 
 def warn_of_silence(
-    network: Network | GridNetwork,
+    network: BaseNetwork,
     loss: Loss,
     state: State,
     rules: Iterable[SilentNeuronRaise],
@@ -45,7 +44,7 @@ def warn_of_silence(
         warnings.warn(f"{text}: {remedy}", stacklevel=USER)
 
 
-def _silence_of(network: Network | GridNetwork, loss: Loss, name: str) -> str:
+def _silence_of(network: BaseNetwork, loss: Loss, name: str) -> str:
     """What a LIF population that alone has not fired means for learning."""
     text = f"no neuron of {name!r} has fired in this epoch, while others have"
     if name == class_population(network, loss):
@@ -53,7 +52,7 @@ def _silence_of(network: Network | GridNetwork, loss: Loss, name: str) -> str:
     return text
 
 
-def _causes(network: Network | GridNetwork, state: State, found: Sequence[Doubt], silent: Sequence[str]) -> str:
+def _causes(network: BaseNetwork, state: State, found: Sequence[Doubt], silent: Sequence[str]) -> str:
     """All that is found that can keep these populations silent, as one text."""
     causes = [doubt.text for doubt in found if not doubt.populations.isdisjoint(silent)]
     return " ".join([*causes, *unexcited(network, state.parameters, silent)])

@@ -11,8 +11,7 @@ import numpy as np
 from .. import checkpoints
 from ..aliases import Array, Description, Floats, Integers, Parameters
 from ..errors import CheckpointError
-from ..network.network import Network
-from ..surrogate.network import GridNetwork
+from ..network.base import BaseNetwork
 from . import resuming
 from .evaluation import added, n_correct
 from .methods.base import Outcome
@@ -126,7 +125,7 @@ def load_run(path: FilePath) -> tuple[dict[str, Array], Description]:
     return arrays, meta
 
 
-def load_model(path: FilePath) -> tuple[Network | GridNetwork, Parameters, Description]:
+def load_model(path: FilePath) -> tuple[BaseNetwork, Parameters, Description]:
     """Return ``(network, parameters, meta)`` of a training checkpoint.
 
     ``parameters`` are those of the best epoch on validation, else the averaged ones, else the last. ``meta`` (dict)

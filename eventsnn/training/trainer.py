@@ -29,6 +29,7 @@ from ..errors import CheckpointError, Conflict, InvalidInput, NotFinite
 from ..kernels.compile import CACHE_FOLDER
 from ..losses.base import Loss
 from ..losses.together import joint_probes
+from ..network.base import BaseNetwork
 from ..network.network import Network
 from ..network.plausibility import Doubt, doubts, warn_of_doubts
 from ..optimizers.base import Optimizer
@@ -36,7 +37,6 @@ from ..optimizers.settings import as_bounds, check_within, joint_bounds
 from ..parallel import communicator
 from ..parallel.signals import Terminated, sigterm_as_interrupt, uninterrupted
 from ..spikes.batch import SpikeBatch
-from ..surrogate.network import GridNetwork
 from ..warming import warmup
 from . import resuming
 from .evaluation import NOT_A_DATASET, Evaluation, check_channels, check_classes, evaluate, evaluated, per_neuron
@@ -61,7 +61,7 @@ class Trainer:
     """
 
     def __init__(
-        self, network: Network | GridNetwork, parameters: Mapping[str, npt.ArrayLike], *, loss: Loss,
+        self, network: BaseNetwork, parameters: Mapping[str, npt.ArrayLike], *, loss: Loss,
         optimizer: Optimizer, options: TrainingOptions | None = None, n_threads: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None, checkpoint_every: int | None = None,
         callbacks: Sequence[Callback] = (), progress: bool = True, notes: Description | None = None,
@@ -95,7 +95,7 @@ class Trainer:
         if checkpoint_every is not None:
             whole(checkpoint_every, "checkpoint_every", 1)
         checked = network.check_parameters(parameters)
-        lif = [p.name for p in network.populations.values() if p.kind == "lif"]
+        lif = network.of_kind("lif")
         for rule in self.options.silent_raise:
             if rule.population not in lif:
                 raise InvalidInput("silent_raise.population", None, rule.population, f"one of the populations {lif}")

@@ -8,9 +8,8 @@ from ...aliases import Array, Floats, Integers, Milliseconds, Parameters
 from ...data.dataset import Dataset
 from ...engines.checking import spiking_outputs
 from ...errors import EventStorm, InvalidInput
-from ...network.network import Network
+from ...network.base import BaseNetwork
 from ...spikes.batch import SpikeBatch
-from ...surrogate.network import GridNetwork
 from ..options import TrainingOptions
 
 # How many samples are evaluated at a time, and about how many input spikes; the results do not depend on it.
@@ -72,12 +71,11 @@ class Method(Protocol):
         """Return the recording of a few samples, to look at."""
 
 
-def class_population(network: Network | GridNetwork, loss: Any) -> str | None:
+def class_population(network: BaseNetwork, loss: Any) -> str | None:
     """Return the population that has a neuron for each class, None for a loss that does not say."""
     if isinstance(loss, type) or not hasattr(loss, "class_population"):
         return None
-    readouts = [p.name for p in network.populations.values() if p.kind == "readout"]
-    return loss.class_population(readouts, spiking_outputs(network))
+    return loss.class_population(network.of_kind("readout"), spiking_outputs(network))
 
 
 @contextlib.contextmanager
@@ -94,11 +92,10 @@ def places_in(name: str, places: Array) -> Iterator[None]:
         raise InvalidInput(f"{name}.labels", index, error.value, error.allowed, error.remedy) from None
 
 
-def outcome(network: Network | GridNetwork, recording: Any, loss: Any, labels: Array) -> Outcome:
+def outcome(network: BaseNetwork, recording: Any, loss: Any, labels: Array) -> Outcome:
     """Return what the samples of a recording have come to."""
     spikes = recording.spike_totals()
-    lif = [p.name for p in network.populations.values() if p.kind == "lif"]
-    totals = {name: spikes[slice(*recording.slice_of(name))] for name in lif}
+    totals = {name: spikes[slice(*recording.slice_of(name))] for name in network.of_kind("lif")}
     return Outcome(loss(recording, labels)[0], loss.predict(recording), totals)
 
 

@@ -1,7 +1,10 @@
 """Which method trains a network: exact gradients, or surrogate gradients on a grid."""
 
+from typing import cast
+
 from ...engines.base import Engine, get
 from ...errors import Unsupported
+from ...network.base import BaseNetwork
 from ...network.network import Network
 from ...surrogate.network import GridNetwork
 from ..identity import ENGINE, engine_name
@@ -10,11 +13,11 @@ from .exact import ExactMethod
 from .grid import GridMethod
 
 
-def method_of(network: Network | GridNetwork, engine: str | Engine = "compiled") -> Method:
+def method_of(network: BaseNetwork, engine: str | Engine = "compiled") -> Method:
     """Return the Method that trains a Network, on that engine, or a GridNetwork, which has none to choose."""
-    if isinstance(network, GridNetwork):
+    if network.method == "surrogate":
         if engine_name(engine) != ENGINE:
             raise Unsupported("engine", None, engine, '"compiled": a GridNetwork has no other')
-        return GridMethod(network)
+        return GridMethod(cast(GridNetwork, network))
     get(engine)  # which refuses what is none
-    return ExactMethod(network, engine)
+    return ExactMethod(cast(Network, network), engine)
