@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from ..aliases import Array, Bounds, Description, Milliseconds, Parameters, Shape
+from ..aliases import Array, Bound, Bounds, Description, Milliseconds, Parameters, Shape
 from ..arrays import is_number
 from ..checks import check_ends, check_names, check_new_name, check_seed, check_size
 from ..citing import EVENTPROP, Paper
@@ -176,7 +176,7 @@ class Network:
         """Lower bound (ms) of the connection's delays in training: 0, or ``min_delay`` on a cycle."""
         return self.min_delay if self.on_cycle(connection) else 0.0
 
-    def _entries(self) -> Iterator[tuple[str, Shape, Initializer, bool, tuple[float, float], float | None]]:
+    def _entries(self) -> Iterator[tuple[str, Shape, Initializer, bool, tuple[Bound, Bound], float | None]]:
         """Yield (parameter name, shape, Initializer, trained, (low, high) in training, fan-in)."""
         for population in self.populations.values():
             ranges = population.ranges
@@ -207,7 +207,7 @@ class Network:
         return [name for name, _, _, trained, _, _ in self._entries() if trained]
 
     def bounds(self) -> Bounds:
-        """Return {trained parameter: (low, high)}: the ranges that projections keep in training."""
+        """Return {trained parameter: (low, high)}, numbers or arrays: the ranges that projections keep in training."""
         return {name: allowed for name, _, _, trained, allowed, _ in self._entries() if trained}
 
     def check_parameters(self, parameters: Mapping[str, npt.ArrayLike]) -> Parameters:
