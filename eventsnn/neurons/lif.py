@@ -8,6 +8,7 @@ constant current, in units of V; one above v_threshold - v_rest lets the neuron 
 
 import math
 from collections.abc import Iterable
+from functools import reduce
 from typing import Any, TypedDict
 
 import numpy as np
@@ -49,7 +50,9 @@ REST = (
 
 def _below_threshold(known: Constants, unknown: Iterable[str]) -> Bounds:
     """v_reset and v_rest of a neuron stay below its v_threshold, whichever of them is trained."""
-    highest = np.maximum(known.get("v_reset", 0.0), known.get("v_rest", 0.0))
+    # one that is drawn at random says nothing of where voltages are, unless both are
+    settled = [known.get(name, 0.0) for name in ("v_reset", "v_rest") if name in known or name not in unknown]
+    highest = reduce(np.maximum, settled or [0.0])
     threshold = known.get("v_threshold", math.inf)
     check_above("v_threshold", threshold, highest, ", the largest of v_reset and v_rest")
     if moves := {"v_reset", "v_rest"} & set(unknown):

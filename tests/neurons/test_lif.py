@@ -250,6 +250,18 @@ def test_training_keeps_each_neuron_s_reset_and_rest_below_its_own_threshold(giv
     assert moved > 0
 
 
+@pytest.mark.parametrize("train", [(), ("v_threshold", "v_reset")])
+@pytest.mark.parametrize(("drawn", "given"), [("v_reset", "v_rest"), ("v_rest", "v_reset")])
+def test_a_drawn_constant_is_not_taken_for_zero_where_voltages_lie_far_below(drawn, given, train):
+    network = Network()
+    network.add_lif("a", 50, v_threshold=-50.0, **{drawn: Normal(-65.0, 4.0), given: -65.0}, train=train)
+    parameters = network.initialize()
+    network.check_parameters(parameters)
+    # a drawn one stays below the middle where the threshold may move, else below the threshold: few are cut off
+    assert np.median(parameters[f"a.{drawn}"]) == pytest.approx(-65.0, abs=2.0)
+    assert parameters[f"a.{drawn}"].max() <= (-57.5 if train else -50.0)
+
+
 def test_ranges_of_training_are_those_of_each_neuron():
     network = Network()
     network.add_lif("a", 3, train=("v_threshold", "v_reset"), **STAGGERED)
