@@ -18,7 +18,9 @@ Array: TypeAlias = NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
 Description: TypeAlias = dict[str, Any]
 """A JSON-able dict that ``to_dict`` returned."""
-Bounds: TypeAlias = Mapping[str, tuple[float, float]]
+Bound: TypeAlias = float | NDArray[np.float64]
+"""One for all entries of a parameter, or one for each."""
+Bounds: TypeAlias = Mapping[str, tuple[Bound, Bound]]
 """{parameter: (lowest, highest value)}."""
 
 

@@ -76,8 +76,13 @@ def voltages(
 
     V(t) is v_rest + bias, less bias e^{-t/tau_mem}, and the sum of w psp(t - s) over arrivals (w, s), less
     (v_threshold - v_reset) e^{-(t - t_k)/tau_mem} for each own spike t_k (docs/mathematics.md, section 1). At a spike's
-    own time the value is that after the reset. Raises InvalidInput for unknown neurons.
+    own time the value is that after the reset. Raises InvalidInput for unknown neurons, and for networks and recordings
+    of a grid, which keeps its voltages.
     """
+    for name, value, wanted in (("network", network, Network), ("recording", recording, Recording)):
+        if not isinstance(value, wanted):
+            remedy = "The recording of a grid keeps voltages and potentials."
+            raise InvalidInput(name, None, type(value).__name__, f"a {wanted.__name__}", remedy)
     times = np.asarray(times, dtype=float)
     wrong = np.flatnonzero(~((times >= 0) & (times <= recording.duration)))
     if wrong.size:

@@ -92,7 +92,7 @@ def cross_entropy(logits: Array, labels: npt.ArrayLike) -> tuple[Array, Array]:
     return normaliser - shifted[rows, classes], gradient
 
 
-def refuse_classes(loss: Regularizer) -> NoReturn:
-    """Refuse to learn from a Dataset's labels what a loss wants targets for."""
-    allowed = "a loss on class labels, which are what a Dataset holds"
-    raise Unsupported("loss", None, type(loss).__name__, allowed, "value_and_grad takes targets.")
+def refuse_classes(loss: Regularizer, remedy: str = "value_and_grad takes targets.") -> NoReturn:
+    """Refuse to learn from a Dataset's labels what a loss wants targets for, and to predict them."""
+    allowed = "a loss on class labels, which are what a Dataset holds and predict returns"
+    raise Unsupported("loss", None, type(loss).__name__, allowed, remedy)

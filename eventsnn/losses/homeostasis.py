@@ -1,8 +1,8 @@
 """Rules that keep neurons firing: targets for spike counts, and help for silent neurons."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,9 @@ import numpy.typing as npt
 from ..aliases import Array, Floats, Milliseconds, Parameters
 from ..checks import number
 from ..spikes.cotangents import Cotangents, Probe
-from .base import AnyNetwork, AnyRecording
+from .base import AnyNetwork, AnyRecording, refuse_classes
+
+BESIDE_A_LOSS = "Pass it as regularizers=(...,), beside a loss."
 
 
 class _Connection(Protocol):
@@ -73,6 +75,14 @@ class SpikeCountTarget:
         values = np.full(recording.n_samples, 0.5 * self.strength * np.sum(excess**2))
         by_count = np.broadcast_to(self.strength * excess, (recording.n_samples, excess.size))
         return values, Cotangents(counts={self.population: by_count})
+
+    def predict(self, recording: AnyRecording) -> NoReturn:
+        """There are no classes; raises InvalidInput."""
+        refuse_classes(self, BESIDE_A_LOSS)
+
+    def class_population(self, readouts: Sequence[str], outputs: Sequence[str]) -> NoReturn:
+        """There are no classes; raises InvalidInput."""
+        refuse_classes(self, BESIDE_A_LOSS)
 
 
 @dataclass(frozen=True)

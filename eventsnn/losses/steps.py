@@ -98,6 +98,10 @@ class MeanSquaredError(ReadoutLoss):
         n = np.maximum(asked.sum(axis=(1, 2)), 1)
         return np.sum(gap**2, axis=(1, 2)) / n, Cotangents(voltages={name: 2.0 * gap / n[:, None, None]})
 
+    def predict(self, recording: AnyRecording) -> NoReturn:
+        """There are no classes; raises InvalidInput."""
+        refuse_classes(self)
+
     def class_population(self, readouts: Sequence[str], outputs: Sequence[str]) -> NoReturn:
         """There are no classes; raises InvalidInput."""
         refuse_classes(self)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Array, Milliseconds
-from ..errors import Conflict, InvalidInput, NotFinite
+from ..errors import Conflict, InvalidInput, NotFinite, Unsupported
 from ..spikes.cotangents import Cotangents, Probe
 from .base import AnyNetwork, AnyRecording, Regularizer
 
@@ -37,8 +37,21 @@ def evaluate(
     for loss in losses:
         values, part = loss(recording, labels)
         total, cotangents = total + values.mean(), cotangents.plus(part)
+    _check_read(recording, cotangents)
     value = total if np.iscomplexobj(total) else float(total)
     return value, recording.own(cotangents).scaled(1.0 / recording.n_samples)
+
+
+def _check_read(recording: AnyRecording, cotangents: Cotangents) -> None:
+    """Refuse the cotangents of what no probe has asked for: the engines could not follow it back."""
+    asked = {*cotangents.integral, *cotangents.maximum}
+    readouts = recording.readouts if asked else {}
+    for name in asked:
+        if name not in readouts:
+            raise Unsupported("cotangents", name, "those of its voltages", f"of what probes asks for: {list(readouts)}")
+        if name in cotangents.maximum and readouts[name].maximum is None:
+            remedy = "Let probes return {" + repr(name) + ": Probe(maximum=True)}."
+            raise Unsupported("cotangents.maximum", name, "that of a voltage", "what probes asks for", remedy)
 
 
 def check_finite(value: complex, gradients: Mapping[str, Array]) -> None:

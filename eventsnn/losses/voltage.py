@@ -1,8 +1,9 @@
 """Losses that read the voltages of readouts: their means and maxima."""
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +11,13 @@ import numpy.typing as npt
 from ..aliases import Array, Integers, Milliseconds
 from ..checks import check_duration
 from ..citing import LEARNED_DELAYS, Paper
-from ..errors import InvalidInput
+from ..errors import InvalidInput, Unsupported
 from ..spikes.cotangents import Cotangents, Probe
+from ..spikes.recording import Readout
 from .base import AnyNetwork, AnyRecording, cross_entropy
 from .registry import register
 
+HOW_TO_READ = "Simulate with probes=loss.probes(network, duration); of a stream, the last part alone has them."
 LOSS_SHAPING = Paper(
     ("T. Nowotny", "J. P. Turner", "J. C. Knight"),
     "Loss shaping enhances exact gradient learning with Eventprop in spiking neural networks",
@@ -47,6 +50,22 @@ class ReadoutLoss:
             raise InvalidInput("population", None, None, f"one of the readouts {sorted(readouts)}", "Pass population=.")
         return next(iter(readouts))
 
+    def _read(self, recording: AnyRecording) -> Readout:
+        """Return what was read of the readout; refuses a recording for which not all was asked that ``probes`` asks."""
+        readouts, loss = recording.readouts, type(self).__name__
+        if not readouts:
+            raise Unsupported("recording.readouts", None, {}, f"what {loss} reads", HOW_TO_READ)
+        name = self._readout(readouts)
+        found, asked, place = readouts[name], self._probe(recording.duration), f"recording.readouts[{name!r}]"
+        if asked.maximum and found.maximum is None:
+            raise Unsupported(f"{place}.maximum", None, None, f"what {loss} reads, the maximum", HOW_TO_READ)
+        # the duration of a grid, and a rate of 1 / duration with it, is rounded to whole steps
+        slack, rate = getattr(recording, "dt", 0.0) / recording.duration, asked.decay_rate
+        if rate is not None and not math.isclose(found.decay_rate, rate, rel_tol=slack + 1e-12):
+            allowed = f"{rate:g} (1/ms), as {loss} weights time"
+            raise Unsupported(f"{place}.decay_rate", None, found.decay_rate, allowed, HOW_TO_READ)
+        return found
+
     def probes(self, network: AnyNetwork, duration: Milliseconds) -> dict[str, Probe]:
         """Ask for this loss's quantity at its readout."""
         names = [p.name for p in network.populations.values() if p.kind == "readout"]
@@ -77,7 +96,7 @@ class MeanVoltage(ReadoutLoss):
         return Probe()
 
     def _logits(self, recording: AnyRecording) -> Array:
-        return recording.readouts[self._readout(recording.readouts)].integral / recording.duration
+        return self._read(recording).integral / recording.duration
 
     def _cotangents(self, recording: AnyRecording, gradient: Array) -> Cotangents:
         return Cotangents(integral={self._readout(recording.readouts): gradient / recording.duration})
@@ -113,8 +132,7 @@ class MaxVoltage(ReadoutLoss):
         return Probe(decay_rate=None, maximum=True)
 
     def _logits(self, recording: AnyRecording) -> Array:
-        maximum = recording.readouts[self._readout(recording.readouts)].maximum
-        return cast(Array, maximum)  # which the probe has asked for
+        return self._read(recording).maximum
 
     def _cotangents(self, recording: AnyRecording, gradient: Array) -> Cotangents:
         return Cotangents(maximum={self._readout(recording.readouts): gradient})

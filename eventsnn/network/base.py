@@ -15,7 +15,7 @@ from typing import ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from ..aliases import Array, Bounds, Description, Floats, Parameters, Shape
+from ..aliases import Array, Bound, Bounds, Description, Floats, Parameters, Shape
 from ..checks import check_new_name, check_seed, check_size
 from ..random import stream
 from .arrays import check_arrays
@@ -27,16 +27,16 @@ from .synapses import Values
 class Entry:
     """A parameter of a network: its name, its shape, what draws it, and whether and within what it is trained.
 
-    ``low`` and ``high`` are the range that training keeps; ``fan_in``: inputs per neuron, of which an Initializer may
-    make use, None where there is no such number.
+    ``low`` and ``high``, numbers or arrays of that shape, are the range that training keeps; ``fan_in``: inputs per
+    neuron, of which an Initializer may make use, None where there is no such number.
     """
 
     name: str
     shape: Shape
     initializer: Initializer
     trained: bool
-    low: float = -math.inf
-    high: float = math.inf
+    low: Bound = -math.inf
+    high: Bound = math.inf
     fan_in: float | None = None
 
 
@@ -151,8 +151,8 @@ class BaseNetwork(ABC):
         """Names of the trained parameters."""
         return [entry.name for entry in self._entries() if entry.trained]
 
-    def bounds(self) -> dict[str, tuple[float, float]]:
-        """Return {trained parameter: (low, high)}: the ranges that projections keep in training."""
+    def bounds(self) -> Bounds:
+        """Return {trained parameter: (low, high)}, numbers or arrays: the ranges that projections keep in training."""
         return {entry.name: (entry.low, entry.high) for entry in self._entries() if entry.trained}
 
     def check_parameters(self, parameters: Mapping[str, npt.ArrayLike]) -> Parameters:

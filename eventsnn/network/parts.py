@@ -29,10 +29,14 @@ class Population(BasePopulation):
         """{constant: (low, high)} in training; raises InvalidInput where values contradict each other."""
         if self.kind == "input":
             return {}
-        known = {k: v for k, v in self.settings.items() if isinstance(v, (Constant, Given))}
-        extremes = {key: (value.smallest, value.largest) for key, value in known.items()}
         unknown = [key for key in self.settings if self.is_parameter(key)]
-        return MODELS[self.kind].ranges(self.name, extremes, unknown)
+        return MODELS[self.kind].ranges(self.name, self._given, unknown)
+
+    @property
+    def _given(self) -> dict[str, float | Floats]:
+        """{constant: its value, or one per neuron} of those that are not drawn at random."""
+        known = {k: v for k, v in self.settings.items() if isinstance(v, (Constant, Given))}
+        return {k: v.value if isinstance(v, Constant) else v.values for k, v in known.items()}
 
     def to_dict(self) -> Description:
         """Return a JSON-able description."""
@@ -41,19 +45,9 @@ class Population(BasePopulation):
 
     def check(self, parameters: Parameters) -> None:
         """Refuse parameters of neurons that contradict each other, or what is not a parameter."""
-        values = {key: parameters.get(f"{self.name}.{key}") for key in self.settings}
-        if any(value is not None for value in values.values()):
-            given = {key: (float(v.min()), float(v.max())) for key, v in values.items() if v is not None}
-            known = {k: v for k, v in self.settings.items() if isinstance(v, (Constant, Given))}
-            fixed = {k: (v.smallest, v.largest) for k, v in known.items()}
-            try:
-                MODELS[self.kind].ranges(self.name, {**fixed, **given}, ())
-            except InvalidInput as error:
-                found = parameters.get(error.array)
-                if found is None or found.ndim == 0:
-                    raise
-                index = int(np.argmax(found == error.value))
-                raise InvalidInput(error.array, index, error.value, error.allowed, error.remedy) from None
+        names = {key: f"{self.name}.{key}" for key in self.settings}
+        if found := {key: parameters[name] for key, name in names.items() if name in parameters}:
+            MODELS[self.kind].check(self.name, {**self._given, **found})
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
+from ..aliases import Bound, Bounds, Floats
 from ..errors import InvalidInput
 
-# {constant: (its smallest, its largest value)}
-Ranges: TypeAlias = Mapping[str, tuple[float, float]]
+# {constant: its value, or one for each neuron}
+Constants: TypeAlias = Mapping[str, float | Floats]
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,22 @@ class Field:
     low: float = -math.inf
 
 
-def _no_rule(known: Ranges, unknown: Iterable[str]) -> Ranges:
+def check_above(name: str, values: npt.ArrayLike, lowest: npt.ArrayLike, what: str = "") -> None:
+    """Raise InvalidInput, of the first neuron, unless each value is above its ``lowest``; ``what``: what that is."""
+    above = np.greater(values, lowest)
+    if not above.all():
+        first = int(np.argmin(above))
+        values, lowest = np.broadcast_arrays(values, lowest)
+        allowed = f"numbers > {lowest.flat[first]:g}{what}"
+        raise InvalidInput(name, first if values.ndim else None, float(values.flat[first]), allowed)
+
+
+def _bound(values: Bound, shared: bool, strictest: Callable[[Bound], float]) -> Bound:
+    """One side of a range: a number for what all neurons share and where none differs."""
+    return float(strictest(values)) if shared or np.ndim(values) == 0 else values
+
+
+def _no_rule(known: Constants, unknown: Iterable[str]) -> Bounds:
     return {}
 
 
@@ -40,16 +59,16 @@ class Model:
     """A neuron model: ``kind`` is its name in networks and files, ``fields`` are its constants.
 
     ``family``: the folder of its kernels in `eventsnn.kernels.neurons`, and its file in `eventsnn.engines.reference`.
-    ``fires``: it sends spikes. ``rule(known, unknown)`` says in which (low, high) training keeps constants that depend
-    on others, from the ranges of those whose values are known and the names of those that are drawn at random, and
-    raises ValueError("NAME", value, "what is allowed") where known ones contradict each other.
+    ``fires``: it sends spikes. ``rule(known, unknown)`` says in which (low, high), each a number or one per neuron,
+    training keeps constants that depend on others, from the values that are known and the names of the constants that
+    are trained or drawn at random, and raises InvalidInput("NAME", ...) where known ones contradict each other.
     """
 
     kind: str
     family: str
     fields: tuple[Field, ...]
     fires: bool
-    rule: Callable[[Ranges, Iterable[str]], Ranges] = _no_rule
+    rule: Callable[[Constants, Iterable[str]], Bounds] = _no_rule
 
     def field(self, name: str) -> Field:
         """Return the field of that name."""
@@ -64,17 +83,27 @@ class Model:
                 remedy = f"Did you mean {near[0]!r}?" if near else ""
                 raise InvalidInput(f"{population}: {self.kind}", None, name, f"its constants: {', '.join(own)}", remedy)
 
-    def ranges(self, population: str, known: Ranges, unknown: Iterable[str]) -> dict[str, tuple[float, float]]:
-        """Return {constant: (low, high)} for all of them; raises InvalidInput where known values are not allowed."""
-        for name, (smallest, _) in known.items():
-            if not smallest > self.field(name).above:
-                raise InvalidInput(f"{population}.{name}", None, smallest, f"numbers > {self.field(name).above:g}")
+    def check(self, population: str, known: Constants, unknown: Iterable[str] = ()) -> Bounds:
+        """Raise InvalidInput where known values are not allowed; returns what ``rule`` says."""
         try:
-            found = self.rule(known, unknown)
-        except ValueError as error:
-            name, value, allowed = error.args
-            raise InvalidInput(f"{population}.{name}", None, value, allowed) from None
-        return {field.name: found.get(field.name, (field.low, math.inf)) for field in self.fields}
+            for name, values in known.items():
+                check_above(name, values, self.field(name).above)
+            return self.rule(known, unknown)
+        except InvalidInput as error:
+            raise InvalidInput(f"{population}.{error.array}", error.index, error.value, error.allowed) from None
+
+    def ranges(self, population: str, known: Constants, unknown: Iterable[str]) -> dict[str, tuple[Bound, Bound]]:
+        """Return {constant: (low, high)} for all of them; raises InvalidInput where known values are not allowed.
+
+        Of a constant that is one value for all neurons they are numbers, of others arrays (n,) where neurons differ.
+        """
+        found = self.check(population, known, unknown)
+        ranges: dict[str, tuple[Bound, Bound]] = {}
+        for field in self.fields:
+            low, high = found.get(field.name, (field.low, math.inf))
+            shared = field.name in known and np.ndim(known[field.name]) == 0
+            ranges[field.name] = _bound(low, shared, np.max), _bound(high, shared, np.min)
+        return ranges
 
     def describe(self) -> str:
         """Return one line for each constant: its name, default, unit and meaning."""

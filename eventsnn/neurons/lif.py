@@ -8,9 +8,13 @@ constant current, in units of V; one above v_threshold - v_rest lets the neuron 
 
 import math
 from collections.abc import Iterable
+from functools import reduce
 from typing import Any, TypedDict
 
-from .base import Field, Model, Ranges
+import numpy as np
+
+from ..aliases import Bounds
+from .base import Constants, Field, Model, check_above
 
 # A trained time constant or threshold may come this close to zero (ms), or to v_reset and v_rest, before the projection
 # holds it.
@@ -44,17 +48,18 @@ REST = (
 )
 
 
-def _below_threshold(known: Ranges, unknown: Iterable[str]) -> Ranges:
-    """v_reset and v_rest stay below v_threshold, whichever of them is trained."""
-    highest = max(known.get("v_reset", (0.0, 0.0))[1], known.get("v_rest", (0.0, 0.0))[1])
-    lowest = known.get("v_threshold", (math.inf, math.inf))[0]
-    if not lowest > highest:
-        raise ValueError("v_threshold", lowest, f"numbers > {highest:g}, the largest of v_reset and v_rest")
+def _below_threshold(known: Constants, unknown: Iterable[str]) -> Bounds:
+    """v_reset and v_rest of a neuron stay below its v_threshold, whichever of them is trained."""
+    # one that is drawn at random says nothing of where voltages are, unless both are
+    settled = [known.get(name, 0.0) for name in ("v_reset", "v_rest") if name in known or name not in unknown]
+    highest = reduce(np.maximum, settled or [0.0])
+    threshold = known.get("v_threshold", math.inf)
+    check_above("v_threshold", threshold, highest, ", the largest of v_reset and v_rest")
     if moves := {"v_reset", "v_rest"} & set(unknown):
         # all three may move: they stay on their sides of the middle
-        middle = 0.5 * (lowest + highest) if "v_threshold" in unknown and lowest < math.inf else highest
-        low = middle + SMALLEST_THRESHOLD
-        high = middle if "v_threshold" in unknown else lowest - SMALLEST_THRESHOLD
+        both = "v_threshold" in unknown
+        middle = 0.5 * (threshold + highest) if both and "v_threshold" in known else highest
+        low, high = middle + SMALLEST_THRESHOLD, middle if both else threshold - SMALLEST_THRESHOLD
         return {"v_threshold": (low, math.inf), **{name: (-math.inf, high) for name in moves}}
     return {"v_threshold": (highest + SMALLEST_THRESHOLD, math.inf)}
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from ..aliases import Array, Description, Floats, Parameters
+from ..aliases import Array, Bound, Description, Floats, Parameters
 from ..arrays import plain_array
 from ..checks import SMALLEST, number
 from ..citing import Paper
@@ -78,8 +78,8 @@ class Plan(NamedTuple):
     decoupled: bool
     scale: float
     largest: float
-    low: float
-    high: float
+    low: Bound
+    high: Bound
     updates: int
 
     def prepare(self, gradient: Floats, parameter: Floats, out: Floats) -> Floats:
@@ -92,16 +92,20 @@ class Plan(NamedTuple):
             gradient = self.decay * parameter + gradient
         return gradient
 
-    def finish(self, parameter: Floats, update: Floats, out: Floats) -> int:
-        """Write parameter - update, after decoupled weight decay, within the bounds; returns how many were moved."""
+    def finish(self, parameter: Floats, update: Floats, out: Floats, part: slice) -> int:
+        """Write parameter - update, after decoupled weight decay, within the bounds; returns how many were moved.
+
+        ``part``: where the block stands in the array.
+        """
         if self.decay > 0 and self.decoupled:
             parameter = parameter * (1.0 - self.rate * self.decay)
         np.subtract(parameter, update, out=out)
-        if self.low == -math.inf and self.high == math.inf:
+        low, high = (_flat(side)[part] if isinstance(side, np.ndarray) else side for side in (self.low, self.high))
+        if np.ndim(low) == np.ndim(high) == 0 and low == -math.inf and high == math.inf:
             return 0
-        moved = int(np.count_nonzero((out < self.low) | (out > self.high)))
+        moved = int(np.count_nonzero((out < low) | (out > high)))
         if moved:
-            np.clip(out, self.low, self.high, out=out)
+            np.clip(out, low, high, out=out)
         return moved
 
 
@@ -169,8 +173,8 @@ class Optimizer:
         return cast(dict[str, float], self.weight_decay)
 
     @property
-    def _limits(self) -> dict[str, tuple[float, float]]:
-        return cast(dict[str, tuple[float, float]], self.bounds)
+    def _limits(self) -> dict[str, tuple[Bound, Bound]]:
+        return cast(dict[str, tuple[Bound, Bound]], self.bounds)
 
     def _slots(self) -> tuple[str, ...]:
         """Names of the arrays that are kept beside each parameter."""
@@ -228,12 +232,14 @@ class Optimizer:
         """Return (new params, new state) after one update.
 
         ``grads``: {name: float64 array of the parameter's shape}; parameters without a gradient are handed on as the
-        same array objects. ``bounds``: {name: (low, high)}, instead of the optimiser's own. Raises InvalidInput for
-        unknown names and wrong shapes, NotFinite for a gradient with NaN or inf and for an update that overflows.
+        same array objects. ``bounds``: {name: (low, high)}, instead of the optimiser's own, each a number or an array
+        of the parameter's shape, as ``Network.bounds`` returns them. Raises InvalidInput for unknown names and wrong
+        shapes, NotFinite for a gradient with NaN or inf and for an update that overflows.
         """
-        limits = self._limits if bounds is None else as_bounds(bounds)
-        for name in limits:
+        for name in self._limits if bounds is None else bounds:
             known(name, params, "bounds")
+        shapes = {name: np.shape(values) for name, values in params.items()}
+        limits = self._limits if bounds is None else as_bounds(bounds, shapes)
         step = _counter(state, "step")
         gradients = self._check(params, grads, state, step)
         scale, clipped_entries = self._clip(gradients)
@@ -309,7 +315,7 @@ class Optimizer:
                     olds = {slot: values[part] for slot, values in old.items()}
                     news = {slot: values[part] for slot, values in new.items()}
                     update = self._update(plan, piece, olds, news)
-                    moved += plan.finish(parameter[part], update, result[part])
+                    moved += plan.finish(parameter[part], update, result[part], part)
         except FloatingPointError:
             raise NotFinite(f"update of {name}", _counter(state, "step")) from None
         changed: dict[str, Array] = {f"{slot}/{name}": values.reshape(shape) for slot, values in new.items()}

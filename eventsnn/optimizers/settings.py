@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..aliases import Bounds
+from ..aliases import Array, Bound, Bounds, Shape
 from ..checks import number
 from ..errors import InvalidInput
 from .schedules import Schedule, as_schedule
@@ -21,9 +21,9 @@ class Rate(NamedTuple):
     schedule: Schedule | None
 
 
-# What users give for one pattern, and for the bounds of one parameter: a Rate and two floats in the end.
+# What users give for one pattern, and for the bounds of one parameter: a Rate and two floats in the end, or arrays.
 RateLike: TypeAlias = float | Schedule | tuple[float | None, Schedule | None]
-Limits: TypeAlias = Sequence[float | None]
+Limits: TypeAlias = Sequence[float | None] | tuple[Bound, Bound]
 Value = TypeVar("Value")
 
 
@@ -54,22 +54,29 @@ def as_pattern(pattern: object, name: str) -> str:
     return pattern
 
 
-def _as_limit(value: float | None, name: str, infinite: float) -> float:
-    """Return one side of a pair of bounds as a float; None and `infinite` mean unbounded."""
+def _as_limit(value: Bound | None, name: str, infinite: float, shape: Shape | None) -> Bound:
+    """Return one side of a pair of bounds as a float, or an array of this shape; None and `infinite`: unbounded."""
     if value is None or (isinstance(value, float) and value == infinite):
         return infinite
+    if isinstance(value, np.ndarray) and shape is not None:
+        if value.shape != shape or np.isnan(value).any():
+            raise InvalidInput(name, None, value, f"a number, or numbers of shape {shape}")
+        return value
     return number(value, name, "a number, or None for no bound")
 
 
-def as_bounds(bounds: Mapping[str, Limits] | None) -> dict[str, tuple[float, float]]:
-    """Normalise {name: (low, high)} to pairs of floats."""
+def as_bounds(
+    bounds: Mapping[str, Limits] | None, shapes: Mapping[str, Shape] | None = None
+) -> dict[str, tuple[Bound, Bound]]:
+    """Normalise {name: (low, high)} to pairs of floats; with ``shapes``, of parameters, a side may be an array."""
     limits = {}
     for name, pair in ({} if bounds is None else dict(bounds)).items():
         label = f"bounds[{name!r}]"
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise InvalidInput(label, None, pair, "a pair (low, high)")
-        low, high = _as_limit(pair[0], label, -math.inf), _as_limit(pair[1], label, math.inf)
-        if low > high:
+        shape = None if shapes is None else shapes[name]
+        low, high = _as_limit(pair[0], label, -math.inf, shape), _as_limit(pair[1], label, math.inf, shape)
+        if np.any(low > high):
             raise InvalidInput(label, None, pair, "low <= high")
         limits[name] = (low, high)
     return limits
@@ -89,6 +96,7 @@ def check_within(params: Mapping[str, npt.ArrayLike], bounds: Bounds) -> None:
                 "The first step would move it there: begin within them, move them (Network(min_delay=...), bounds= of "
                 "the optimiser), or leave it untrained (train=)."
             )
+            low, high = (np.broadcast_to(side, array.shape)[index] for side in (low, high))
             allowed = f"numbers from {low:g} to {high:g}, the bounds in training"
             shown = index[0] if len(index) == 1 else index or None
             raise InvalidInput(name, shown, float(array[index]), allowed, remedy)
@@ -110,10 +118,14 @@ def known(name: str, names: Collection[str], what: str) -> None:
         raise InvalidInput(what, None, name, f"the names {', '.join(sorted(names))}")
 
 
-def joint_bounds(first: Bounds, second: Bounds | None) -> dict[str, tuple[float, float]]:
+def _number_or_array(values: Array) -> Bound:
+    return values if values.ndim else float(values)
+
+
+def joint_bounds(first: Bounds, second: Bounds | None) -> dict[str, tuple[Bound, Bound]]:
     """The intersection of two sets of bounds."""
     joint = dict(first)
     for name, (low, high) in (second or {}).items():
         before = joint.get(name, (-math.inf, math.inf))
-        joint[name] = (max(low, before[0]), min(high, before[1]))
+        joint[name] = _number_or_array(np.maximum(low, before[0])), _number_or_array(np.minimum(high, before[1]))
     return joint

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..aliases import Floats, Milliseconds, Parameters
 from ..analysis.adjoint import adjoint_values
 from ..analysis.voltage import check_neurons, voltages
-from ..errors import InvalidInput
+from ..errors import Conflict, InvalidInput, Unsupported
 from ..network.base import BaseNetwork
 from ..network.network import Network
 from ..spikes.batch import SpikeBatch
@@ -74,18 +74,33 @@ def _times_with_spikes(
     return np.unique(np.concatenate([times, fired, np.nextafter(fired, 0.0)]))
 
 
+def _check_kinds(network: BaseNetwork, recording: Recording | GridRecording) -> None:
+    """Refuse a network and a recording of which one is of events and the other of a grid."""
+    on_grid = not isinstance(network, Network)
+    if on_grid != isinstance(recording, GridRecording):
+        fitting = "GridRecording" if on_grid else "Recording"
+        allowed = f"a {fitting}, as the network is a {type(network).__name__}"
+        raise Conflict("recording", None, type(recording).__name__, allowed, "Pass the network that was simulated.")
+
+
 def voltage_trace(
     network: BaseNetwork, parameters: Parameters, recording: Recording | GridRecording, sample: int,
     population: str, neurons: Sequence[int], path: Place, n_times: int = 2000,
 ) -> Place:  # fmt: skip
     """Draw the exact voltages of some neurons in one sample, one panel each, with threshold and spikes marked.
 
-    Of a GridNetwork: the potentials before the reset, step by step.
+    Of a GridNetwork: the potentials before the reset, step by step. Raises InvalidInput for a recording of the other
+    kind of network, and for one of training, which keeps no potentials.
     """
+    _check_kinds(network, recording)
     check_neurons(network, population, neurons)
     lif = network.populations[population].kind == "lif"
     if isinstance(recording, GridRecording):
-        traces = (recording.potentials if lif else recording.voltages)[population][sample].T[np.asarray(neurons)]
+        kept = recording.potentials if lif else recording.voltages
+        if population not in kept:
+            allowed = "the GridRecording of surrogate.simulate"
+            raise Unsupported("recording", None, f"one without the voltages of {population!r}", allowed)
+        traces = kept[population][sample].T[np.asarray(neurons)]
         times = recording.dt * np.arange(traces.shape[1])
     else:
         times = _times_with_spikes(recording, sample, population, neurons, n_times)

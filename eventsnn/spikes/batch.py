@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..aliases import Array, Floats, Indices, Integers
 from ..arrays import LARGEST_UNIT, exact_times, in_milliseconds, plain_array
 from ..errors import InvalidInput
-from .structured import EventLayout, listed
+from .structured import EventLayout, listed, refuse_former_name
 
 # Spikes merged in one: with weights as large as may be they are no sum that overflows.
 LARGEST_COUNT = 1e30
@@ -229,9 +229,7 @@ class SpikeBatch:
         two. Raises InvalidInput for everything else: fields of other names, pixels outside, fractions, real times
         without a unit. ``milliseconds_per_unit``, the name of time_unit before, is refused.
         """
-        if milliseconds_per_unit is not None:
-            remedy = f"Write time_unit={milliseconds_per_unit!r}."
-            raise InvalidInput("milliseconds_per_unit", None, milliseconds_per_unit, "time_unit in its place", remedy)
+        refuse_former_name(milliseconds_per_unit)
         layout = EventLayout(sensor_size, polarity, time_unit)
         places = {f"arrays[{index}]": array for index, array in enumerate(listed(arrays))}
         batch = cls._join([_train(place, *layout.read(array, place)) for place, array in places.items()])

@@ -121,6 +121,13 @@ class EventLayout:
         return 2 * pixels + _polarities(values, place)
 
 
+def refuse_former_name(milliseconds_per_unit: object) -> None:
+    """Refuse the name that ``time_unit`` had in release 0.1.0, with what to write now."""
+    if milliseconds_per_unit is not None:
+        remedy = f"Write time_unit={milliseconds_per_unit!r}."
+        raise InvalidInput("milliseconds_per_unit", None, milliseconds_per_unit, "time_unit in its place", remedy)
+
+
 def milliseconds_per(time_unit: object) -> float:
     """Return the ms in one ``time_unit``: "s", "ms", "us", "ns", or a number of ms > 0."""
     if isinstance(time_unit, str) and time_unit in MILLISECONDS:

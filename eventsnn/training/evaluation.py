@@ -138,7 +138,10 @@ def check_channels(network: BaseNetwork, dataset: Dataset, name: str) -> None:
 
 
 def check_classes(network: BaseNetwork, loss: Loss, dataset: Dataset, name: str) -> None:
-    """Refuse labels for which the network has no output."""
+    """Refuse labels for which the network has no output, and a loss that predicts none."""
+    if not hasattr(loss, "predict"):
+        remedy = "A loss is an object with three methods: see docs/how-to/write-a-loss.md."
+        raise InvalidInput("loss", None, type(loss).__name__, "one with predict(recording), the labels", remedy)
     if (population := class_population(network, loss)) is None:
         return
     n = network.populations[population].n

@@ -8,12 +8,12 @@ from eventsnn.spikes import Counters, Readout, Recording
 H = 1e-20
 
 
-def recording(times=(), neurons=(), offsets=(0, 0, 0), integral=None, maximum=None, n=3):
+def recording(times=(), neurons=(), offsets=(0, 0, 0), integral=None, maximum=None, n=3, rate=0.0):
     """A hand-made recording of two samples with one LIF population "lif" and one readout "out", n neurons each."""
     n_samples = len(offsets) - 1
     zeros = np.zeros(n_samples, np.int64)
     integral = np.zeros((n_samples, n)) if integral is None else integral
-    readout = Readout(integral, 0.0, maximum, None if maximum is None else np.ones(maximum.shape))
+    readout = Readout(integral, rate, maximum, None if maximum is None else np.ones(maximum.shape))
     times = np.array(times)
     return Recording(
         duration=50.0, times=times, neurons=np.array(neurons, np.int32), slopes=np.ones(times.size),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eventsnn.errors import InvalidInput
+from eventsnn.errors import InvalidInput, Unsupported
 from eventsnn.losses import (
     ExponentialMeanVoltage,
     FirstSpike,
@@ -56,9 +56,15 @@ def test_losses_name_the_population_of_the_classes():
     )
     with pytest.raises(InvalidInput, match="Pass population="):
         FirstSpike().class_population([], ("a", "b"))
-    for loss in (MeanSquaredError(), SpikeTimeRegression()):
-        with pytest.raises(InvalidInput, match="a loss on class labels"):
+    for loss in (MeanSquaredError(), SpikeTimeRegression(), SpikeCountTarget("lif")):
+        with pytest.raises(Unsupported, match=f"^loss is '{type(loss).__name__}'; allowed: a loss on class labels"):
             loss.class_population(["out"], ("lif",))
+
+
+def test_losses_without_classes_refuse_to_predict_them_in_words():
+    for loss, remedy in ((MeanSquaredError(), "takes targets"), (SpikeCountTarget("lif"), "regularizers=")):
+        with pytest.raises(Unsupported, match=f"^loss is '{type(loss).__name__}'; .*predict returns.*{remedy}"):
+            loss.predict(recording(TIMES, NEURONS, OFFSETS))
 
 
 def test_several_readouts_need_a_name():

@@ -1,7 +1,8 @@
 """The constants of the LIF neuron: v_reset, v_rest and bias, against closed forms, shifts, the other engine and steps.
 
 Hazards: a threshold below where V rests, which is passed without any current; a maximum that stays at the start; a
-start that no spike moves; constants that contradict each other; a bias that is read as 0 by one of the passes.
+start that no spike moves; constants that contradict each other; constants of one neuron held against another's; a bias
+that is read as 0 by one of the passes.
 """
 
 import math
@@ -11,6 +12,8 @@ import pytest
 
 from eventsnn import Given, Network, Normal, SpikeBatch, Uniform, engines, losses, simulate, value_and_grad
 from eventsnn.errors import InvalidInput
+from eventsnn.optimizers import SGD
+from eventsnn.optimizers.settings import check_within
 from eventsnn.testing import check_gradients, compare_engines
 
 ENGINES = engines.names()
@@ -159,8 +162,41 @@ def test_constants_that_contradict_each_other_are_refused():
     network.connect("in", "a", weight=1.0)
     parameters = network.initialize()
     parameters["a.v_reset"] = np.array([-0.5, 1.25])
-    with pytest.raises(InvalidInput, match=r"a.v_threshold is 1.0; allowed: numbers > 1.25"):
+    with pytest.raises(InvalidInput, match=r"a.v_threshold\[1\] is 1.0; allowed: numbers > 1.25, the largest of v_"):
         simulate(network, parameters, NOTHING, duration=5.0)
+
+
+# each neuron is allowed, and the reset of the second lies above the threshold of the first
+STAGGERED = {"v_threshold": np.array([1.0, 3.0, 2.0]), "v_reset": np.array([0.25, 2.0, -1.0]), "v_rest": 0.5}
+
+
+def test_constants_are_compared_neuron_by_neuron_where_they_are_given():
+    network = Network()
+    network.add_lif("a", 3, **STAGGERED)
+    one_too_high = {**STAGGERED, "v_reset": [0.25, 2.0, 2.5]}
+    with pytest.raises(InvalidInput, match=r"^b.v_threshold\[2\] is 2.0; allowed: numbers > 2.5, the largest of v_res"):
+        network.add_lif("b", 3, **one_too_high)
+    with pytest.raises(InvalidInput, match=r"^b.v_threshold\[1\] is 1.0; allowed: numbers > 1.5, the largest of v_res"):
+        network.add_lif("b", 3, v_rest=[0.0, 1.5, 0.5])
+    with pytest.raises(InvalidInput, match=r"^b.tau_mem\[1\] is -1.0; allowed: numbers > 0"):
+        network.add_lif("b", 3, tau_mem=[1.0, -1.0, 2.0])
+    assert list(network.populations) == ["a"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("train", [(), ("v_threshold",), ("v_reset", "v_rest"), ("v_threshold", "v_reset", "v_rest")])
+def test_constants_are_compared_neuron_by_neuron_in_parameters(engine, train):
+    network = Network()
+    network.add_input("in", 1)
+    network.add_lif("a", 3, bias=5.0, train=train, **STAGGERED)
+    parameters = network.initialize()
+    recording = simulate(network, parameters, NOTHING, duration=40.0, engine=engine)
+    assert (recording.spike_counts("a") > 0).all()
+    if train:
+        changed, value = ("v_threshold", 1.75) if "v_threshold" in train else ("v_reset", 3.5)
+        parameters[f"a.{changed}"][1] = value
+        with pytest.raises(InvalidInput, match=r"^a.v_threshold\[1\] is (1.75|3.0); allowed: numbers > (2|3.5), the "):
+            network.check_parameters(parameters)
 
 
 def test_training_keeps_reset_and_rest_below_the_threshold():
@@ -174,9 +210,73 @@ def test_training_keeps_reset_and_rest_below_the_threshold():
     assert bounds["a.v_reset"] == bounds["a.v_rest"] == (-math.inf, 0.999) and bounds["a.bias"] == (-math.inf, math.inf)
     assert bounds["b.v_reset"] == (-math.inf, 1.5) and bounds["b.v_threshold"] == (1.501, math.inf)
     assert bounds["c.v_threshold"] == (0.501, math.inf)
+    assert all(type(side) is float for sides in bounds.values() for side in sides)
     # all of those that are given, or have always been there
     assert network.populations["d"].train == ("tau_mem", "tau_syn", "v_threshold")
     assert bounds["d.v_threshold"] == (0.001, math.inf)
+
+
+MOVING = [
+    ("v_threshold",), ("v_reset",), ("v_rest",), ("v_reset", "v_rest"), ("v_threshold", "v_reset"),
+    ("v_threshold", "v_rest"), ("v_threshold", "v_reset", "v_rest"),
+]  # fmt: skip
+GIVEN = [
+    STAGGERED,
+    {**STAGGERED, "v_threshold": 3.5},
+    {**STAGGERED, "v_reset": -0.5},
+    {**STAGGERED, "v_reset": Uniform(-4.0, 4.0), "v_rest": np.array([0.5, 1.0, -1.0])},
+    {**STAGGERED, "v_threshold": Uniform(-4.0, 6.0)},
+    {"v_threshold": Uniform(-4.0, 4.0), "v_reset": Uniform(-4.0, 4.0), "v_rest": np.array([0.5, 2.0, -1.0])},
+]
+
+
+@pytest.mark.parametrize("train", MOVING)
+@pytest.mark.parametrize("given", GIVEN)
+def test_training_keeps_each_neuron_s_reset_and_rest_below_its_own_threshold(given, train):
+    network = Network()
+    network.add_lif("a", 3, train=train, **given)
+    bounds, start, moved = network.bounds(), network.initialize(3), 0
+    check_within({name: start[name] for name in bounds}, bounds)  # nothing jumps in the first step
+    for seed in range(20):
+        # steps that would carry any of them anywhere
+        gradients = {name: np.random.default_rng([seed, 3]).normal(size=start[name].shape) for name in bounds}
+        for signs in (1.0, -1.0):
+            optimizer = SGD(10.0)
+            found, state = optimizer.step(
+                start, {k: signs * v for k, v in gradients.items()}, optimizer.initialize(start), bounds=bounds
+            )
+            network.check_parameters(found)
+            moved += sum(int(state[f"projected/{name}"]) for name in bounds)
+    assert moved > 0
+
+
+@pytest.mark.parametrize("train", [(), ("v_threshold", "v_reset")])
+@pytest.mark.parametrize(("drawn", "given"), [("v_reset", "v_rest"), ("v_rest", "v_reset")])
+def test_a_drawn_constant_is_not_taken_for_zero_where_voltages_lie_far_below(drawn, given, train):
+    network = Network()
+    network.add_lif("a", 50, v_threshold=-50.0, **{drawn: Normal(-65.0, 4.0), given: -65.0}, train=train)
+    parameters = network.initialize()
+    network.check_parameters(parameters)
+    # a drawn one stays below the middle where the threshold may move, else below the threshold: few are cut off
+    assert np.median(parameters[f"a.{drawn}"]) == pytest.approx(-65.0, abs=2.0)
+    assert parameters[f"a.{drawn}"].max() <= (-57.5 if train else -50.0)
+
+
+def test_ranges_of_training_are_those_of_each_neuron():
+    network = Network()
+    network.add_lif("a", 3, train=("v_threshold", "v_reset"), **STAGGERED)
+    network.add_lif("b", 3, train=("v_threshold", "v_reset"), **{**STAGGERED, "v_reset": -0.5, "v_rest": -0.5})
+    network.add_lif("c", 3, train=("v_threshold", "v_reset"), **{**STAGGERED, "v_threshold": 3.5})
+    network.add_lif("d", 3, train=("v_reset",), **STAGGERED)
+    bounds = network.bounds()
+    np.testing.assert_allclose(bounds["a.v_reset"][1], [0.75, 2.5, 1.25], rtol=1e-15)
+    np.testing.assert_allclose(bounds["a.v_threshold"][0], [0.751, 2.501, 1.251], rtol=1e-15)
+    # one reset for all neurons must stay below all of their thresholds, and one threshold above all of their resets
+    assert bounds["b.v_reset"] == (-math.inf, 0.25)
+    np.testing.assert_allclose(bounds["b.v_threshold"][0], [0.251, 1.251, 0.751], rtol=1e-15)
+    assert bounds["c.v_threshold"] == (2.751, math.inf)
+    np.testing.assert_allclose(bounds["c.v_reset"][1], [2.0, 2.75, 2.0], rtol=1e-15)
+    np.testing.assert_allclose(bounds["d.v_reset"][1], [0.999, 2.999, 1.999], rtol=1e-15)
 
 
 def test_a_description_says_what_was_given_and_comes_back_equal():

@@ -106,6 +106,24 @@ def test_bounds_of_the_step_replace_the_optimizer_s_own():
     assert optimizer.step(params, grads, state, bounds={})[0]["d"][0] == -4.0
 
 
+def test_bounds_may_differ_from_entry_to_entry_in_every_block():
+    n = 2 * module.BLOCK + 5
+    low, high = np.linspace(-1.0, 0.0, n), np.linspace(0.5, 1.5, n)
+    params = {"a": np.full(n, 0.25), "b": np.zeros((2, 3))}
+    state = SGD(1.0).initialize(params)
+    both = np.arange(6.0).reshape(2, 3)
+    down, counted = SGD(1.0).step(
+        params, {"a": np.full(n, 9.0), "b": np.ones((2, 3))}, state, bounds={"a": (low, high), "b": (both - 3.0, None)}
+    )
+    assert np.array_equal(down["a"], low) and np.array_equal(down["b"], np.maximum(both - 3.0, -1.0))
+    assert counted["projected/a"] == n and counted["projected/b"] == 3
+    up, _ = SGD(1.0).step(params, {"a": np.full(n, -9.0)}, state, bounds={"a": (-1.0, high)})
+    assert np.array_equal(up["a"], high)
+    for wrong in ((low[1:], high), (low, np.full(n, np.nan)), (high, low)):
+        with pytest.raises(InvalidInput, match=r"^bounds\['a'\]"):
+            SGD(1.0).step(params, {"a": np.zeros(n)}, state, bounds={"a": wrong})
+
+
 def test_clipping_by_global_norm():
     params = {"a": np.zeros(2), "b": np.zeros(())}
     grads = {"a": np.array([2.0, 3.0]), "b": np.array(6.0)}

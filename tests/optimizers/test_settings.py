@@ -7,6 +7,7 @@ import pytest
 
 from eventsnn.errors import InvalidInput
 from eventsnn.optimizers import SGD, Adam, ConstantRate, Cosine, EaseIn, Exponential, OneCycle, Optimizer, Product
+from eventsnn.optimizers.settings import check_within, joint_bounds
 from tests.optimizers.steps import SHAPES, draw
 
 
@@ -114,3 +115,13 @@ def test_bad_options_are_refused_by_name(build, named):
 def test_from_dict_refuses_what_to_dict_never_wrote(description):
     with pytest.raises(InvalidInput):
         Optimizer.from_dict(description)
+
+
+def test_bounds_of_each_entry_join_with_one_for_all_and_name_the_entry_that_is_outside():
+    own = {"a.v_reset": (-math.inf, np.array([0.5, 2.0, 1.0])), "a.v_threshold": (1.0, math.inf)}
+    joint = joint_bounds(own, {"a.v_reset": (0.0, 1.5), "a.v_threshold": (0.5, 3.0)})
+    assert joint["a.v_threshold"] == (1.0, 3.0) and joint["a.v_reset"][0] == 0.0
+    assert joint["a.v_reset"][1].tolist() == [0.5, 1.5, 1.0]
+    check_within({"a.v_reset": np.array([0.5, 1.5, 0.0]), "a.v_threshold": np.array(2.0)}, joint)
+    with pytest.raises(InvalidInput, match=r"^a.v_reset\[2\] is 1.25; allowed: numbers from 0 to 1, the bounds"):
+        check_within({"a.v_reset": np.array([0.5, 1.5, 1.25]), "a.v_threshold": np.array(2.0)}, joint)

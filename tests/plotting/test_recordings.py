@@ -5,8 +5,9 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from eventsnn import plotting, simulation
-from eventsnn.errors import InvalidInput
+from eventsnn import Normal, SpikeBatch, plotting, simulation, surrogate
+from eventsnn.analysis.voltage import voltages
+from eventsnn.errors import Conflict, InvalidInput, Unsupported
 from eventsnn.losses import MeanVoltage
 from tests.analysis.models import DURATION, check_picture
 
@@ -43,3 +44,39 @@ def test_pictures_of_a_recording(model, tmp_path):
         neurons=[0, 1], path=tmp_path / "adjoint.png", n_times=300,
     )  # fmt: skip
     check_picture(path)
+
+
+@pytest.fixture(scope="module")
+def grid():
+    """A GridNetwork whose populations are called as those of ``model``, with its parameters and recording."""
+    network = surrogate.GridNetwork(2.0)
+    network.add_input("input", 3)
+    network.add_lif("hidden", 4)
+    network.add_readout("output", 2)
+    network.connect("input", "hidden", weight=Normal(1.0, 0.5))
+    network.connect("hidden", "output", weight=Normal(0.0, 1.0))
+    batch, parameters = SpikeBatch.from_lists([([1.0, 3.0, 8.0], [0, 1, 2])]), network.initialize(0)
+    return network, parameters, batch, surrogate.simulate(network, parameters, batch, duration=40.0)
+
+
+def test_voltages_of_a_grid_are_drawn_and_those_that_training_does_not_keep_are_refused_in_words(grid, tmp_path):
+    network, parameters, batch, recording = grid
+    for population in ("hidden", "output"):
+        path = tmp_path / f"{population}.png"
+        check_picture(plotting.voltage_trace(network, parameters, recording, 0, population, [0, 1], path))
+    *_, trained = surrogate.value_and_grad(
+        network, parameters, batch, np.array([0]), loss=MeanVoltage(), duration=40.0, return_recording=True
+    )
+    with pytest.raises(Unsupported, match=r"^recording is .*'hidden'.*; allowed: the GridRecording of surr"):
+        plotting.voltage_trace(network, parameters, trained, 0, "hidden", [0], tmp_path / "x.png")
+
+
+def test_a_recording_of_the_other_kind_of_network_is_refused_in_words(model, grid, tmp_path):
+    for one, other, kinds in ((model, grid, ("Network", "Recording")), (grid, model, ("GridNetwork", "GridRecording"))):
+        said = f"^recording is .*; allowed: a {kinds[1]}, as the network is a {kinds[0]}\\."
+        with pytest.raises(Conflict, match=said):
+            plotting.voltage_trace(one[0], one[1], other[3], 0, "hidden", [0], tmp_path / "x.png")
+    for pair, name in (((model, grid), "recording"), ((grid, model), "network")):
+        with pytest.raises(InvalidInput, match=f"^{name} is 'Grid"):
+            voltages(pair[0][0], pair[0][1], pair[1][3], 0, "hidden", [0], [1.0])
+    assert list(tmp_path.iterdir()) == []

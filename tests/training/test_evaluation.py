@@ -8,7 +8,7 @@ import pytest
 from eventsnn import simulate
 from eventsnn.data.dataset import Dataset
 from eventsnn.errors import EventStorm, InvalidInput
-from eventsnn.losses import FirstSpike, MeanVoltage
+from eventsnn.losses import FirstSpike, MeanVoltage, SpikeCountTarget
 from eventsnn.losses.base import check_labels
 from eventsnn.spikes import SpikeBatch
 from eventsnn.training import TrainingOptions, evaluate, wilson_interval
@@ -52,6 +52,25 @@ def test_a_storm_names_the_place_of_its_sample_in_the_data_set():
     assert caught.value.sample == index and caught.value.busiest
     for attempt in (lambda: trainer.evaluate(data), lambda: trainer.predict(data.spikes)):
         with pytest.raises(EventStorm, match="^sample 135 fired"):
+            attempt()
+
+
+class Unlabelled:
+    """A loss of one's own that forgets to predict."""
+
+    def probes(self, network, duration):
+        return MeanVoltage().probes(network, duration)
+
+    def __call__(self, recording, labels):
+        return MeanVoltage()(recording, labels)
+
+
+@pytest.mark.parametrize("loss", [Unlabelled(), SpikeCountTarget("hidden")])
+def test_a_loss_that_predicts_nothing_is_refused_before_anything_is_simulated(loss, monkeypatch):
+    trainer = make_trainer(loss=loss)
+    monkeypatch.setattr(trainer._method, "recordings", None)
+    for attempt in (lambda: trainer.fit(TRAIN, epochs=1), lambda: trainer.evaluate(TRAIN)):
+        with pytest.raises(InvalidInput, match=f"^loss is '{type(loss).__name__}'"):
             attempt()
 
 

@@ -12,7 +12,7 @@ from ...aliases import Array, Floats, Integers, Milliseconds
 from ...arrays import exact_times, is_number
 from ...errors import InvalidInput, UnsafeFile
 from ...spikes.batch import SpikeBatch, chosen_samples
-from ...spikes.structured import MILLISECONDS, milliseconds_per
+from ...spikes.structured import MILLISECONDS, milliseconds_per, refuse_former_name
 from ..dataset import Dataset
 from ..stores.packed import PackedSpikes
 from ..stores.stored import Chosen
@@ -51,7 +51,7 @@ class SpikeFile:
     ``lengths`` (n,) int64: spikes per sample, ``time_unit`` (as given or as the file says, or None),
     ``ignored`` (dict: all else in the file, and why it is left alone).
     Raises UnsafeFile for structures of what is used that a spike file has no need of, and for damage, InvalidInput for
-    values out of range and for what is missing.
+    values out of range, for what is missing and for ``milliseconds_per_unit``, the name of time_unit before.
     """
 
     _doubts = True  # whether times that can hardly be seconds are refused
@@ -63,7 +63,10 @@ class SpikeFile:
         n_classes: int | None = None,
         time_unit: str | float | None = None,
         image: bytes | None = None,
+        *,
+        milliseconds_per_unit: object = None,
     ) -> None:
+        refuse_former_name(milliseconds_per_unit)
         check_count("n_units", n_units)
         check_count("n_classes", n_classes)
         self.n_units, self.time_unit = n_units, time_unit

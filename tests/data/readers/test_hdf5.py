@@ -526,6 +526,12 @@ def named(path, libver=None, **attributes):
     return path
 
 
+def test_the_name_that_time_unit_had_is_refused_with_the_one_it_has(tmp_path):
+    path = write(tmp_path / "spikes.h5", rows())
+    with pytest.raises(InvalidInput, match=r"^milliseconds_per_unit is 1.0; .*Write time_unit=1.0"):
+        SpikeFile(path, milliseconds_per_unit=1.0)
+
+
 @pytest.mark.parametrize("libver", [None, "latest"])
 @pytest.mark.parametrize("name", ["units", "unit", "time_unit"])
 @pytest.mark.parametrize("text", ["ms", np.bytes_("ms"), "milliseconds", np.array(["ms"], h5py.string_dtype())])
