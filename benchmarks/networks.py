@@ -5,8 +5,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eventsnn import Network, Normal, SpikeBatch, Uniform, data, losses
-from eventsnn.engines.problem import Run
-from eventsnn.losses.together import joint_probes
 
 CHANNELS, CLASSES, SECOND, INPUT_SPIKES = 700, 20, 1000.0, 8000
 # Weights at which the hidden neurons fire 10 to 12 times in a second, with delays and without.
@@ -48,6 +46,10 @@ class Task(NamedTuple):
 
     def run_settings(self):
         """The engine's settings for this step on one thread."""
+        # here, as `against` builds these networks with earlier commits too
+        from eventsnn.engines.problem import Run
+        from eventsnn.losses.together import joint_probes
+
         return Run(self.duration, joint_probes((self.loss,), self.network, self.duration), 1)
 
 

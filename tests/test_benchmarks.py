@@ -11,10 +11,12 @@ import pytest
 
 from eventsnn import simulate
 
-FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "benchmarks"
 # they are scripts, which find each other in their own folder
 sys.path.insert(0, str(FOLDER))
 
+import against  # noqa: E402
 import costs  # noqa: E402
 import curves  # noqa: E402
 import instructions  # noqa: E402
@@ -224,3 +226,40 @@ def test_without_valgrind_counting_is_skipped_with_a_word(monkeypatch, capsys):
     assert "skipped: valgrind is not installed" in capsys.readouterr().out
     monkeypatch.setattr(instructions.platform, "machine", lambda: "arm64")
     assert "x86-64" in instructions.unavailable()
+
+
+class FakeSide:
+    """Seconds that were thought of beforehand."""
+
+    def __init__(self, seconds):
+        self.left, self.asked = list(seconds), []
+
+    def seconds(self, question):
+        self.asked.append(question)
+        return self.left.pop(0)
+
+
+def test_two_versions_are_timed_in_turn():
+    sides = {"before": FakeSide([4.0, 6.0, 5.0]), "now": FakeSide([2.0, 2.0, 5.0])}
+    pairs = against.paired(sides, "rec 128: step", 3)
+    assert pairs == [(4.0, 2.0), (6.0, 2.0), (5.0, 5.0)]
+    assert against.row("rec 128", pairs) == {
+        "workload": "rec 128", "before": 4000.0, "now": 2000.0, "minima": 2.0, "median": 2.0,
+    }  # fmt: skip
+
+
+def test_both_versions_take_the_same_steps():
+    for build in (lambda: networks.yin_yang(3, n_samples=2), lambda: networks.recurrent(4, n_samples=1, duration=20.0)):
+        task = build()
+        against.step(task, forward=True)
+        value, gradients = against.step(task, forward=False)
+        assert np.isfinite(value) and set(gradients) == set(task.network.trainable)
+
+
+def test_an_earlier_commit_is_unpacked_as_it_was(tmp_path):
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no checkout of git")
+    against.unpack("HEAD", tmp_path)
+    assert (tmp_path / "eventsnn" / "__init__.py").exists() and not (tmp_path / "tests").exists()
+    with pytest.raises(SystemExit):
+        against.main([])

@@ -253,7 +253,7 @@ def trailing_zeros(_, bits):
 
 
 @intrinsic
-def advance_calm(_, values, slack, negligible, at, most):
+def advance_calm(_, values, slack, at, most):
     """Take up to ``most`` of a block of neurons from ``at`` on through a window, those whose V stays below the limit.
 
     ``values`` has the rows of `workspace.Row`; see the model's screen, and step_on for the sums. Clears UP, and of the
@@ -261,14 +261,14 @@ def advance_calm(_, values, slack, negligible, at, most):
     """
 
     def generate(context, builder, signature, arguments):
-        call = Call("values slack negligible at most", context, builder, signature, arguments)
-        slack, negligible, at, most = call.numbers("slack negligible at most")
+        call = Call("values slack at most", context, builder, signature, arguments)
+        slack, at, most = call.numbers("slack at most")
         address = {row: call.at("values", at, row) for row in Row}
         v, i, lost_v, lost_i, dv, di, up, fall_v, fall_i, psp, limit = (
             load(builder, address[row], REALS) for row in Row
         )
         nothing = ir.Constant(REALS, [0.0] * BLOCK)
-        slack, negligible = (spread(builder, value, REALS) for value in (slack, negligible))
+        slack = spread(builder, slack, REALS)
         larger = lambda a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b)  # noqa: E731
 
         falls, later_i = multiply_add(builder, v, fall_v, v), multiply_add(builder, i, fall_i, i)
@@ -283,9 +283,7 @@ def advance_calm(_, values, slack, negligible, at, most):
         def step_on(x, step, lost):
             step = builder.fadd(step, lost)
             total = builder.fadd(x, step)
-            left_out = builder.fsub(step, builder.fsub(total, x))
-            size = larger(total, builder.fsub(nothing, total))
-            return builder.select(builder.fcmp_ordered(">", size, negligible), total, nothing), left_out
+            return total, builder.fsub(step, builder.fsub(total, x))
 
         step_v = multiply_add(builder, v, fall_v, multiply_add(builder, i, psp, dv))
         end_v, left_of_v = step_on(v, step_v, lost_v)
@@ -301,7 +299,7 @@ def advance_calm(_, values, slack, negligible, at, most):
         return builder.zext(builder.bitcast(left, ir.IntType(BLOCK)), WORD)
 
     index, real = types.intp, types.float64
-    return index(values, real, real, index, index), generate
+    return index(values, real, index, index), generate
 
 
 @intrinsic

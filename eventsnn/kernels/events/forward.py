@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from ..compile import entry, inlined, kernel
-from ..neurons.base import is_quiet, leap, prepare, screen, start, walk, walk_maximum
+from ..neurons.base import forget, is_quiet, leap, prepare, screen, start, walk, walk_maximum
 from ..places import cell_of, place_of
 from ..queue import clear, is_empty, release
 from ..simd import is_set
@@ -170,6 +170,7 @@ def forward_sample(net, events, until, work, outputs, counters):
             if status != Status.OK:
                 return status
             at += 1
+        forget(net, work, window)
         for pop in range(net.n_pops):
             status = run_population(net, work, pop, window, outputs, counters)
             if status != Status.OK:

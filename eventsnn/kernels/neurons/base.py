@@ -72,6 +72,11 @@ def unit_integral(net, j, time):
     """Return what a unit jump of I at ``time`` adds to the readout's integral until the end."""
 
 
+@_door(inlined=False)
+def forget(net, work, window):
+    """Set states to zero that are too small to matter, before a window."""
+
+
 @_door()
 def screen(net, work, pop, maximum):
     """Advance each neuron that surely does nothing in the window; list the others in ``work.suspects``."""

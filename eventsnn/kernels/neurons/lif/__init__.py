@@ -16,10 +16,10 @@ from .adjoint import (
 )
 from .membrane import mode_growth, responses
 from .tables import Lif
-from .walk import is_quiet, leap, prepare, screen, start, unit_integral, walk, walk_maximum
+from .walk import forget, is_quiet, leap, prepare, screen, start, unit_integral, walk, walk_maximum
 
 implement(
-    Lif, prepare, start, responses, mode_growth, unit_integral, screen, walk, walk_maximum, is_quiet, leap,
+    Lif, prepare, start, forget, responses, mode_growth, unit_integral, screen, walk, walk_maximum, is_quiet, leap,
     prepare_back, adjoint_at, seen, unit_drive, share_of_mode, add_constants, jump_back, write_modes, flow_back,
     leap_back, start_back,
 )  # fmt: skip

@@ -15,6 +15,8 @@ from ...compile import inlined, kernel
 from ...places import jump_after, place_of, state_at_end, window_end
 from ...state import Kind
 from .membrane import (
+    CLEAN_EVERY,
+    clean,
     double_psp,
     integral_by_taus,
     is_other,
@@ -196,6 +198,15 @@ def _step_tails(adjoint, old, new, n):
             tails[row, new + j], lost[row, j] = step_on(tails[row, old + j], grows[row], lost[row, j])
 
 
+@kernel
+def _forget(rows, at, n):
+    """Set what is too small to matter to zero, of n neurons from their place on."""
+    for row in range(rows.shape[0]):
+        values = rows[row, at : at + n]
+        for j in range(n):
+            values[j] = clean(values[j])
+
+
 @inlined
 def flow_back(net, adjoint, jumps, window, entries):
     """Carry the adjoint from the end of ``window`` to the end of the window before it.
@@ -216,6 +227,10 @@ def flow_back(net, adjoint, jumps, window, entries):
         v, i = lambda_v[j], lambda_i[j]
         new_i[j], lost[Lost.I, j] = step_on(i, i * steps[Step.FALL_I, j] + v * steps[Step.V_TO_I, j], lost[Lost.I, j])
         new_v[j], lost[Lost.V, j] = step_on(v, v * steps[Step.FALL_V, j], lost[Lost.V, j])
+    if window & (CLEAN_EVERY - 1) == 0:
+        _forget(adjoint.states, new, n)
+        if with_tails:
+            _forget(adjoint.tails, new, n)
     if end - begin != net.h:
         prepare_back(net, steps, net.h, with_tails)
     for e in range(entries[0], entries[1]):

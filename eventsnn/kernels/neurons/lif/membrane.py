@@ -17,8 +17,9 @@ from ...compile import entry, inlined, kernel
 # so one and two terms fewer are left: relative errors of 2e-15 and 2e-14 at the end of the longest window.
 DEGREE = 10
 TAU_FRACTION = 0.125
-# Below this a state is zero: it cannot move any result, and denormal numbers would slow every window.
-NEGLIGIBLE = 1e-290
+# Below this a state is set to zero, once in so many windows: it cannot move any result, and denormal numbers, which it
+# would become 40 time constants later, would slow every window.
+NEGLIGIBLE, CLEAN_EVERY = 1e-290, 8
 # Series of positive terms end with a term of this part of the sum, or here: for arguments below 2 that comes later.
 SMALLEST_TERM, MOST_TERMS = 1e-17, 40
 # What `response_integral` asks of a neuron, in 1/ms: the decay rate of the weighted integral, the rates of tau_mem and
@@ -292,12 +293,13 @@ def step_on(x, step, lost):
     """
     step += lost
     total = x + step
-    return clean(total), step - (total - x)
+    return total, step - (total - x)
 
 
 @inlined
 def leap_on(x, added, decay, fall, lost):
     """As `step_on`, over a silence of any length in which x decays by ``decay`` = 1 + ``fall`` and ``added`` comes."""
     if decay > 0.5:
-        return step_on(x, x * fall + added, lost)
+        x, lost = step_on(x, x * fall + added, lost)
+        return clean(x), lost
     return clean(x * decay + added), 0.0

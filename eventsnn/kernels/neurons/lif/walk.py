@@ -8,7 +8,7 @@ from ...state import Kind, Reading, Status
 from ...workspace import Arrival, Row
 from .crossing import CONTACT, GRAZING, Membrane, Outcome, crossing, crossing_below_rest
 from .membrane import (
-    NEGLIGIBLE,
+    CLEAN_EVERY,
     advance,
     clean,
     flow,
@@ -52,6 +52,17 @@ def start(net, work, outputs):
         outputs[Reading.INTEGRAL, j] = rest * by_whole + begin * by_start
 
 
+@kernel
+def forget(net, work, window):
+    """Set states that are too small to matter to zero, now and then."""
+    if window & (CLEAN_EVERY - 1) != 0:
+        return
+    for row in (Row.V, Row.I):
+        states = work.values[row]
+        for j in range(net.neurons.size):
+            states[j] = clean(states[j])
+
+
 @inlined
 def screen(net, work, pop, maximum):
     """Advance each neuron that surely stays below its threshold (or its maximum so far); note the others.
@@ -64,7 +75,7 @@ def screen(net, work, pop, maximum):
         for j in range(start, stop):
             values[Row.LIMIT, j] = maximum[j]
     for block in range(start, stop, BLOCK):
-        left = advance_calm(values, net.pops[pop].slack, NEGLIGIBLE, block, stop - block)
+        left = advance_calm(values, net.pops[pop].slack, block, stop - block)
         while left != 0:
             work.suspects[n_suspects] = block + trailing_zeros(left)
             n_suspects += 1
