@@ -48,7 +48,7 @@ def conclude(tables, settings, folder, name):
         paths = [report.draw(table, figures) for table in drawn]
         said = f"figures in {figures}"
     else:
-        paths, said = [], "no figures: matplotlib is not installed (pip install 'eventsnn[plot]')"
+        paths, said = [], "no figures: matplotlib is not installed (.venv/bin/pip install -e '.[plot]')"
     parts = [f"# Benchmarks, {result['date']}", report.heading(result["machine"], result["versions"])]
     parts += [table.markdown() for table in tables]
     parts += [f"![{path.stem}]({path.relative_to(folder).as_posix()})\n" for path in paths]

@@ -161,3 +161,34 @@ def test_the_wheel_says_that_the_package_is_typed():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert (PACKAGE / "py.typed").is_file()
     assert "py.typed" in settings["tool"]["setuptools"]["package-data"]["eventsnn"]
+
+
+# ------------------------------------------------------------------------------------------------- hints
+
+
+SPOKEN = ("eventsnn", "docs", "examples", "benchmarks", "tests", "findings")
+HINT = re.compile(r"(\S*pip install[^`\n]*\[([\w,-]+)\]\S?)")
+
+
+def hints():
+    """(place, hint, extras) of each "pip install" of an extra that messages, pages and scripts name."""
+    files = [*ROOT.glob("*.md"), *(f for d in SPOKEN for e in ("md", "py", "sh") for f in (ROOT / d).rglob(f"*.{e}"))]
+    for path in files:
+        if path != Path(__file__):
+            for hint, extras in HINT.findall(path.read_text(encoding="utf-8")):
+                yield path.relative_to(ROOT).as_posix(), hint, extras.split(",")
+
+
+def test_hints_name_extras_that_there_are_and_install_them_from_the_checkout():
+    # the package comes from its checkout: by its name alone, pip would find nothing, or something else
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    named = set()
+    for place, hint, extras in hints():
+        assert set(extras) <= known.keys(), f"{place}: {hint}"
+        assert re.search(r"pip install -e '\.\[", hint), f"{place}: {hint}"
+        if place.startswith("eventsnn/"):
+            assert hint.lstrip("\"'(").startswith(".venv/bin/pip"), f"{place}: {hint}"
+            named |= set(extras)
+    assert named == {"plot", "sweep", "mpi"}
+    stamps = re.findall(r"\.installed-([\w,]+)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert stamps and {extra for stamp in stamps for extra in stamp.split(",")} <= known.keys()

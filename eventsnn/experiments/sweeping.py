@@ -57,7 +57,7 @@ def _optuna() -> ModuleType:
     try:
         import optuna
     except ImportError:
-        raise SweepError("sweeps need Optuna: pip install 'eventsnn[sweep]'") from None
+        raise SweepError("sweeps need Optuna: .venv/bin/pip install -e '.[sweep]' in the checkout") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

@@ -263,7 +263,8 @@ def world() -> Alone:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         allowed = "an installed mpi4py, because mpiexec started this process"
-        raise InvalidInput("mpi4py", None, str(error), allowed, "pip install 'eventsnn[mpi]' installs one.") from None
+        remedy = ".venv/bin/pip install -e '.[mpi]' in the checkout installs one."
+        raise InvalidInput("mpi4py", None, str(error), allowed, remedy) from None
     size = MPI.COMM_WORLD.size
     # a launcher that does not say how many it has started says the number of each: any but 0 is one of several
     least = launched_rank() + 1

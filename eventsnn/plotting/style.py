@@ -39,7 +39,7 @@ def load_matplotlib() -> ModuleType:
     try:
         import matplotlib
     except ImportError:
-        raise PlotError("plotting needs matplotlib: pip install 'eventsnn[plot]'") from None
+        raise PlotError("plotting needs matplotlib: .venv/bin/pip install -e '.[plot]' in the checkout") from None
     return matplotlib
 
 

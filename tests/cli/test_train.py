@@ -193,7 +193,7 @@ def test_a_warning_is_one_line(tmp_path, toml, capsys):
 def test_a_missing_matplotlib_costs_no_result(tmp_path, toml, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert train(toml, "--out", tmp_path / "a", "--epochs", 1) == 0
-    assert "pip install 'eventsnn[plot]'" in capsys.readouterr().err
+    assert ".venv/bin/pip install -e '.[plot]' in the checkout" in capsys.readouterr().err
     assert (tmp_path / "a" / "result.json").exists() and not list((tmp_path / "a").glob("*.png"))
 
 

@@ -428,4 +428,4 @@ def test_another_sweep_in_the_same_folder_is_refused(tmp_path, tiny):
 def test_without_optuna_the_extra_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert sweep("--vary", RATES, "--out", tmp_path / "s") == FAILED
-    assert "pip install 'eventsnn[sweep]'" in capsys.readouterr().err
+    assert ".venv/bin/pip install -e '.[sweep]' in the checkout" in capsys.readouterr().err

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # an mpiexec that comes with the environment's MPI lies beside its Python
 MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 needs_mpi = pytest.mark.skipif(
-    find_spec("mpi4py") is None or MPIEXEC is None, reason="needs mpi4py and mpiexec: pip install '.[mpi]'"
+    find_spec("mpi4py") is None or MPIEXEC is None, reason="needs mpi4py and mpiexec: .venv/bin/pip install -e '.[mpi]'"
 )
 HANG = 600  # seconds after which a run is given up; one with a dead rank would otherwise wait for ever
 

@@ -37,7 +37,7 @@ def test_matplotlib_is_imported_on_first_use_and_its_absence_explained(monkeypat
     code = "import sys, eventsnn.plotting; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(plotting.PlotError, match=r"pip install 'eventsnn\[plot\]'"):
+    with pytest.raises(plotting.PlotError, match=r"\.venv/bin/pip install -e '\.\[plot\]' in the checkout"):
         plotting.learning_curve(History(records(2)), tmp_path / "x.png")
 
 
