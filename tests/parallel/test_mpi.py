@@ -187,7 +187,7 @@ def test_mpiexec_without_its_own_mpi4py_is_explained(monkeypatch, blocked):
     monkeypatch.setitem(sys.modules, "mpi4py", None if blocked else module)
     monkeypatch.setenv("PMI_RANK", "0")
     monkeypatch.setenv("PMI_SIZE", "4")
-    with pytest.raises(InvalidInput, match=r"eventsnn\[mpi\]" if blocked else "built for another MPI"):
+    with pytest.raises(InvalidInput, match=r"pip install -e .*\[mpi\]" if blocked else "built for another MPI"):
         communicator.world.__wrapped__()
 
 
