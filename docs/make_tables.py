@@ -1,7 +1,7 @@
 """Write the tables of pages that repeat what the code says: python docs/make_tables.py.
 
 The floors in CONTRIBUTING.md come from tests/test_architecture.py, and the functions of a neuron in
-docs/how-to/extend.md from eventsnn/kernels/neurons/base.py.
+docs/how-to/extend.md from eventsnn/kernels/neurons/base.py and laying.py and from eventsnn/engines/reference/model.py.
 """
 
 import ast
@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "eventsnn"
-TABLE = re.compile(r"(<!-- (?P<kind>floors|door): .+? -->\n).*?(<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- (?P<kind>floors|door|laying|reference): .+? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def _parsed(path: Path) -> ast.Module:
@@ -37,17 +37,39 @@ def floors() -> str:
     return "\n".join(lines) + "\n"
 
 
-def door() -> str:
-    """Return the functions that the event loops ask of a neuron, and what each must do."""
-    lines = ["| function | what it must do |", "|---|---|"]
-    for node in _parsed(PACKAGE / "kernels" / "neurons" / "base.py").body:
-        if isinstance(node, ast.FunctionDef) and any("_door" in ast.dump(item) for item in node.decorator_list):
-            names = ", ".join(argument.arg for argument in node.args.args)
-            lines.append(f"| `{node.name}({names})` | {_first_sentence(node)} |")
+def _functions(heading: str, found: list[ast.FunctionDef]) -> str:
+    lines = [f"| {heading} | what it must do |", "|---|---|"]
+    for node in found:
+        names = ", ".join(argument.arg for argument in node.args.args if argument.arg != "self")
+        of_itself = any(getattr(item, "id", "") == "property" for item in node.decorator_list)
+        lines.append(f"| `{node.name if of_itself else f'{node.name}({names})'}` | {_first_sentence(node)} |")
     return "\n".join(lines) + "\n"
 
 
-TABLES: dict[str, Callable[[], str]] = {"floors": floors, "door": door}
+def _methods(path: Path, name: str) -> list[ast.FunctionDef]:
+    (found,) = (node for node in _parsed(path).body if isinstance(node, ast.ClassDef) and node.name == name)
+    return [node for node in found.body if isinstance(node, ast.FunctionDef)]
+
+
+def door() -> str:
+    """Return the functions that the event loops ask of a neuron, and what each must do."""
+    tree = _parsed(PACKAGE / "kernels" / "neurons" / "base.py")
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return _functions("function", [f for f in found if any("_door" in ast.dump(item) for item in f.decorator_list)])
+
+
+def laying() -> str:
+    """Return the functions that the layout asks of a neuron, and what each must do."""
+    return _functions("function", _methods(PACKAGE / "kernels" / "neurons" / "laying.py", "Laying"))
+
+
+def reference() -> str:
+    """Return what the reference engine asks of the constants of a neuron, and of its adjoint."""
+    path = PACKAGE / "engines" / "reference" / "model.py"
+    return "\n".join(_functions(f"of `{name}`", _methods(path, name)) for name in ("Constants", "Adjoint"))
+
+
+TABLES: dict[str, Callable[[], str]] = {"floors": floors, "door": door, "laying": laying, "reference": reference}
 PAGES = (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "how-to" / "extend.md")
 
 

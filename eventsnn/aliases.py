@@ -25,11 +25,15 @@ Bounds: TypeAlias = Mapping[str, tuple[Bound, Bound]]
 
 
 class AnyPopulation(Protocol):
-    """What is read of a population where networks are not known: its name, its kind and how many neurons it has."""
+    """What is read of a population where networks are not known: its name, its kind, its size, and whether it fires."""
 
     @property
     def name(self) -> str: ...
     @property
     def kind(self) -> str: ...
+    @property
+    def fires(self) -> bool: ...
+    @property
+    def is_readout(self) -> bool: ...
     @property
     def n(self) -> int: ...

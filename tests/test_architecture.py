@@ -2,12 +2,14 @@
 
 import ast
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
 
 import eventsnn
+from eventsnn.neurons import MODELS
 
 PACKAGE = pathlib.Path(eventsnn.__file__).parent
 # A file imports only from floors below its own; the files of one room may import each other, but not in a circle.
@@ -41,6 +43,21 @@ WRITERS = {
     "checkpoints", "writing", "experiments/journal", "cli/commands", "cli/plot", "experiments/runs",
     "experiments/sweeping", "kernels/compile", "experiments/memory",
 }  # fmt: skip
+# Where the constants of neurons are named: a further one of them changes nothing else. These name some all the same.
+NAMES_CONSTANTS = {
+    "analysis/voltage": "psp is a public function of two time constants",
+    "data/sets/yinyang": "its bias is a fifth input",
+    "experiments/building": "the network of a preset",
+    "experiments/checking": "which constants a preset may train",
+    "experiments/settings": "a preset's settings of neurons, which are in files of users",
+    "kernels/events": "what an arrival collects is scaled by tau_syn, and jumps are modes of both time constants",
+    "kernels/queue": "a spike under way carries a factor for each time constant",
+    "network/plausibility": "the bias of a population on a grid, which excites it",
+    "surrogate": "neurons on a grid, which have constants of their own with these names",
+    "testing/cases": "random networks of LIF neurons",
+    "testing/strategies": "random networks of LIF neurons",
+}
+MOST_FILES_OF_A_CONSTANT = 6
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Folders of tests that are of no folder of the package.
 TESTS_OF_THE_WHOLE = {"compatibility", "hostile", "long", "regressions"}
@@ -151,6 +168,48 @@ def test_no_file_imports_itself_in_a_circle():
             targets = {module for module, _ in imports(path) if not module.startswith("/")}
             arrows[name] = {t if t in files else f"{t}/__init__" for t in targets}
     assert list(circles(arrows)) == []
+
+
+def named_in(path):
+    """The constants of neurons that a file names, in code or in a string that is nothing else: "tau_mem", "a.bias"."""
+    constants = {field.name for model in MODELS.values() for field in model.fields}
+    words = set()
+    for node in ast.walk(tree_of(path)):
+        words |= {getattr(node, attribute, None) for attribute in ("id", "attr", "arg", "name")}
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            words.add(node.value.rsplit(".", 1)[-1])
+    return constants & words
+
+
+def is_of_a_model(name):
+    """Whether a file is a model's own: its constants, its kernels, or its equations in the reference engine."""
+    families = {model.family for model in MODELS.values()}
+    own = [place for family in families for place in (f"kernels/neurons/{family}", f"engines/reference/{family}")]
+    return any(within(name, place) for place in ("neurons", *own))
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_no_constant_of_a_neuron_is_named_outside_its_rooms(path):
+    name = name_of(path)
+    if not is_of_a_model(name) and not any(within(name, place) for place in NAMES_CONSTANTS):
+        assert not named_in(path), "take it from neurons.MODELS, from the model's laying.py, or from engines/reference"
+
+
+@pytest.mark.parametrize("place", NAMES_CONSTANTS)
+def test_what_names_constants_all_the_same_still_does(place):
+    assert any(named_in(path) for path in FILES if within(name_of(path), place)), f"{place} need not be excepted"
+
+
+def test_a_further_constant_is_a_matter_of_the_files_that_the_page_lists():
+    page = (PACKAGE.parent / "docs" / "how-to" / "extend.md").read_text("utf-8").split("### A further constant")[1]
+    listed = re.findall(r"^\| `eventsnn/(.+?)\.py` \|", page, re.MULTILINE)
+    assert 3 <= len(listed) <= MOST_FILES_OF_A_CONSTANT and set(listed) <= {name_of(path) for path in FILES}
+    # the time constants apart, which are in every closed form
+    names = {field.name for model in MODELS.values() for field in model.fields} - {"tau_mem", "tau_syn"}
+    assert {"v_threshold", "v_reset", "v_rest", "bias"} <= names
+    for constant in names:
+        files = {name_of(path) for path in FILES if is_of_a_model(name_of(path)) and constant in named_in(path)}
+        assert {"neurons/lif", "engines/reference/lif"} <= files <= set(listed), constant
 
 
 def test_the_house_has_room_for_a_newcomers_memory():

@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Floats, Milliseconds, Parameters
+from ..engines.reference.arithmetic import FLOAT
+from ..engines.reference.model import Constants, constants_of
 from ..errors import InvalidInput
 from ..network.base import BaseNetwork
 from ..network.network import Network
 from ..network.parts import Connection
-from ..neurons import MODELS
 from ..spikes.recording import Recording
 
 
@@ -74,10 +75,9 @@ def voltages(
 ) -> Floats:  # fmt: skip
     """Return the exact voltages of ``neurons`` at ``times`` (ms): float64 (n_neurons, n_times), from the spikes alone.
 
-    V(t) is v_rest + bias, less bias e^{-t/tau_mem}, and the sum of w psp(t - s) over arrivals (w, s), less
-    (v_threshold - v_reset) e^{-(t - t_k)/tau_mem} for each own spike t_k (docs/mathematics.md, section 1). At a spike's
-    own time the value is that after the reset. Raises InvalidInput for unknown neurons, and for networks and recordings
-    of a grid, which keeps its voltages.
+    Each neuron is taken from arrival to arrival and from spike to spike by the equations of the reference engine
+    (docs/mathematics.md, section 1). At a spike's own time the value is that after the reset. Raises InvalidInput for
+    unknown neurons, and for networks and recordings of a grid, which keeps its voltages.
     """
     for name, value, wanted in (("network", network, Network), ("recording", recording, Recording)):
         if not isinstance(value, wanted):
@@ -90,22 +90,29 @@ def voltages(
             "times", int(wrong[0]), times[wrong[0]], f"0 to {recording.duration:g} ms, what was recorded"
         )
     check_neurons(network, population, neurons)
-    kind = network.populations[population].kind
-    fields = [field.name for field in MODELS[kind].fields]
-    constants = {key: network.value_of(population, key, parameters) for key in fields}
-    rest = constants["v_rest"] + constants["bias"]
-    fired, units = recording.spikes(population, sample) if kind == "lif" else (np.zeros(0), np.zeros(0, int))
+    found, columns = network.populations[population], network.values_of(population, parameters)
+    fired, units = recording.spikes(population, sample) if found.fires else (np.zeros(0), np.zeros(0, int))
     traces = np.zeros((len(neurons), times.size))
     for trace, neuron in zip(traces, neurons, strict=True):
-        tau_mem, tau_syn = constants["tau_mem"][neuron], constants["tau_syn"][neuron]
-        trace += rest[neuron] - constants["bias"][neuron] * np.exp(-times / tau_mem)
-        for time, weight in zip(*arrivals(network, parameters, recording, sample, population, neuron), strict=True):
-            trace += weight * psp(times - time, tau_mem, tau_syn)
-        for time in fired[units == neuron]:
-            after = times >= time
-            fall = constants["v_threshold"][neuron] - constants["v_reset"][neuron]
-            trace[after] -= fall * np.exp(-(times[after] - time) / tau_mem)
+        constants = constants_of(found.kind, {key: values[neuron] for key, values in columns.items()})
+        received = arrivals(network, parameters, recording, sample, population, neuron)
+        trace[:] = _voltages(constants, received, fired[units == neuron], times)
     return traces
+
+
+def _voltages(constants: Constants, received: tuple[Floats, Floats], fired: Floats, times: Floats) -> Floats:
+    """V of one neuron at ``times``; ``received``: (times, charges) of arrivals, which act before a spike of then."""
+    kinds = np.concatenate([np.zeros(received[0].size, int), np.ones(fired.size, int)])
+    moments, charges = np.concatenate([received[0], fired]), np.concatenate([received[1], np.zeros(fired.size)])
+    states, since = [constants.first_state()], [0.0]
+    for event in np.lexsort((kinds, moments)).tolist():
+        state = constants.flow(states[-1], moments[event] - since[-1], FLOAT)
+        is_spike = kinds[event] == 1
+        states.append(constants.fire(state)[0] if is_spike else constants.receive(state, charges[event]))
+        since.append(moments[event])
+    last = np.searchsorted(since, times, side="right") - 1
+    flows = (constants.flow(states[k], t - since[k], FLOAT) for k, t in zip(last.tolist(), times.tolist(), strict=True))
+    return np.array([constants.voltage(state) for state in flows]) + constants.rest
 
 
 def check_neurons(network: BaseNetwork, population: str, neurons: Sequence[int]) -> None:

@@ -26,7 +26,7 @@ LEAST_BUDGET, MOST_BUDGET = 100_000, 5_000_000
 
 
 def full_probes(network: Network) -> dict[str, Probe]:
-    return dict.fromkeys(network.of_kind("readout"), Probe(maximum=True))
+    return dict.fromkeys(network.readouts, Probe(maximum=True))
 
 
 def forward(
@@ -60,7 +60,7 @@ def checked(
         raise InvalidInput("network", None, type(network).__name__, "a Network", remedy)
     parameters = network.check_parameters(parameters)
     inputs = check_batch(network, batch)
-    readouts = network.of_kind("readout")
+    readouts = network.readouts
     if unknown := [name for name in probes if name not in readouts]:
         raise InvalidInput("probes", None, unknown[0], f"names of readouts: {readouts}")
     for name, probe in probes.items():
@@ -96,7 +96,7 @@ def default_budget(network: Network, duration: Milliseconds) -> int:
 
 def check_batch(network: Network, batch: SpikeBatch | dict[str, SpikeBatch]) -> dict[str, SpikeBatch]:
     """Return {input population: SpikeBatch} after checking names, numbers of samples and unit ranges."""
-    names = network.of_kind("input")
+    names = network.inputs
     if isinstance(batch, SpikeBatch):
         if len(names) != 1:
             raise InvalidInput("batch", None, "one SpikeBatch", f"a dict with one SpikeBatch for each input of {names}")
@@ -120,6 +120,6 @@ def check_batch(network: Network, batch: SpikeBatch | dict[str, SpikeBatch]) -> 
 
 def spiking_outputs(network: BaseNetwork) -> tuple[str, ...]:
     """Names of the LIF populations that send no spikes to other LIF populations."""
-    lif = network.of_kind("lif")
-    busy = {c.pre for c in network.connections.values() if c.post in lif and c.post != c.pre}
-    return tuple(name for name in lif if name not in busy)
+    spiking = network.spiking
+    busy = {c.pre for c in network.connections.values() if c.post in spiking and c.post != c.pre}
+    return tuple(name for name in spiking if name not in busy)

@@ -33,9 +33,8 @@ class _SpikeTimeLoss:
         if hasattr(network, "dt"):  # a network on a grid
             allowed = "a loss on voltages or counts: spikes of a grid have no times to move"
             raise Unsupported("loss", None, type(self).__name__, allowed)
-        readouts, lif = (
-            [p.name for p in network.populations.values() if p.kind == kind] for kind in ("readout", "lif")
-        )
+        readouts = [p.name for p in network.populations.values() if p.is_readout]
+        lif = [p.name for p in network.populations.values() if p.fires]
         if self.population is None and readouts:
             allowed = f"the name of one of the LIF populations {lif}, as there is a readout, {readouts[0]!r}"
             remedy = f"Where the classes are in {readouts[0]!r}, MeanVoltage() reads its voltage; it has no spikes."

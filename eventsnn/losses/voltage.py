@@ -68,7 +68,7 @@ class ReadoutLoss:
 
     def probes(self, network: AnyNetwork, duration: Milliseconds) -> dict[str, Probe]:
         """Ask for this loss's quantity at its readout."""
-        names = [p.name for p in network.populations.values() if p.kind == "readout"]
+        names = [p.name for p in network.populations.values() if p.is_readout]
         return {self._readout(names): self._probe(duration)}
 
     def class_population(self, readouts: Sequence[str], outputs: Sequence[str]) -> str:

@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from ..aliases import Array, Bound, Bounds, Description, Floats, Parameters, Shape
 from ..checks import check_new_name, check_seed, check_size
+from ..neurons import Field, Kinded
 from ..random import stream
-from .arrays import check_arrays
+from .arrays import SIGNED, check_arrays
 from .initializers import Constant, Given, Initializer, as_initializer
 from .synapses import Values
 
@@ -41,10 +42,10 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class BasePopulation:
-    """Neurons or input channels: ``name``, ``kind`` ("input", "lif" or "readout"), ``n`` and the neuron settings.
+class BasePopulation(Kinded):
+    """Neurons or input channels: ``name``, ``kind`` ("input", or a neuron model's), ``n`` and the neuron settings.
 
-    ``settings`` maps constants of the neuron (tau_mem, ...) to an Initializer; ``train`` names those that are trained.
+    ``settings`` maps constants of the neuron to an Initializer; ``train`` names those that are trained.
     """
 
     name: str
@@ -128,15 +129,28 @@ class BaseNetwork(ABC):
     """
 
     method: ClassVar[str]
+    signed: ClassVar[tuple[str, ...]] = SIGNED
+    """Parameters of connections, by the last part of their names, that may be negative."""
     populations: Mapping[str, BasePopulation]
     connections: Mapping[str, BaseConnection]
 
     def __init__(self) -> None:
         self.populations, self.connections = {}, {}
 
-    def of_kind(self, kind: str) -> list[str]:
-        """Return the names of the populations of a kind, "input", "lif" or "readout", in the order of adding."""
-        return [p.name for p in self.populations.values() if p.kind == kind]
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the populations that are given spikes, in the order of adding."""
+        return [p.name for p in self.populations.values() if p.kind == "input"]
+
+    @property
+    def spiking(self) -> list[str]:
+        """Names of the populations whose neurons fire, in the order of adding."""
+        return [p.name for p in self.populations.values() if p.fires]
+
+    @property
+    def readouts(self) -> list[str]:
+        """Names of the populations that send no spikes, and whose voltages are read, in the order of adding."""
+        return [p.name for p in self.populations.values() if p.is_readout]
 
     def initialize(self, seed: int = 0) -> Parameters:
         """Draw the parameters: a flat dict of float64 arrays, each a function of (seed, its name) alone."""
@@ -160,10 +174,11 @@ class BaseNetwork(ABC):
 
         Raises InvalidInput naming the array, the index and the value.
         """
-        return check_arrays(parameters, {entry.name: entry.shape for entry in self._entries()})
+        shapes = {entry.name: entry.shape for entry in self._entries()}
+        return check_arrays(parameters, shapes, self._fields(), self.signed)
 
     def value_of(self, population: str, attribute: str, parameters: Mapping[str, Array]) -> Array:
-        """Return a constant (tau_mem, ...) of every neuron of a population, shape (n,), real or complex."""
+        """Return a constant of every neuron of a population, shape (n,), real or complex."""
         found = self.populations[population]
         if found.is_parameter(attribute):
             values = parameters[f"{population}.{attribute}"]
@@ -192,6 +207,10 @@ class BaseNetwork(ABC):
     @abstractmethod
     def _entries(self) -> Iterator[Entry]:
         """Yield the parameters in their order."""
+
+    def _fields(self) -> dict[str, Field]:
+        """{parameter: what its neuron model says of it}, for those that are constants of neurons."""
+        return {}
 
     @abstractmethod
     def _allowed(self, entry: Entry, values: Floats) -> Floats:

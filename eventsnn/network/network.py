@@ -16,7 +16,7 @@ from ..arrays import is_number
 from ..checks import check_ends, check_names, one_of
 from ..citing import EVENTPROP, Paper
 from ..errors import InvalidInput, NetworkError, ZeroDelayCycle
-from ..neurons import LIF, MODELS, READOUT, Model
+from ..neurons import LIF, MODELS, READOUT, Field, Model
 from ..neurons.lif import LifSettings, ReadoutSettings
 from .base import BaseNetwork, Entry, as_settings
 from .graph import find_cycle, reachable
@@ -24,9 +24,6 @@ from .initializers import Constant, Given, Initializer
 from .parts import DELAY_SHARING, Connection, Population, as_initializers, described_mask, surely_zero
 from .structure import structured
 from .synapses import SparseMatrix, Values
-
-# Constants that are written down in every description, given or not.
-SAID = ("tau_mem", "tau_syn", "v_threshold")
 
 
 class Network(BaseNetwork):
@@ -71,16 +68,24 @@ class Network(BaseNetwork):
         """
         self._add_neurons(name, READOUT, n, settings, train)
 
+    def add_neurons(
+        self, name: str, kind: str, n: int, *, train: bool | str | Iterable[str] = (), **settings: Any
+    ) -> None:  # fmt: skip
+        """Add ``n`` neurons of any model, by its ``kind`` in ``neurons.MODELS``; the rest as of ``add_lif``."""
+        if kind not in MODELS:
+            raise InvalidInput("kind", None, kind, f"one of {', '.join(MODELS)}")
+        self._add_neurons(name, MODELS[kind], n, settings, train)
+
     def _add_neurons(
         self, name: str, model: Model, n: int, given: Mapping[str, Any], train: bool | str | Iterable[str]
     ) -> None:
         name, n = self._new(name, n)
         model.check_names(name, given)
         # all: of those that are given, or always said
-        own = tuple(f.name for f in model.fields if train is not True or f.name in {*given, *SAID})
+        own = tuple(f.name for f in model.fields if train is not True or f.said or f.name in given)
         chosen = check_names(train, own, f"{name}.train")
         # in one order whatever the order given; what is not said later releases may say in another way
-        named = {f.name: given.get(f.name, f.default) for f in model.fields if f.name in {*given, *chosen, *SAID}}
+        named = {f.name: given.get(f.name, f.default) for f in model.fields if f.said or f.name in {*given, *chosen}}
         population = Population(name, model.kind, n, as_settings(name, n, named), chosen)
         _ = population.ranges  # which refuses what is not allowed
         self.populations[name] = population
@@ -111,7 +116,7 @@ class Network(BaseNetwork):
         source, target = self.populations[pre], self.populations[post]
         if target.kind == "input":
             raise NetworkError(f"{post!r} is an input population: it cannot receive a connection from {pre!r}.")
-        if source.kind == "readout":
+        if source.is_readout:
             raise NetworkError(f"{pre!r} is a readout: it emits no spikes to send to {post!r}.")
         name = f"{pre}->{post}" if name is None else name
         if not isinstance(name, str) or not name or "." in name:
@@ -150,7 +155,7 @@ class Network(BaseNetwork):
     @property
     def n_neurons(self) -> int:
         """How many neurons can fire: those of the LIF populations."""
-        return sum(self.populations[name].n for name in self.of_kind("lif"))
+        return sum(self.populations[name].n for name in self.spiking)
 
     def lowest_delay(self, connection: Connection) -> Milliseconds:
         """Lower bound (ms) of the connection's delays in training: 0, or ``min_delay`` on a cycle."""
@@ -166,6 +171,9 @@ class Network(BaseNetwork):
         if isinstance(entry.initializer, (Constant, Given)):
             return values
         return np.minimum(np.maximum(values, entry.low), entry.high)
+
+    def _fields(self) -> dict[str, Field]:
+        return {f"{p.name}.{key}": p.field(key) for p in self.populations.values() for key in p.settings}
 
     def check_parameters(self, parameters: Mapping[str, npt.ArrayLike]) -> Parameters:
         """Return the parameters as float64 arrays after checking names, shapes and values.
@@ -185,11 +193,16 @@ class Network(BaseNetwork):
         return checked
 
     def value_of(self, population: str, attribute: str, parameters: Mapping[str, Array]) -> Array:
-        """Return a constant (tau_mem, ...) of every neuron of a population, shape (n,), real or complex."""
+        """Return a constant of every neuron of a population, shape (n,), real or complex."""
         found = self.populations[population]
         if attribute not in found.settings:
-            return np.broadcast_to(MODELS[found.kind].field(attribute).default, (found.n,))
+            return np.broadcast_to(found.field(attribute).default, (found.n,))
         return super().value_of(population, attribute, parameters)
+
+    def values_of(self, population: str, parameters: Mapping[str, Array]) -> dict[str, Array]:
+        """Return {constant: (n,)} of all constants that the neurons of a population have: see ``value_of``."""
+        fields = MODELS[self.populations[population].kind].fields
+        return {field.name: self.value_of(population, field.name, parameters) for field in fields}
 
     def describe(self) -> str:
         """Return a table of the populations and connections as text."""

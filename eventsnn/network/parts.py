@@ -12,7 +12,7 @@ from ..aliases import Array, Bounds, Description, Floats, Indices, Integers, Par
 from ..arrays import plain_array
 from ..citing import LEARNED_DELAYS, Paper
 from ..errors import InvalidInput
-from ..neurons import MODELS
+from ..neurons import MODELS, Field
 from .base import BaseConnection, BasePopulation
 from .initializers import Constant, Given, Initializer, as_initializer
 from .synapses import Rows, SparseMatrix, Values, check_sharing, per_synapse, to_dense, to_sparse
@@ -23,6 +23,10 @@ DELAY_SHARING = ("synapse", "neuron", "connection")
 @dataclass(frozen=True)
 class Population(BasePopulation):
     """Neurons or input channels of a Network; see BasePopulation."""
+
+    def field(self, attribute: str) -> Field:
+        """What the neuron model says of a constant."""
+        return MODELS[self.kind].field(attribute)
 
     @cached_property
     def ranges(self) -> Bounds:

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from ..aliases import Array, Milliseconds
+from ..neurons import MODELS
 from ..spikes.batch import SpikeBatch
 from .base import BaseConnection, BaseNetwork, BasePopulation
 
@@ -19,7 +20,7 @@ SMALL_SHARE = 0.01
 # Of the delays of a connection, which are meant to bring most spikes within the sample.
 LARGE_SHARE = 0.5
 # No membrane forgets within less (ms), and a typical one of 10 to 100 ms that is given in seconds would.
-SHORTEST_TAU_MEM = 0.1
+SHORTEST_MEMORY = 0.1
 # A time constant in seconds is given beside a duration in ms, which is longer by more than this.
 TAUS_PER_SAMPLE = 100
 
@@ -113,13 +114,13 @@ class _Times:
 def _short_taus(
     network: BaseNetwork, population: BasePopulation, parameters: Mapping[str, Array], duration: Milliseconds
 ) -> str:
-    if population.kind == "input":
-        return ""
-    largest = float(np.max(network.value_of(population.name, "tau_mem", parameters)))
-    if largest >= min(SHORTEST_TAU_MEM, duration / TAUS_PER_SAMPLE):
-        return ""
-    text = f"tau_mem of {population.name!r} is {largest:g} ms, so its neurons forget at once"
-    return f"{text}. Time constants are in ms: {largest:g} s would be {1000 * largest:g}."
+    for field in MODELS[population.kind].fields if population.kind in MODELS else ():
+        if field.memory and field.name in population.settings:
+            largest = float(np.max(network.value_of(population.name, field.name, parameters)))
+            if largest < min(SHORTEST_MEMORY, duration / TAUS_PER_SAMPLE):
+                text = f"{field.name} of {population.name!r} is {largest:g} ms, so its neurons forget at once"
+                return f"{text}. Time constants are in ms: {largest:g} s would be {1000 * largest:g}."
+    return ""
 
 
 def _delayed(network: BaseNetwork) -> list[BaseConnection]:

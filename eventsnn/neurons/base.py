@@ -13,9 +13,12 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..aliases import Bound, Bounds, Floats
+from ..aliases import Array, Bound, Bounds, Floats
 from ..errors import InvalidInput
 
+# Of what may be negative, and is added to much else: no sum of such overflows, with counts in float64, nor in float32
+# on a grid.
+LARGEST = 1e30
 # {constant: its value, or one for each neuron}
 Constants: TypeAlias = Mapping[str, float | Floats]
 
@@ -24,7 +27,9 @@ Constants: TypeAlias = Mapping[str, float | Floats]
 class Field:
     """One constant of a neuron: ``name``, ``unit``, the ``default`` and its ``meaning``; one value or one per neuron.
 
-    Values that are given are above ``above``; training keeps it at ``low`` or more.
+    Values that are given are above ``above``, and at most ``largest`` in size; training keeps it at ``low`` or more.
+    ``said``: it is written down in every description, given or not. ``memory``: it is how long (ms) a neuron remembers
+    its input, and a tiny one is doubted (`eventsnn.network.plausibility`).
     """
 
     name: str
@@ -33,6 +38,15 @@ class Field:
     meaning: str
     above: float = -math.inf
     low: float = -math.inf
+    largest: float = math.inf
+    said: bool = False
+    memory: bool = False
+
+    def outside(self, values: Array) -> tuple[Array, str]:
+        """Return (where ``values`` are not allowed, what is)."""
+        if self.largest < math.inf:
+            return np.abs(values) > self.largest, f"numbers from {-self.largest:g} to {self.largest:g}"
+        return values <= self.above, f"numbers > {self.above:g}"
 
 
 def check_above(name: str, values: npt.ArrayLike, lowest: npt.ArrayLike, what: str = "") -> None:
@@ -59,9 +73,11 @@ class Model:
     """A neuron model: ``kind`` is its name in networks and files, ``fields`` are its constants.
 
     ``family``: the folder of its kernels in `eventsnn.kernels.neurons`, and its file in `eventsnn.engines.reference`.
-    ``fires``: it sends spikes. ``rule(known, unknown)`` says in which (low, high), each a number or one per neuron,
-    training keeps constants that depend on others, from the values that are known and the names of the constants that
-    are trained or drawn at random, and raises InvalidInput("NAME", ...) where known ones contradict each other.
+    ``fires``: it sends spikes. ``threshold``: the constant that V has where it does, if there is one.
+
+    ``rule(known, unknown)`` says in which (low, high), each a number or one per neuron, training keeps constants that
+    depend on others, from the values that are known and the names of the constants that are trained or drawn at random,
+    and raises InvalidInput("NAME", ...) where known ones contradict each other.
     """
 
     kind: str
@@ -69,6 +85,7 @@ class Model:
     fields: tuple[Field, ...]
     fires: bool
     rule: Callable[[Constants, Iterable[str]], Bounds] = _no_rule
+    threshold: str = ""
 
     def field(self, name: str) -> Field:
         """Return the field of that name."""

@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from ..aliases import Bounds
-from .base import Constants, Field, Model, check_above
+from .base import LARGEST, Constants, Field, Model, check_above
 
 # A trained time constant or threshold may come this close to zero (ms), or to v_reset and v_rest, before the projection
 # holds it.
@@ -39,12 +39,12 @@ class LifSettings(ReadoutSettings, total=False):
 
 
 TAUS = (
-    Field("tau_mem", "ms", 20.0, "time constant of the membrane", above=0.0, low=SMALLEST_TAU),
-    Field("tau_syn", "ms", 5.0, "time constant of the synaptic current", above=0.0, low=SMALLEST_TAU),
+    Field("tau_mem", "ms", 20.0, "time constant of the membrane", 0.0, SMALLEST_TAU, said=True, memory=True),
+    Field("tau_syn", "ms", 5.0, "time constant of the synaptic current", 0.0, SMALLEST_TAU, said=True),
 )
 REST = (
     Field("v_rest", "", 0.0, "where V starts, and rests without input"),
-    Field("bias", "", 0.0, "a constant current, in units of V"),
+    Field("bias", "", 0.0, "a constant current, in units of V", largest=LARGEST),
 )
 
 
@@ -69,11 +69,13 @@ LIF = Model(
     "lif",
     (
         *TAUS,
-        Field("v_threshold", "", 1.0, "a spike is fired where V crosses it; above v_reset and v_rest"),
+        Field("v_threshold", "", 1.0, "a spike is fired where V crosses it; above v_reset and v_rest", said=True),
         Field("v_reset", "", 0.0, "where V goes on after a spike"),
         *REST,
     ),
     fires=True,
     rule=_below_threshold,
+    threshold="v_threshold",
 )
 READOUT = Model("readout", "lif", (*TAUS, *REST), fires=False)
+MODELS = (LIF, READOUT)

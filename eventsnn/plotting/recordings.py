@@ -13,6 +13,7 @@ from ..analysis.voltage import check_neurons, voltages
 from ..errors import Conflict, InvalidInput, Unsupported
 from ..network.base import BaseNetwork
 from ..network.network import Network
+from ..neurons import MODELS
 from ..spikes.batch import SpikeBatch
 from ..spikes.recording import Recording
 from ..surrogate.recording import GridRecording
@@ -31,7 +32,7 @@ def raster(
     that can spike: with ``network`` its readouts are left out).
     """
     known = [*recording.inputs, *recording.slices]
-    readouts = recording.readouts if network is None else network.of_kind("readout")
+    readouts = recording.readouts if network is None else network.readouts
     names = [name for name in known if name not in readouts] if populations is None else list(populations)
     if unknown := [name for name in names if name not in known]:
         raise InvalidInput("populations", None, unknown[0], f"a list of names of {known}")
@@ -94,9 +95,9 @@ def voltage_trace(
     """
     _check_kinds(network, recording)
     check_neurons(network, population, neurons)
-    lif = network.populations[population].kind == "lif"
+    kind, fires = network.populations[population].kind, network.populations[population].fires
     if isinstance(recording, GridRecording):
-        kept = recording.potentials if lif else recording.voltages
+        kept = recording.potentials if fires else recording.voltages
         if population not in kept:
             allowed = "the GridRecording of surrogate.simulate"
             raise Unsupported("recording", None, f"one without the voltages of {population!r}", allowed)
@@ -105,9 +106,10 @@ def voltage_trace(
     else:
         times = _times_with_spikes(recording, sample, population, neurons, n_times)
         traces = voltages(cast(Network, network), parameters, recording, sample, population, neurons, times)
-    fired, units = recording.spikes(population, sample) if lif else (np.zeros(0), np.zeros(0, int))
+    fired, units = recording.spikes(population, sample) if fires else (np.zeros(0), np.zeros(0, int))
     style = "steps-post" if isinstance(recording, GridRecording) else "default"
-    thresholds = network.value_of(population, "v_threshold", parameters) if lif else None
+    threshold_of = MODELS[kind].threshold
+    thresholds = network.value_of(population, threshold_of, parameters) if threshold_of else None
     with new_figure(path, len(neurons), (8, 0.7 + 1.6 * len(neurons)), sharex=True) as (_, axes):
         for axis, neuron, trace in zip(axes, neurons, traces, strict=True):
             axis.plot(times, trace, color=BLUE, linewidth=1.1, drawstyle=style)

@@ -101,6 +101,7 @@ class GridNetwork(BaseNetwork):
     """
 
     method = "surrogate"
+    signed = ("weight", "bias", "gain", "offset", "width", "running_mean")
     populations: dict[str, GridPopulation]
     connections: dict[str, GridConnection]
 

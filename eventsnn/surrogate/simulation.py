@@ -121,7 +121,7 @@ def _run(
     probes: Mapping[str, Probe] | None,
 ) -> tuple[GridRecording, dict[str, Layer]]:  # fmt: skip
     """(GridRecording, tape) of a SpikeBatch."""
-    names = network.of_kind("input")
+    names = network.inputs
     if len(names) != 1:
         raise InvalidInput("network", None, names, "one input population")
     _check_spikes(spikes)

@@ -126,7 +126,7 @@ def evaluated(
 
 def check_channels(network: BaseNetwork, dataset: Dataset, name: str) -> None:
     """Refuse data that have not as many channels as the network: its last ones would be silent without a word."""
-    inputs = [network.populations[name] for name in network.of_kind("input")]
+    inputs = [network.populations[name] for name in network.inputs]
     if len(inputs) == 1 and dataset.n_units != inputs[0].n:
         remedy = ""
         if dataset.n_units < inputs[0].n:

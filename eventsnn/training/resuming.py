@@ -137,7 +137,7 @@ def check_groups(path: FilePath, network: BaseNetwork, state: _State) -> None:
         except EventsnnError as error:
             raise CheckpointError(path, group, str(error)) from None
     _check(path, "best", "not there", (state.best is None) == (state.best_epoch is None), "parameters of a best epoch")
-    sizes = {name: (network.populations[name].n,) for name in network.of_kind("lif")}
+    sizes = {name: (network.populations[name].n,) for name in network.spiking}
     for name, counts in state.running.spikes.items():
         _check(path, f"running/{name}", np.shape(counts), np.shape(counts) == sizes.get(name), "counts of its neurons")
         whole = counts.dtype.kind in "iu" and not np.any(counts < 0)

@@ -95,10 +95,12 @@ class Trainer:
         if checkpoint_every is not None:
             whole(checkpoint_every, "checkpoint_every", 1)
         checked = network.check_parameters(parameters)
-        lif = network.of_kind("lif")
+        spiking = network.spiking
         for rule in self.options.silent_raise:
-            if rule.population not in lif:
-                raise InvalidInput("silent_raise.population", None, rule.population, f"one of the populations {lif}")
+            if rule.population not in spiking:
+                raise InvalidInput(
+                    "silent_raise.population", None, rule.population, f"one of the populations {spiking}"
+                )
         average = None if self.options.average is None else dict(checked)
         state = optimizer.initialize(checked, names=network.trainable)
         self._state = State(dict(checked), state, dict(checked), average)

@@ -311,6 +311,9 @@ MUTANTS = [
         'shifts["fall"] = values["v_threshold"]',
     ),
     ("neurons/lif/tables", '"bias": moved - sums[Constant.START]', '"bias": moved'),
+    ("neurons/lif/laying", "weight * (mem - current)", "weight * mem"),
+    ("neurons/lif/laying", "np.exp(left / neurons", "np.exp(-left / neurons"),
+    ("neurons/lif/laying", '* net.model.shifts["fall"][j])', ")"),
 ]
 
 CHECK = """

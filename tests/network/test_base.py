@@ -63,8 +63,8 @@ def test_parts_are_made_of_their_fields_in_the_order_of_before():
 def test_populations_are_found_by_their_kind(make):
     network = make()
     network.add_input("more", 1)
-    assert network.of_kind("input") == ["in", "more"] and network.of_kind("lif") == ["hidden"]
-    assert network.of_kind("none") == []
+    assert network.inputs == ["in", "more"] and network.spiking == ["hidden"]
+    assert network.readouts == ["out"]
 
 
 @every_kind

@@ -74,10 +74,9 @@ class Layout:
 
     def _group(self, population: Population) -> Group:
         """What the neuron model is told of a population."""
-        name, fields = population.name, [field.name for field in MODELS[population.kind].fields]
-        values = {key: self.network.value_of(name, key, self.parameters) for key in fields}
-        own = [c for c in self.network.connections.values() if c.post == name and _has_own_delays(c)]
+        own = [c for c in self.network.connections.values() if c.post == population.name and _has_own_delays(c)]
         longest = max((float(self._delays(c).max()) for c in own), default=math.inf)
+        values = self.network.values_of(population.name, self.parameters)
         return Group(values, frozenset(population.train), longest)
 
     def _window(self, limit: Milliseconds, reach: tuple[Milliseconds, Milliseconds], targets: int) -> Milliseconds:
@@ -151,9 +150,7 @@ class Layout:
             if p.kind != "input":
                 row["start"], row["stop"] = self.slices[p.name]
                 probe = self.run.probes.get(p.name, Probe())
-                row["kind"] = (
-                    Kind.SPIKING if MODELS[p.kind].fires else Kind.READOUT_MAXIMUM if probe.maximum else Kind.READOUT
-                )
+                row["kind"] = Kind.SPIKING if p.fires else Kind.READOUT_MAXIMUM if probe.maximum else Kind.READOUT
                 row["decay_rate"] = self.run.decay_rate(p.name)
         return pops
 

@@ -16,7 +16,6 @@ from ...aliases import Array
 from ...errors import EventStorm
 from ...network.network import Network
 from ...network.parts import Connection
-from ...neurons import MODELS
 from ...spikes.batch import SpikeBatch
 from ...spikes.cotangents import Probe
 from ...spikes.recording import Counters, Readout, Recording
@@ -93,8 +92,7 @@ class Simulation:
         self.integral: defaultdict[NeuronName, Number] = defaultdict(float)
         for population in network.populations.values():
             if population.kind != "input":
-                fields = [field.name for field in MODELS[population.kind].fields]
-                columns = {key: network.value_of(population.name, key, parameters) for key in fields}
+                columns = network.values_of(population.name, parameters)
                 for index in range(population.n):
                     values = {key: column[index] for key, column in columns.items()}
                     constants = constants_of(population.kind, values)
@@ -138,7 +136,7 @@ class Simulation:
         """Bring a neuron to ``time``; returns its state as of the event before, and the time of that."""
         neuron = self.neurons[name]
         before = (neuron.state, neuron.time)
-        if self.network.populations[name[0]].kind == "readout":
+        if self.network.populations[name[0]].is_readout:
             self._track_maximum(name, time)
             self._integrate(name, time)
         neuron.state = neuron.constants.flow(neuron.state, time - neuron.time, self.arithmetic)
@@ -213,7 +211,7 @@ class Simulation:
         """Queue the next threshold crossing of a neuron, if it would have one; an earlier forecast is void."""
         neuron = self.neurons[name]
         neuron.version += 1
-        if self.network.populations[name[0]].kind != "lif":
+        if not self.network.populations[name[0]].fires:
             return
         t, grazes = neuron.constants.next_spike(neuron.state, self.arithmetic)
         self.grazing += grazes

@@ -75,7 +75,7 @@ def class_population(network: BaseNetwork, loss: Any) -> str | None:
     """Return the population that has a neuron for each class, None for a loss that does not say."""
     if isinstance(loss, type) or not hasattr(loss, "class_population"):
         return None
-    return loss.class_population(network.of_kind("readout"), spiking_outputs(network))
+    return loss.class_population(network.readouts, spiking_outputs(network))
 
 
 @contextlib.contextmanager
@@ -95,7 +95,7 @@ def places_in(name: str, places: Array) -> Iterator[None]:
 def outcome(network: BaseNetwork, recording: Any, loss: Any, labels: Array) -> Outcome:
     """Return what the samples of a recording have come to."""
     spikes = recording.spike_totals()
-    totals = {name: spikes[slice(*recording.slice_of(name))] for name in network.of_kind("lif")}
+    totals = {name: spikes[slice(*recording.slice_of(name))] for name in network.spiking}
     return Outcome(loss(recording, labels)[0], loss.predict(recording), totals)
 
 

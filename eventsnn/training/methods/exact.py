@@ -70,7 +70,7 @@ class ExactMethod:
             return {}
         sends = {}
         for population in self.network.populations.values():
-            if population.kind == "lif":
+            if population.fires:
                 draws = stream(options.seed, f"neuron_drop.{population.name}", *when)
                 sends[population.name] = (draws.random(population.n) >= share) / (1.0 - share)
         return {
