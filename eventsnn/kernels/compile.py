@@ -239,7 +239,11 @@ def inlined(function):
 
 
 def entry(function):
-    """Compile a function that Python calls too; with everything it calls it is cached on disk."""
+    """Compile a function that Python calls too; with everything it calls it is cached on disk.
+
+    It returns numbers: a member of an enumeration would be made by Python code, in which a signal's handler could
+    raise, and the result of the kernel would be lost.
+    """
     dispatcher = numba.njit(**OPTIONS)(function)
     # as Dispatcher.enable_caching does it, for a cache of Numba's own
     dispatcher._cache = _Cache(function)

@@ -157,7 +157,8 @@ def backward_shard(net, spikes, samples, jumps, drive, adjoint, gradients):
     """Accumulate the gradients of samples first..last, in order.
 
     ``samples``: (first, last); ``drive`` (n_samples, n_state): dL/dz of each readout's weighted voltage integral;
-    ``gradients``: a Gradients whose arrays are added to. Returns a Status: after INTERRUPTED they hold nothing of use.
+    ``gradients``: a Gradients whose arrays are added to. Returns the value of a Status:
+    after INTERRUPTED they hold nothing of use.
     """
     prepare_back(net, adjoint.steps, net.h, adjoint.tails.shape[1] > 0)
     for sample in range(samples[0], samples[1]):
@@ -165,8 +166,8 @@ def backward_shard(net, spikes, samples, jumps, drive, adjoint, gradients):
             adjoint.steps[Step.DRIVE, j] = drive[sample, j]
         backward_sample(net, spikes, sample, jumps, adjoint, gradients)
         if is_set(adjoint.stop):
-            return Status.INTERRUPTED
-    return Status.OK
+            return Status.INTERRUPTED.value
+    return Status.OK.value
 
 
 @entry

@@ -189,8 +189,8 @@ def forward_shard(net, spikes, chosen, work, outputs, ends):
     """Simulate samples one after the other, until all that are ``chosen`` are done or one does not end well.
 
     ``work``: a Workspace, whose tape already holds the spikes of earlier samples or windows; ``outputs``: an Outputs;
-    ``ends`` (n_samples,) receives the spikes on the tape after each sample. Returns (Status, number of the sample that
-    did not end well, or ``chosen.last``).
+    ``ends`` (n_samples,) receives the spikes on the tape after each sample. Returns (value of a Status, number of the
+    sample that did not end well, or ``chosen.last``).
     """
     progress = work.progress[0]
     if progress.window == 0:
@@ -211,6 +211,6 @@ def forward_shard(net, spikes, chosen, work, outputs, ends):
                 status = Status.INTERRUPTED  # whatever the place that saw it first has said
             if status != Status.TOO_MANY_SPIKES:
                 progress.n_spikes = before
-            return status, sample
+            return status.value, sample
         ends[sample] = progress.n_spikes
-    return Status.OK, chosen.last
+    return Status.OK.value, chosen.last
