@@ -9,7 +9,7 @@ without a sum that depends on how many there are. The equations are in docs/surr
 import math
 
 from ..compile import entry, inlined
-from .delays import collect, send
+from .delays import collect, send, send_own
 
 ARCTANGENT, TRIANGLE = 0, 1
 HARD_RESET, SOFT_RESET = 0, 1
@@ -75,9 +75,8 @@ def lif_axonal(neurons, inputs, state, potentials, spikes, taps, lags, weight, k
     (sample, step, neuron), zero at first, and the recurrent input, times kept[b, i], is added to ``inputs``. ``back``
     (sample, neuron) is working memory.
     """
-    n_steps = inputs.shape[1]
     for b in range(first, last):
-        for t in range(n_steps):
+        for t in range(inputs.shape[1]):
             row, total = inputs[b, t], back[b]
             total[:] = 0.0
             for j in range(row.size):
@@ -88,11 +87,8 @@ def lif_axonal(neurons, inputs, state, potentials, spikes, taps, lags, weight, k
             _add_kept(kept[b], total, row)
             _step(neurons, row, state[0, b], state[1, b], potentials[b, t], spikes[b, t])
             for j in range(row.size):
-                value = spikes[b, t, j]
-                if value != 0.0:
-                    start = t + lags[j]
-                    for k in range(min(taps.shape[0], n_steps - start)):
-                        arrivals[b, start + k, j] += value * taps[k, j]
+                if spikes[b, t, j] != 0.0:
+                    send_own(spikes[b, t, j], taps, lags[j], arrivals[b], t, j)
 
 
 @entry
