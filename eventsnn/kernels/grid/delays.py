@@ -8,13 +8,19 @@ GROUP = 8
 
 # ------------------------------------------------------------------------------------------------- spreading spikes
 @inlined
+def _add_rows(value, rows, first, sums, start, n):
+    """Add value times ``n`` rows, from ``first`` on, to as many of ``sums``, from ``start`` on."""
+    for k in range(n):
+        row, total = rows[first + k], sums[start + k]
+        for i in range(total.size):
+            total[i] += value * row[i]
+
+
+@inlined
 def send(value, taps, lag, out, step):
     """Add value * taps (lag, neuron) to out (step, neuron) from ``step + lag`` on; what comes after the end is lost."""
     start = step + lag
-    for k in range(min(taps.shape[0], out.shape[0] - start)):
-        row, tap = out[start + k], taps[k]
-        for i in range(row.size):
-            row[i] += value * tap[i]
+    _add_rows(value, taps, 0, out, start, min(taps.shape[0], out.shape[0] - start))
 
 
 @entry
@@ -51,12 +57,9 @@ def spread_gradient(values, inputs, lag, taps, first, last):
         for j in range(first, last):
             for b in range(start, min(start + GROUP, values.shape[0])):
                 for t in range(values.shape[1]):
-                    value = values[b, t, j]
-                    if value != 0.0:
-                        for k in range(min(taps.shape[1], values.shape[1] - t - lag)):
-                            row, tap = inputs[b, t + lag + k], taps[j, k]
-                            for i in range(row.size):
-                                tap[i] += value * row[i]
+                    if values[b, t, j] != 0.0:
+                        n = min(taps.shape[1], values.shape[1] - t - lag)
+                        _add_rows(values[b, t, j], inputs[b], t + lag, taps[j], 0, n)
 
 
 @inlined
@@ -69,18 +72,22 @@ def collect(d_sent, taps, t, d_values):
 
 
 # ---------------------------------------------------------------------------- delays that a neuron's synapses share
+@inlined
+def send_own(value, taps, lag, out, step, j):
+    """out[step + lag + k, j] += value * taps[k, j]: as ``send``, from neuron j to its own place."""
+    start = step + lag
+    for k in range(min(taps.shape[0], out.shape[0] - start)):
+        out[start + k, j] += value * taps[k, j]
+
+
 @entry
 def delay(values, taps, lags, out, first, last):
     """out[b, t + lags[j] + k, j] += values[b, t, j] * taps[k, j] for the samples first..last."""
-    n_steps = values.shape[1]
     for b in range(first, last):
-        for t in range(n_steps):
+        for t in range(values.shape[1]):
             for j in range(values.shape[2]):
-                value = values[b, t, j]
-                if value != 0.0:
-                    start = t + lags[j]
-                    for k in range(min(taps.shape[0], n_steps - start)):
-                        out[b, start + k, j] += value * taps[k, j]
+                if values[b, t, j] != 0.0:
+                    send_own(values[b, t, j], taps, lags[j], out[b], t, j)
 
 
 @entry

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compile import entry, inlined
-from .delays import collect, send
+from .delays import collect, send, send_own
 
 ARCTANGENT, TRIANGLE = 0, 1
 HARD_RESET, SOFT_RESET = 0, 1
@@ -136,9 +136,8 @@ def lif(neurons, activity, state, first, last):
 def lif_axonal(neurons, activity, state, recurrence, totals, first, last):
     """As ``lif``, with an `Axonal` recurrence; ``totals`` (sample, neuron) is working memory."""
     (inputs, potentials, spikes), (taps, lags, weight, kept, arrivals) = activity, recurrence
-    n_steps = inputs.shape[1]
     for b in range(first, last):
-        for t in range(n_steps):
+        for t in range(inputs.shape[1]):
             row, total = inputs[b, t], totals[b]
             total[:] = 0.0
             for j in range(row.size):
@@ -149,11 +148,8 @@ def lif_axonal(neurons, activity, state, recurrence, totals, first, last):
             _add_kept(kept[b], total, row)
             _step(neurons, row, state[0, b], state[1, b], potentials[b, t], spikes[b, t])
             for j in range(row.size):
-                value = spikes[b, t, j]
-                if value != 0.0:
-                    start = t + lags[j]
-                    for k in range(min(taps.shape[0], n_steps - start)):
-                        arrivals[b, start + k, j] += value * taps[k, j]
+                if spikes[b, t, j] != 0.0:
+                    send_own(spikes[b, t, j], taps, lags[j], arrivals[b], t, j)
 
 
 @entry
