@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..aliases import Array, Milliseconds, Parameters
+from ..aliases import Array, Floats, Milliseconds, Parameters
 from ..engines.checking import forward
 from ..errors import EventStorm
 from ..losses.spike_times import FirstSpike, RelativeFirstSpike, SpikeTimeRegression
@@ -29,6 +29,12 @@ class Case(NamedTuple):
 
 TOPOLOGIES = ("feedforward", "recurrent", "deep", "skip", "loop")
 LOSSES = ("mean", "exponential", "maximum", "first", "relative", "regression")
+# As what share of the threshold (1 for a readout) v_reset and v_rest are drawn, and a bias as what share of the rise
+# from rest to it: none of them ends near a threshold, whatever else is drawn.
+SHARES = {"v_reset": (-0.6, 0.8), "v_rest": (-0.4, 0.6), "bias": (-0.5, 0.5)}
+FIRES_BY_ITSELF = (1.2, 1.8)
+# The stream of these; with this number the cases that tests hold from before are without them, as they were.
+VOLTAGES = 2104
 
 
 def random_case(
@@ -38,14 +44,16 @@ def random_case(
     """Draw a small learning problem from a seed: a Case (network, parameters, batch, labels, loss, duration).
 
     Over the seeds, networks are recurrent, sparse, deep, with skip connections or loops, one or two inputs, shared or
-    own time constants (equal ones and nearly equal ones included), per-synapse, axonal, shared, long or no delays, and
-    inputs with ties and counts. ``loss`` (one of LOSSES) and ``topology`` (one of TOPOLOGIES) fix what else would be
-    drawn; ``max_spikes`` bounds the spikes of a sample: weights are halved until they keep it.
+    own time constants (equal ones and nearly equal ones included), shared or own resets, rests and biases or none,
+    neurons that fire by themselves, neurons whose reset is above another's threshold, per-synapse, axonal, shared, long
+    or no delays, and inputs with ties and counts. ``loss`` (one of LOSSES) and ``topology`` (one of TOPOLOGIES) fix
+    what else would be drawn; ``max_spikes`` bounds the spikes of a sample: weights and biases are halved until they
+    keep it.
     """
     rng = np.random.default_rng([seed, 2024])
     loss = LOSSES[rng.integers(len(LOSSES))] if loss is None else loss
     topology = TOPOLOGIES[rng.integers(len(TOPOLOGIES))] if topology is None else topology
-    draw = _CaseDrawer(rng, grid=float(rng.choice([0.0, 0.0, 0.5, 1.0])))
+    draw = _CaseDrawer(rng, np.random.default_rng([seed, VOLTAGES]), grid=float(rng.choice([0.0, 0.0, 0.5, 1.0])))
     network, out = draw.network(topology, spiking=loss in ("first", "relative", "regression"))
     parameters = draw.parameters(network, seed)
     batch = {p.name: draw.batch(p, n_samples, duration) for p in network.populations.values() if p.kind == "input"}
@@ -71,20 +79,24 @@ def _named_loss(name: str, population: str) -> Any:
 def _calmed(
     network: Network, parameters: Parameters, batch: dict[str, SpikeBatch], duration: Milliseconds, max_spikes: int
 ) -> Parameters:  # fmt: skip
-    """Halve all weights until no sample fires more than ``max_spikes`` spikes."""
+    """Halve all weights and biases until no sample fires more than ``max_spikes`` spikes."""
     while True:
         try:
             forward(network, parameters, batch, duration, "compiled", 1, max_spikes, {})
             return parameters
         except EventStorm:
-            parameters = {k: v * 0.5 if k.endswith(".weight") else v for k, v in parameters.items()}
+            parameters = {k: v * 0.5 if k.endswith((".weight", ".bias")) else v for k, v in parameters.items()}
 
 
 class _CaseDrawer:
-    """Draws the parts of a Case from one random stream; ``grid`` (ms) > 0 puts times and delays on a grid."""
+    """Draws the parts of a Case from two random streams; ``grid`` (ms) > 0 puts times and delays on a grid.
 
-    def __init__(self, rng: np.random.Generator, grid: Milliseconds) -> None:
-        self.rng, self.grid = rng, grid
+    ``voltages``: the stream of v_reset, v_rest and bias; a case that has none of them owes nothing to it.
+    """
+
+    def __init__(self, rng: np.random.Generator, voltages: np.random.Generator, grid: Milliseconds) -> None:
+        self.rng, self.voltages, self.grid = rng, voltages, grid
+        self.plain = voltages.random() < 0.3
 
     def network(self, topology: str, spiking: bool) -> tuple[Network, str]:
         """(Network, name of the population that the loss reads)."""
@@ -123,10 +135,43 @@ class _CaseDrawer:
             if rng.random() < 0.3:
                 settings[key] = settings[key] * rng.uniform(0.8, 1.25, n)
         train = [key for key in ("tau_mem", "tau_syn", "v_threshold")[: 3 if threshold else 2] if rng.random() < 0.6]
+        thresholds = np.broadcast_to(settings.get("v_threshold", 1.0), n)
         for key in train:
             if rng.random() < 0.3 and key in settings and not np.ndim(settings[key]):
                 settings[key] = Uniform(0.9 * settings[key], 1.1 * settings[key])
-        add(name, n, **settings, train=train)
+        if self.plain:
+            add(name, n, **settings, train=train)
+            return
+        voltages, more = self._voltages(thresholds, fires=threshold)
+        if threshold and self.voltages.random() < 0.25 and not isinstance(settings.get("v_threshold"), Uniform):
+            # nothing depends on where the zero of a neuron's voltages is
+            zeros, given = self.voltages.uniform(-1.0, 1.0, n), {"v_threshold": thresholds, **voltages}
+            voltages |= {key: zeros + given.get(key, 0.0) for key in ("v_threshold", "v_reset", "v_rest")}
+        add(name, n, **(settings | voltages), train=[*train, *more])
+
+    def _voltages(self, thresholds: Floats, fires: bool) -> tuple[dict[str, Any], list[str]]:
+        """({constant: its value} of v_reset, v_rest and bias, which of them are trained); half of them are given."""
+        rng = self.voltages
+        found: dict[str, Any] = {}
+        train: list[str] = []
+        for key in ("v_reset", "v_rest", "bias") if fires else ("v_rest", "bias"):
+            given = rng.random() < 0.5
+            # some are trained from what they are if nothing is said
+            trained = rng.random() < (0.7 if given else 0.1 * fires)
+            train += [key] * trained
+            if not given:
+                continue
+            rise = thresholds - found.get("v_rest", 0.0) if key == "bias" else thresholds
+            if key == "bias" and fires and rng.random() < 0.3:
+                # different, so that no two fire at once, and a parameter, so that it can be halved
+                values = rng.uniform(*FIRES_BY_ITSELF, rise.size) * rise
+                found[key] = values if trained else Uniform(*(share * rise.max() for share in FIRES_BY_ITSELF))
+            elif rng.random() < 0.5 or (not fires and (trained or key == "bias")):
+                # softmax sees nothing that all classes share: its gradients would be 0, and their rounding all there is
+                found[key] = rng.uniform(*SHARES[key], rise.size) * rise
+            else:
+                found[key] = float(rng.uniform(*SHARES[key]) * rise.min())
+        return found, train
 
     def _connect(self, network: Network, pre: str, post: str, mean: float, cycle: bool = False) -> None:
         rng = self.rng

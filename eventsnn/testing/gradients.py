@@ -247,7 +247,7 @@ class _Problem:
         value, signature = here
         for factor in SHRINK:
             h = step * factor
-            at_bound = self._base(coordinate) < h and not coordinate[0].endswith(".weight")
+            at_bound = self._base(coordinate) < h and coordinate[0].endswith((".delay", f".{TIMES}"))
             sides = [self._moved(coordinate, k * h) for k in ((1, 2) if at_bound else (-1, 1))]
             if all(same(signature, side, FASTEST_MAXIMUM * h) for _, side in sides):
                 if at_bound:

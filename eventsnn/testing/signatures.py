@@ -39,7 +39,8 @@ def signature(network: Network, parameters: Parameters, recording: Recording) ->
         rows.append(np.concatenate(labels)[order])
         causes.append(np.concatenate(before)[order])
     maxima = {
-        name: np.where(readout.maximum > 0, readout.maximum_time, -1.0)
+        # no time of its own has one that is where V starts
+        name: np.where(readout.maximum_time > 0.0, readout.maximum_time, -1.0)
         for name, readout in recording.readouts.items()
         if readout.maximum is not None and readout.maximum_time is not None
     }

@@ -28,7 +28,7 @@ def test_random_cases_are_functions_of_their_seed_and_cover_the_ground():
     assert 1.0 in ratios and any(0 < abs(r - 1) < 1e-6 for r in ratios)
     assert any(np.ptp(tau) > 0 for tau in taus)
     trained = {name.rsplit(".", 1)[1] for case in cases for name in case.network.trainable}
-    assert trained == {"weight", "delay", "tau_mem", "tau_syn", "v_threshold"}
+    assert trained == {"weight", "delay", "tau_mem", "tau_syn", "v_threshold", "v_reset", "v_rest", "bias"}
     batches = [batch for case in cases for batch in case.batch.values()]
     assert any(batch.counts is not None for batch in batches)
     assert any(np.any((np.diff(b.times) == 0) & (np.diff(b.units) != 0)) for b in batches)
@@ -36,6 +36,29 @@ def test_random_cases_are_functions_of_their_seed_and_cover_the_ground():
     assert any(
         np.max(v, initial=0) > case.duration for case in cases for k, v in case.parameters.items() if "delay" in k
     )
+
+
+def test_random_cases_have_resets_rests_and_biases_of_every_kind_and_none():
+    cases = [random_case(seed) for seed in range(150)]
+    kinds, fired_by_themselves, apart, plain = set(), 0, 0, 0
+    for case in cases:
+        of_neurons = [p for p in case.network.populations.values() if p.kind != "input"]
+        given = [(p, key) for p in of_neurons for key in ("v_reset", "v_rest", "bias") if key in p.settings]
+        kinds |= {(p.kind, key, type(p.settings[key]).__name__, key in p.train) for p, key in given}
+        plain += not given
+        for p in of_neurons:
+            if p.kind == "lif":
+                reset, rest, bias, threshold = (
+                    case.network.value_of(p.name, key, case.parameters)
+                    for key in ("v_reset", "v_rest", "bias", "v_threshold")
+                )
+                fired_by_themselves += np.any(rest + bias > threshold)
+                apart += np.max(reset) >= np.min(threshold)
+    for key in ("v_reset", "v_rest", "bias"):
+        assert {("lif", key, form, trained) for form in ("Constant", "Given") for trained in (True, False)} <= kinds
+    assert {("readout", key, "Given", True) for key in ("v_rest", "bias")} <= kinds
+    assert ("lif", "bias", "Uniform", False) in kinds
+    assert plain >= 15 and fired_by_themselves >= 10 and apart >= 10
 
 
 def test_named_losses_are_those_of_the_module():

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from eventsnn import Network, SpikeBatch
+from eventsnn import Network, SpikeBatch, simulate
 from eventsnn.errors import InvalidInput
 from eventsnn.losses import MeanVoltage, SpikeCountTarget
 from eventsnn.spikes import Cotangents
 from eventsnn.testing import GradientMismatch, Tolerances, check_gradients, random_case
+from eventsnn.testing.gradients import _Problem
+from eventsnn.testing.signatures import signature
 
 ANY = Tolerances(np.inf, np.inf, np.inf)
 
@@ -150,3 +152,37 @@ def test_a_gradient_of_exactly_zero_agrees_with_complex_steps():
     case = random_case(200016, n_samples=1, duration=40.0, max_spikes=60)
     arguments = {"loss": case.loss, "duration": case.duration, "method": "complex", "n_coordinates": 60}
     assert check_gradients(*case[:4], seed=200016, **arguments).complex.quantile(1.0) <= 1e-8
+
+
+def test_voltages_below_zero_are_no_bounds(monkeypatch):
+    network = Network()
+    network.add_input("in", 1)
+    network.add_lif("hidden", 1, v_reset=-0.4, v_rest=-0.2, bias=-0.1, train=("v_reset", "v_rest", "bias"))
+    network.add_readout("out", 2)
+    network.connect("in", "hidden", weight=9.0, delay=0.0)
+    network.connect("hidden", "out", weight=np.array([[1.0, 0.5]]))
+    moved, shifts = _Problem._moved, {}
+
+    def seen(self, coordinate, shift):
+        shifts.setdefault(coordinate[0].split(".")[1], []).append(shift)
+        return moved(self, coordinate, shift)
+
+    monkeypatch.setattr(_Problem, "_moved", seen)
+    check_gradients(
+        network, network.initialize(), ONE_SPIKE, [1], loss=MeanVoltage(), duration=40.0, n_coordinates=None
+    )  # fmt: skip
+    # a delay of 0 is at its bound, and is moved up alone; a voltage below 0 is at none
+    assert min(shifts["delay"]) > 0
+    for key in ("v_reset", "v_rest", "bias"):
+        assert shifts[key][0] == -shifts[key][1] != 0
+
+
+def test_a_maximum_below_zero_has_its_time_and_one_where_v_starts_has_none():
+    network = Network()
+    network.add_input("in", 1)
+    network.add_readout("out", 3, v_rest=[-3.0, -3.0, 2.0])
+    network.connect("in", "out", weight=np.array([[1.0, -1.0, -1.0]]))
+    recording = simulate(network, network.initialize(), ONE_SPIKE, duration=40.0)
+    found = signature(network, network.initialize(), recording).maximum_times["out"]
+    assert recording.readouts["out"].maximum[0, 0] < 0
+    assert found.tolist() == [[recording.readouts["out"].maximum_time[0, 0], -1.0, -1.0]] and found[0, 0] > 5.0

@@ -16,8 +16,9 @@ import pytest
 
 from eventsnn import checkpoints
 from eventsnn.errors import CheckpointError, EventsnnError, EventStorm, InvalidInput, NotFinite
-from eventsnn.losses import FirstSpike, MaxVoltage, MeanVoltage, SpikeTimeRegression
+from eventsnn.losses import FirstSpike, MaxVoltage, MeanVoltage, SpikeCountTarget, SpikeTimeRegression
 from eventsnn.network import Network, Normal, Uniform
+from eventsnn.neurons.lif import SMALLEST_THRESHOLD
 from eventsnn.optimizers import SGD, Adam
 from eventsnn.parallel.signals import Terminated, sigterm_as_interrupt
 from eventsnn.spikes import SpikeBatch
@@ -480,6 +481,20 @@ def test_a_value_below_its_bound_is_refused_before_the_first_step_would_move_it(
     assert list(tmp_path.iterdir()) == []
     parameters[name][index] = bound  # where nothing jumps
     Trainer(network, parameters, loss=MeanVoltage(), optimizer=SGD(1e-12), progress=False).fit(TRAIN, epochs=0)
+
+
+def test_neurons_whose_voltages_have_no_range_in_common_are_trained_within_their_own():
+    network, trained = make_network(), ("v_threshold", "v_rest")
+    threshold, rest = np.array([1.0, 3.0, 2.0]), np.array([0.9, 2.9, 1.9])
+    network.add_lif("staggered", 3, v_threshold=threshold, v_reset=rest - 1, v_rest=rest, bias=0.4, train=trained)
+    network.connect("input", "staggered", weight=0.5)
+    network.connect("staggered", "output", weight=0.3)
+    # wants more spikes: lower thresholds, higher rests
+    options = TrainingOptions(batch_size=8, regularizers=(SpikeCountTarget("staggered", 50.0, 1.0),))
+    trainer = make_trainer(options, network=network, optimizer=SGD(0.01, bounds={"staggered.v_threshold": (None, 3.2)}))
+    trainer.fit(TRAIN, epochs=2)
+    thresholds, rests = (trainer.parameters[f"staggered.{key}"] for key in trained)
+    assert np.all(thresholds == (threshold + rest) / 2 + SMALLEST_THRESHOLD) and np.all(rests == (threshold + rest) / 2)
 
 
 def test_values_outside_the_bounds_of_the_optimiser_are_refused_and_untrained_ones_are_nobodys_business():
