@@ -167,7 +167,7 @@ CASES = {
     "name with an arrow": (lambda: Network().add_input("a->b", 2), "name", None, "a->b"),
     "min_delay zero": (lambda: Network(min_delay=0), "min_delay", None, 0),
     "set tau zero": (lambda: lif(tau_mem=0.0), "a.tau_mem", None, 0.0),
-    "set tau negative in array": (lambda: lif(tau_syn=np.array([1.0, -2.0, 3.0])), "a.tau_syn", None, -2.0),
+    "set tau negative in array": (lambda: lif(tau_syn=np.array([1.0, -2.0, 3.0])), "a.tau_syn", 1, -2.0),
     "set tau NaN": (lambda: lif(tau_mem=NAN), "a.tau_mem", None, NAN),
     "set tau shape": (lambda: lif(tau_mem=np.ones(2)), "a.tau_mem.shape", None, (2,)),
     "set tau text": (lambda: lif(tau_mem="20"), "a.tau_mem", None, "20"),
