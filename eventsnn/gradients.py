@@ -9,7 +9,7 @@ from . import renamed
 from .aliases import Floats, Milliseconds, Parameters
 from .checks import check_duration
 from .engines.base import Engine, get
-from .engines.checking import forward, warn_of_batch
+from .engines.checking import forward
 from .errors import InvalidInput
 from .losses.base import Regularizer
 from .losses.together import check_finite, evaluate, joint_probes
@@ -85,16 +85,14 @@ def value_and_grad(
     Raises as ``simulate`` does, and NotFinite for a loss or a gradient that is NaN or infinite.
     """
     duration = check_duration(duration)
-    if share is None:  # else this is one of many batches, whose data are judged as a whole
-        warn_of_batch(network, parameters, batch, duration)
     losses = (loss, *regularizers)
     probes = joint_probes(losses, network, duration)
-
-    def run() -> Any:  # (Problem, Recording, tape), of which the engine alone knows more
-        return forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes)
-
-    problem, own, tape = run() if share is None else share.together(run)
-    share = Share(own.n_samples) if share is None else share
+    given = (network, parameters, batch, duration, engine, n_threads, max_spikes, probes)
+    if share is None:
+        problem, own, tape = forward(*given, warn=True)
+        share = Share(own.n_samples)
+    else:  # this is one of many batches, whose data are judged as a whole
+        problem, own, tape = share.together(lambda: forward(*given))
     if share.n_samples == 0:
         raise InvalidInput("batch", None, "0 samples", "at least one sample")
     recording = share.whole(own)

@@ -8,7 +8,7 @@ from . import renamed
 from .aliases import Milliseconds
 from .checks import check_duration
 from .engines.base import Engine, get
-from .engines.checking import checked, forward, full_probes, spiking_outputs, warn_of_batch
+from .engines.checking import checked, forward, full_probes, spiking_outputs
 from .errors import InvalidInput
 from .network.network import Network
 from .network.plausibility import doubts, warn_of_doubts
@@ -37,8 +37,7 @@ def simulate(
     Raises InvalidInput for bad values, ZeroDelayCycle, and EventStorm for a sample over its budget. Warns where all
     spikes come after the end, or before a hundredth of it, and of time constants and delays that can hardly be in ms.
     """
-    warn_of_batch(network, parameters, batch, duration)
-    return forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes)[1]
+    return forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes, warn=True)[1]
 
 
 def stream(

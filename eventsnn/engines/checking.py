@@ -32,15 +32,19 @@ def full_probes(network: Network) -> dict[str, Probe]:
 def forward(
     network: Network, parameters: Mapping[str, npt.ArrayLike], batch: SpikeBatch | dict[str, SpikeBatch],
     duration: Milliseconds, engine: str | Engine = "compiled", n_threads: int | None = None,
-    max_spikes: int | None = None, probes: Mapping[str, Probe] | None = None,
+    max_spikes: int | None = None, probes: Mapping[str, Probe] | None = None, warn: bool = False,
 ) -> tuple[Problem, Recording, Any]:  # fmt: skip
     """Check the arguments and run the forward pass; returns (Problem, Recording, tape for the engine's backward pass).
 
-    Without the warnings of ``simulate``: for one of many batches whose data are judged as a whole, too.
+    ``warn``: tell who called the caller of this function of what can hardly be meant; not for one of many batches,
+    whose data are judged as a whole.
     """
     probes = full_probes(network) if probes is None else probes
     engine = get(engine)
     problem = checked(network, parameters, batch, duration, n_threads, max_spikes, probes)
+    if warn:
+        found = doubts(network, problem.parameters, list(problem.inputs.values()), problem.run.duration)
+        warn_of_doubts(found, stacklevel=3)
     recording, tape = engine.forward(problem)
     recording.outputs = spiking_outputs(network)
     return problem, recording, tape
@@ -71,16 +75,6 @@ def checked(
         max_spikes = default_budget(network, duration if budget_for is None else budget_for)
     run = Run(duration, probes, resolve_n_threads(n_threads), check_budget(max_spikes))
     return Problem(network, parameters, inputs, run)
-
-
-def warn_of_batch(
-    network: Network, parameters: Mapping[str, npt.ArrayLike], batch: SpikeBatch | dict[str, SpikeBatch],
-    duration: Milliseconds,
-) -> None:  # fmt: skip
-    """Warn who called the caller of what can hardly be meant; raises InvalidInput for what is not allowed."""
-    problem = checked(network, parameters, batch, duration, 1, 1, {})
-    found = doubts(network, problem.parameters, list(problem.inputs.values()), problem.run.duration)
-    warn_of_doubts(found, stacklevel=3)
 
 
 def default_budget(network: Network, duration: Milliseconds) -> int:

@@ -194,10 +194,9 @@ class Network(BaseNetwork):
 
     def value_of(self, population: str, attribute: str, parameters: Mapping[str, Array]) -> Array:
         """Return a constant of every neuron of a population, shape (n,), real or complex."""
-        found = self.populations[population]
-        if attribute not in found.settings:
-            return np.broadcast_to(found.field(attribute).default, (found.n,))
-        return super().value_of(population, attribute, parameters)
+        # laid out at each step of a training, and most of them do not change
+        fixed = self.populations[population].fixed
+        return fixed[attribute] if attribute in fixed else super().value_of(population, attribute, parameters)
 
     def values_of(self, population: str, parameters: Mapping[str, Array]) -> dict[str, Array]:
         """Return {constant: (n,)} of all constants that the neurons of a population have: see ``value_of``."""

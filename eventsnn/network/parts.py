@@ -36,6 +36,18 @@ class Population(BasePopulation):
         unknown = [key for key in self.settings if self.is_parameter(key)]
         return MODELS[self.kind].ranges(self.name, self._given, unknown)
 
+    @cached_property
+    def fixed(self) -> dict[str, Array]:
+        """{constant: (n,)} of those that are no parameters: given as numbers, or not said."""
+        if self.kind == "input":
+            return {}
+        fields = (field for field in MODELS[self.kind].fields if not self._in_parameters(field.name))
+        given = {k: v for k, v in self._given.items() if not self.is_parameter(k)}
+        return {f.name: np.broadcast_to(np.float64(given.get(f.name, f.default)), (self.n,)) for f in fields}
+
+    def _in_parameters(self, attribute: str) -> bool:
+        return attribute in self.settings and self.is_parameter(attribute)
+
     @property
     def _given(self) -> dict[str, float | Floats]:
         """{constant: its value, or one per neuron} of those that are not drawn at random."""
