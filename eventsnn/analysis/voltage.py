@@ -76,13 +76,15 @@ def voltages(
     """Return the exact voltages of ``neurons`` at ``times`` (ms): float64 (n_neurons, n_times), from the spikes alone.
 
     Each neuron is taken from arrival to arrival and from spike to spike by the equations of the reference engine
-    (docs/mathematics.md, section 1). At a spike's own time the value is that after the reset. Raises InvalidInput for
-    unknown neurons, and for networks and recordings of a grid, which keeps its voltages.
+    (docs/mathematics.md, section 1). At a spike's own time the value is that after the reset. ``parameters``: those of
+    the simulation; of others the voltages are those of no network. Raises InvalidInput for unknown neurons, for a
+    recording of other populations, and for networks and recordings of a grid, which keeps its voltages.
     """
     for name, value, wanted in (("network", network, Network), ("recording", recording, Recording)):
         if not isinstance(value, wanted):
             remedy = "The recording of a grid keeps voltages and potentials."
             raise InvalidInput(name, None, type(value).__name__, f"a {wanted.__name__}", remedy)
+    _check_same(network, recording)
     times = np.asarray(times, dtype=float)
     wrong = np.flatnonzero(~((times >= 0) & (times <= recording.duration)))
     if wrong.size:
@@ -98,6 +100,19 @@ def voltages(
         received = arrivals(network, parameters, recording, sample, population, neuron)
         trace[:] = _voltages(constants, received, fired[units == neuron], times)
     return traces
+
+
+def _check_same(network: Network, recording: Recording) -> None:
+    """Refuse the recording of a network with other populations."""
+    recorded = {name: stop - start for name, (start, stop) in recording.slices.items()}
+    own = {population.name: population.n for population in network.populations.values() if population.kind != "input"}
+    if recorded != own or set(recording.inputs) != set(network.inputs):
+        remedy = "Pass the network that was simulated."
+        found, allowed = (
+            f"of {recorded} with inputs {[*recording.inputs]}",
+            f"one of {own} with inputs {network.inputs}",
+        )
+        raise InvalidInput("recording", None, found, allowed, remedy)
 
 
 def _voltages(constants: Constants, received: tuple[Floats, Floats], fired: Floats, times: Floats) -> Floats:

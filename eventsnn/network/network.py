@@ -5,6 +5,7 @@ A Network holds structure and settings only. Its parameters are a flat dict of f
 to every function that needs them.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Self, Unpack
 
@@ -170,7 +171,11 @@ class Network(BaseNetwork):
     def _allowed(self, entry: Entry, values: Floats) -> Floats:
         if isinstance(entry.initializer, (Constant, Given)):
             return values
-        return np.minimum(np.maximum(values, entry.low), entry.high)
+        kept = np.minimum(np.maximum(values, entry.low), entry.high)
+        if not entry.name.endswith(".delay") and (n_moved := np.count_nonzero(kept != values)):
+            text = f"{n_moved} of {values.size} draws of {entry.name} lie outside their range and are put at its end"
+            warnings.warn(f"{text}. Draw from a range that leaves room for the others.", stacklevel=3)
+        return kept
 
     def _fields(self) -> dict[str, Field]:
         return {f"{p.name}.{key}": p.field(key) for p in self.populations.values() for key in p.settings}

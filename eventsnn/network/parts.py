@@ -14,7 +14,7 @@ from ..citing import LEARNED_DELAYS, Paper
 from ..errors import InvalidInput
 from ..neurons import MODELS, Field
 from .base import BaseConnection, BasePopulation
-from .initializers import Constant, Given, Initializer, as_initializer
+from .initializers import Constant, Given, Initializer, Normal, Uniform, as_initializer
 from .synapses import Rows, SparseMatrix, Values, check_sharing, per_synapse, to_dense, to_sparse
 
 DELAY_SHARING = ("synapse", "neuron", "connection")
@@ -34,7 +34,10 @@ class Population(BasePopulation):
         if self.kind == "input":
             return {}
         unknown = [key for key in self.settings if self.is_parameter(key)]
-        return MODELS[self.kind].ranges(self.name, self._given, unknown)
+        threshold = MODELS[self.kind].threshold
+        ends = {key: _end_of_draws(value, key == threshold) for key, value in self.settings.items()}
+        drawn = {key: end for key, end in ends.items() if end is not None}
+        return MODELS[self.kind].ranges(self.name, self._given, unknown, drawn)
 
     @cached_property
     def fixed(self) -> dict[str, Array]:
@@ -64,6 +67,13 @@ class Population(BasePopulation):
         names = {key: f"{self.name}.{key}" for key in self.settings}
         if found := {key: parameters[name] for key, name in names.items() if name in parameters}:
             MODELS[self.kind].check(self.name, {**self._given, **found})
+
+
+def _end_of_draws(value: Initializer, lower: bool) -> float | None:
+    """Where draws end at their ``lower`` or upper side; in their middle, if they end nowhere; None: nobody knows."""
+    if isinstance(value, Uniform):
+        return value.low if lower else value.high
+    return value.mean if isinstance(value, Normal) else None
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def _bound(values: Bound, shared: bool, strictest: Callable[[Bound], float]) -> 
     return float(strictest(values)) if shared or np.ndim(values) == 0 else values
 
 
-def _no_rule(known: Constants, unknown: Iterable[str]) -> Bounds:
+def _no_rule(known: Constants, unknown: Iterable[str], drawn: Constants) -> Bounds:
     return {}
 
 
@@ -75,16 +75,17 @@ class Model:
     ``family``: the folder of its kernels in `eventsnn.kernels.neurons`, and its file in `eventsnn.engines.reference`.
     ``fires``: it sends spikes. ``threshold``: the constant that V has where it does, if there is one.
 
-    ``rule(known, unknown)`` says in which (low, high), each a number or one per neuron, training keeps constants that
-    depend on others, from the values that are known and the names of the constants that are trained or drawn at random,
-    and raises InvalidInput("NAME", ...) where known ones contradict each other.
+    ``rule(known, unknown, drawn)`` says in which (low, high), each a number or one per neuron, training keeps constants
+    that depend on others, from the values that are known, the names of the constants that are trained or drawn at
+    random, and the end of the draws on the side of the others, and raises InvalidInput("NAME", ...) where known ones
+    contradict each other.
     """
 
     kind: str
     family: str
     fields: tuple[Field, ...]
     fires: bool
-    rule: Callable[[Constants, Iterable[str]], Bounds] = _no_rule
+    rule: Callable[[Constants, Iterable[str], Constants], Bounds] = _no_rule
     threshold: str = ""
 
     def field(self, name: str) -> Field:
@@ -100,21 +101,25 @@ class Model:
                 remedy = f"Did you mean {near[0]!r}?" if near else ""
                 raise InvalidInput(f"{population}: {self.kind}", None, name, f"its constants: {', '.join(own)}", remedy)
 
-    def check(self, population: str, known: Constants, unknown: Iterable[str] = ()) -> Bounds:
+    def check(
+        self, population: str, known: Constants, unknown: Iterable[str] = (), drawn: Constants | None = None
+    ) -> Bounds:
         """Raise InvalidInput where known values are not allowed; returns what ``rule`` says."""
         try:
             for name, values in known.items():
                 check_above(name, values, self.field(name).above)
-            return self.rule(known, unknown)
+            return self.rule(known, unknown, drawn or {})
         except InvalidInput as error:
             raise InvalidInput(f"{population}.{error.array}", error.index, error.value, error.allowed) from None
 
-    def ranges(self, population: str, known: Constants, unknown: Iterable[str]) -> dict[str, tuple[Bound, Bound]]:
+    def ranges(
+        self, population: str, known: Constants, unknown: Iterable[str], drawn: Constants
+    ) -> dict[str, tuple[Bound, Bound]]:
         """Return {constant: (low, high)} for all of them; raises InvalidInput where known values are not allowed.
 
         Of a constant that is one value for all neurons they are numbers, of others arrays (n,) where neurons differ.
         """
-        found = self.check(population, known, unknown)
+        found = self.check(population, known, unknown, drawn)
         ranges: dict[str, tuple[Bound, Bound]] = {}
         for field in self.fields:
             low, high = found.get(field.name, (field.low, math.inf))

@@ -48,17 +48,25 @@ REST = (
 )
 
 
-def _below_threshold(known: Constants, unknown: Iterable[str]) -> Bounds:
+def _below_threshold(known: Constants, unknown: Iterable[str], drawn: Constants) -> Bounds:
     """v_reset and v_rest of a neuron stay below its v_threshold, whichever of them is trained."""
-    # one that is drawn at random says nothing of where voltages are, unless both are
-    settled = [known.get(name, 0.0) for name in ("v_reset", "v_rest") if name in known or name not in unknown]
-    highest = reduce(np.maximum, settled or [0.0])
+    names = ("v_reset", "v_rest")
+    settled = [known.get(name, 0.0) for name in names if name in known or name not in unknown]
+    highest = reduce(np.maximum, settled or [-math.inf])
     threshold = known.get("v_threshold", math.inf)
     check_above("v_threshold", threshold, highest, ", the largest of v_reset and v_rest")
-    if moves := {"v_reset", "v_rest"} & set(unknown):
+    # draws count where they lie on their side of what is known
+    lowest = drawn.get("v_threshold", math.inf)
+    threshold = np.where(np.greater(lowest, highest), np.minimum(threshold, lowest), threshold)
+    for top in (drawn[name] for name in names if name in drawn):
+        highest = np.where(np.less(top, threshold), np.maximum(highest, top), highest)
+    # nothing is known of them: they have all the room below the threshold
+    below = np.where(np.isposinf(threshold), 0.0, threshold - 2.0 * SMALLEST_THRESHOLD)
+    highest = np.where(np.isneginf(highest), below, highest)
+    if moves := set(names) & set(unknown):
         # all three may move: they stay on their sides of the middle
         both = "v_threshold" in unknown
-        middle = 0.5 * (threshold + highest) if both and "v_threshold" in known else highest
+        middle = np.where(np.isposinf(threshold), highest, 0.5 * (threshold + highest))
         low, high = middle + SMALLEST_THRESHOLD, middle if both else threshold - SMALLEST_THRESHOLD
         return {"v_threshold": (low, math.inf), **{name: (-math.inf, high) for name in moves}}
     return {"v_threshold": (highest + SMALLEST_THRESHOLD, math.inf)}

@@ -1,8 +1,9 @@
 """Exact voltages from the spikes alone: they start, rest, fire and are reset where the constants say."""
 
 import numpy as np
+import pytest
 
-from eventsnn import Network, SpikeBatch, simulate
+from eventsnn import InvalidInput, Network, SpikeBatch, simulate
 from eventsnn.analysis import voltages
 from eventsnn.losses import MeanVoltage
 
@@ -28,3 +29,21 @@ def test_voltages_start_at_rest_fire_at_the_threshold_and_go_on_from_the_reset()
     trace = voltages(network, parameters, recording, 0, "out", [0], grid)[0]
     integral = np.sum(0.5 * (trace[1:] + trace[:-1]) * np.diff(grid))
     np.testing.assert_allclose(recording.readouts["out"].integral[0, 0], integral, rtol=1e-6)
+
+
+@pytest.mark.parametrize("change", [{"n": 5}, {"name": "other"}, {"inputs": "more"}])
+def test_the_recording_of_another_network_is_refused(change):
+    """It gave voltages of no network, above threshold without a spike."""
+
+    def build(n=3, name="h", inputs="in"):
+        network = Network()
+        network.add_input(inputs, 2)
+        network.add_lif(name, n)
+        network.connect(inputs, name, weight=1.0)
+        return network
+
+    network, other = build(), build(**change)
+    recording = simulate(network, network.initialize(), SpikeBatch.from_lists([([1.0], [0])]), duration=20.0)
+    name = change.get("name", "h")
+    with pytest.raises(InvalidInput, match=r"^recording is .* allowed: one of .* Pass the network that was simulated"):
+        voltages(other, other.initialize(), recording, 0, name, [0], [2.0])

@@ -287,3 +287,49 @@ def test_a_description_says_what_was_given_and_comes_back_equal():
     assert list(plain.to_dict()["populations"][0]["settings"]) == ["tau_mem", "tau_syn", "v_threshold"]
     assert plain.value_of("a", "v_reset", {}).tolist() == [0.0, 0.0]
     assert "v_reset`` (0)" in Network.add_lif.__doc__ and "bias`` (0)" in Network.add_readout.__doc__
+
+
+APART = [
+    ({"v_threshold": Uniform(-55, -50), "v_reset": Uniform(-70, -60), "v_rest": Uniform(-70, -60)}, ()),
+    ({"v_threshold": -50.0, "v_reset": Uniform(-70, -60), "v_rest": Uniform(-70, -60)}, ()),
+    ({"v_threshold": Uniform(-55, -50), "v_reset": Uniform(-70, -60), "v_rest": -65.0}, ()),
+    ({"v_threshold": Uniform(0.9, 1.1), "v_reset": Uniform(0.6, 0.8)}, ()),
+    ({"v_threshold": Uniform(0.9, 5.0), "v_rest": Uniform(0.6, 0.8)}, ()),
+    ({"v_reset": Uniform(0.6, 0.8)}, ("v_threshold",)),
+    ({"v_threshold": Normal(-50.0, 1.0), "v_reset": Normal(-65.0, 1.0), "v_rest": -65.0}, ()),
+]
+
+
+@pytest.mark.parametrize(("given", "train"), APART)
+@pytest.mark.filterwarnings("error")
+def test_draws_that_contradict_none_are_left_as_they_are(given, train):
+    # they were put at 0, or at the constant beside them, and a threshold of -50 at 0.001
+    network = Network()
+    network.add_lif("a", 200, train=train, **given)
+    found = network.initialize(3)
+    for name in given:
+        drawn = given[name]
+        if isinstance(drawn, Uniform):
+            assert drawn.low <= found[f"a.{name}"].min() and found[f"a.{name}"].max() <= drawn.high
+        elif isinstance(drawn, Normal):
+            assert found[f"a.{name}"].mean() == pytest.approx(drawn.mean, abs=0.4)
+    network.check_parameters(found)
+
+
+def test_draws_that_are_put_elsewhere_are_counted():
+    network = Network()
+    network.add_lif("a", 100, v_threshold=Uniform(0.5, 1.0), v_reset=0.7)
+    with pytest.warns(UserWarning, match=r"^(2|3|4|5)\d of 100 draws of a.v_threshold lie outside their range"):
+        found = network.initialize(0)
+    assert found["a.v_threshold"].min() == 0.701
+    network.check_parameters(found)
+
+
+def test_training_may_move_what_was_drawn_to_either_side():
+    network = Network()
+    moving = ("v_threshold", "v_reset", "v_rest")
+    network.add_lif("a", 4, v_threshold=Uniform(-52, -50), v_reset=-70.0, v_rest=-65.0, train=moving)
+    network.add_lif("b", 4, v_threshold=Uniform(0.5, 1.5), v_reset=-1.0, v_rest=-2.0, train=("v_reset", "v_rest"))
+    bounds = network.bounds()
+    assert bounds["a.v_rest"] == bounds["a.v_reset"] == (-math.inf, -58.5)
+    assert bounds["b.v_rest"] == bounds["b.v_reset"] == (-math.inf, -0.25)

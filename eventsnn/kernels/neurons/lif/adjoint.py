@@ -16,8 +16,8 @@ from ...places import jump_after, place_of, state_at_end, window_end
 from ...state import Kind
 from .membrane import (
     CLEAN_EVERY,
-    clean,
     double_psp,
+    forget_small,
     integral_by_taus,
     is_other,
     leap_on,
@@ -198,15 +198,6 @@ def _step_tails(adjoint, old, new, n):
             tails[row, new + j], lost[row, j] = step_on(tails[row, old + j], grows[row], lost[row, j])
 
 
-@kernel
-def _forget(rows, at, n):
-    """Set what is too small to matter to zero, of n neurons from their place on."""
-    for row in range(rows.shape[0]):
-        values = rows[row, at : at + n]
-        for j in range(n):
-            values[j] = clean(values[j])
-
-
 @inlined
 def flow_back(net, adjoint, jumps, window, entries):
     """Carry the adjoint from the end of ``window`` to the end of the window before it.
@@ -228,9 +219,10 @@ def flow_back(net, adjoint, jumps, window, entries):
         new_i[j], lost[Lost.I, j] = step_on(i, i * steps[Step.FALL_I, j] + v * steps[Step.V_TO_I, j], lost[Lost.I, j])
         new_v[j], lost[Lost.V, j] = step_on(v, v * steps[Step.FALL_V, j], lost[Lost.V, j])
     if window & (CLEAN_EVERY - 1) == 0:
-        _forget(adjoint.states, new, n)
-        if with_tails:
-            _forget(adjoint.tails, new, n)
+        for row in range(adjoint.states.shape[0]):
+            forget_small(adjoint.states[row], lost[row], new, n)
+        for row in range(adjoint.tails.shape[0] if with_tails else 0):
+            forget_small(adjoint.tails[row], lost[Lost.RESET + row], new, n)
     if end - begin != net.h:
         prepare_back(net, steps, net.h, with_tails)
     for e in range(entries[0], entries[1]):

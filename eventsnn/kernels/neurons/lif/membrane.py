@@ -17,8 +17,8 @@ from ...compile import entry, inlined, kernel
 # so one and two terms fewer are left: relative errors of 2e-15 and 2e-14 at the end of the longest window.
 DEGREE = 10
 TAU_FRACTION = 0.125
-# Below this a state is set to zero, once in so many windows: it cannot move any result, and denormal numbers, which it
-# would become 40 time constants later, would slow every window.
+# Below this a state is set to zero, once in so many windows (a power of two): it cannot move any result, and denormal
+# numbers, which it would become 40 time constants later, would slow every window. No window is longer than one.
 NEGLIGIBLE, CLEAN_EVERY = 1e-290, 8
 # Series of positive terms end with a term of this part of the sum, or here: for arguments below 2 that comes later.
 SMALLEST_TERM, MOST_TERMS = 1e-17, 40
@@ -275,6 +275,14 @@ def mode_growth(net, pop, window):
 def clean(x):
     """x, or zero in place of a number too small to matter."""
     return x if abs(x) > NEGLIGIBLE else 0.0
+
+
+@kernel
+def forget_small(values, lost, at, n):
+    """Set to zero what is too small to matter of n states from a place on, with what rounding took from them."""
+    for j in range(n):
+        if abs(values[at + j]) <= NEGLIGIBLE:
+            values[at + j] = lost[j] = 0.0
 
 
 @inlined

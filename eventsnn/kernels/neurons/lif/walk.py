@@ -12,6 +12,7 @@ from .membrane import (
     advance,
     clean,
     flow,
+    forget_small,
     is_other,
     leap_on,
     peak_time,
@@ -57,10 +58,8 @@ def forget(net, work, window):
     """Set states that are too small to matter to zero, now and then."""
     if window & (CLEAN_EVERY - 1) != 0:
         return
-    for row in (Row.V, Row.I):
-        states = work.values[row]
-        for j in range(net.neurons.size):
-            states[j] = clean(states[j])
+    forget_small(work.values[Row.V], work.values[Row.LOST_V], 0, net.neurons.size)
+    forget_small(work.values[Row.I], work.values[Row.LOST_I], 0, net.neurons.size)
 
 
 @inlined
