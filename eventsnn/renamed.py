@@ -1,5 +1,7 @@
 """Names of earlier releases: what has moved is found where it was, with a warning that says where it is now."""
 
+import difflib
+import dis
 import sys
 import warnings
 from importlib import import_module
@@ -100,13 +102,13 @@ def find(module: str, name: str) -> Any:
     """Return what release 0.1.0 called ``name`` in ``module`` (without "eventsnn."), and warn of where it is now.
 
     A module's ``__getattr__`` asks for names that it has no longer. Raises AttributeError for a name that was never
-    there, and for one that nothing stands for.
+    there, and for one that nothing stands for; to ``from module import name`` it is an ImportError with the same text.
     """
     before = f"{module}.{name}"
     if before in MOVED:
         return import_module(f"{PACKAGE}.{before}")
     if before in GONE:
-        raise AttributeError(f"{PACKAGE}.{before} is no longer there: {GONE[before]}")
+        raise _missing(f"{PACKAGE}.{before} is no longer there: {GONE[before]}")
     places = MOVED.get(module, ())
     if before in RENAMED:
         place, _, name = RENAMED[before].rpartition(".")
@@ -116,16 +118,48 @@ def find(module: str, name: str) -> Any:
         if name in vars(home):
             _warn(f"{PACKAGE}.{before}", f"{PACKAGE}.{place}.{name}")
             return getattr(home, name)
-    raise AttributeError(f"module '{PACKAGE}.{module}' has no attribute {name!r}")
+    raise _missing(f"module '{PACKAGE}.{module}' has no attribute {name!r}{_hint(module, name)}")
+
+
+def _hint(module: str, name: str) -> str:
+    """Where to look for a name that was never in a module that is no longer there, or is there for other matters."""
+    if name.startswith("_") or module not in MOVED:
+        return ""
+    near = difflib.get_close_matches(name, _all_of(module), 1)
+    question = f" Did you mean {near[0]!r}?" if near else ""
+    return f". What stood in it is now in {' and '.join(f'{PACKAGE}.{place}' for place in MOVED[module])}.{question}"
+
+
+def _missing(text: str) -> Exception:
+    """The error that says this to who asked: of an AttributeError in an import Python would show a text of its own."""
+    asker, _ = _asker()
+    imports = asker.f_lasti >= 0 and asker.f_code.co_code[asker.f_lasti] == dis.opmap["IMPORT_FROM"]
+    return ImportError(text) if imports else AttributeError(text)
 
 
 def _warn(before: str, now: str) -> None:
-    """Warn who asked for the old name: the first that is neither this file, nor a module's hook, nor an import."""
-    depth = 2
-    while depth < 20 and _passes_on(sys._getframe(depth)):
-        depth += 1
+    """Warn at the line that asked for the old name."""
+    asker, again = _asker()
+    if again:
+        return
     text = f"{before} has moved: write {now} (the old name works until release 1.0)"
-    warnings.warn(text, DeprecationWarning, stacklevel=depth + 1)
+    # by the frame itself: stacklevel counts no frames of imports
+    place = (asker.f_code.co_filename, asker.f_lineno, asker.f_globals.get("__name__"))
+    warnings.warn_explicit(
+        text, DeprecationWarning, *place, registry=asker.f_globals.setdefault("__warningregistry__", {})
+    )
+
+
+def _asker() -> tuple[FrameType, bool]:
+    """(who asks for a name, whether it will ask again): neither this file, nor a module's hook, nor an import.
+
+    ``from module import name`` looks whether the name is there, and then takes it.
+    """
+    frame, again = sys._getframe(1), False
+    while frame.f_back is not None and _passes_on(frame):
+        again = again or frame.f_code.co_name == "_handle_fromlist"
+        frame = frame.f_back
+    return frame, again
 
 
 def _passes_on(frame: FrameType) -> bool:
@@ -148,6 +182,9 @@ class _OldModule(ModuleType):
     def __getattr__(self, name: str) -> Any:
         module = self.__name__.removeprefix(f"{PACKAGE}.")
         return _all_of(module) if name == "__all__" else find(module, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *_all_of(self.__name__.removeprefix(f"{PACKAGE}."))})
 
 
 class _Loader:

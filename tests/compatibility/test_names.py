@@ -87,6 +87,44 @@ def test_what_was_never_there_is_not_found():
 
 
 @pytest.mark.parametrize(
+    "line, said",
+    [
+        ("from eventsnn.presets import nonsense", "What stood in it is now in eventsnn.experiments."),
+        ("import eventsnn.presets; eventsnn.presets.nonsense", "What stood in it is now in eventsnn.experiments."),
+        ("from eventsnn.presets import namd", "Did you mean 'named'?"),
+        ("from eventsnn.runs import trane_all", "eventsnn.experiments.runs. Did you mean 'train_all'?"),
+        ("from eventsnn.catalogue import PRESETS", "is no longer there: write eventsnn.experiments.named"),
+        ("from eventsnn.network import NEURON_ATTRIBUTES", "is no longer there: write [field.name"),
+        ("from eventsnn.simulation import ENGINES", "is no longer there: write eventsnn.engines.names()"),
+    ],
+)
+def test_a_wrong_name_is_answered_with_where_to_look(line, said):
+    wanted = ImportError if line.startswith("from") else AttributeError
+    with pytest.raises(wanted) as error:
+        exec(line, {})
+    assert said in str(error.value)
+
+
+def test_a_wrong_name_in_a_module_that_is_still_there_is_as_always():
+    with pytest.raises(AttributeError) as error:
+        asked("network.base.no_such_name")
+    assert "What stood" not in str(error.value)
+    with pytest.raises(ModuleNotFoundError):
+        import_module("eventsnn.presets.no_such_module")
+
+
+@pytest.mark.parametrize(
+    "line", ["from eventsnn.presets import named", "from eventsnn.losses import check_labels", "import m; m.named"]
+)
+def test_a_line_is_warned_of_once(line, monkeypatch):
+    monkeypatch.setitem(sys.modules, "m", import_module("eventsnn.presets"))
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        exec(compile(line, "script.py", "exec"), {"__name__": "script"})
+    assert [(warning.filename, warning.lineno) for warning in found] == [("script.py", 1)]
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "import eventsnn.presets.building as m; m.build",
