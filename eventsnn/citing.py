@@ -8,8 +8,17 @@ from typing import Any
 import numpy as np
 
 from . import __version__
+from .errors import InvalidInput
 
 AUTHORS, TITLE = "The eventsnn developers", "eventsnn: spiking neural networks in continuous time, event by event"
+YEAR = 2026
+# {argument of citation: (what an object must have to be one, what to write)}; their classes stand on higher floors
+ROLES = {
+    "network": (("populations", "connections"), "a Network or a GridNetwork: citation(network, loss, optimizer)"),
+    "loss": (("probes", "__call__"), "a loss, such as losses.MeanVoltage(), or None"),
+    "optimizer": (("initialize", "step"), "an optimiser, such as Adam(1e-3), or None"),
+    "regularizers": (("probes", "__call__"), "a list of losses, such as [losses.SpikeCountTarget('hidden', 3.0)]"),
+}
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,11 @@ class Paper:
         parts = (self.authors[0].split()[-1], str(self.year), word)
         return "".join(letter for letter in "".join(parts).lower() if letter.isascii() and letter.isalnum())
 
+    @property
+    def url(self) -> str:
+        """Where it can be read: its address on arXiv, "" for one that is not there."""
+        return f"https://arxiv.org/abs/{self.arxiv}" if self.arxiv else ""
+
     def text(self) -> str:
         """Return the source in one line."""
         *others, last = self.authors
@@ -46,7 +60,7 @@ class Paper:
         fields = {"author": " and ".join(self.authors), "title": f"{{{self.title}}}", place: self.venue}
         fields["year"] = str(self.year)
         if self.arxiv:
-            fields |= {"eprint": self.arxiv, "archiveprefix": "arXiv"}
+            fields |= {"eprint": self.arxiv, "archiveprefix": "arXiv", "url": self.url}
         lines = [f"  {name} = {{{value}}}," for name, value in fields.items()]
         return "\n".join([f"@{kind}{{{self.key},", *lines, "}"])
 
@@ -54,7 +68,7 @@ class Paper:
 EVENTPROP = Paper(
     ("T. C. Wunderlich", "C. Pehle"),
     "Event-based backpropagation can compute exact gradients for spiking neural networks",
-    "Scientific Reports 11", 2021, journal=True,
+    "Scientific Reports 11", 2021, "2009.08378", journal=True,
 )  # fmt: skip
 LEARNED_DELAYS = Paper(
     ("B. Mészáros", "J. C. Knight", "T. Nowotny"),
@@ -65,6 +79,7 @@ LEARNED_DELAYS = Paper(
 DCLS_DELAYS = Paper(
     ("I. Hammouamri", "I. Khalfaoui-Hassani", "T. Masquelier"),
     "Learning delays in spiking neural networks using dilated convolutions with learnable spacings", "ICLR", 2024,
+    "2306.17670",
 )  # fmt: skip
 DELREC = Paper(
     ("A. Queant", "U. Rançon", "B. R. Cottereau", "T. Masquelier"),
@@ -99,6 +114,23 @@ def _walk(thing: Any, seen: set[int]) -> Iterator[Any]:
         yield from _walk(item, seen)
 
 
+def _check_role(role: str, thing: Any, index: int | None = None) -> None:
+    """Refuse what cannot be meant by an argument of ``citation``: text, classes, and what belongs to another."""
+    needed, allowed = ROLES[role]
+    if inspect.isclass(thing) or not all(hasattr(thing, name) for name in needed):
+        # an address in memory says nothing
+        value = type(thing).__name__ if type(thing).__repr__ is object.__repr__ else thing
+        raise InvalidInput(role, index, value, allowed, _remedy(thing))
+
+
+def _remedy(thing: Any) -> str:
+    """What to write in place of an argument that is in the place of another, or is a class."""
+    if inspect.isclass(thing):
+        return f"{thing.__name__} is a class: pass the object that was made of it."
+    fitting = [role for role, (needed, _) in ROLES.items() if all(hasattr(thing, name) for name in needed)]
+    return f"It is fit for {fitting[0]}=." if fitting else ""
+
+
 def citation(
     network: Any, loss: Any = None, optimizer: Any = None, *, regularizers: Any = (), bibtex: bool = False
 ) -> str:
@@ -107,10 +139,19 @@ def citation(
     Parameters: ``network``: a Network or a GridNetwork; ``loss``, ``optimizer``, ``regularizers``: those it is trained
     with, if any; ``bibtex``: as entries of BibTeX in place of one line each. Whatever has an attribute ``papers``
     (tuple of citing.Paper) is asked for it, a loss of your own too. Data have sources of their own: see their pages.
+    Raises InvalidInput for what is none of these, and for a class in place of an object.
     """
+    _check_role("network", network)
+    for role, thing in (("loss", loss), ("optimizer", optimizer)):
+        if thing is not None:
+            _check_role(role, thing)
+    if not isinstance(regularizers, (list, tuple)):
+        raise InvalidInput("regularizers", None, regularizers, ROLES["regularizers"][1])
+    for index, regularizer in enumerate(regularizers):
+        _check_role("regularizers", regularizer, index)
     papers = papers_of(network, loss, regularizers, optimizer)
     if not bibtex:
         return "\n".join([f"{AUTHORS}, {TITLE}, version {__version__}.", *(paper.text() for paper in papers)])
-    fields = {"author": f"{{{AUTHORS}}}", "title": f"{{{TITLE}}}", "version": __version__}
+    fields = {"author": f"{{{AUTHORS}}}", "title": f"{{{TITLE}}}", "year": f"{YEAR}", "version": __version__}
     own = "\n".join(["@misc{eventsnn,", *(f"  {name} = {{{value}}}," for name, value in fields.items()), "}"])
     return "\n\n".join([own, *(paper.bibtex() for paper in papers)])

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from dataclasses import dataclass, fields
+from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ import pytest
 import eventsnn
 from eventsnn import SGD, Adam, Cosine, GridNetwork, Kaiming, Network, Normal, Uniform, citation, losses, surrogate
 from eventsnn.citing import AUTHORS, EVENTPROP, LEARNED_DELAYS, TITLE, Paper, papers_of
+from eventsnn.errors import InvalidInput
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -80,6 +82,56 @@ def test_text_and_bibtex_say_the_same():
     pages = " ".join((ROOT / "docs/mathematics.md").read_text(encoding="utf-8").split())
     for paper in papers_of(*arguments[:2]):
         assert paper.title in pages and str(paper.year) in pages and paper.authors[0] in pages
+
+
+@pytest.mark.parametrize("bibtex", [False, True])
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"network": "net"}, "network is 'net'; allowed: a Network or a GridNetwork"),
+        ({"network": Network}, "Network is a class: pass the object"),
+        ({"network": None}, "network is None"),
+        ({"network": losses.MeanVoltage(), "loss": None}, "It is fit for loss=."),
+        ({"loss": "MeanVoltage"}, "loss is 'MeanVoltage'; allowed: a loss, such as losses.MeanVoltage()"),
+        ({"loss": losses.MeanVoltage}, "MeanVoltage is a class"),
+        ({"loss": Adam()}, "It is fit for optimizer=."),
+        ({"loss": network()}, "It is fit for network=."),
+        ({"loss": [losses.MeanVoltage()]}, "loss is [MeanVoltage("),
+        ({"optimizer": losses.MeanVoltage()}, "optimizer is MeanVoltage("),
+        ({"optimizer": Adam}, "Adam is a class"),
+        ({"regularizers": "none"}, "regularizers is 'none'; allowed: a list of losses"),
+        ({"regularizers": losses.SpikeCountTarget("hidden", 2.0)}, "allowed: a list of losses"),
+        ({"regularizers": [losses.MeanVoltage(), "x"]}, "regularizers[1] is 'x'"),
+    ],
+)
+def test_what_cannot_be_cited_is_refused(change, said, bibtex):
+    with pytest.raises(InvalidInput) as error:
+        citation(**{"network": network(), "bibtex": bibtex} | change)
+    assert said in str(error.value) and " object at 0x" not in str(error.value)
+
+
+def every_paper():
+    """All papers that stand anywhere in the package, but for those of optimisers, some of which are not on arXiv."""
+    found = set()
+    for path in (ROOT / "eventsnn").rglob("*.py"):
+        if path.name != "__main__.py" and " = Paper(" in path.read_text(encoding="utf-8"):
+            module = import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+            found |= {value for value in vars(module).values() if isinstance(value, Paper)}
+    return found
+
+
+def test_entries_say_when_and_where_it_can_be_read():
+    papers = every_paper()
+    assert {EVENTPROP, LEARNED_DELAYS} < papers and len(papers) > 10
+    on_arxiv = [paper for paper in papers if paper.arxiv]
+    assert {EVENTPROP, LEARNED_DELAYS} < set(on_arxiv) and len({paper.arxiv for paper in on_arxiv}) == len(on_arxiv)
+    for paper in papers:
+        assert f"  year = {{{paper.year}}}," in paper.bibtex()
+        assert ("  url = {https://arxiv.org/abs/" in paper.bibtex()) == bool(
+            re.fullmatch(r"\d{4}\.\d{4,5}", paper.arxiv)
+        )
+    year = re.search(r"\(c\) (\d{4})", (ROOT / "LICENSE").read_text(encoding="utf-8"))[1]
+    assert f"  year = {{{year}}}," in citation(network(), bibtex=True).partition("@article")[0]
 
 
 def test_what_carries_papers_is_described_as_before():

@@ -21,7 +21,7 @@ HOW_TO_READ = "Simulate with probes=loss.probes(network, duration); of a stream,
 LOSS_SHAPING = Paper(
     ("T. Nowotny", "J. P. Turner", "J. C. Knight"),
     "Loss shaping enhances exact gradient learning with Eventprop in spiking neural networks",
-    "Neuromorphic Computing and Engineering", 2025, journal=True,
+    "Neuromorphic Computing and Engineering", 2025, "2212.01232", journal=True,
 )  # fmt: skip
 
 

@@ -20,10 +20,12 @@ from ..errors import InvalidInput
 LINEAR_NETWORKS = Paper(
     ("A. M. Saxe", "J. L. McClelland", "S. Ganguli"),
     "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", "ICLR", 2014,
+    "1312.6120",
 )  # fmt: skip
 RECTIFIERS = Paper(
     ("K. He", "X. Zhang", "S. Ren", "J. Sun"),
     "Delving deep into rectifiers: surpassing human-level performance on ImageNet classification", "ICCV", 2015,
+    "1502.01852",
 )  # fmt: skip
 
 

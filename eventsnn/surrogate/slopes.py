@@ -9,10 +9,12 @@ from ..citing import Paper
 PARAMETRIC = Paper(
     ("W. Fang", "Z. Yu", "Y. Chen", "T. Masquelier", "T. Huang", "Y. Tian"),
     "Incorporating learnable membrane time constant to enhance learning of spiking neural networks", "ICCV", 2021,
+    "2007.05785",
 )  # fmt: skip
 LEARNING_TO_LEARN = Paper(
     ("G. Bellec", "D. Salaj", "A. Subramoney", "R. Legenstein", "W. Maass"),
     "Long short-term memory and learning-to-learn in networks of spiking neurons", "NeurIPS", 2018,
+    "1803.09574",
 )  # fmt: skip
 
 
