@@ -1,6 +1,7 @@
 """Classify points of the plane by which output spikes first: the Yin-Yang task, in a short run.
 
 Kriener, Göltz and Petrovici (2022). The clipped norm keeps a nearly grazing spike from throwing the weights far.
+Training amplifies rounding: with another release or processor the last epochs end a point or two away.
 """
 
 from eventsnn import Adam, Network, Normal, Trainer, Uniform, data, losses

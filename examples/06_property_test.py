@@ -16,7 +16,7 @@ network.connect("hidden", "hidden", weight=Normal(0.0, 0.5), delay=Uniform(1, 10
 network.connect("hidden", "out", weight=Normal(0.0, 0.5), delay=Uniform(0, 10))
 parameters = network.initialize(seed=0)
 
-trains = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 4)), min_size=1, max_size=15)
+trains = st.lists(st.tuples(st.integers(5, 40), st.integers(0, 4)), min_size=1, max_size=15)  # ms, not near 0 alone
 quick = settings(max_examples=20, deadline=None, derandomize=True, database=None)
 
 

@@ -26,6 +26,7 @@ trainer = Trainer(
     augmentation=data.Augmentation(channel_shift=2, spike_drop=0.5, gain=0.2),
     progress=False,
 )
+# so short a training amplifies rounding: initial weights 1e-15 apart end at 59 to 73 %, as do releases and processors
 trainer.fit(train, validation, epochs=4)
 
 

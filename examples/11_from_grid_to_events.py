@@ -2,6 +2,7 @@
 
 On a grid of 0.5 ms with delays spread as in DCLS; then the same weights and delays, event by event. The step is short
 and the weights are small, so that few neurons would fire twice in a step: where they would, the two differ.
+Training amplifies rounding: with another release or processor the figures differ by a few points.
 """
 
 from typing import Any

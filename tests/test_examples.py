@@ -1,6 +1,7 @@
 """Every example runs and prints what stands beside it in examples/NAME.out.
 
-Text must be the same and numbers equal within a tolerance: training amplifies the last bit, in which processors differ.
+Text must be the same and numbers equal within a tolerance: training amplifies the last bit, in which processors and
+releases differ. Where that is seen in what is printed, the example says so.
 After a change on purpose: python examples/NAME.py > examples/NAME.out.
 """
 
@@ -25,8 +26,10 @@ TOLERANCE = {
     "05_own_loss": (0.05, 0.005, 0.005),
     "10_mackey_glass": (0.3, 0.1, 0.1),
     "11_from_grid_to_events": (0.0, 0.0, 8.0),
-    "08_round_and_permute_delays": (0.0, 0.0, 12.0),  # of 90 samples
+    # of 90 samples; initial weights that differ by 1e-15 came to 44, 50, 64 and 70 % in one line
+    "08_round_and_permute_delays": (0.0, 0.0, 25.0),
 }
+SEEN = 0.01  # from which on a tolerance is seen in percentages
 SECONDS = 1800  # after which a script hangs: the machine may be busy, and kernels have to be compiled
 
 
@@ -59,6 +62,7 @@ def run_script(path, folder):
         text=True, timeout=SECONDS,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
+    assert "Warning" not in result.stderr, result.stderr
     return result.stdout
 
 
@@ -67,6 +71,14 @@ def test_the_example_prints_what_stands_beside_it(path, tmp_path):
     expected = path.with_suffix(".out").read_text()
     found = run_script(path, tmp_path)
     assert differences(expected, found, TOLERANCE.get(path.stem, EXACT)) == []
+
+
+def test_an_example_whose_percentages_move_says_so():
+    percentages = [name for name in TOLERANCE if "%" in (ROOT / "examples" / f"{name}.out").read_text()]
+    moving = [name for name in percentages if max(TOLERANCE[name]) > SEEN]
+    assert len(moving) == 3
+    for name in moving:
+        assert "amplifies rounding" in (ROOT / "examples" / f"{name}.py").read_text(), name
 
 
 def test_no_example_and_no_output_stands_alone():
