@@ -6,12 +6,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Floats, Milliseconds, Parameters
+from ..arrays import is_whole, plain_array
+from ..checks import nearest
 from ..engines.reference.arithmetic import FLOAT
 from ..engines.reference.model import Constants, constants_of
 from ..errors import InvalidInput
 from ..network.base import BaseNetwork
 from ..network.network import Network
 from ..network.parts import Connection
+from ..spikes.batch import SpikeBatch
 from ..spikes.recording import Recording
 
 
@@ -82,10 +85,9 @@ def voltages(
     """
     for name, value, wanted in (("network", network, Network), ("recording", recording, Recording)):
         if not isinstance(value, wanted):
-            remedy = "The recording of a grid keeps voltages and potentials."
-            raise InvalidInput(name, None, type(value).__name__, f"a {wanted.__name__}", remedy)
+            raise InvalidInput(name, None, type(value).__name__, f"a {wanted.__name__}", in_place_of(value))
     _check_same(network, recording)
-    times = np.asarray(times, dtype=float)
+    parameters, times = network.check_parameters(parameters), _as_times(times)
     wrong = np.flatnonzero(~((times >= 0) & (times <= recording.duration)))
     if wrong.size:
         raise InvalidInput(
@@ -100,6 +102,22 @@ def voltages(
         received = arrivals(network, parameters, recording, sample, population, neuron)
         trace[:] = _voltages(constants, received, fired[units == neuron], times)
     return traces
+
+
+def _as_times(times: npt.ArrayLike) -> Floats:
+    found = plain_array(times, "times")
+    if found.ndim > 1 or (found.size and found.dtype.kind not in "fiu"):
+        raise InvalidInput("times", None, (found.dtype, found.shape), "a list of times in ms")
+    return np.atleast_1d(found).astype(float)
+
+
+def in_place_of(value: object) -> str:
+    """What to write where a network or a recording is wanted, and this was given."""
+    if type(value).__name__.startswith("Grid"):
+        return "The recording of a grid keeps voltages and potentials."
+    if isinstance(value, SpikeBatch):
+        return "simulate(network, parameters, spikes, duration=...) returns the Recording of a SpikeBatch."
+    return "The arguments begin with network, parameters, recording, sample, population, neurons, in this order."
 
 
 def _check_same(network: Network, recording: Recording) -> None:
@@ -131,12 +149,16 @@ def _voltages(constants: Constants, received: tuple[Floats, Floats], fired: Floa
 
 
 def check_neurons(network: BaseNetwork, population: str, neurons: Sequence[int]) -> None:
+    """Refuse a population that is not there, or has no voltages, and what is no list of its neurons."""
     known = [p.name for p in network.populations.values() if p.kind != "input"]
     if population not in known:
-        raise InvalidInput("population", None, population, f"one of {known}")
+        raise InvalidInput("population", None, population, f"one of {known}", nearest(str(population), known))
     n = network.populations[population].n
-    if not np.iterable(neurons):
-        raise InvalidInput("neurons", None, neurons, "a list of neurons", f"[{neurons}] for one.")
+    if isinstance(neurons, str) or not (np.iterable(neurons) and hasattr(neurons, "__len__")):
+        remedy = f"[{neurons}] for one." if is_whole(neurons) or isinstance(neurons, str) else ""
+        raise InvalidInput("neurons", None, neurons, f"a list of neurons from 0 to {n - 1}", remedy)
     for index, neuron in enumerate(neurons):
-        if not 0 <= neuron < n:
-            raise InvalidInput("neurons", index, neuron, f"neurons from 0 to {n - 1} of {population!r}")
+        if not is_whole(neuron) or not 0 <= neuron < n:
+            raise InvalidInput(
+                "neurons", index, neuron, f"whole numbers from 0 to {n - 1}, the neurons of {population!r}"
+            )

@@ -9,13 +9,14 @@ import numpy.typing as npt
 
 from ..aliases import Floats, Milliseconds, Parameters
 from ..analysis.adjoint import adjoint_values
-from ..analysis.voltage import check_neurons, voltages
+from ..analysis.voltage import check_neurons, in_place_of, voltages
+from ..checks import check_duration, whole
 from ..errors import Conflict, InvalidInput, Unsupported
 from ..network.base import BaseNetwork
 from ..network.network import Network
 from ..neurons import MODELS
 from ..spikes.batch import SpikeBatch
-from ..spikes.recording import Recording
+from ..spikes.recording import Recording, check_sample
 from ..surrogate.recording import GridRecording
 from .style import BLUE, COLOURS, GREY, ORANGE, Place, new_figure, whole_numbers
 
@@ -31,6 +32,8 @@ def raster(
     ``sample``: index in the recording; ``populations``: names, in the order of the panels (default: inputs, then all
     that can spike: with ``network`` its readouts are left out).
     """
+    _check_recording(recording)
+    check_sample(sample, recording.n_samples)
     known = [*recording.inputs, *recording.slices]
     readouts = recording.readouts if network is None else network.readouts
     names = [name for name in known if name not in readouts] if populations is None else list(populations)
@@ -69,14 +72,30 @@ def _times_with_spikes(
     recording: Recording, sample: int, population: str, neurons: Sequence[int], n_times: int
 ) -> Floats:
     """Evenly spaced times, and just before and at each spike of the neurons, so that resets are drawn upright."""
-    times = np.linspace(0.0, recording.duration, n_times)
+    times = np.linspace(0.0, recording.duration, whole(n_times, "n_times", 2))
     fired, units = recording.spikes(population, sample)
     fired = fired[np.isin(units, neurons)]
     return np.unique(np.concatenate([times, fired, np.nextafter(fired, 0.0)]))
 
 
+def _check_recording(recording: object) -> None:
+    if not isinstance(recording, (Recording, GridRecording)):
+        allowed = "a Recording or a GridRecording"
+        raise InvalidInput("recording", None, type(recording).__name__, allowed, in_place_of(recording))
+
+
+def _check_panels(network: BaseNetwork, population: str, neurons: Sequence[int]) -> None:
+    """Refuse what is no list of neurons, one for each panel."""
+    check_neurons(network, population, neurons)
+    if len(neurons) == 0:
+        raise InvalidInput("neurons", None, neurons, "at least one neuron", "[0] draws the first one.")
+
+
 def _check_kinds(network: BaseNetwork, recording: Recording | GridRecording) -> None:
-    """Refuse a network and a recording of which one is of events and the other of a grid."""
+    """Refuse what is no network or no recording, and the two where one is of events and the other of a grid."""
+    if not isinstance(network, BaseNetwork):
+        raise InvalidInput("network", None, type(network).__name__, "a Network or a GridNetwork", in_place_of(network))
+    _check_recording(recording)
     on_grid = not isinstance(network, Network)
     if on_grid != isinstance(recording, GridRecording):
         fitting = "GridRecording" if on_grid else "Recording"
@@ -94,7 +113,9 @@ def voltage_trace(
     kind of network, and for one of training, which keeps no potentials.
     """
     _check_kinds(network, recording)
-    check_neurons(network, population, neurons)
+    check_sample(sample, recording.n_samples)
+    _check_panels(network, population, neurons)
+    parameters = network.check_parameters(parameters)
     kind, fires = network.populations[population].kind, network.populations[population].fires
     if isinstance(recording, GridRecording):
         kept = recording.potentials if fires else recording.voltages
@@ -135,7 +156,8 @@ def adjoint_traces(
     """Draw lambda_V and lambda_I of some neurons over time, one panel each; arguments as for ``adjoint_values``."""
     if not isinstance(network, Network):
         raise InvalidInput("network", None, type(network).__name__, "a Network: the adjoint is that of events")
-    grid = np.linspace(0.0, duration, n_times)
+    _check_panels(network, population, neurons)
+    grid = np.linspace(0.0, check_duration(duration), whole(n_times, "n_times", 2))
     traces = adjoint_values(
         network, parameters, spikes, labels, loss=loss, duration=duration, population=population, neurons=neurons,
         times=grid,

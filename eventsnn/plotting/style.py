@@ -55,6 +55,8 @@ def new_figure(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidInput("path", None, path, "the name of a file to write, such as 'picture.png'")
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size)
         known = FigureCanvasAgg(figure).get_supported_filetypes()

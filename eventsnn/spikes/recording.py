@@ -6,9 +6,16 @@ from typing import Any
 import numpy as np
 
 from ..aliases import Array, Indices, Integers, Milliseconds
+from ..arrays import is_whole
 from ..errors import InvalidInput
 from .batch import SpikeBatch
 from .cotangents import Cotangents
+
+
+def check_sample(sample: object, n_samples: int) -> None:
+    """Refuse what is no index of a sample; negative ones count from the end."""
+    if not is_whole(sample) or not -n_samples <= sample < n_samples:
+        raise InvalidInput("sample", None, sample, f"a sample index below {n_samples}")
 
 
 @dataclass
@@ -79,7 +86,7 @@ class Recording:
 
     def spikes(self, population: str, sample: int) -> tuple[Array, Indices]:
         """Return ``(times, units)`` of one population in one sample, sorted by (time, unit)."""
-        self._check_sample(sample)
+        check_sample(sample, self.n_samples)
         if population in self.inputs:
             train = self.inputs[population][sample]
             return train.times, train.units
@@ -93,7 +100,7 @@ class Recording:
     def spike_indices(self, population: str, sample: int) -> Integers:
         """Return where in ``times`` the spikes of one population in one sample stand, in the order of ``spikes``."""
         start, stop = self.slice_of(population)
-        self._check_sample(sample)
+        check_sample(sample, self.n_samples)
         sample %= self.n_samples
         key = (population, sample)
         if key not in self._order:
@@ -102,10 +109,6 @@ class Recording:
             chosen = first + np.flatnonzero((neurons >= start) & (neurons < stop))
             self._order[key] = chosen[np.lexsort((self.neurons[chosen], np.real(self.times[chosen])))]
         return self._order[key]
-
-    def _check_sample(self, sample: object) -> None:
-        if not isinstance(sample, (int, np.integer)) or not -self.n_samples <= sample < self.n_samples:
-            raise InvalidInput("sample", None, sample, f"a sample index below {self.n_samples}")
 
     def slice_of(self, population: str) -> tuple[int, int]:
         """Return the range of a population in ``neurons``; raises InvalidInput for a name that is not there."""

@@ -10,7 +10,7 @@ from ..aliases import Array, Floats, Integers, Milliseconds, Parameters
 from ..errors import InvalidInput, Unsupported
 from ..spikes.batch import SpikeBatch
 from ..spikes.cotangents import Cotangents, Probe
-from ..spikes.recording import Readout
+from ..spikes.recording import Readout, check_sample
 
 
 @dataclass
@@ -62,6 +62,7 @@ class GridRecording:
 
     def spikes(self, population: str, sample: int) -> tuple[Array, Array]:
         """Return (times, units) of one sample's spikes: ms, at the beginning of their steps (inputs: as they came)."""
+        check_sample(sample, self.n_samples)
         if population in self.inputs:
             train = self.inputs[population][sample]
             return train.times, train.units

@@ -47,3 +47,35 @@ def test_the_recording_of_another_network_is_refused(change):
     name = change.get("name", "h")
     with pytest.raises(InvalidInput, match=r"^recording is .* allowed: one of .* Pass the network that was simulated"):
         voltages(other, other.initialize(), recording, 0, name, [0], [2.0])
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (
+            {"recording": "batch"},
+            "recording is 'SpikeBatch'; allowed: a Recording. simulate(network, parameters, spikes",
+        ),
+        ({"recording": "parameters", "parameters": "recording"}, "recording is 'dict'; allowed: a Recording."),
+        ({"parameters": "recording"}, "parameters is 'Recording'; allowed: a dict of arrays"),
+        ({"neurons": "0"}, "neurons is '0'; allowed: a list of neurons from 0 to 3. [0] for one."),
+        ({"neurons": [0.5]}, "neurons[0] is 0.5; allowed: whole numbers from 0 to 3"),
+        ({"times": ["a"]}, "times is "),
+        ({"times": [[1.0]]}, "times is "),
+        ({"times": [1.0, -1.0]}, "times[1] is -1.0; allowed: 0 to "),
+    ],
+)
+def test_wrong_arguments_are_named_with_what_is_allowed(change, said, model):
+    right = dict(zip(("network", "parameters", "batch", "recording"), model, strict=True))
+    given = right | {"sample": 0, "population": "hidden", "neurons": [0], "times": [1.0]}
+    given |= {key: right.get(value, value) if isinstance(value, str) else value for key, value in change.items()}
+    del given["batch"]
+    with pytest.raises(InvalidInput) as error:
+        voltages(**given)
+    assert str(error.value).startswith(said)
+
+
+def test_no_neurons_have_no_voltages(model):
+    network, parameters, _, recording = model
+    assert voltages(network, parameters, recording, 0, "hidden", [], [1.0, 2.0]).shape == (0, 2)
+    assert voltages(network, parameters, recording, 0, "hidden", [0], 1.0).shape == (1, 1)

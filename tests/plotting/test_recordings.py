@@ -46,6 +46,59 @@ def test_pictures_of_a_recording(model, tmp_path):
     check_picture(path)
 
 
+WRONG = [
+    ({"recording": "batch"}, "recording is 'SpikeBatch'; allowed: a Recording", "simulate(network, parameters, spikes"),
+    ({"recording": "parameters"}, "recording is 'dict'; allowed: a Recording", "network, parameters, recording"),
+    ({"recording": "parameters", "parameters": "recording"}, "recording is 'dict'", "in this order."),
+    ({"network": "parameters", "parameters": "network"}, "network is 'dict'; allowed: a Network", "in this order."),
+    ({"parameters": "batch"}, "parameters is 'SpikeBatch'; allowed: a dict of arrays: network.initialize()", ""),
+    ({"neurons": "0"}, "neurons is '0'; allowed: a list of neurons from 0 to 3. [0] for one.", ""),
+    ({"neurons": [0, 0.5]}, "neurons[1] is 0.5; allowed: whole numbers from 0 to 3, the neurons of 'hidden'.", ""),
+    ({"neurons": [True]}, "neurons[0] is True; allowed: whole numbers", ""),
+    ({"neurons": ["0"]}, "neurons[0] is '0'; allowed: whole numbers", ""),
+    ({"neurons": [[0, 1]]}, "neurons[0] is [0, 1]; allowed: whole numbers", ""),
+    ({"neurons": [4]}, "neurons[0] is 4; allowed: whole numbers from 0 to 3", ""),
+    ({"neurons": None}, "neurons is None; allowed: a list of neurons", ""),
+    ({"neurons": []}, "neurons is []; allowed: at least one neuron. [0] draws the first one.", ""),
+    ({"neurons": "hidden", "population": [0]}, "population is [0]; allowed: one of ['hidden', 'output'].", ""),
+    ({"population": "hiden"}, "population is 'hiden'", "Did you mean 'hidden'?"),
+    ({"sample": 2}, "sample is 2; allowed: a sample index below 2.", ""),
+    ({"sample": "0"}, "sample is '0'", ""),
+    ({"n_times": 0}, "n_times is 0; allowed: an int >= 2.", ""),
+    ({"path": [0]}, "path is [0]; allowed: the name of a file to write", ""),
+]
+
+
+@pytest.mark.parametrize("change, said, remedy", WRONG)
+def test_wrong_arguments_are_named_with_what_is_allowed(change, said, remedy, model, tmp_path):
+    right = dict(zip(("network", "parameters", "batch", "recording"), model, strict=True))
+    given = right | {"sample": 0, "population": "hidden", "neurons": [0], "path": tmp_path / "x.png"}
+    swapped = {key: right.get(value, value) if isinstance(value, str) else value for key, value in change.items()}
+    given |= swapped
+    del given["batch"]
+    with pytest.raises(InvalidInput) as error:
+        plotting.voltage_trace(**given)
+    assert str(error.value).startswith(said) and remedy in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "neurons, said", [("0", "neurons is '0'"), ([0.5], r"neurons\[0\] is 0.5"), ([], "at least one")]
+)
+def test_neurons_of_adjoints_are_named_as_those_of_voltages(neurons, said, model, tmp_path):
+    network, parameters, batch, _ = model
+    with pytest.raises(InvalidInput, match=said):
+        plotting.adjoint_traces(
+            network, parameters, batch[:1], np.array([0]), loss=MeanVoltage(), duration=DURATION, population="hidden",
+            neurons=neurons, path=tmp_path / "x.png",
+        )  # fmt: skip
+
+
+def test_a_raster_is_of_a_recording(model, tmp_path):
+    with pytest.raises(InvalidInput, match="recording is 'SpikeBatch'.* simulate"):
+        plotting.raster(model[2], 0, tmp_path / "x.png")
+
+
 @pytest.fixture(scope="module")
 def grid():
     """A GridNetwork whose populations are called as those of ``model``, with its parameters and recording."""
@@ -80,3 +133,12 @@ def test_a_recording_of_the_other_kind_of_network_is_refused_in_words(model, gri
         with pytest.raises(InvalidInput, match=f"^{name} is 'Grid"):
             voltages(pair[0][0], pair[0][1], pair[1][3], 0, "hidden", [0], [1.0])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("population", ["hidden", "output"])
+def test_samples_of_a_grid_are_those_that_there_are(grid, population, tmp_path):
+    network, parameters, _, recording = grid
+    with pytest.raises(InvalidInput, match="sample is 5; allowed: a sample index below 1"):
+        plotting.voltage_trace(network, parameters, recording, 5, population, [0], tmp_path / "x.png")
+    with pytest.raises(InvalidInput, match="sample is 5"):
+        recording.spikes("input", 5)
