@@ -75,6 +75,8 @@ RENAMED = {
     "network.SMALLEST_TAU": "neurons.lif.SMALLEST_TAU",
     "network.SMALLEST_THRESHOLD": "neurons.lif.SMALLEST_THRESHOLD",
     "presets.checking.nearest": "checks.nearest",
+    "runs.CHECKPOINT": "training.state.CHECKPOINT",
+    "runs.load": "training.state.load_model",
     "spikes.LARGEST_UNIT": "arrays.LARGEST_UNIT",
     "training.SMALL_SHARE": "network.plausibility.SMALL_SHARE",
 }

@@ -41,8 +41,9 @@ def evaluate_command(arguments: argparse.Namespace, argv: Sequence[str]) -> None
     from ..experiments import runs
     from ..training.evaluation import evaluate
     from ..training.identity import engine_of
+    from ..training.state import load_model
 
-    network, parameters, meta = runs.load(arguments.checkpoint)
+    network, parameters, meta = load_model(arguments.checkpoint)
     preset = runs.preset_of(meta, arguments.checkpoint)
     if arguments.delays is not None and preset.grid.dt is None:
         allowed = "nothing, because this network is not on a grid: its delays are real numbers"

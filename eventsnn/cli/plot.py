@@ -35,17 +35,18 @@ def add_plot(commands: Commands) -> None:
 
 
 def plot_command(arguments: argparse.Namespace, argv: Sequence[str]) -> Outcome | None:
-    from ..experiments import results, runs
+    from ..experiments import results
+    from ..training.state import CHECKPOINT, load_model
 
     path = Path(arguments.checkpoint)
     wanted = arguments.what or [picture for picture in PICTURES if picture != "adjoint"]
     compared = results.read_comparison(path / results.COMPARISON)
-    if compared is not None and not checkpoints.exists(path / results.CHECKPOINT):
+    if compared is not None and not checkpoints.exists(path / CHECKPOINT):
         wanted = ["comparison"]  # a folder of several seeds: each of them has its own pictures
     if "comparison" in (arguments.what or []) and compared is None:
         raise UsageError(f"{path} holds no {results.COMPARISON}: there is nothing to compare in the run of one seed")
     if wanted != ["comparison"]:
-        network, parameters, meta = runs.load(path)
+        network, parameters, meta = load_model(path)
         if "adjoint" in wanted and network.method != "exact":
             raise UsageError(f"{path} is a network on a grid: the adjoint that can be drawn is that of events")
     folder = Path(arguments.out) if arguments.out else path if path.is_dir() else path.parent

@@ -107,7 +107,7 @@ def _as_it_was(arguments: argparse.Namespace) -> str:
 
     Controls that are asked for now are added to the command: they would be missing from what it makes.
     """
-    from ..experiments import results
+    from ..training.state import CHECKPOINT
 
     words = shlex.split(_first_notes(arguments)["command"])
     if words[:2] != ["eventsnn", "train"]:  # trained by a sweep, or from Python
@@ -115,7 +115,7 @@ def _as_it_was(arguments: argparse.Namespace) -> str:
     before = arguments.parse(words[1:])
     arguments.no_test |= before.no_test
     # the folder of one seed among several is resumed for itself
-    whole = before.seeds is None or not checkpoints.exists(Path(arguments.out) / results.CHECKPOINT)
+    whole = before.seeds is None or not checkpoints.exists(Path(arguments.out) / CHECKPOINT)
     if whole and arguments.seeds is None and arguments.seed is None:
         arguments.seeds, arguments.seed = before.seeds, before.seed
     if arguments.controls is None:
@@ -136,17 +136,17 @@ def _with_controls(words: list[str], modes: Iterable[str]) -> list[str]:
 
 def _first_notes(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the checkpoint in the run folder, or in that of its first seed, says of its run."""
-    from ..experiments import runs
+    from ..training.state import load_model
 
     path = _first_checkpoint(Path(arguments.out))
-    return communicator.world().on_first(lambda: runs.load(path)[2]["notes"])
+    return communicator.world().on_first(lambda: load_model(path)[2]["notes"])
 
 
 def _first_checkpoint(folder: Path) -> Path:
     """The checkpoint in a run folder, or, of several seeds, that of the first that has begun."""
-    from ..experiments import results
+    from ..training.state import CHECKPOINT
 
-    places = [place / results.CHECKPOINT for place in (folder, *sorted(folder.glob("seed-*")))]
+    places = [place / CHECKPOINT for place in (folder, *sorted(folder.glob("seed-*")))]
     return next(filter(checkpoints.exists, places), places[0])
 
 
@@ -164,9 +164,10 @@ def with_options(preset: "Preset", arguments: argparse.Namespace) -> "Preset":
 
 def _begun(folder: Path, seeds: Sequence[int]) -> bool:
     """Whether there is a checkpoint of any seed's run."""
-    from ..experiments import results, runs
+    from ..experiments import runs
+    from ..training.state import CHECKPOINT
 
-    return any(checkpoints.exists(runs.seed_folder(folder, seed, seeds) / results.CHECKPOINT) for seed in seeds)
+    return any(checkpoints.exists(runs.seed_folder(folder, seed, seeds) / CHECKPOINT) for seed in seeds)
 
 
 def _check_folder(folder: Path, seeds: Sequence[int], arguments: argparse.Namespace) -> None:

@@ -25,7 +25,7 @@ Result: TypeAlias = dict[str, Any]
 Summary: TypeAlias = dict[str, Any]
 """What ``summary`` returns."""
 
-CHECKPOINT, RESULT, COMPARISON, LOCK = "checkpoint", "result.json", "comparison.json", ".lock"
+RESULT, COMPARISON, LOCK = "result.json", "comparison.json", ".lock"
 SECONDS_PER_MINUTE = 60.0
 # of a table of summaries: intervals over seeds and over test samples
 COLUMNS = (

@@ -13,19 +13,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .. import checkpoints, engines
-from ..aliases import Parameters
 from ..data.dataset import Dataset
 from ..errors import CheckpointError, FileError, InvalidInput
-from ..network.base import BaseNetwork
 from ..parallel import communicator
 from ..training.identity import ENGINE, differences, engine_name, engine_of
 from ..training.methods.choosing import method_of
-from ..training.state import History, load_model
+from ..training.state import CHECKPOINT, History, load_model
 from ..training.trainer import Trainer
 from . import building, presets
 from .memory import MEGABYTE, forget_peak, peak_memory
 from .results import (
-    CHECKPOINT,
     COMPARISON,
     LOCK,
     RESULT,
@@ -306,15 +303,6 @@ def _write_comparison(summaries: Mapping[str, Summary], folder: Path) -> None:
     write_json(folder / COMPARISON, summaries)
     place = folder / "comparison.png"
     picture(place, lambda plotting: plotting.comparison(summaries, place))
-
-
-def load(place: str | os.PathLike[str]) -> tuple[BaseNetwork, Parameters, dict[str, Any]]:
-    """Return (network, parameters, meta) of a checkpoint file or run folder; see ``training.load_model``."""
-    path = Path(place)
-    if path.is_dir() and not checkpoints.exists(path / CHECKPOINT) and (seeds := sorted(path.glob("seed-*"))):
-        remedy = f"Name one of {', '.join(str(seed) for seed in seeds)}."
-        raise InvalidInput("run", None, str(path), "the folder of a single run", remedy)
-    return load_model(path / CHECKPOINT if path.is_dir() else path)
 
 
 def preset_of(meta: Mapping[str, Any], place: str | os.PathLike[str]) -> Preset:

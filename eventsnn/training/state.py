@@ -1,16 +1,18 @@
 """A run at one instant, and what a checkpoint holds of it."""
 
 import math
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from .. import checkpoints
 from ..aliases import Array, Description, Floats, Integers, Parameters
-from ..errors import CheckpointError
+from ..errors import CheckpointError, InvalidInput
 from ..network.base import BaseNetwork
 from . import resuming
 from .evaluation import added, n_correct
@@ -19,6 +21,7 @@ from .resuming import FilePath
 
 Record: TypeAlias = dict[str, Any]
 """What a History holds of one epoch."""
+CHECKPOINT = "checkpoint"  # the file of a run folder
 FORMAT = 1
 KIND = "eventsnn training run"
 
@@ -125,13 +128,28 @@ def load_run(path: FilePath) -> tuple[dict[str, Array], Description]:
     return arrays, meta
 
 
+def checkpoint_of(place: FilePath) -> Path:
+    """Return the checkpoint file that a path means: itself, or that in a run's folder; many runs are refused."""
+    if not isinstance(place, (str, os.PathLike)):
+        raise InvalidInput("path", None, place, "the path of a checkpoint file or of a run's folder")
+    path = Path(place)
+    if not path.is_dir():
+        return path
+    if not checkpoints.exists(path / CHECKPOINT) and (seeds := sorted(path.glob("seed-*"))):
+        remedy = f"Name one of {', '.join(str(seed) for seed in seeds)}."
+        raise InvalidInput("path", None, str(path), "a checkpoint file or the folder of a single run", remedy)
+    return path / CHECKPOINT
+
+
 def load_model(path: FilePath) -> tuple[BaseNetwork, Parameters, Description]:
-    """Return ``(network, parameters, meta)`` of a training checkpoint.
+    """Return ``(network, parameters, meta)`` of a training checkpoint: of its file, or of the folder of a run.
 
     ``parameters`` are those of the best epoch on validation, else the averaged ones, else the last. ``meta`` (dict)
     holds "duration" (ms), "run" (loss, optimiser, options), "notes" (what the Trainer was given) and "state", where
-    "history" is; "initial" ({name: array}) are the parameters before training. Raises CheckpointError.
+    "history" is; "initial" ({name: array}) are the parameters before training. Raises CheckpointError, and InvalidInput
+    for a folder of many runs.
     """
+    path = checkpoint_of(path)
     arrays, meta = load_run(path)
     state = unpack_state(path, arrays, meta)
     network = resuming.network_of(path, meta)
@@ -142,7 +160,8 @@ def load_model(path: FilePath) -> tuple[BaseNetwork, Parameters, Description]:
 
 
 def load_history(path: FilePath) -> History:
-    """Return the History in a training checkpoint."""
+    """Return the History in a training checkpoint; ``path`` as of ``load_model``."""
+    path = checkpoint_of(path)
     state = unpack_state(path, *load_run(path))
     return History(state.records, state.best_epoch)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eventsnn import checkpoints
-from eventsnn.errors import CheckpointError
+from eventsnn.errors import CheckpointError, InvalidInput
 from eventsnn.losses import MeanVoltage
 from eventsnn.training import evaluate, load_history, load_model
 from tests.training.tasks import TRAIN, VALIDATION, make_trainer
@@ -31,6 +31,20 @@ def test_load_model_gives_what_the_trainer_had(tmp_path):
         assert np.array_equal(parameters[name], values)
         assert np.array_equal(meta["initial"][name], trainer.initial_parameters[name])
     assert meta["notes"] == {"made by": "a test"} and meta["duration"] == 60.0
-    assert load_history(path) == history
+    assert load_history(path) == load_history(tmp_path) == history
+    # the folder of a run is as good as the file in it
+    assert load_model(str(tmp_path))[2]["notes"] == meta["notes"]
     result = evaluate(network, parameters, VALIDATION, loss=MeanVoltage(), duration=meta["duration"], n_threads=1)
     assert result.loss == trainer.evaluate(VALIDATION).loss
+
+
+@pytest.mark.parametrize("load", [load_model, load_history])
+def test_what_is_no_run_says_what_to_pass(load, tmp_path):
+    with pytest.raises(CheckpointError, match="checkpoint: file: is not there"):
+        load(tmp_path)
+    for seed in (0, 1):
+        (tmp_path / f"seed-{seed}").mkdir()
+    with pytest.raises(InvalidInput, match="a checkpoint file or the folder of a single run. Name one of .*seed-0"):
+        load(tmp_path)
+    with pytest.raises(InvalidInput, match="path is None; allowed: the path of a checkpoint file or of a run's folder"):
+        load(None)
