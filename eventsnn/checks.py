@@ -1,17 +1,22 @@
 """Checks that many places share: each returns what it was given in one form, or says what is wrong."""
 
 import difflib
+import functools
+import inspect
 import math
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
 from . import renamed
-from .aliases import AnyPopulation, Milliseconds
+from .aliases import AnyPopulation, Milliseconds, Shape
 from .arrays import LARGEST_UNIT, is_number, is_whole
 from .errors import InvalidInput, NetworkError
 
+P = ParamSpec("P")
+T = TypeVar("T")
 LARGEST = sys.float_info.max
 SMALLEST = sys.float_info.min
 
@@ -63,21 +68,47 @@ def flag(value: object, name: str) -> bool:
 def one_of(value: object, name: str, choices: Collection[object], allowed: str = "") -> None:
     """Refuse what is not among the ``choices``; ``allowed``: how the message names them (otherwise: as they are)."""
     if not any(isinstance(value, type(choice)) and value == choice for choice in choices):
-        raise InvalidInput(name, None, value, allowed or f"one of {choices}")
+        words = [choice for choice in choices if isinstance(choice, str)]
+        remedy = nearest(value, words) if isinstance(value, str) else ""
+        raise InvalidInput(name, None, value, allowed or f"one of {choices}", remedy)
+
+
+def wrong_shape(name: str, found: Shape, wanted: Shape, remedy: str = "") -> InvalidInput:
+    """The refusal of an array that has another shape than the ``wanted`` one."""
+    allowed = f"{wanted}" if wanted else "(), which is a single number"
+    return InvalidInput(f"{name}.shape", None, found, allowed, remedy)
 
 
 def nearest(key: str, known: Sequence[str]) -> str:
-    """Return a question after the known word that is most like ``key``; nothing where none is."""
-    found = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-    return f"Did you mean {found[0]!r}?" if found else ""
+    """Return a question after the known word that is most like ``key``, whatever its case; nothing where none is."""
+    folded = {word.casefold(): word for word in reversed(known)}
+    found = difflib.get_close_matches(key.casefold(), folded, n=1, cutoff=0.4)
+    return f"Did you mean {folded[found[0]]!r}?" if found else ""
 
 
-def check_keywords(given: Iterable[str], known: Sequence[str], allowed: str, others: Sequence[str] = ()) -> None:
-    """Refuse a keyword argument that is not ``known``, and ask for the one that was meant, ``others`` among them."""
+def check_keywords(
+    given: Iterable[str], known: Sequence[str], function: str, allowed: str = "", others: Sequence[str] = ()
+) -> None:
+    """Refuse a keyword that a function does not know, and ask for the one that was meant, ``others`` among them.
+
+    ``allowed``: what the known ones are.
+    """
     for name in given:
         if name not in known:
             remedy = nearest(name, [*known, *others])
-            raise InvalidInput("settings", None, name, f"{allowed}: {', '.join(known)}", remedy)
+            raise InvalidInput(f"a keyword of {function}", None, name, f"{allowed}{', '.join(known)}", remedy)
+
+
+def answers_keywords(function: Callable[P, T]) -> Callable[P, T]:
+    """Let a function answer a keyword that it does not know with those that there are, in place of a TypeError."""
+    known = [name for name in inspect.signature(function).parameters if name != "self"]
+
+    @functools.wraps(function)
+    def answering(*arguments: P.args, **keywords: P.kwargs) -> T:
+        check_keywords(keywords, known, function.__name__)
+        return function(*arguments, **keywords)
+
+    return answering
 
 
 def check_duration(duration: object, name: str = "duration") -> Milliseconds:
@@ -122,7 +153,8 @@ def check_ends(pre: str, post: str, populations: Mapping[str, object]) -> None:
     """Refuse ends of a connection that are no populations."""
     for role, population in (("pre", pre), ("post", post)):
         if population not in populations:
-            raise InvalidInput(role, None, population, f"one of the populations {sorted(populations)}")
+            remedy = nearest(str(population), sorted(populations))
+            raise InvalidInput(role, None, population, f"one of the populations {sorted(populations)}", remedy)
 
 
 def check_names(chosen: bool | str | Iterable[str], allowed: tuple[str, ...], argument: str) -> tuple[str, ...]:
@@ -132,7 +164,8 @@ def check_names(chosen: bool | str | Iterable[str], allowed: tuple[str, ...], ar
     chosen = (chosen,) if isinstance(chosen, str) else tuple(chosen)
     for name in chosen:
         if name not in allowed:
-            raise InvalidInput(argument, None, name, f"names among {allowed}, or True, or False")
+            remedy = nearest(str(name), allowed)
+            raise InvalidInput(argument, None, name, f"names among {allowed}, or True, or False", remedy)
     return tuple(name for name in allowed if name in chosen)
 
 

@@ -83,7 +83,8 @@ class InvalidInput(EventsnnError, ValueError):
         timed = isinstance(value, (np.timedelta64, np.datetime64))
         value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 and not timed else value
         self.array, self.index, self.value, self.allowed, self.remedy = array, index, value, allowed, remedy
-        place = array if index is None else f"{array}[{index}]"
+        position = ", ".join(map(str, index)) if isinstance(index, tuple) else index
+        place = array if index is None else f"{array}[{position}]"
         message = f"{place} is {value!r}; allowed: {allowed}."
         super().__init__(f"{message} {remedy}".rstrip())
 

@@ -1,5 +1,6 @@
 """Guards that many places share, and the three kinds of refusals."""
 
+import inspect
 import math
 
 import numpy as np
@@ -143,11 +144,74 @@ def test_a_kind_is_kept_where_a_refusal_is_said_in_other_words(kind):
     ("given", "meant"), [("batchsize", "batch_size"), ("n_thread", "n_threads"), ("checkpoints", "checkpoint")]
 )
 def test_a_misspelt_setting_of_training_is_refused_with_the_nearest(given, meant):
-    with pytest.raises(InvalidInput, match=f"settings is '{given}'; .*batch_size.* Did you mean '{meant}'"):
+    with pytest.raises(InvalidInput, match=f"^a keyword of Trainer is '{given}'; .*batch.* Did you mean '{meant}'"):
         trainer(small(), **{given: 3})
-    with pytest.raises(InvalidInput, match="settings is 'zzz'; allowed: the fields of TrainingOptions: [a-z_, ]*.$"):
+    with pytest.raises(InvalidInput, match="Trainer is 'zzz'; allowed: the fields of TrainingOptions: [a-z_, ]*.$"):
         trainer(small(), zzz=3)
 
 
 def test_both_kinds_are_public():
     assert eventsnn.Unsupported is errors.Unsupported and eventsnn.Conflict is errors.Conflict
+
+
+@pytest.mark.parametrize(
+    "method, given, said",
+    [
+        ("add_input", {"size": 3}, "a keyword of add_input is 'size'; allowed: name, n."),
+        ("add_lif", {"n": 2, "v_reset": 0.0}, "'v_reset'; allowed: name, n, tau_mem, .*, train. Did you mean 'reset'"),
+        ("add_readout", {"n": 2, "tau": 5.0}, "'tau'; allowed: name, n, tau_mem, .* Did you mean 'tau_"),
+        ("connect", {"post": "b", "weights": 1.0}, "'weights'; allowed: pre, post, weight, .* Did you mean 'weight'"),
+    ],
+)
+def test_a_keyword_that_a_grid_has_not_is_answered_with_those_that_there_are(method, given, said):
+    with pytest.raises(InvalidInput, match=said):
+        getattr(GridNetwork(1.0), method)("a", **given)
+
+
+def test_a_function_that_answers_keywords_is_the_same_to_readers_and_to_python():
+    text = str(inspect.signature(GridNetwork.connect))
+    assert text.startswith("(self, pre: str, post: str, *, weight:") and "scipy.sparse" in GridNetwork.connect.__doc__
+    with pytest.raises(TypeError, match="weight"):
+        GridNetwork(1.0).connect("a", "b")
+
+
+@pytest.mark.parametrize(
+    "key, known, meant",
+    [("LIF", ["lif", "readout"], "lif"), ("SHD", ["shd", "ssc"], "shd"), ("hiden", ["hidden", "out"], "hidden")],
+)
+def test_the_nearest_word_is_found_in_any_case(key, known, meant):
+    assert checks.nearest(key, known) == f"Did you mean {meant!r}?"
+    assert checks.nearest("zzz", known) == ""
+
+
+@pytest.mark.parametrize("kind", [Network, lambda: GridNetwork(1.0)])
+def test_names_are_answered_with_the_nearest(kind):
+    network = kind()
+    network.add_input("in", 2)
+    network.add_lif("hidden", 2)
+    with pytest.raises(InvalidInput, match=r"post is 'Hiden'; .* Did you mean 'hidden'\?"):
+        network.connect("in", "Hiden", weight=1.0)
+    with pytest.raises(InvalidInput, match=r"pre is 'inn'; .* Did you mean 'in'\?"):
+        network.connect("inn", "hidden", weight=1.0)
+    with pytest.raises(InvalidInput, match=r"in->hidden.train is 'weights'; .* Did you mean 'weight'\?"):
+        network.connect("in", "hidden", weight=1.0, train="weights")
+    with pytest.raises(InvalidInput, match=r"delay_per is 'Neuron'; .* Did you mean 'neuron'\?"):
+        network.connect("in", "hidden", weight=1.0, delay=1.0, delay_per="Neuron")
+
+
+def test_wrong_shapes_are_said_in_words():
+    network = Network()
+    network.add_input("in", 2)
+    network.add_lif("h", 3, train="tau_mem")
+    network.connect("in", "h", weight=1.0)
+    right = network.initialize()
+    with pytest.raises(InvalidInput, match=r"^h.tau_mem.shape is \(2,\); allowed: \(\), which is a single number.$"):
+        network.check_parameters(right | {"h.tau_mem": np.ones(2)})
+    with pytest.raises(InvalidInput, match=r"^in->h.weight.shape is \(3,\); allowed: \(2, 3\).$"):
+        network.check_parameters(right | {"in->h.weight": np.ones(3)})
+    with pytest.raises(InvalidInput, match=r"^h2.v_reset.shape is \(2,\); allowed: \(3,\). Or give a single number"):
+        network.add_lif("h2", 3, v_reset=[0.0, 0.1])
+    with pytest.raises(InvalidInput, match=r"^h2.v_reset\[1\] is nan"):
+        network.add_lif("h2", 3, v_reset=[0.0, np.nan, 0.1])
+    with pytest.raises(InvalidInput, match=r"^in->h.weight\[1, 2\] is nan"):
+        network.check_parameters(right | {"in->h.weight": np.array([[1.0] * 3, [1.0, 1.0, np.nan]])})

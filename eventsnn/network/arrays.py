@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from ..aliases import Array, Floats, Parameters, Shape
 from ..arrays import plain_array
+from ..checks import wrong_shape
 from ..errors import InvalidInput
 from ..neurons.base import LARGEST, Field
 
@@ -47,7 +48,7 @@ def check_array(
     if array.dtype.kind not in "fiu":
         raise InvalidInput(name, None, array.dtype, "a real numeric dtype, best float64")
     if array.shape != shape:
-        raise InvalidInput(name, None, array.shape, f"shape {shape}")
+        raise wrong_shape(name, array.shape, shape)
     array = np.ascontiguousarray(array, dtype=np.float64).reshape(shape)
     bad, allowed = ~np.isfinite(array), "finite numbers"
     if not bad.any():

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..aliases import Array, Description, Floats, Shape
 from ..arrays import is_whole, plain_array
-from ..checks import number
+from ..checks import number, wrong_shape
 from ..citing import Paper
 from ..errors import InvalidInput
 
@@ -280,8 +280,7 @@ class Given(Initializer):
 
     def _values(self, rng: np.random.Generator, shape: Shape, fan_in: float | None) -> Array:
         if shape != self.values.shape:
-            remedy = "Give an array of that shape, or a single number for all."
-            raise InvalidInput(f"{self.name}.shape", None, self.values.shape, f"{shape}", remedy)
+            raise wrong_shape(self.name, self.values.shape, shape, "Or give a single number for all.")
         return self.values.copy()
 
     def to_dict(self) -> Description:

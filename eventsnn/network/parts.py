@@ -126,7 +126,8 @@ class Connection(BaseConnection):
             return values
         if self.delay is None or values.shape != self.delay_shape:
             shapes = {self.weight_shape, self.delay_shape} - {None}
-            raise InvalidInput(f"values of {self.name}", None, values.shape, f"shape {' or '.join(map(str, shapes))}")
+            allowed = " or ".join(map(str, shapes))
+            raise InvalidInput(f"the shape of values of {self.name}", None, values.shape, allowed)
         # an array of n_pre values may be that of as many synapses: then it is, as its shape says
         values = np.broadcast_to(values, (self.n_pre,))
         return np.broadcast_to(self.per_synapse(values), self.weight_shape)

@@ -49,14 +49,13 @@ class Field:
         return values <= self.above, f"numbers > {self.above:g}"
 
 
-def check_above(name: str, values: npt.ArrayLike, lowest: npt.ArrayLike, what: str = "") -> None:
-    """Raise InvalidInput, of the first neuron, unless each value is above its ``lowest``; ``what``: what that is."""
-    above = np.greater(values, lowest)
+def check_above(name: str, values: npt.ArrayLike, lowest: float) -> None:
+    """Raise InvalidInput, of the first neuron, unless each value is above ``lowest``."""
+    values = np.asarray(values)
+    above = values > lowest
     if not above.all():
         first = int(np.argmin(above))
-        values, lowest = np.broadcast_arrays(values, lowest)
-        allowed = f"numbers > {lowest.flat[first]:g}{what}"
-        raise InvalidInput(name, first if values.ndim else None, float(values.flat[first]), allowed)
+        raise InvalidInput(name, first if values.ndim else None, float(values.flat[first]), f"numbers > {lowest:g}")
 
 
 def _bound(values: Bound, shared: bool, strictest: Callable[[Bound], float]) -> Bound:
@@ -97,9 +96,10 @@ class Model:
         own = [field.name for field in self.fields]
         for name in names:
             if name not in own:
-                near = difflib.get_close_matches(name, own, 1)
+                near = difflib.get_close_matches(name, [*own, "train"], 1)
                 remedy = f"Did you mean {near[0]!r}?" if near else ""
-                raise InvalidInput(f"{population}: {self.kind}", None, name, f"its constants: {', '.join(own)}", remedy)
+                place, allowed = f"a constant given for {population!r}", f"those of {self.kind}: {', '.join(own)}"
+                raise InvalidInput(place, None, name, allowed, remedy)
 
     def check(
         self, population: str, known: Constants, unknown: Iterable[str] = (), drawn: Constants | None = None
@@ -110,7 +110,8 @@ class Model:
                 check_above(name, values, self.field(name).above)
             return self.rule(known, unknown, drawn or {})
         except InvalidInput as error:
-            raise InvalidInput(f"{population}.{error.array}", error.index, error.value, error.allowed) from None
+            place = f"{population}.{error.array}"
+            raise InvalidInput(place, error.index, error.value, error.allowed, error.remedy) from None
 
     def ranges(
         self, population: str, known: Constants, unknown: Iterable[str], drawn: Constants

@@ -14,12 +14,14 @@ from typing import Any, TypedDict
 import numpy as np
 
 from ..aliases import Bounds
-from .base import LARGEST, Constants, Field, Model, check_above
+from ..errors import InvalidInput
+from .base import LARGEST, Constants, Field, Model
 
 # A trained time constant or threshold may come this close to zero (ms), or to v_reset and v_rest, before the projection
 # holds it.
 SMALLEST_TAU = 0.1
 SMALLEST_THRESHOLD = 1e-3
+DEFAULT_THRESHOLD = 1.0
 
 
 class ReadoutSettings(TypedDict, total=False):
@@ -48,13 +50,31 @@ REST = (
 )
 
 
+def _check_order(known: Constants, settled: Constants) -> None:
+    """Refuse v_reset and v_rest at or above v_threshold; the one that was given is named."""
+    for name in sorted(settled, key=lambda name: name not in known):
+        threshold, value = known.get("v_threshold", math.inf), settled[name]
+        above = np.greater(threshold, value)
+        if above.all():
+            continue
+        first = int(np.argmin(above))
+        top, level = (float(array.flat[first]) for array in np.broadcast_arrays(threshold, value))
+        remedy = f"Lower {name}, or raise v_threshold."
+        if name in known and top == DEFAULT_THRESHOLD:
+            place = first if np.ndim(value) else None
+            raise InvalidInput(name, place, level, f"numbers < v_threshold, {top:g}", remedy)
+        remedy = remedy if name in known else f"{name} is {level:g} unless it is given: give it too."
+        place = first if np.ndim(threshold) else None
+        raise InvalidInput("v_threshold", place, top, f"numbers > {name}, {level:g}", remedy)
+
+
 def _below_threshold(known: Constants, unknown: Iterable[str], drawn: Constants) -> Bounds:
     """v_reset and v_rest of a neuron stay below its v_threshold, whichever of them is trained."""
     names = ("v_reset", "v_rest")
-    settled = [known.get(name, 0.0) for name in names if name in known or name not in unknown]
-    highest = reduce(np.maximum, settled or [-math.inf])
+    settled = {name: known.get(name, 0.0) for name in names if name in known or name not in unknown}
+    _check_order(known, settled)
+    highest = reduce(np.maximum, list(settled.values()) or [-math.inf])
     threshold = known.get("v_threshold", math.inf)
-    check_above("v_threshold", threshold, highest, ", the largest of v_reset and v_rest")
     # draws count where they lie on their side of what is known
     lowest = drawn.get("v_threshold", math.inf)
     threshold = np.where(np.greater(lowest, highest), np.minimum(threshold, lowest), threshold)
@@ -77,7 +97,13 @@ LIF = Model(
     "lif",
     (
         *TAUS,
-        Field("v_threshold", "", 1.0, "a spike is fired where V crosses it; above v_reset and v_rest", said=True),
+        Field(
+            "v_threshold",
+            "",
+            DEFAULT_THRESHOLD,
+            "a spike is fired where V crosses it; above v_reset and v_rest",
+            said=True,
+        ),  # fmt: skip
         Field("v_reset", "", 0.0, "where V goes on after a spike"),
         *REST,
     ),

@@ -109,11 +109,13 @@ class GridNetwork(BaseNetwork):
         self.dt = checks.check_duration(dt, "dt")
         super().__init__()
 
+    @checks.answers_keywords
     def add_input(self, name: str, n: int) -> None:
         """Add ``n`` input channels: what a SpikeBatch counts in each step, whole numbers or not."""
         name, n = self._new(name, n)
         self.populations[name] = GridPopulation(name, "input", n)
 
+    @checks.answers_keywords
     def add_lif(
         self, name: str, n: int, *, tau_mem: Values = 20.0, tau_syn: Values | None = None, v_threshold: float = 1.0,
         reset: str = "hard", detach_reset: bool = True, surrogate: Surrogate | None = None, batch_norm: bool = False,
@@ -141,6 +143,7 @@ class GridNetwork(BaseNetwork):
             input_dropout=checks.share(input_dropout, f"{name}.input_dropout"),
         )  # fmt: skip
 
+    @checks.answers_keywords
     def add_readout(
         self, name: str, n: int, *, tau_mem: Values = 20.0, tau_syn: Values | None = None, bias: Values = False,
         train: Names = (),
@@ -173,6 +176,7 @@ class GridNetwork(BaseNetwork):
         """The smallest tau_mem or tau_syn (ms) that the grid can hold: alpha must not be negative."""
         return self.dt if key == "tau_mem" else 1e-3 * self.dt
 
+    @checks.answers_keywords
     def connect(
         self, pre: str, post: str, *, weight: Values | SparseMatrix, delay: Values | SparseMatrix | None = None,
         delay_per: str = "synapse", spread: Spread | None = None, count: int = 1, dropout: float = 0.0,

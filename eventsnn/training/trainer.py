@@ -80,7 +80,7 @@ class Trainer:
         options = TrainingOptions() if options is None else options
         names = [item.name for item in fields(TrainingOptions)]
         own = Trainer.__init__.__kwdefaults__ or {}
-        check_keywords(settings, names, "the fields of TrainingOptions", ["loss", "optimizer", *own])
+        check_keywords(settings, names, "Trainer", "the fields of TrainingOptions: ", ["loss", "optimizer", *own])
         if not isinstance(optimizer, Optimizer):
             raise InvalidInput("optimizer", None, optimizer, "an optimiser, such as Adam(learning_rate=1e-3)")
         self.network, self.loss, self.optimizer, self.engine = network, loss, optimizer, engine

@@ -113,7 +113,7 @@ CASES = {
     # parameters
     "weight NaN": (lambda: with_value("in->hidden.weight", (1, 2), NAN), "in->hidden.weight", (1, 2), NAN),
     "weight infinite": (lambda: with_value("in->hidden.weight", (0, 1), -INF), "in->hidden.weight", (0, 1), -INF),
-    "weight shape": (lambda: with_array("in->hidden.weight", np.ones((3, 2))), "in->hidden.weight", None, (3, 2)),
+    "weight shape": (lambda: with_array("in->hidden.weight", np.ones((3, 2))), "in->hidden.weight.shape", None, (3, 2)),
     "weight text": (lambda: with_array("in->hidden.weight", np.full((2, 3), "x")), "in->hidden.weight", None, None),
     "weight complex": (
         lambda: with_array("in->hidden.weight", np.ones((2, 3), complex)),
@@ -203,7 +203,8 @@ def test_bad_input_is_named(case):
     assert error.index == index
     if value is not None:
         assert same(error.value, value)
-    place = array if index is None else f"{array}[{index}]"
+    position = ", ".join(map(str, index)) if isinstance(index, tuple) else index
+    place = array if index is None else f"{array}[{position}]"
     assert str(error).startswith(f"{place} is {error.value!r}; allowed: ")
     assert isinstance(error, ValueError) and isinstance(error, EventsnnError)
 

@@ -116,7 +116,7 @@ def test_parameters_are_checked_by_name_shape_and_value(make):
     wrong = [
         ({**parameters, "other": np.zeros(1)}, "parameters is 'other'"),
         ({k: v for k, v in parameters.items() if k != "out.tau_mem"}, r"parameters\['?out.tau_mem"),
-        ({**parameters, "hidden.tau_mem": np.ones(3)}, r"hidden.tau_mem is \(3,\); allowed: shape \(4,\)"),
+        ({**parameters, "hidden.tau_mem": np.ones(3)}, r"hidden.tau_mem.shape is \(3,\); allowed: \(4,\)"),
         ({**parameters, "hidden.tau_mem": np.array([9.0, -1.0, 9.0, 9.0])}, r"hidden.tau_mem\[1\] is -1"),
         ({**parameters, "hidden->out.delay": np.nan}, "hidden->out.delay is nan"),
     ]

@@ -152,11 +152,11 @@ def test_a_sparse_delay_has_the_entries_of_the_synapses():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"weight": sp.csr_array(WEIGHTS), "delay": sp.csr_array(np.eye(3, 4))}, r"delay\[\(0, 1\)\] is 'no entry'"),
-        ({"weight": 1.0, "delay": sp.csr_array(np.abs(WEIGHTS))}, r"delay\[\(0, 0\)\] is 'no entry'.*though it be 0"),
+        ({"weight": sp.csr_array(WEIGHTS), "delay": sp.csr_array(np.eye(3, 4))}, r"delay\[0, 1\] is 'no entry'"),
+        ({"weight": 1.0, "delay": sp.csr_array(np.abs(WEIGHTS))}, r"delay\[0, 0\] is 'no entry'.*though it be 0"),
         (
             {"weight": sp.csr_array(WEIGHTS), "delay": sp.csr_array(np.ones((3, 4)))},
-            r"delay\[\(0, 0\)\] is 1.0.*no syn",
+            r"delay\[0, 0\] is 1.0.*no syn",
         ),
         ({"weight": sp.csr_array(WEIGHTS), "delay": sp.csr_array(WEIGHTS), "delay_per": "neuron"}, "delay_per='syn"),
         ({"weight": sp.csr_array(WEIGHTS), "mask": THERE}, "mask is 'ndarray'; allowed: None with a sparse weight"),
@@ -192,7 +192,7 @@ def test_a_shared_delay_is_written_out_for_each_synapse(mask, per):
 
 def test_what_is_no_array_of_the_connection_has_no_way_back():
     network, _ = connected(weight=sp.csr_array(WEIGHTS))
-    with pytest.raises(InvalidInput, match=r"values of in->h is \(3,\); allowed: shape \(7,\)"):
+    with pytest.raises(InvalidInput, match=r"the shape of values of in->h is \(3,\); allowed: \(7,\)"):
         network.connections["in->h"].to_dense(np.ones(3))
 
 
@@ -236,5 +236,5 @@ def test_a_value_that_is_no_number_is_named_by_row_and_column():
     network = Network()
     network.add_input("i", 3)
     network.add_lif("h", 4, tau_mem=20.0, tau_syn=5.0)
-    with pytest.raises(InvalidInput, match=r"^i->h.weight\[\(2, 3\)\] is nan; allowed: finite numbers"):
+    with pytest.raises(InvalidInput, match=r"^i->h.weight\[2, 3\] is nan; allowed: finite numbers"):
         network.connect("i", "h", weight=sp.coo_array((values, (rows, columns)), (3, 4)), delay=1.0)

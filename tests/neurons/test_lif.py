@@ -149,10 +149,18 @@ def test_a_maximum_at_the_start_is_the_rest(engine):
 
 def test_constants_that_contradict_each_other_are_refused():
     network = Network()
-    with pytest.raises(InvalidInput, match=r"a.v_threshold is 1.0; allowed: numbers > 1.5, the largest of v_reset"):
+    with pytest.raises(InvalidInput, match=r"a.v_rest is 1.5; allowed: numbers < v_threshold, 1. Lower v_rest, or"):
         network.add_lif("a", 2, v_rest=1.5)
-    with pytest.raises(InvalidInput, match=r"a: lif is 'refractory'; allowed: its constants: tau_mem, tau_syn, v_thr"):
+    with pytest.raises(InvalidInput, match=r"a.v_reset\[1\] is 2.0; allowed: numbers < v_threshold, 1. Lower v_reset"):
+        network.add_lif("a", 2, v_reset=[0.0, 2.0])
+    with pytest.raises(InvalidInput, match=r"a.v_threshold is 1.2; allowed: numbers > v_rest, 1.5. Lower v_rest, or"):
+        network.add_lif("a", 2, v_threshold=1.2, v_rest=1.5)
+    with pytest.raises(InvalidInput, match=r"a.v_threshold is -50.0; allowed: numbers > v_reset, 0. v_reset is 0 u"):
+        network.add_lif("a", 2, v_threshold=-50.0, v_rest=-65.0)
+    with pytest.raises(InvalidInput, match=r"a constant given for 'a' is 'refractory'; allowed: those of lif: tau"):
         network.add_lif("a", 2, refractory=2.0)
+    with pytest.raises(InvalidInput, match=r"'trian'; .* Did you mean 'train'\?"):
+        network.add_lif("a", 2, trian=True)
     with pytest.raises(InvalidInput, match=r"Did you mean 'v_reset'\?"):
         network.add_lif("a", 2, v_resett=0.5)
     with pytest.raises(InvalidInput, match="tau_mem"):
@@ -162,7 +170,7 @@ def test_constants_that_contradict_each_other_are_refused():
     network.connect("in", "a", weight=1.0)
     parameters = network.initialize()
     parameters["a.v_reset"] = np.array([-0.5, 1.25])
-    with pytest.raises(InvalidInput, match=r"a.v_threshold\[1\] is 1.0; allowed: numbers > 1.25, the largest of v_"):
+    with pytest.raises(InvalidInput, match=r"a.v_reset\[1\] is 1.25; allowed: numbers < v_threshold, 1. Lower v_r"):
         simulate(network, parameters, NOTHING, duration=5.0)
 
 
@@ -174,10 +182,12 @@ def test_constants_are_compared_neuron_by_neuron_where_they_are_given():
     network = Network()
     network.add_lif("a", 3, **STAGGERED)
     one_too_high = {**STAGGERED, "v_reset": [0.25, 2.0, 2.5]}
-    with pytest.raises(InvalidInput, match=r"^b.v_threshold\[2\] is 2.0; allowed: numbers > 2.5, the largest of v_res"):
+    with pytest.raises(
+        InvalidInput, match=r"^b.v_threshold\[2\] is 2.0; allowed: numbers > v_reset, 2.5. Lower v_reset"
+    ):
         network.add_lif("b", 3, **one_too_high)
-    with pytest.raises(InvalidInput, match=r"^b.v_threshold\[1\] is 1.0; allowed: numbers > 1.5, the largest of v_res"):
-        network.add_lif("b", 3, v_rest=[0.0, 1.5, 0.5])
+    with pytest.raises(InvalidInput, match=r"^b.v_threshold\[1\] is 1.2; allowed: numbers > v_rest, 1.5. Lower v_rest"):
+        network.add_lif("b", 3, v_threshold=[1.0, 1.2, 1.0], v_rest=[0.0, 1.5, 0.5])
     with pytest.raises(InvalidInput, match=r"^b.tau_mem\[1\] is -1.0; allowed: numbers > 0"):
         network.add_lif("b", 3, tau_mem=[1.0, -1.0, 2.0])
     assert list(network.populations) == ["a"]
@@ -195,7 +205,9 @@ def test_constants_are_compared_neuron_by_neuron_in_parameters(engine, train):
     if train:
         changed, value = ("v_threshold", 1.75) if "v_threshold" in train else ("v_reset", 3.5)
         parameters[f"a.{changed}"][1] = value
-        with pytest.raises(InvalidInput, match=r"^a.v_threshold\[1\] is (1.75|3.0); allowed: numbers > (2|3.5), the "):
+        with pytest.raises(
+            InvalidInput, match=r"^a.v_threshold\[1\] is (1.75|3.0); allowed: numbers > v_reset, (2|3.5). "
+        ):
             network.check_parameters(parameters)
 
 

@@ -39,7 +39,7 @@ def test_delays_keep_below_the_longest_and_none_without_a_spread_is_trained():
     assert parameters["hidden->out.delay"].max() > 20.0
     assert made.bounds()["in->hidden.delay"] == (0.0, 20.0) and "hidden->out.delay" not in made.trainable
     parameters["in->hidden.delay"][1, 2] = 20.5
-    with pytest.raises(InvalidInput, match=r"in->hidden.delay\[\(1, 2\)\] is 20.5.*from 0 to 20"):
+    with pytest.raises(InvalidInput, match=r"in->hidden.delay\[1, 2\] is 20.5.*from 0 to 20"):
         made.check_parameters(parameters)
 
 
