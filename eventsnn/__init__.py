@@ -7,7 +7,7 @@ SpikeBatch -> Network -> simulate -> Recording -> losses -> value_and_grad -> Ad
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

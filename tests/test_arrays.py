@@ -159,15 +159,15 @@ SPIKES = SpikeBatch.from_lists([([1.0], [0]), ([2.0], [0]), ([], [])])
         (lambda: Dataset(SPIKES, MASKED, 1, 4, 5.0), r"labels\[1\]"),
         (lambda: Dataset(SPIKES, [0, 0, 0], 1, 1, 5.0, groups=MASKED), r"groups\[1\]"),
         (lambda: Dataset(SPIKES, [0, 0, 0], 1, 1, 5.0).select(MASKED - 1), r"indices\[1\]"),
-        (lambda: Frames(MASKED[None, None], dt=1.0), r"values\[\(0, 0, 1\)\]"),
+        (lambda: Frames(MASKED[None, None], dt=1.0), r"values\[0, 0, 1\]"),
         (lambda: Frames(np.ones((3, 1, 1)), dt=1.0)[MASKED - 1], r"index\[1\]"),
         (lambda: SPIKES[MASKED == 1], r"index\[1\]"),
         (lambda: check_labels(MASKED, 3, 4), r"labels\[1\]"),
         (lambda: as_initializer(MASKED, "in->hidden.weight"), r"in->hidden\.weight\[1\]"),
         (lambda: as_initializer(np.ma.masked, "hidden.tau_mem"), r"hidden\.tau_mem"),
         (lambda: small_network().check_parameters({"in->out.weight": MASKED[:2]}), r"in->out\.weight\[1\]"),
-        (lambda: connected(Network()), r"mask\[\(1, 0\)\]"),
-        (lambda: connected(GridNetwork(1.0)), r"mask\[\(1, 0\)\]"),
+        (lambda: connected(Network()), r"mask\[1, 0\]"),
+        (lambda: connected(GridNetwork(1.0)), r"mask\[1, 0\]"),
     ],
 )
 def test_masked_entries_are_refused_by_place(attempt, place):

@@ -151,3 +151,10 @@ def test_the_library_says_one_thing_of_itself():
     assert "version" not in project["project"] and project["project"]["dynamic"] == ["version"]
     assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "eventsnn.__version__"}
     assert project["project"]["authors"] == [{"name": AUTHORS}]
+
+
+def test_the_version_is_that_of_the_changelog():
+    newest = re.search(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    number, _, state = newest.partition(" ")
+    assert state in ("", "(not yet released)")
+    assert eventsnn.__version__ == (f"{number}.dev0" if state else number)

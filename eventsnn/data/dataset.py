@@ -2,6 +2,7 @@
 
 import copy
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ from .stores.stored import Chosen, StoredSpikes
 
 DATA_FOLDER = "EVENTSNN_DATA"  # the environment variable that names the folder of data files
 PACKAGE = __name__.partition(".")[0]
+# {ending of a packed file: the command that leaves the unpacked one beside it}
+UNPACKING = {".xz": "xz --decompress --keep", ".gz": "gunzip --keep", ".zip": "unzip"}
 MOST_TO_ONE = 1032  # the bytes that gzip and zip can make of one (deflate, RFC 1951: 258 from two bits)
 FRACTION_TOLERANCE = 1e-9
 TO_WHOLE_NUMBERS = "names, values = np.unique(values, return_inverse=True) numbers what they are from 0."
@@ -36,8 +39,9 @@ def find_file(path: str | os.PathLike[str], origin: str) -> Path:
     none, or when the file is still packed.
     """
     found = _find(path, "path", "file", Path.is_file, origin)
-    if found.suffix in (".xz", ".gz", ".zip"):
-        raise InvalidInput("path", None, str(found), "an unpacked file", f"Unpack {found.name} first.")
+    if found.suffix in UNPACKING:
+        remedy = f"Unpack {found.name} first: {UNPACKING[found.suffix]} {shlex.quote(str(found))}"
+        raise InvalidInput("path", None, str(found), "an unpacked file", remedy)
     return found
 
 

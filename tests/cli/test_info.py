@@ -1,13 +1,17 @@
 """The command info: what is in a file of spikes."""
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 
 from eventsnn.cli import main
 from eventsnn.cli.text import FAILED
+from eventsnn.data.sets.spoken_digits import find_spoken_digits
 
 
 def test_info_as_table_and_as_json(spike_file, capsys):
@@ -65,3 +69,16 @@ def test_info_of_no_file_is_one_line(tmp_path, capsys):
         assert main(["info", str(tmp_path / name)]) == FAILED
         error = capsys.readouterr().err
         assert error.startswith("eventsnn: ") and error.count("\n") == 1
+
+
+@pytest.mark.skipif(shutil.which("xz") is None, reason="xz is not installed")
+def test_a_packed_file_is_answered_with_the_command_that_unpacks_it(tmp_path, capsys):
+    packed = tmp_path / "the digits.h5.xz"
+    packed.symlink_to(find_spoken_digits() / "spoken_digits_test.h5.xz")
+    assert main(["info", str(packed)]) == FAILED
+    said = capsys.readouterr().err.partition("Unpack the digits.h5.xz first: ")[2]
+    packed.unlink()
+    shutil.copy(find_spoken_digits() / "spoken_digits_test.h5.xz", packed)
+    subprocess.run(said, shell=True, check=True)
+    assert main(["info", str(packed.with_suffix(""))]) == 0
+    assert "samples      300" in capsys.readouterr().out and packed.exists()

@@ -208,8 +208,8 @@ def test_analog_sweeps_are_coded(tmp_path):
     ("change", "message"),
     [
         ({"taxels": np.full((5, 12), "1")}, "taxels is '<U1'; allowed: real numbers"),
-        ({"taxels": np.full((5, 12), np.nan)}, r"taxels \(sample 0\)\[\(0, 0\)\] is nan"),
-        ({"taxels": np.arange(60.0).reshape(5, 12) ** 99}, r"taxels \(sample 0\)\[\(1, 11\)\] is '.*thresholds away"),
+        ({"taxels": np.full((5, 12), np.nan)}, r"taxels \(sample 0\)\[0, 0\] is nan"),
+        ({"taxels": np.arange(60.0).reshape(5, 12) ** 99}, r"taxels \(sample 0\)\[1, 11\] is '.*thresholds away"),
         ({"lengths": np.array([2**63, 2**63, 5], np.uint64)}, "lengths.*add up to 5"),
         ({"labels": np.array([1, 99])}, r"analog.npz: labels\[1\] is 99"),
         ({"labels": np.array([1, 2, 3])}, "analog.npz: labels is 3"),

@@ -51,8 +51,8 @@ def test_selections_share_the_values_and_keep_their_order():
     [
         (np.zeros((2, 3)), "samples, steps, channels"),
         (np.zeros((2, 3, 1), complex), "real numbers"),
-        (np.array([[[0.0], [-1.0]]]), r"values\[\(0, 1, 0\)\] is -1"),
-        (np.array([[[0.0], [np.nan]]]), r"values\[\(0, 1, 0\)\] is nan"),
+        (np.array([[[0.0], [-1.0]]]), r"values\[0, 1, 0\] is -1"),
+        (np.array([[[0.0], [np.nan]]]), r"values\[0, 1, 0\] is nan"),
     ],
 )
 def test_values_that_spikes_cannot_count_are_refused(values, message):
