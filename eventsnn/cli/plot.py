@@ -129,7 +129,7 @@ def _drawings_of_sample(
         ),
         "adjoint": lambda place: plotting.adjoint_traces(
             of_events, parameters, spikes, labels, loss=experiments.build_loss(preset), duration=duration,
-            population=population, neurons=neurons, path=place,
+            population=population, neurons=neurons, path=place, progress=True,
         ),
     }  # fmt: skip
     return {f"{what}.png": draw for what, draw in found.items() if what in wanted}

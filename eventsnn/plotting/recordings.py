@@ -152,6 +152,7 @@ def voltage_trace(
 def adjoint_traces(
     network: Network, parameters: Parameters, spikes: SpikeBatch, labels: npt.ArrayLike, *, loss: Any,
     duration: Milliseconds, population: str, neurons: Sequence[int], path: Place, n_times: int = 1500,
+    progress: bool = False,
 ) -> Place:  # fmt: skip
     """Draw lambda_V and lambda_I of some neurons over time, one panel each; arguments as for ``adjoint_values``."""
     if not isinstance(network, Network):
@@ -160,7 +161,7 @@ def adjoint_traces(
     grid = np.linspace(0.0, check_duration(duration), whole(n_times, "n_times", 2))
     traces = adjoint_values(
         network, parameters, spikes, labels, loss=loss, duration=duration, population=population, neurons=neurons,
-        times=grid,
+        times=grid, progress=progress,
     )  # fmt: skip
     with new_figure(path, len(neurons), (8, 0.7 + 1.6 * len(neurons)), sharex=True) as (_, axes):
         for axis, neuron, v, i in zip(axes, neurons, traces.v, traces.i, strict=True):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from eventsnn import plotting
+from eventsnn.analysis import adjoint_values
 from eventsnn.gradients import value_and_grad
 from eventsnn.losses import FirstSpike, MaxVoltage, MeanVoltage
 from tests.analysis.models import DURATION
@@ -43,3 +44,22 @@ def test_adjoint_ends_at_zero_and_is_finite(model):
     assert traces.times.tolist() == [0.0, 40.0, DURATION]
     np.testing.assert_allclose([traces.v[:, 2], traces.i[:, 2]], 0.0, atol=1e-15)
     assert np.abs(traces.v[:, 1]).min() > 0
+
+
+def test_a_replay_says_how_far_it_is_where_that_is_asked_for(model, monkeypatch, capsys):
+    network, parameters, batch, _ = model
+    bars = []
+
+    def bar(stretches, text, total, **settings):
+        done = list(stretches)
+        bars.append((text, total, len(done)))
+        return done
+
+    monkeypatch.setattr("tqdm.tqdm", bar)
+    settings = {"loss": MeanVoltage(), "duration": DURATION, "population": "hidden", "neurons": [0], "times": [1.0]}
+    silent = adjoint_values(network, parameters, batch[:1], [0], **settings)
+    assert bars == [] and capsys.readouterr().err == ""
+    shown = adjoint_values(network, parameters, batch[:1], [0], **settings, progress=True)
+    assert np.array_equal(silent.v, shown.v) and "reference engine" in capsys.readouterr().err
+    ((text, total, done),) = bars
+    assert text == "adjoint" and done == total > 100
