@@ -224,3 +224,50 @@ def test_tables_are_those_of_the_code(name, load_script):
     script = load_script(ROOT / "docs/make_tables.py")
     assert script.TABLE.search(page) and ROOT / name in script.PAGES
     assert script.written(page) == page, "run python docs/make_tables.py"
+
+
+FURTHER = """
+import sys
+import numpy as np
+from eventsnn import Network, Normal, SpikeBatch, Uniform, losses, simulate, value_and_grad
+from eventsnn.testing import check_gradients
+
+def found(engine, check=False, **settings):
+    network = Network()
+    network.add_input("in", 2)
+    network.add_lif("a", 3, v_rest=0.1, **settings)
+    network.add_readout("out", 2, **{key: value for key, value in settings.items() if key != "v_rest"})
+    network.connect("in", "a", weight=Normal(2.0, 0.5), delay=Uniform(0, 5))
+    network.connect("a", "out", weight=Normal(0.5, 0.5))
+    parameters, batch = network.initialize(0), SpikeBatch.from_lists([([1.0, 4.0, 9.0], [0, 1, 0])])
+    task = {"loss": losses.MeanVoltage(), "duration": 40.0, "engine": engine}
+    if check:
+        check_gradients(network, parameters, batch, [0], **task, n_coordinates=None)
+    _, gradients = value_and_grad(network, parameters, batch, [0], **task)
+    times = simulate(network, parameters, batch, duration=40.0, engine=engine).times
+    return times, gradients[f"a.{settings['train']}"], gradients[f"out.{settings['train']}"]
+
+engine = sys.argv[1]
+one = found(engine, bias=0.8, train="bias")
+two = found(engine, check=engine == "reference", bias=0.5, drive=0.3, train="drive")
+assert one[0].size > 3 and np.abs(one[1]).max() > 1e-4 and all(map(np.allclose, one, two)), (one, two)
+"""
+
+
+@pytest.mark.skipif(shutil.which("patch") is None, reason="patch is not installed")
+@pytest.mark.parametrize("engine", ["reference", pytest.param("compiled", marks=pytest.mark.long)])
+def test_the_further_constant_of_the_page_is_one(engine, tmp_path):
+    """The changes that the page shows are all of them: in a copy, both engines have the constant."""
+    page = (ROOT / "docs/how-to/extend.md").read_text(encoding="utf-8")
+    (changes,) = re.findall(r"^```diff\n(.+?)^```$", page, re.MULTILINE | re.DOTALL)
+    shutil.copytree(ROOT / "eventsnn", tmp_path / "eventsnn", ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run(["patch", "-p1", "--fuzz=0"], input=changes, text=True, check=True, cwd=tmp_path)
+    listed = page.split("### A further constant")[1]
+    for name in re.findall(r"^\+\+\+ b/(\S+)", changes, re.MULTILINE):
+        assert f"| `{name}` |" in listed
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "EVENTSNN_CACHE": str(tmp_path / "cache")}
+    result = subprocess.run(
+        [sys.executable, "-c", FURTHER, engine], cwd=tmp_path, env=environment, capture_output=True, text=True,
+        timeout=SECONDS,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
