@@ -86,6 +86,11 @@ def test_no_example_and_no_output_stands_alone():
     assert {path.stem for path in EXAMPLES} == {path.stem for path in (ROOT / "examples").glob("*.out")}
 
 
+def test_the_readme_lists_every_example():
+    listed = re.findall(r"^\| `examples/(\w+)\.py` \| [^|]+ \| \d+ \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert listed == [path.stem for path in EXAMPLES]
+
+
 def test_the_comparison_sees_a_changed_number_and_a_changed_word():
     assert differences("loss 1.25, 3 spikes", "loss 1.25, 3  spikes", EXACT) == []
     assert differences("loss 1.25", "loss 1.2500001", EXACT) == []
