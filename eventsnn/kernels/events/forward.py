@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from ..compile import entry, inlined, kernel
+from ..compile import entry, inlined, kernel, merged
 from ..neurons.base import forget, is_quiet, leap, prepare, screen, start, walk, walk_maximum
 from ..places import cell_of, place_of
 from ..queue import clear, is_empty, release
@@ -134,7 +134,7 @@ def next_arrival(net, work, window, next_input):
     return min(window, last)
 
 
-@kernel
+@merged
 def forward_sample(net, events, until, work, outputs, counters):
     """Simulate a sample until window ``until`` at least; returns a status.
 
