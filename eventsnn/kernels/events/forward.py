@@ -30,7 +30,7 @@ from .delivery import activate, ask_for_rows, begin_stretch
 def walk_suspects(net, work, pop, window, span, end, outputs):
     """Walk every suspect of the window just screened; returns (status, grazing contacts)."""
     grazed, kind = 0, net.pops[pop].kind
-    if not find_suspects(net, work, window):
+    if not find_suspects(net, work, pop, window):
         return Status.ARRIVALS_FULL, grazed
     for number in range(work.progress[0].n_suspects):
         j = work.suspects[number]
