@@ -238,6 +238,15 @@ def inlined(function):
     return numba.njit(**OPTIONS, no_cpython_wrapper=True, forceinline=True)(function)
 
 
+def merged(function):
+    """Compile a kernel as if its text stood in its caller: for what has one, and all the work to do.
+
+    Numba optimises a kernel together with everything that it calls, and so each caller once more from the beginning:
+    a kernel with one caller fewer between it and the entry is a third less of the time until the first call.
+    """
+    return numba.njit(**OPTIONS, no_cpython_wrapper=True, inline="always")(function)
+
+
 def entry(function):
     """Compile a function that Python calls too; with everything it calls it is cached on disk.
 

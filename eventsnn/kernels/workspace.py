@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .queue import Queue, make_queue
+from .queue import NOTHING, Queue, make_queue
 from .state import BLOCK, NEVER, SPIKE
 
 
@@ -55,14 +55,18 @@ ARRIVALS = np.dtype([("time", np.float64), ("count", np.float64), ("first", np.i
 # A window of the stretch for one population. ``touched``: 1 if it has arrivals from per-synapse delays; ``first_row``:
 # the event of the first of its whole rows.
 CELL = np.dtype([("touched", np.int64), ("first_row", np.int64)])
-# How far a thread has come: suspects of the window at hand; spikes on the tape, and how many there may be at the
+# A synapse of a whole row that ends at a suspect, the row's event, and the place of the suspect's next one.
+FOUND = np.dtype([("synapse", np.int64), ("event", np.int32), ("next", np.int32)])
+# The synapses of whole rows found for a suspect: where the first and the last stand, or NOTHING.
+ENDS = np.dtype([("first", np.int32), ("last", np.int32)])
+# How far a thread has come: suspects of the window at hand, and dense whole rows there; spikes on the tape, and how many there may be at the
 # sample's end; arrivals of the stretch at hand, and blocks of them. Then where a sample goes on: the next window (0:
 # from the start), the stretch at hand, the next input spike.
 PROGRESS = np.dtype(
     [
         (name, np.int64)
         for name in (
-            "n_suspects", "n_spikes", "most_spikes", "n_arrivals", "n_blocks", "window", "stretch", "next_input",
+            "n_suspects", "n_dense", "n_spikes", "most_spikes", "n_arrivals", "n_blocks", "window", "stretch", "next_input",
         )
     ]
 )  # fmt: skip
@@ -80,6 +84,9 @@ class Workspace(NamedTuple):
     suspects: np.ndarray  # (n_state,)
     found: np.ndarray  # (capacity,) the arrivals of one suspect after the other
     found_until: np.ndarray  # (n_state,) where those of each suspect end
+    number: np.ndarray  # (n_state,) of each suspect of the window at hand, or NOTHING, while its rows are looked through
+    in_rows: np.ndarray  # (capacity,) FOUND, those of all suspects
+    in_rows_of: np.ndarray  # (n_state,) ENDS, one for each suspect
     cells: np.ndarray  # (stretch * n_pops,) CELL
     modes: np.ndarray  # (stretch * n_state * 4,) sums that decay with tau_mem and tau_syn, excitatory and inhibitory
     head: np.ndarray  # (stretch * n_state * 2,) the newest arrival of each window, neuron and sign, or NONE
@@ -103,6 +110,9 @@ def make_workspace(n_state, n_pops, stretch, n_buckets, capacity):
         suspects=np.zeros(n_state, np.int64),
         found=np.zeros(capacity, np.uint32),
         found_until=np.zeros(n_state, np.int64),
+        number=np.full(n_state, NOTHING, np.int32),
+        in_rows=np.zeros(capacity, FOUND),
+        in_rows_of=np.zeros(n_state, ENDS),
         cells=np.zeros(stretch * n_pops, CELL),
         modes=np.zeros(stretch * n_state * 4),
         head=np.full(stretch * n_state * 2, NONE),

@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -122,6 +122,22 @@ class BaseConnection(ABC):
         return {"pre": self.pre, "post": self.post, **drawn, "train": list(self.train)}
 
 
+@dataclass(frozen=True)
+class Listing:
+    """The parameters of a network in their order, for as long as it has the same ``parts``.
+
+    ``fields``: {parameter: what its neuron model says of it}, for those that are constants of neurons.
+    """
+
+    parts: tuple[Any, ...]
+    entries: tuple[Entry, ...]
+    fields: dict[str, Field]
+
+    def is_of(self, parts: tuple[Any, ...]) -> bool:
+        """True where these very parts were listed; none of them can change."""
+        return len(parts) == len(self.parts) and all(a is b for a, b in zip(parts, self.parts, strict=True))
+
+
 class BaseNetwork(ABC):
     """Any network: its populations and connections by name; its parameters lie outside, in a flat dict of arrays.
 
@@ -136,6 +152,7 @@ class BaseNetwork(ABC):
 
     def __init__(self) -> None:
         self.populations, self.connections = {}, {}
+        self._last_listing = Listing((), (), {})
 
     @property
     def inputs(self) -> list[str]:
@@ -155,7 +172,7 @@ class BaseNetwork(ABC):
     def initialize(self, seed: int = 0) -> Parameters:
         """Draw the parameters: a flat dict of float64 arrays, each a function of (seed, its name) alone."""
         parameters = {}
-        for entry in self._entries():
+        for entry in self._listing.entries:
             values = entry.initializer.draw(stream(check_seed(seed), entry.name), entry.shape, entry.fan_in)
             parameters[entry.name] = self._allowed(entry, values)
         return parameters
@@ -163,19 +180,20 @@ class BaseNetwork(ABC):
     @property
     def trainable(self) -> list[str]:
         """Names of the trained parameters."""
-        return [entry.name for entry in self._entries() if entry.trained]
+        return [entry.name for entry in self._listing.entries if entry.trained]
 
     def bounds(self) -> Bounds:
         """Return {trained parameter: (low, high)}, numbers or arrays: the ranges that projections keep in training."""
-        return {entry.name: (entry.low, entry.high) for entry in self._entries() if entry.trained}
+        return {entry.name: (entry.low, entry.high) for entry in self._listing.entries if entry.trained}
 
     def check_parameters(self, parameters: Mapping[str, npt.ArrayLike]) -> Parameters:
         """Return the parameters as float64 arrays after checking names, shapes and values.
 
         Raises InvalidInput naming the array, the index and the value.
         """
-        shapes = {entry.name: entry.shape for entry in self._entries()}
-        return check_arrays(parameters, shapes, self._fields(), self.signed)
+        listing = self._listing
+        shapes = {entry.name: entry.shape for entry in listing.entries}
+        return check_arrays(parameters, shapes, listing.fields, self.signed)
 
     def value_of(self, population: str, attribute: str, parameters: Mapping[str, Array]) -> Array:
         """Return a constant of every neuron of a population, shape (n,), real or complex."""
@@ -203,6 +221,18 @@ class BaseNetwork(ABC):
     @abstractmethod
     def from_dict(cls, description: Description) -> Self:
         """Build the network that ``to_dict`` described."""
+
+    @property
+    def _listing(self) -> Listing:
+        """The parameters as they are listed: asked for several times in each step of a training."""
+        parts = self._parts()
+        if not self._last_listing.is_of(parts):
+            self._last_listing = Listing(parts, tuple(self._entries()), self._fields())
+        return self._last_listing
+
+    def _parts(self) -> tuple[Any, ...]:
+        """All that the entries follow from."""
+        return *self.populations.values(), *self.connections.values()
 
     @abstractmethod
     def _entries(self) -> Iterator[Entry]:

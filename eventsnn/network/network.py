@@ -162,6 +162,9 @@ class Network(BaseNetwork):
         """Lower bound (ms) of the connection's delays in training: 0, or ``min_delay`` on a cycle."""
         return self.min_delay if self.on_cycle(connection) else 0.0
 
+    def _parts(self) -> tuple[Any, ...]:
+        return self.min_delay, *super()._parts()
+
     def _entries(self) -> Iterator[Entry]:
         for population in self.populations.values():
             yield from population.entries(population.ranges)

@@ -132,7 +132,7 @@ class Connection(BaseConnection):
         values = np.broadcast_to(values, (self.n_pre,))
         return np.broadcast_to(self.per_synapse(values), self.weight_shape)
 
-    @property
+    @cached_property
     def n_synapses(self) -> int:
         """Number of synapses."""
         return math.prod(self.weight_shape)

@@ -241,6 +241,9 @@ class GridNetwork(BaseNetwork):
 
     # -- parameters
 
+    def _parts(self) -> tuple[Any, ...]:
+        return self.dt, *super()._parts()
+
     def _entries(self) -> Iterator[Entry]:
         one, zero = Constant(1.0), Constant(0.0)
         for p in self.populations.values():
@@ -284,7 +287,7 @@ class GridNetwork(BaseNetwork):
     def check_parameters(self, parameters: Mapping[str, npt.ArrayLike]) -> Parameters:
         """Return the parameters as float64 arrays after checking names, shapes and values; raises InvalidInput."""
         checked = super().check_parameters(parameters)
-        for entry in self._entries():
+        for entry in self._listing.entries:
             name, low, high, values = entry.name, entry.low, entry.high, checked[entry.name]
             if np.any(bad := (values < low) | (values > high)):
                 index = tuple(int(k) for k in np.argwhere(bad)[0])

@@ -178,3 +178,29 @@ def test_populations_to_come_are_refused_in_the_same_words(make):
         network.add_lif("a", 2, tau_mem=[9.0, 9.0, 9.0])
     with pytest.raises(InvalidInput, match="delay_per is 'layer'; allowed: one of"):
         network.connect("in", "out", weight=1.0, delay_per="layer")
+
+
+@every_kind
+def test_parameters_are_listed_anew_when_a_part_comes_goes_or_changes(make):
+    network = make()
+    assert "late.tau_mem" not in network.trainable
+    network.add_lif("late", 2, tau_mem=Uniform(10.0, 20.0), train="tau_mem")
+    assert "late.tau_mem" in network.trainable
+    network.connect("in", "late", weight=1.0)
+    assert "in->late.weight" in network.trainable and "in->late.weight" in network.initialize(0)
+    del network.connections["in->late"]
+    assert "in->late.weight" not in network.trainable
+    twin = copy.deepcopy(network)
+    twin.add_lif("more", 1, tau_mem=Uniform(10.0, 20.0), train="tau_mem")
+    assert "more.tau_mem" in twin.trainable and "more.tau_mem" not in network.trainable
+
+
+def test_bounds_follow_what_the_network_says_now():
+    network = events()
+    assert network.bounds()["hidden->hidden.delay"] == (0.5, np.inf)
+    network.min_delay = 0.25
+    assert network.bounds()["hidden->hidden.delay"] == (0.25, np.inf)
+    coarse = grid()
+    assert coarse.bounds()["out.tau_mem"][0] == 1.0
+    coarse.dt = 2.0
+    assert coarse.bounds()["out.tau_mem"][0] == 2.0

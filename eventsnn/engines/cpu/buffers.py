@@ -49,7 +49,7 @@ def _enlarged(work: Workspace, status: int) -> Workspace:
         return work._replace(queue=work.queue._replace(events=_doubled(work.queue.events)))
     if status == Status.ARRIVALS_FULL:
         larger: dict[str, Any] = {
-            name: _doubled(getattr(work, name)) for name in ("found", "link", "blocks", "sorted", "spare")
+            name: _doubled(getattr(work, name)) for name in ("found", "in_rows", "link", "blocks", "sorted", "spare")
         }
         return work._replace(**larger)
     return work._replace(tape=_doubled(work.tape))

@@ -5,10 +5,13 @@ import numpy as np
 from ..compile import inlined, kernel
 from ..neurons.base import mode_growth, responses, unit_integral
 from ..places import cell_of, place_of
+from ..queue import NOTHING
 from ..simd import BLOCK, add_rows, prefetch
 from ..state import TARGET
 from ..workspace import MOST_ROWS, NONE, RUN, Arrival, Factor, Row
 
+# A binary search is taken to cost so many synapses that are looked through.
+STEPS_A_SEARCH = 16
 # The rounding of the modes, relative to what is added up (docs/engine.md).
 MODE_SAFETY = 1e-11
 
@@ -134,10 +137,8 @@ def merge_runs(rows, spare, n):
 
 @inlined
 def synapse_to(net, event, j):
-    """The synapse of a whole row that ends at neuron j, or -1; the targets of a row are sorted."""
+    """The synapse of a sparse whole row that ends at neuron j, or -1; the targets of a row are sorted."""
     low, high = event.at, event.stop
-    if net.conns[event.conn].dense:
-        return low + j - net.pops[net.neurons[j].pop].start
     while low < high:
         middle = (low + high) >> 1
         if net.slot[middle] >> TARGET < j:
@@ -166,9 +167,58 @@ def find_arrivals(net, work, head, n):
 
 
 @inlined
-def find_suspects(net, work, window):
+def note_in_row(work, number, s, item, n):
+    """Append synapse s of a whole row to those of a suspect, at place n; returns the next place, or -1 for no room."""
+    if n < 0 or n == work.in_rows.size:
+        return -1
+    found, ends = work.in_rows[n], work.in_rows_of[number]
+    found.synapse, found.event, found.next = s, item, NOTHING
+    if ends.first == NOTHING:
+        ends.first = n
+    else:
+        work.in_rows[ends.last].next = n
+    ends.last = n
+    return n + 1
+
+
+@kernel
+def find_in_rows(net, work, item):
+    """List, for every suspect, its synapses of a cell's sparse whole rows, from event ``item`` on; False for no room.
+
+    A row is looked through once for all suspects, or searched for each of them, whichever is less work. Counts the
+    dense rows, in which each has its place.
+    """
+    progress = work.progress[0]
+    n, n_suspects, progress.n_dense = 0, progress.n_suspects, 0
+    for number in range(n_suspects):
+        work.in_rows_of[number].first = NOTHING
+        work.number[work.suspects[number]] = number
+    while item >= 0:
+        event = work.queue.events[item]
+        if net.conns[event.conn].dense:
+            progress.n_dense += 1
+        elif event.stop - event.at <= n_suspects * STEPS_A_SEARCH:
+            for s in range(event.at, event.stop):
+                number = work.number[net.slot[s] >> TARGET]
+                if number != NOTHING:
+                    n = note_in_row(work, number, s, item, n)
+        else:
+            for number in range(n_suspects):
+                s = synapse_to(net, event, work.suspects[number])
+                if s >= 0:
+                    n = note_in_row(work, number, s, item, n)
+        item = event.next
+    for number in range(n_suspects):
+        work.number[work.suspects[number]] = NOTHING
+    return n >= 0
+
+
+@inlined
+def find_suspects(net, work, pop, window):
     """List the arrivals of each suspect of a window; returns False for no room."""
-    place, n = place_of(net, window), 0
+    place, n, item = place_of(net, window), 0, work.cells[cell_of(net, window, pop)].first_row
+    if item >= 0 and not find_in_rows(net, work, item):
+        return False
     for number in range(work.progress[0].n_suspects):
         cell = place + work.suspects[number]
         n = find_arrivals(net, work, work.head[2 * cell], n)
@@ -197,15 +247,24 @@ def gather(net, work, number, window, end):
         if not insert(work, n, end - time, charge):
             return -1
         n += 1
-    item = work.cells[cell_of(net, window, net.neurons[j].pop)].first_row
-    while item >= 0:
+    pop = net.neurons[j].pop
+    item = work.cells[cell_of(net, window, pop)].first_row
+    at = work.in_rows_of[number].first if item >= 0 else NOTHING
+    while item >= 0 and work.progress[0].n_dense > 0:
         event = work.queue.events[item]
-        s = synapse_to(net, event, j)
-        if s >= 0:
+        if net.conns[event.conn].dense:
+            s = event.at + j - net.pops[pop].start
             if not insert(work, n, end - event.time, net.weight[s] * event.count):
                 return -1
             n += 1
         item = event.next
+    while at != NOTHING:
+        found = work.in_rows[at]
+        event = work.queue.events[found.event]
+        if not insert(work, n, end - event.time, net.weight[found.synapse] * event.count):
+            return -1
+        n += 1
+        at = found.next
     if n > RUN:
         merge_runs(work.sorted, work.spare, n)
     return n

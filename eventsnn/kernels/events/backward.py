@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from ..adjoint_workspace import NO_SPIKE, Lambda, Mode, Step, Tail
-from ..compile import entry, inlined, kernel
+from ..compile import entry, inlined, kernel, merged
 from ..neurons.base import (
     adjoint_at,
     flow_back,
@@ -108,7 +108,7 @@ def _admit_spikes(net, adjoint, jumps, inputs, next_ones, stretch):
     return fired, given
 
 
-@kernel
+@merged
 def backward_sample(net, spikes, sample, jumps, adjoint, gradients):
     """Accumulate the gradients of one sample; ``jumps``: a Jumps."""
     mine = jumps.entries[jumps.offsets[sample] : jumps.offsets[sample + 1]]

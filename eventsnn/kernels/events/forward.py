@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from ..compile import entry, inlined, kernel
+from ..compile import entry, inlined, kernel, merged
 from ..neurons.base import forget, is_quiet, leap, prepare, screen, start, walk, walk_maximum
 from ..places import cell_of, place_of
 from ..queue import clear, is_empty, release
@@ -30,7 +30,7 @@ from .delivery import activate, ask_for_rows, begin_stretch
 def walk_suspects(net, work, pop, window, span, end, outputs):
     """Walk every suspect of the window just screened; returns (status, grazing contacts)."""
     grazed, kind = 0, net.pops[pop].kind
-    if not find_suspects(net, work, window):
+    if not find_suspects(net, work, pop, window):
         return Status.ARRIVALS_FULL, grazed
     for number in range(work.progress[0].n_suspects):
         j = work.suspects[number]
@@ -134,7 +134,7 @@ def next_arrival(net, work, window, next_input):
     return min(window, last)
 
 
-@kernel
+@merged
 def forward_sample(net, events, until, work, outputs, counters):
     """Simulate a sample until window ``until`` at least; returns a status.
 

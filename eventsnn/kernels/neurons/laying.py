@@ -7,6 +7,7 @@ which `laying_of` finds by the folder's name; the layout (`eventsnn.engines.cpu`
 """
 
 from enum import IntEnum
+from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -63,6 +64,7 @@ class Laying(Protocol):
         """Return what is added to lambda_V where readouts are largest, by dL/dV there."""
 
 
+@cache
 def laying_of(family: str) -> Laying:
     """Return the functions of the models whose folder has this name."""
     return cast(Laying, import_module(f".{family}.laying", __package__))

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from eventsnn import EventStorm, Network, Normal, SpikeBatch, Uniform, losses, simulate, value_and_grad
+from eventsnn.engines.cpu import engine as compiled
+from eventsnn.engines.problem import Problem, Run
 from eventsnn.kernels.events.arrivals import insert, merge_runs
 from eventsnn.kernels.workspace import RUN, Arrival, make_workspace
 from eventsnn.testing import compare_engines
@@ -190,3 +192,29 @@ def test_rows_that_share_a_delay_count_their_spikes(seed):
     case = shared_case(seed)
     assert simulate(*case[:3], duration=40.0).times.size > 100
     assert compare_engines(*case, loss=loss, duration=40.0).gradient_error < 1e-9
+
+
+@pytest.mark.parametrize(("n", "n_inputs", "n_spikes"), [(40, 30, 60), (400, 4, 6)])
+@pytest.mark.parametrize("delay", [None, 2.5])
+def test_sparse_whole_rows_are_looked_through_or_searched_for_suspects(n, n_inputs, n_spikes, delay):
+    # many suspects and short rows; few suspects and long rows; a dense row and a second sparse one beside them
+    network = Network()
+    network.add_input("in", n_inputs)
+    network.add_lif("hidden", n, tau_mem=20.0, tau_syn=10.0)
+    network.add_lif("out", 3, tau_mem=20.0, tau_syn=8.0)
+    rng = np.random.default_rng(n)
+    strong = rng.normal(0.2, 0.4, (n_inputs, n))
+    strong[:, :6] = 3.0
+    network.connect("in", "hidden", weight=strong, delay=delay, delay_per="connection", sparsity=0.3)
+    network.connect("in", "hidden", weight=Normal(0.1, 0.2), sparsity=0.5, name="again")
+    network.connect("in", "hidden", weight=Normal(0.1, 0.1), name="dense")
+    network.connect("hidden", "out", weight=Normal(1.0, 1.0), sparsity=0.5)
+    parameters = network.initialize(0)
+    times = np.sort(np.round(rng.uniform(0, 30.0, n_spikes) * 4) / 4)
+    batch = SpikeBatch.from_lists([(times, rng.integers(0, n_inputs, n_spikes))])
+    assert compare_engines(network, parameters, batch, [0], loss=losses.FirstSpike(), duration=40.0).n_spikes > 6
+    runs = []
+    for capacity in (1, 4096):
+        problem = Problem(network, parameters, {"in": batch}, Run(40.0, {}, capacity=capacity))
+        runs.append(compiled.forward(problem)[0])
+    assert np.array_equal(runs[0].times, runs[1].times) and np.array_equal(runs[0].neurons, runs[1].neurons)

@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from ...compile import inlined, kernel
+from ...simd import discriminant
 from .membrane import flow, peak_time
 
 
@@ -131,6 +132,32 @@ def crossing_below_rest(v, i, v_end, i_end, dt, neuron):
 
 
 @inlined
+def _closed_crossing(v, i, v_end, i_end, dt, neuron):
+    """`crossing` from its first test on where tau_mem = 2 tau_syn: V is a quadratic in u = 1 - e^{-t/tau_mem}.
+
+    V = v + (i - v) u - i u^2, so it peaks at u = (i - v)/2i, crosses at the smaller root, and tau_mem dV/dt = I - V is
+    (1 - u) times the root of the discriminant. Late crossings are known by e^{-t/tau_mem} itself.
+    """
+    tau_mem, _, threshold, scale = neuron
+    level, rise, gap = threshold + CONTACT * scale, i - v, threshold - v
+    if v_end <= level:
+        if i_end >= v_end or v + 0.25 * rise * rise / i <= level:
+            grazes = i_end < v_end and v + 0.25 * rise * rise / i > threshold - GRAZING * scale
+            return (Outcome.GRAZES if grazes else Outcome.SILENT), 0.0, 0.0
+    if gap <= 0.0:
+        return Outcome.FIRES, 0.0, i - threshold
+    root = math.sqrt(max(discriminant(i, rise, gap), 0.0))
+    u = 2.0 * gap / (rise + root)
+    if u < 0.5:
+        left, t = 1.0 - u, -tau_mem * math.log1p(-u)
+    else:
+        root = math.sqrt(max(discriminant(i, v + i, threshold), 0.0))
+        left = 0.5 * (v + i + root) / i
+        t = -tau_mem * math.log(left)
+    return Outcome.FIRES, min(t, dt), max(left * root, 2.3e-16 * scale)
+
+
+@inlined
 def crossing(v, i, v_end, i_end, dt, neuron):
     """Look for a spike in [0, dt): return (Outcome, time in ms, slope).
 
@@ -142,6 +169,8 @@ def crossing(v, i, v_end, i_end, dt, neuron):
     # V exceeds the level only while I does, and without arrivals I only decays; at once, the arrivals act first
     if i <= level or dt == 0.0:
         return Outcome.SILENT, 0.0, 0.0
+    if tau_mem == 2.0 * tau_syn:
+        return _closed_crossing(v, i, v_end, i_end, dt, neuron)
     high = dt
     if v_end > level:
         guess = _guess(v, i, v_end, i_end, dt, threshold)
