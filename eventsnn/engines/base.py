@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from ..aliases import Floats, Milliseconds, Parameters
+from ..checks import one_of
 from ..errors import InvalidInput
 from ..parallel.sharding import Share
 from ..spikes.cotangents import Cotangents
@@ -51,8 +52,10 @@ def names() -> list[str]:
 
 def get(engine: str | Engine) -> Engine:
     """Return the Engine of that name, or the one that is given; raises InvalidInput for anything else."""
-    if isinstance(engine, str) and engine in HOMES:
+    allowed = f"one of {tuple(names())}, or an engines.Engine"
+    if isinstance(engine, str):
+        one_of(engine, "engine", names(), allowed)
         return import_module(f".{HOMES[engine]}", __package__)
-    if isinstance(engine, str) or not all(callable(getattr(engine, method, None)) for method in METHODS):
-        raise InvalidInput("engine", None, engine, f"one of {tuple(names())}, or an engines.Engine")
+    if not all(callable(getattr(engine, method, None)) for method in METHODS):
+        raise InvalidInput("engine", None, engine, allowed)
     return engine

@@ -59,17 +59,13 @@ CELL = np.dtype([("touched", np.int64), ("first_row", np.int64)])
 FOUND = np.dtype([("synapse", np.int64), ("event", np.int32), ("next", np.int32)])
 # The synapses of whole rows found for a suspect: where the first and the last stand, or NOTHING.
 ENDS = np.dtype([("first", np.int32), ("last", np.int32)])
-# How far a thread has come: suspects of the window at hand, and dense whole rows there; spikes on the tape, and how many there may be at the
-# sample's end; arrivals of the stretch at hand, and blocks of them. Then where a sample goes on: the next window (0:
-# from the start), the stretch at hand, the next input spike.
+# How far a thread has come: suspects of the window at hand, and dense whole rows there; spikes on the tape, and how
+# many there may be at the sample's end; arrivals of the stretch at hand, and blocks of them. Then where a sample goes
+# on: the next window (0: from the start), the stretch at hand, the next input spike.
 PROGRESS = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            "n_suspects", "n_dense", "n_spikes", "most_spikes", "n_arrivals", "n_blocks", "window", "stretch", "next_input",
-        )
-    ]
-)  # fmt: skip
+    [(name, np.int64) for name in ("n_suspects", "n_dense", "n_spikes", "most_spikes", "n_arrivals", "n_blocks")]
+    + [(name, np.int64) for name in ("window", "stretch", "next_input")]
+)
 
 
 class Workspace(NamedTuple):
@@ -84,7 +80,7 @@ class Workspace(NamedTuple):
     suspects: np.ndarray  # (n_state,)
     found: np.ndarray  # (capacity,) the arrivals of one suspect after the other
     found_until: np.ndarray  # (n_state,) where those of each suspect end
-    number: np.ndarray  # (n_state,) of each suspect of the window at hand, or NOTHING, while its rows are looked through
+    number: np.ndarray  # (n_state,) of each suspect, while whole rows are looked through for them, else NOTHING
     in_rows: np.ndarray  # (capacity,) FOUND, those of all suspects
     in_rows_of: np.ndarray  # (n_state,) ENDS, one for each suspect
     cells: np.ndarray  # (stretch * n_pops,) CELL

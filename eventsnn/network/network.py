@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..aliases import Array, Description, Floats, Milliseconds, Parameters
 from ..arrays import is_number
-from ..checks import check_ends, check_names, one_of
+from ..checks import answers_keywords, check_ends, check_names, one_of
 from ..citing import EVENTPROP, Paper
 from ..errors import InvalidInput, NetworkError, ZeroDelayCycle
 from ..neurons import LIF, MODELS, READOUT, Field, Model
@@ -45,6 +45,7 @@ class Network(BaseNetwork):
         self.min_delay = float(min_delay)
         super().__init__()
 
+    @answers_keywords
     def add_input(self, name: str, n: int) -> None:
         """Add ``n`` input channels, whose spikes come from a SpikeBatch."""
         name, n = self._new(name, n)
@@ -73,8 +74,10 @@ class Network(BaseNetwork):
         self, name: str, kind: str, n: int, *, train: bool | str | Iterable[str] = (), **settings: Any
     ) -> None:  # fmt: skip
         """Add ``n`` neurons of any model, by its ``kind`` in ``neurons.MODELS``; the rest as of ``add_lif``."""
-        if kind not in MODELS:
-            raise InvalidInput("kind", None, kind, f"one of {', '.join(MODELS)}")
+        if is_number(kind):
+            allowed = f"one of {tuple(MODELS)}"
+            raise InvalidInput("kind", None, kind, allowed, "The order is add_neurons(name, kind, n).")
+        one_of(kind, "kind", tuple(MODELS))
         self._add_neurons(name, MODELS[kind], n, settings, train)
 
     def _add_neurons(
@@ -91,6 +94,7 @@ class Network(BaseNetwork):
         _ = population.ranges  # which refuses what is not allowed
         self.populations[name] = population
 
+    @answers_keywords
     def connect(
         self, pre: str, post: str, *, weight: Values, delay: Values | None = None,
         delay_per: str = "synapse", train: bool | str | Iterable[str] = ("weight", "delay"),

@@ -29,6 +29,11 @@ def test_what_is_no_engine_is_refused(engine):
         of_case(simulate, engine=engine)
 
 
+def test_an_engine_in_other_letters_is_asked_after():
+    with pytest.raises(InvalidInput, match="Did you mean 'compiled'"):
+        of_case(simulate, engine="Compiled")
+
+
 def test_an_engine_that_is_given_is_asked_for_everything():
     asked = []
 

@@ -234,3 +234,15 @@ def test_more_neurons_than_can_be_addressed_are_refused(kind, add):
     with pytest.raises(InvalidInput, match="n is 2; allowed: an int from 1 to 1. .* and this one has 2147483646"):
         getattr(network, add)("g", 2)
     getattr(network, add)("g", 1)
+
+
+def test_wrong_words_and_wrong_orders_are_answered_with_what_to_write():
+    network = example()
+    with pytest.raises(InvalidInput, match="kind is 'LIF'; .* Did you mean 'lif'"):
+        network.add_neurons("more", "LIF", 3)
+    with pytest.raises(InvalidInput, match="kind is 3; .* The order is add_neurons"):
+        network.add_neurons("more", 3, "lif")
+    with pytest.raises(InvalidInput, match="a keyword of connect is 'weights'; allowed: pre, .* Did you mean 'weight'"):
+        network.connect("in", "hidden", weights=1.0)
+    with pytest.raises(InvalidInput, match="a keyword of add_input is 'size'; allowed: name, n"):
+        network.add_input("more", size=3)
