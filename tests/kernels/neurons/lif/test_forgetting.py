@@ -19,6 +19,8 @@ from eventsnn.kernels.neurons.lif import membrane
 from eventsnn.kernels.workspace import Row
 
 TAU, DURATION, KICKED = 10.0, 7200.0, 20
+# Busy until then, and a silence after it that takes states across all numbers down to denormal ones.
+LEAPT = 60.0
 SMALLEST = np.finfo(float).tiny
 
 forget_small = numba.njit(lambda values, lost, at, n: membrane.forget_small(values, lost, at, n))
@@ -30,8 +32,8 @@ def kept(kind):
     return buffers[0]
 
 
-def problem(kick, train=()):
-    """Neurons that are kicked once, while others stay busy, so that no silence is leapt over."""
+def problem(kick, busy_until, train=()):
+    """Neurons that are kicked once, while others stay busy for a while, in which no silence is leapt over."""
     network = Network()
     network.add_input("in", 2)
     network.add_lif("kicked", KICKED, tau_mem=TAU, tau_syn=TAU / 2, train=train)
@@ -40,8 +42,8 @@ def problem(kick, train=()):
         mask = np.zeros((2, network.populations[name].n), bool)
         mask[("kicked", "busy").index(name)] = True
         network.connect("in", name, weight=strength, mask=mask)
-    beats = np.arange(0.5, DURATION, 2.0)
-    batch = SpikeBatch.from_lists([(np.array([kick, *beats]), np.array([0] + [1] * beats.size))])
+    beats = np.arange(0.5, busy_until, 2.0)
+    batch = SpikeBatch.from_lists([([kick, *beats], [0] + [1] * beats.size)])
     release_memory()
     assert math.exp(-DURATION / TAU) < SMALLEST  # a denormal number, were nothing done
     return Problem(network, network.initialize(), {"in": batch}, Run(DURATION, {}, 1))
@@ -56,19 +58,21 @@ def test_negligible_numbers_go_with_what_rounding_took_from_them_and_no_others_d
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_states_that_have_died_away_are_zero_and_no_denormal_numbers():
-    recording, (layout, _) = compiled.forward(problem(kick=0.1))
+@pytest.mark.parametrize("busy_until", [DURATION, LEAPT])
+def test_states_that_have_died_away_are_zero_and_no_denormal_numbers(busy_until):
+    recording, (layout, _) = compiled.forward(problem(0.1, busy_until))
     assert recording.spike_counts("kicked").all()
     values, gone = kept("forward").values, slice(*layout.slices["kicked"])
     for row in (Row.V, Row.I, Row.LOST_V, Row.LOST_I):
         assert not values[row, gone].any(), row.name
-    assert values[Row.I, slice(*layout.slices["busy"])].all()
+    assert values[Row.I, slice(*layout.slices["busy"])].all() == (busy_until == DURATION)
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("busy_until", [DURATION, LEAPT])
 @pytest.mark.parametrize("train", [(), ("tau_mem", "tau_syn")])
-def test_adjoints_that_have_died_away_are_zero_and_no_denormal_numbers(train):
-    task = problem(kick=DURATION - 40.0, train=train)
+def test_adjoints_that_have_died_away_are_zero_and_no_denormal_numbers(train, busy_until):
+    task = problem(DURATION - 40.0, busy_until, train)
     recording, tape = compiled.forward(task)
     assert recording.spike_counts("kicked").all() and recording.times[recording.neurons < KICKED].min() > 7000.0
     pull = Cotangents(spike_times=np.ones(recording.times.size))
