@@ -8,6 +8,7 @@ Run: python benchmarks/against.py COMMIT [--pairs 25] [--only WORD] [--first-cal
 """
 
 import argparse
+import contextlib
 import gc
 import os
 import statistics
@@ -21,6 +22,9 @@ import networks
 
 HERE = Path(__file__).resolve().parent
 WORKLOADS = {
+    # where Python takes longer for a step than the kernels do
+    "Yin-Yang 100, batch 1": lambda: networks.yin_yang(100, n_samples=1),
+    "chain 5-3-2, batch 1": networks.chain,
     "rec 128": lambda: networks.recurrent(128, n_samples=2),
     "rec 256": lambda: networks.recurrent(256, n_samples=2),
     "rec 256, axonal": lambda: networks.recurrent(256, "neuron", n_samples=2),
@@ -61,28 +65,39 @@ def answer():
 
 
 class Side:
-    """A process with one of the two versions of the package."""
+    """A process with one of the two versions of the package; it ends with the ``with`` in which it is."""
 
     def __init__(self, root, cache):
+        self._root, self._said = root, tempfile.TemporaryFile("w+", errors="replace")
         environment = os.environ | {"PYTHONPATH": str(root), "EVENTSNN_CACHE": str(cache)}
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).resolve()), "--answer"], env=environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said,
         )  # fmt: skip
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        # what it is at is of use to nobody
+        self._process.kill()
+        self._process.wait()
+        for file in (self._process.stdin, self._process.stdout, self._said):
+            # what was not yet sent to a process that has ended cannot be sent
+            with contextlib.suppress(BrokenPipeError):
+                file.close()
+
     def seconds(self, question):
-        """The seconds that it took."""
-        self._process.stdin.write(question + "\n")
-        self._process.stdin.flush()
+        """The seconds that it took; raises RuntimeError, with what the process said, where it has ended."""
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(question + "\n")
+            self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{question!r} ended the process that was to time it")
+            self._process.wait()
+            self._said.seek(0)
+            raise RuntimeError(f"{question!r} ended the process with {self._root}, which said:\n{self._said.read()}")
         return float(line)
-
-    def close(self):
-        """End the process."""
-        self._process.stdin.close()
-        self._process.wait()
 
 
 def unpack(commit, folder):
@@ -111,15 +126,25 @@ def row(name, pairs):
     return {"workload": name, **times, "minima": before / now, "median": statistics.median(ratios)}
 
 
+def all_rows(sides, names, pairs):
+    """The rows of the workloads with these names, forward and with gradients; the first call of each is not timed."""
+    rows = []
+    for question in (f"{name}: {kind}" for name in names for kind in ("forward", "step")):
+        for side in sides.values():
+            side.seconds(question)
+        rows.append(row(question, paired(sides, question, pairs)))
+        print(f"{question}: {rows[-1]['minima']:.3f}", file=sys.stderr, flush=True)
+    return rows
+
+
 def first_calls(roots, folder, repeats=2):
     """The row of the first step of all, in an empty cache: kernels are compiled."""
     pairs = []
     for number in range(repeats):
         found = {}
         for name, root in roots.items():
-            side = Side(root, folder / f"empty {name} {number}")
-            found[name] = side.seconds("Yin-Yang 100, batch 32: step")
-            side.close()
+            with Side(root, folder / f"empty {name} {number}") as side:
+                found[name] = side.seconds("Yin-Yang 100, batch 32: step")
         pairs.append((found["before"], found["now"]))
     return row("first call, empty cache", pairs)
 
@@ -145,16 +170,11 @@ def main(arguments=None):
         (folder / "before").mkdir()
         unpack(chosen.commit, folder / "before")
         roots = {"before": folder / "before", "now": HERE.parent}
-        sides = {name: Side(root, folder / f"cache {name}") for name, root in roots.items()}
-        rows = []
-        for name in (name for name in WORKLOADS if chosen.only in name):
-            for kind in ("forward", "step"):
-                for side in sides.values():
-                    side.seconds(f"{name}: {kind}")
-                rows.append(row(f"{name}: {kind}", paired(sides, f"{name}: {kind}", chosen.pairs)))
-                print(f"{rows[-1]['workload']}: {rows[-1]['minima']:.3f}", file=sys.stderr, flush=True)
-        for side in sides.values():
-            side.close()
+        with contextlib.ExitStack() as open_sides:
+            sides = {
+                name: open_sides.enter_context(Side(root, folder / f"cache {name}")) for name, root in roots.items()
+            }
+            rows = all_rows(sides, [name for name in WORKLOADS if chosen.only in name], chosen.pairs)
         if chosen.first_call:
             rows.append(first_calls(roots, folder))
     table = Table("against", f"Against {chosen.commit}, one thread", COLUMNS, rows)

@@ -1,5 +1,6 @@
 """The networks that are measured and the spike trains that they are given."""
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,9 @@ YIN_YANG_DURATION = 60.0  # ms
 # Mean weights at which 100 hidden neurons fire 124 spikes in a sample, and 200 of them 248.
 YIN_YANG_MEAN = {"synapse": 1.30, "none": 1.20}
 YIN_YANG_SD, YIN_YANG_READOUT = 0.5, (6.0, 4.0)
+
+# Of the chain of layers: few neurons, which fire a few times.
+CHAIN_WEIGHT, CHAIN_SPIKES = (1.5, 0.5), 10
 
 # The networks of the curve over the number of neurons: 1,000 arrivals per neuron and second from the inputs, as many
 # from other neurons at 10 spikes in a second, in rows of at most 100 synapses beyond the dense ones.
@@ -112,6 +116,18 @@ def yin_yang(n_hidden, delays="synapse", *, n_samples=32):
     mean, sd = (value / n_hidden for value in YIN_YANG_READOUT)
     network.connect("hidden", "out", weight=Normal(mean, sd), **delay)
     return Task(network, network.initialize(0), train.spikes, train.labels, losses.FirstSpike(), train.duration)
+
+
+def chain(sizes=(5, 3, 2)):
+    """The smallest network that anybody trains: layers in a row, one sample of a few spikes, delays U(0, 30) ms."""
+    network, names = Network(), ["in", "hidden", "out"]
+    network.add_input("in", sizes[0])
+    network.add_lif("hidden", sizes[1], tau_mem=20.0, tau_syn=10.0)
+    network.add_readout("out", sizes[2], tau_mem=20.0, tau_syn=10.0)
+    for pre, post in pairwise(names):
+        network.connect(pre, post, weight=Normal(*CHAIN_WEIGHT), **_input_delay("synapse", LONGEST_DELAY))
+    batch = uniform_spikes(1, CHAIN_SPIKES, sizes[0], YIN_YANG_DURATION)
+    return _with_readout(network, batch, YIN_YANG_DURATION)
 
 
 def fan_out_mask(n_pre, n_post, seed):

@@ -249,11 +249,43 @@ def test_two_versions_are_timed_in_turn():
 
 
 def test_both_versions_take_the_same_steps():
-    for build in (lambda: networks.yin_yang(3, n_samples=2), lambda: networks.recurrent(4, n_samples=1, duration=20.0)):
+    small = against.WORKLOADS["chain 5-3-2, batch 1"]
+    drawn = (lambda: networks.yin_yang(3, n_samples=2), lambda: networks.recurrent(4, n_samples=1, duration=20.0))
+    for build in (small, *drawn):
         task = build()
         against.step(task, forward=True)
         value, gradients = against.step(task, forward=False)
         assert np.isfinite(value) and set(gradients) == set(task.network.trainable)
+
+
+def test_the_chain_is_small_and_all_of_it_fires():
+    task = networks.chain()
+    recording = simulate(task.network, task.parameters, task.batch, duration=task.duration, n_threads=1)
+    assert [p.n for p in task.network.populations.values()] == [5, 3, 2] and task.n_samples == 1
+    assert recording.spike_counts("hidden").all() and recording.counters.events.sum() < 100
+
+
+def test_a_version_that_fails_says_why_and_leaves_nothing_running(tmp_path):
+    (tmp_path / "eventsnn").mkdir()
+    (tmp_path / "eventsnn" / "__init__.py").write_text("raise SystemError('this release is broken')\n")
+    with against.Side(tmp_path, tmp_path / "cache") as side:
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="(?s)'rec 128: step' ended .* this release is broken"):
+                side.seconds("rec 128: step")
+    with pytest.raises(KeyError), against.Side(ROOT, tmp_path / "cache") as other:
+        raise KeyError
+    assert [ended._process.poll() is None for ended in (side, other)] == [False, False]
+
+
+def test_what_is_timed_is_asked_of_both_and_the_first_call_is_not_counted(capsys):
+    sides = {"before": FakeSide([9.0, 4.0, 9.0, 6.0]), "now": FakeSide([9.0, 2.0, 9.0, 2.0])}
+    rows = against.all_rows(sides, ["rec 128"], 1)
+    assert [(found["workload"], found["minima"]) for found in rows] == [
+        ("rec 128: forward", 2.0),
+        ("rec 128: step", 3.0),
+    ]
+    assert sides["before"].asked == sides["now"].asked == ["rec 128: forward"] * 2 + ["rec 128: step"] * 2
+    assert "rec 128: step: 3.000" in capsys.readouterr().err
 
 
 def test_an_earlier_commit_is_unpacked_as_it_was(tmp_path):

@@ -48,7 +48,7 @@ class DataSettings:
     threshold: float = 5.0
     test_fraction: float = 0.2
     n_units: int | None = None
-    time_unit: str | None = None
+    time_unit: str | None = field(default=None, kw_only=True)  # release 0.1.0 has another one in its place
     permuted: bool = True
     pool: int = 1
     merge: int = 1

@@ -78,9 +78,7 @@ class Adjoint(NamedTuple):
     ``tails`` and ``jump_tails`` have no columns unless time constants are trained.
     """
 
-    states: (
-        np.ndarray
-    )  # (len(Lambda), stretch * n_state and a block to spare) one window of the stretch after the other
+    states: np.ndarray  # (len(Lambda), stretch * n_state and a block to spare): one window after the other
     modes: np.ndarray  # (stretch * n_state * 2,) the states as modes, or not a number where the neuron jumps
     first: np.ndarray  # (stretch * n_state,) the earliest jump inside the window so far, or NO_SPIKE
     tails: np.ndarray  # (len(Tail), stretch * n_state)

@@ -89,7 +89,7 @@ JUMP = np.dtype(
 
 
 class Net(NamedTuple):
-    """A network with its parameters, laid out for kernels (built by eventsnn.layout).
+    """A network with its parameters, laid out for kernels by `eventsnn.engines.cpu.layout`.
 
     State neurons (LIF and readout) are numbered so that a connection whose smallest delay is below the window length
     ``h`` only points to higher numbers. A row is the synapses of one presynaptic neuron in one connection; the rows of

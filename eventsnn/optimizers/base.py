@@ -30,6 +30,7 @@ from .settings import (
     as_pattern,
     as_rate,
     check_patterns,
+    describe_limit,
     known,
     last_match,
 )
@@ -112,14 +113,15 @@ class Plan(NamedTuple):
 DECOUPLED = Paper(("I. Loshchilov", "F. Hutter"), "Decoupled weight decay regularization", "ICLR", 2019)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Optimizer:
     """Base class of Adam and SGD: options, checks, clipping and the walk over blocks.
 
     ``learning_rate`` (>= 0); ``schedule`` multiplies it; ``learning_rates``: {pattern: number, Schedule or (number,
     Schedule)}, where a number replaces learning_rate, a Schedule replaces schedule, the last matching pattern wins and
-    patterns are those of fnmatch ("*.delay"); ``bounds``: {name: (low, high)} applied after every step;
-    ``clip_value`` limits each gradient entry, ``clip_norm`` then the norm of all of them together;
+    patterns are those of fnmatch ("*.delay"); ``bounds``: {name: (low, high)} applied after every step, each side a
+    number, None for no bound, or an array of one per entry, as ``Network.bounds`` returns them; ``clip_value`` limits
+    each gradient entry, ``clip_norm`` then the norm of all of them together;
     ``weight_decay``: a number for "*.weight", or {pattern: number}, added to the gradient or, with ``decoupled``,
     taken off the parameter at the same rate (Loshchilov & Hutter 2019).
     """
@@ -157,6 +159,10 @@ class Optimizer:
         for name in ("clip_norm", "clip_value"):
             if (value := getattr(self, name)) is not None:
                 set_field(self, name, number(value, name, "a finite number > 0, or None", SMALLEST))
+
+    # not that of dataclasses, which cannot compare arrays
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Optimizer) and type(self) is type(other) and self.to_dict() == other.to_dict()
 
     @property
     def papers(self) -> tuple[Paper, ...]:
@@ -197,6 +203,7 @@ class Optimizer:
         check_patterns(self._decay, params, "weight_decay")
         for name in self._limits:
             known(name, params, "bounds")
+        as_bounds(self._limits, {name: np.shape(values) for name, values in params.items()})
         state: dict[str, Array] = {
             key: np.zeros((), dtype=np.int64) for key in ("step", "clipped_steps", "clipped_entries")
         }
@@ -232,14 +239,13 @@ class Optimizer:
         """Return (new params, new state) after one update.
 
         ``grads``: {name: float64 array of the parameter's shape}; parameters without a gradient are handed on as the
-        same array objects. ``bounds``: {name: (low, high)}, instead of the optimiser's own, each a number or an array
-        of the parameter's shape, as ``Network.bounds`` returns them. Raises InvalidInput for unknown names and wrong
-        shapes, NotFinite for a gradient with NaN or inf and for an update that overflows.
+        same array objects. ``bounds``: {name: (low, high)}, instead of the optimiser's own. Raises InvalidInput for
+        unknown names and wrong shapes, NotFinite for a gradient with NaN or inf and for an update that overflows.
         """
         for name in self._limits if bounds is None else bounds:
             known(name, params, "bounds")
         shapes = {name: np.shape(values) for name, values in params.items()}
-        limits = self._limits if bounds is None else as_bounds(bounds, shapes)
+        limits = as_bounds(self._limits if bounds is None else bounds, shapes)
         step = _counter(state, "step")
         gradients = self._check(params, grads, state, step)
         scale, clipped_entries = self._clip(gradients)
@@ -335,9 +341,7 @@ class Optimizer:
             for pattern, rate in self._rates.items()
         ]
         described["weight_decay"] = [[pattern, value] for pattern, value in self._decay.items()]
-        described["bounds"] = {
-            name: [limit if math.isfinite(limit) else None for limit in pair] for name, pair in self._limits.items()
-        }
+        described["bounds"] = {name: [describe_limit(limit) for limit in pair] for name, pair in self._limits.items()}
         return described
 
     @staticmethod

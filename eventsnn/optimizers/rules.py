@@ -9,12 +9,12 @@ from ..aliases import Floats
 from ..checks import SMALLEST, number, share
 from ..citing import Paper
 from ..errors import Conflict, InvalidInput
+from ..kernels.negligible import NEGLIGIBLE
 from .base import Optimizer, Plan
 
-# A moment that only decays ends in denormal numbers, which cost Adam a factor 1.6 or more. At beta = 0.9 the way from
-# NEGLIGIBLE to the first denormal is about 390 steps, so clearing every FLUSH_EVERY steps comes in time.
-FLUSH_EVERY = 256
-NEGLIGIBLE = 1e-290
+# Negligible moments are forgotten after so many steps: in time for beta = 0.9. Denormal ones cost Adam a factor 1.6 or
+# more.
+FORGET_EVERY = 256
 ADAM = Paper(("D. P. Kingma", "J. Ba"), "Adam: a method for stochastic optimization", "ICLR", 2015)
 MOMENTUM = Paper(
     ("I. Sutskever", "J. Martens", "G. Dahl", "G. Hinton"),
@@ -22,7 +22,7 @@ MOMENTUM = Paper(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Adam(Optimizer):
     """Adam with bias correction (Kingma & Ba 2015, algorithm 1); with ``decoupled`` weight decay it is AdamW.
 
@@ -55,7 +55,7 @@ class Adam(Optimizer):
         work *= 1.0 - beta2
         np.multiply(old["second"], beta2, out=second)
         second += work
-        if plan.updates % FLUSH_EVERY == 0:
+        if plan.updates % FORGET_EVERY == 0:
             first[np.abs(first) < NEGLIGIBLE] = 0.0
             second[second < NEGLIGIBLE] = 0.0
         np.divide(second, 1.0 - beta2**plan.updates, out=work)
@@ -67,7 +67,7 @@ class Adam(Optimizer):
         return update
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SGD(Optimizer):
     """Gradient descent, with ``momentum`` in [0, 1) and, if ``nesterov``, a look ahead (Sutskever et al. 2013).
 
@@ -102,7 +102,7 @@ class SGD(Optimizer):
         velocity = new["velocity"]
         np.multiply(old["velocity"], self.momentum, out=velocity)
         velocity += gradient
-        if plan.updates % FLUSH_EVERY == 0:
+        if plan.updates % FORGET_EVERY == 0:
             velocity[np.abs(velocity) < NEGLIGIBLE] = 0.0
         if not self.nesterov:
             return velocity * plan.rate

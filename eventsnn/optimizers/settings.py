@@ -3,12 +3,13 @@
 import fnmatch
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ..aliases import Array, Bound, Bounds, Shape
+from ..aliases import Array, Bound, Bounds, Floats, Shape
+from ..arrays import plain_array
 from ..checks import number
 from ..errors import InvalidInput
 from .schedules import Schedule, as_schedule
@@ -23,7 +24,7 @@ class Rate(NamedTuple):
 
 # What users give for one pattern, and for the bounds of one parameter: a Rate and two floats in the end, or arrays.
 RateLike: TypeAlias = float | Schedule | tuple[float | None, Schedule | None]
-Limits: TypeAlias = Sequence[float | None] | tuple[Bound, Bound]
+Limits: TypeAlias = Sequence[Bound | None | list[Any]] | tuple[Bound | None, Bound | None]
 Value = TypeVar("Value")
 
 
@@ -54,21 +55,47 @@ def as_pattern(pattern: object, name: str) -> str:
     return pattern
 
 
-def _as_limit(value: Bound | None, name: str, infinite: float, shape: Shape | None) -> Bound:
-    """Return one side of a pair of bounds as a float, or an array of this shape; None and `infinite`: unbounded."""
-    if value is None or (isinstance(value, float) and value == infinite):
-        return infinite
-    if isinstance(value, np.ndarray) and shape is not None:
-        if value.shape != shape or np.isnan(value).any():
-            raise InvalidInput(name, None, value, f"a number, or numbers of shape {shape}")
-        return value
-    return number(value, name, "a number, or None for no bound")
+def _as_limit(value: object, name: str, infinite: float, shape: Shape | None) -> Bound:
+    """Return one side of a pair of bounds as a float, or an array of this shape; None and `infinite`: unbounded.
+
+    Without a ``shape`` an array is a copy that nobody changes, of the shape that it has.
+    """
+    if not (isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim)):
+        value = value.item() if isinstance(value, np.ndarray) else value
+        if value is None or (isinstance(value, float) and value == infinite):
+            return infinite
+        return number(value, name, "a number, or None for no bound")
+    limits = plain_array(_filled(value, infinite), name)
+    allowed = "numbers, or None for no bound"
+    if limits.dtype.kind not in "iuf":
+        raise InvalidInput(name, None, limits.dtype, allowed)
+    limits = limits.astype(np.float64)
+    odd = np.isnan(limits) | (limits == -infinite)
+    if odd.any():
+        raise InvalidInput(name, None, float(limits[odd][0]), allowed)
+    return limits if shape is None else _of_shape(limits, name, shape)
+
+
+def _filled(values: Any, infinite: float) -> Any:
+    """The same list with `infinite` in place of None, however deep; an array as it is."""
+    if isinstance(values, list):
+        return [_filled(value, infinite) for value in values]
+    return infinite if values is None else values
+
+
+def _of_shape(limits: Floats, name: str, shape: Shape) -> Floats:
+    """The limits of every entry of a parameter of this shape."""
+    try:
+        return np.ascontiguousarray(np.broadcast_to(limits, shape))
+    except ValueError:
+        remedy = "Give a number for all entries, one number per entry, or an array that broadcasts to them."
+        raise InvalidInput(name, None, f"of shape {limits.shape}", f"limits of shape {shape}", remedy) from None
 
 
 def as_bounds(
     bounds: Mapping[str, Limits] | None, shapes: Mapping[str, Shape] | None = None
 ) -> dict[str, tuple[Bound, Bound]]:
-    """Normalise {name: (low, high)} to pairs of floats; with ``shapes``, of parameters, a side may be an array."""
+    """Normalise {name: (low, high)} to pairs of floats and arrays; with ``shapes``, arrays of those of parameters."""
     limits = {}
     for name, pair in ({} if bounds is None else dict(bounds)).items():
         label = f"bounds[{name!r}]"
@@ -76,10 +103,22 @@ def as_bounds(
             raise InvalidInput(label, None, pair, "a pair (low, high)")
         shape = None if shapes is None else shapes[name]
         low, high = _as_limit(pair[0], label, -math.inf, shape), _as_limit(pair[1], label, math.inf, shape)
-        if np.any(low > high):
+        try:
+            ordered = bool(np.all(np.less_equal(low, high)))
+        except ValueError:
+            both = f"{np.shape(low)} and {np.shape(high)}"
+            raise InvalidInput(label, None, f"of the shapes {both}", "low and high of one shape") from None
+        if not ordered:
             raise InvalidInput(label, None, pair, "low <= high")
         limits[name] = (low, high)
     return limits
+
+
+def describe_limit(limit: Bound) -> Any:
+    """Return one side of a pair of bounds as JSON holds it: a number or nested lists, None for no bound."""
+    if isinstance(limit, np.ndarray):
+        return [describe_limit(part) for part in limit] if limit.ndim else describe_limit(float(limit))
+    return float(limit) if math.isfinite(limit) else None
 
 
 def check_within(params: Mapping[str, npt.ArrayLike], bounds: Bounds) -> None:

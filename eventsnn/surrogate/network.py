@@ -7,7 +7,7 @@ What training keeps beside the trained parameters lies in the dict too, so that 
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self, TypeAlias, cast
 
 import numpy as np
@@ -40,6 +40,8 @@ class GridPopulation(BasePopulation):
     bias: Initializer | None = None
     dropout: float = 0.0
     input_dropout: float = 0.0
+    # by name alone: its place among the fields was another one in release 0.1.0
+    train: tuple[str, ...] = field(default=(), kw_only=True)
 
     def to_dict(self) -> Description:
         """Return a JSON-able description: what its ``add_*`` method takes."""
@@ -63,7 +65,9 @@ class GridConnection(BaseConnection):
     spread: Spread | None
     count: int
     dropout: float
-    mask: Array | None = None
+    # by name alone, as in GridPopulation
+    train: tuple[str, ...] = field(kw_only=True)
+    mask: Array | None = field(default=None, kw_only=True)
 
     @property
     def recurrent(self) -> bool:
@@ -170,7 +174,7 @@ class GridNetwork(BaseNetwork):
                     f"{name}.{key}", None, value.smallest, f"numbers >= {self.lowest(key):g} ms (dt {self.dt:g})"
                 )
         chosen = checks.check_names(train, tuple(taus), f"{name}.train")
-        self.populations[name] = GridPopulation(name, kind, n, taus, chosen, bias=start, **settings)
+        self.populations[name] = GridPopulation(name, kind, n, taus, bias=start, train=chosen, **settings)
 
     def lowest(self, key: str) -> Milliseconds:
         """The smallest tau_mem or tau_syn (ms) that the grid can hold: alpha must not be negative."""
@@ -227,8 +231,8 @@ class GridNetwork(BaseNetwork):
             remedy = "add_lif(dropout=...) silences what a population sends."
             raise Unsupported(f"{name}.dropout", None, dropout, "0 but for a recurrent connection", remedy)
         self.connections[name] = GridConnection(
-            name, pre, post, source.n, target.n, weight, delay, delay_per, chosen, spread, checks.check_count(count),
-            checks.share(dropout, f"{name}.dropout"), _as_mask(*rows),
+            name, pre, post, source.n, target.n, weight, delay, delay_per, spread, checks.check_count(count),
+            checks.share(dropout, f"{name}.dropout"), train=chosen, mask=_as_mask(*rows),
         )  # fmt: skip
 
     def incoming(self, population: str) -> list[GridConnection]:

@@ -32,9 +32,14 @@ LOSSES = ("mean", "exponential", "maximum", "first", "relative", "regression")
 # As what share of the threshold (1 for a readout) v_reset and v_rest are drawn, and a bias as what share of the rise
 # from rest to it: none of them ends near a threshold, whatever else is drawn.
 SHARES = {"v_reset": (-0.6, 0.8), "v_rest": (-0.4, 0.6), "bias": (-0.5, 0.5)}
+# In half of the cases most of them are far from zero: resets that take many arrivals to come back from, neurons that
+# rest low, or a tenth of the way below their thresholds. Lower ones would leave few spikes to be fired.
+FAR = {"v_reset": (-2.0, -0.6), "v_rest": (-1.5, -0.4), "bias": (0.5, 0.9)}
 FIRES_BY_ITSELF = (1.2, 1.8)
 # The stream of these; with this number the cases that tests hold from before are without them, as they were.
 VOLTAGES = 2104
+# The stream that says which cases are far from zero; the others are what they were before there were such.
+DISTANCE = 2105
 
 
 def random_case(
@@ -44,16 +49,17 @@ def random_case(
     """Draw a small learning problem from a seed: a Case (network, parameters, batch, labels, loss, duration).
 
     Over the seeds, networks are recurrent, sparse, deep, with skip connections or loops, one or two inputs, shared or
-    own time constants (equal ones and nearly equal ones included), shared or own resets, rests and biases or none,
-    neurons that fire by themselves, neurons whose reset is above another's threshold, per-synapse, axonal, shared, long
-    or no delays, and inputs with ties and counts. ``loss`` (one of LOSSES) and ``topology`` (one of TOPOLOGIES) fix
-    what else would be drawn; ``max_spikes`` bounds the spikes of a sample: weights and biases are halved until they
-    keep it.
+    own time constants (equal ones and nearly equal ones included), shared or own resets, rests and biases, near zero
+    or far from it, or none, neurons that fire by themselves, neurons whose reset is above another's threshold,
+    per-synapse, axonal, shared, long or no delays, and inputs with ties and counts. ``loss`` (one of LOSSES) and
+    ``topology`` (one of TOPOLOGIES) fix what else would be drawn; ``max_spikes`` bounds the spikes of a sample: weights
+    and biases are halved until they keep it.
     """
     rng = np.random.default_rng([seed, 2024])
     loss = LOSSES[rng.integers(len(LOSSES))] if loss is None else loss
     topology = TOPOLOGIES[rng.integers(len(TOPOLOGIES))] if topology is None else topology
-    draw = _CaseDrawer(rng, np.random.default_rng([seed, VOLTAGES]), grid=float(rng.choice([0.0, 0.0, 0.5, 1.0])))
+    voltages, far = np.random.default_rng([seed, VOLTAGES]), np.random.default_rng([seed, DISTANCE]).random() < 0.5
+    draw = _CaseDrawer(rng, voltages, bool(far), grid=float(rng.choice([0.0, 0.0, 0.5, 1.0])))
     network, out = draw.network(topology, spiking=loss in ("first", "relative", "regression"))
     parameters = draw.parameters(network, seed)
     batch = {p.name: draw.batch(p, n_samples, duration) for p in network.populations.values() if p.kind == "input"}
@@ -91,11 +97,12 @@ def _calmed(
 class _CaseDrawer:
     """Draws the parts of a Case from two random streams; ``grid`` (ms) > 0 puts times and delays on a grid.
 
-    ``voltages``: the stream of v_reset, v_rest and bias; a case that has none of them owes nothing to it.
+    ``voltages``: the stream of v_reset, v_rest and bias; a case that has none of them owes nothing to it. ``far``:
+    most of them, and of the zeros of neurons, are far from zero.
     """
 
-    def __init__(self, rng: np.random.Generator, voltages: np.random.Generator, grid: Milliseconds) -> None:
-        self.rng, self.voltages, self.grid = rng, voltages, grid
+    def __init__(self, rng: np.random.Generator, voltages: np.random.Generator, far: bool, grid: Milliseconds) -> None:
+        self.rng, self.voltages, self.far, self.grid = rng, voltages, far, grid
         self.plain = voltages.random() < 0.3
 
     def network(self, topology: str, spiking: bool) -> tuple[Network, str]:
@@ -145,7 +152,8 @@ class _CaseDrawer:
         voltages, more = self._voltages(thresholds, fires=threshold)
         if threshold and self.voltages.random() < 0.25 and not isinstance(settings.get("v_threshold"), Uniform):
             # nothing depends on where the zero of a neuron's voltages is
-            zeros, given = self.voltages.uniform(-1.0, 1.0, n), {"v_threshold": thresholds, **voltages}
+            reach = 3.0 if self.far else 1.0
+            zeros, given = self.voltages.uniform(-reach, reach, n), {"v_threshold": thresholds, **voltages}
             voltages |= {key: zeros + given.get(key, 0.0) for key in ("v_threshold", "v_reset", "v_rest")}
         add(name, n, **(settings | voltages), train=[*train, *more])
 
@@ -161,6 +169,7 @@ class _CaseDrawer:
             train += [key] * trained
             if not given:
                 continue
+            shares = (FAR if self.far and rng.random() < 0.7 else SHARES)[key]
             rise = thresholds - found.get("v_rest", 0.0) if key == "bias" else thresholds
             if key == "bias" and fires and rng.random() < 0.3:
                 # different, so that no two fire at once, and a parameter, so that it can be halved
@@ -168,9 +177,9 @@ class _CaseDrawer:
                 found[key] = values if trained else Uniform(*(share * rise.max() for share in FIRES_BY_ITSELF))
             elif rng.random() < 0.5 or (not fires and (trained or key == "bias")):
                 # softmax sees nothing that all classes share: its gradients would be 0, and their rounding all there is
-                found[key] = rng.uniform(*SHARES[key], rise.size) * rise
+                found[key] = rng.uniform(*shares, rise.size) * rise
             else:
-                found[key] = float(rng.uniform(*SHARES[key]) * rise.min())
+                found[key] = float(rng.uniform(*shares) * rise.min())
         return found, train
 
     def _connect(self, network: Network, pre: str, post: str, mean: float, cycle: bool = False) -> None:

@@ -8,10 +8,12 @@ tests call them with the package of today, as a user's old script would.
 """
 
 import ast
+import inspect
 import json
 import shutil
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -221,6 +223,19 @@ def _defined(path):
                 yield from (item.value for item in node.value.elts if isinstance(item, ast.Constant))
 
 
+def positions(found):
+    """{"module.name": [arguments that may be given by their place]} of the functions and classes with these names."""
+    placed = {}
+    for name in found:
+        module, _, last = name.rpartition(".")
+        value = getattr(import_module(f"eventsnn.{module}" if module else "eventsnn"), last)
+        makers = [value, getattr(value, "__init__", None), getattr(value, "__new__", None)]
+        if any(inspect.isfunction(maker) for maker in makers):
+            parameters = inspect.signature(value).parameters.values()
+            placed[name] = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    return placed
+
+
 def make_trainings(folder):
     for name, make in TRAINERS.items():
         stopped, finished = folder / f"{name}_stopped", folder / f"{name}_finished"
@@ -287,6 +302,8 @@ def main(checkout):
     FIXTURES.mkdir()
     found = [*names(package), *eventsnn.__all__]
     (FIXTURES.parent / "names_0_1_0.txt").write_text("\n".join(dict.fromkeys(found)) + "\n", encoding="utf-8")
+    lines = [f"{name}: {' '.join(placed)}".rstrip() for name, placed in positions(dict.fromkeys(found)).items()]
+    (FIXTURES.parent / "positions_0_1_0.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     make_trainings(FIXTURES)
     make_run(FIXTURES)
     make_sweep(FIXTURES)

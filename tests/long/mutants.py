@@ -314,6 +314,19 @@ MUTANTS = [
     ("neurons/lif/laying", "weight * (mem - current)", "weight * mem"),
     ("neurons/lif/laying", "np.exp(left / neurons", "np.exp(-left / neurons"),
     ("neurons/lif/laying", '* net.model.shifts["fall"][j])', ")"),
+    ("negligible", "NEGLIGIBLE = 1e-290", "NEGLIGIBLE = 1e-320"),
+    ("neurons/lif/membrane", "FORGET_EVERY = 8", "FORGET_EVERY = 2**40"),
+    ("neurons/lif/membrane", "values[at + j] = lost[j] = 0.0", "values[at + j] = 0.0"),
+    ("neurons/lif/membrane", "if abs(values[at + j]) <= NEGLIGIBLE:", "if values[at + j] <= NEGLIGIBLE:"),
+    ("neurons/lif/membrane", "return x if abs(x) > NEGLIGIBLE else 0.0", "return x"),
+    ("neurons/lif/walk", "forget_small(work.values[Row.I], work", "forget_small(work.values[Row.V], work"),
+    ("neurons/lif/adjoint", "    _forget_back(adjoint, window, new, n)\n", ""),
+    ("neurons/lif/adjoint", "adjoint.lost[Lost.RESET + row], new, n)", "adjoint.lost[row], new, n)"),
+    (
+        "neurons/lif/adjoint",
+        "forget_small(adjoint.tails[row], adjoint.lost[Lost.RESET + row], new, n)",
+        "forget_small(adjoint.tails[row], adjoint.lost[Lost.RESET + row], 0, n)",
+    ),
 ]
 
 CHECK = """
@@ -390,7 +403,8 @@ def survives(number):
         else:
             mutated(folder, number)
         environment = os.environ | {"EVENTSNN_CACHE": str(folder / "cache"), "PYTHONPATH": name}
-        parts = ("neurons/lif/test_membrane", "neurons/lif/test_crossing", "test_queue", "events/test_forward")
+        own = [f"neurons/lif/test_{part}" for part in ("membrane", "crossing", "forgetting")]
+        parts = (*own, "test_queue", "events/test_forward")
         kernels = [ROOT / "tests" / "kernels" / f"{part}.py" for part in parts]
         kernels.append(ROOT / "tests" / "neurons" / "test_lif.py")
         hazards = "silence or end_do_not or instant or first_size or outgrows"

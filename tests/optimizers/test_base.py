@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from eventsnn import Network, Uniform
 from eventsnn.errors import InvalidInput, NotFinite
 from eventsnn.optimizers import SGD, Adam, Cosine, EaseIn, Exponential, OneCycle, Optimizer
 from eventsnn.optimizers import base as module
@@ -122,6 +123,48 @@ def test_bounds_may_differ_from_entry_to_entry_in_every_block():
     for wrong in ((low[1:], high), (low, np.full(n, np.nan)), (high, low)):
         with pytest.raises(InvalidInput, match=r"^bounds\['a'\]"):
             SGD(1.0).step(params, {"a": np.zeros(n)}, state, bounds={"a": wrong})
+
+
+def reset_and_threshold():
+    """A network whose bounds() holds arrays: each reset ends below the threshold of its own neuron."""
+    network = Network()
+    network.add_input("in", 2)
+    network.add_lif("a", 3, v_threshold=np.array([1.0, 2.0, 3.0]), v_reset=np.zeros(3), train="v_reset")
+    network.add_lif("b", 2, tau_mem=20.0, train="tau_mem")
+    network.connect("in", "a", weight=1.0, delay=Uniform(0.0, 5.0))
+    network.connect("a", "b", weight=1.0)
+    assert np.shape(network.bounds()["a.v_reset"][1]) == (3,)
+    return network
+
+
+def test_the_bounds_of_a_network_are_those_of_an_optimizer():
+    network = reset_and_threshold()
+    params, optimizer = network.initialize(0), SGD(1.0, bounds=network.bounds())
+    grads = {name: np.full(np.shape(params[name]), -100.0) for name in network.trainable}
+    state = optimizer.initialize(params)
+    moved, counted = optimizer.step(params, grads, state)
+    assert moved["a.v_reset"].tolist() == network.bounds()["a.v_reset"][1].tolist() != [100.0] * 3
+    assert counted["projected/a.v_reset"] == 3 and counted["projected/in->a.weight"] == 0
+    given, _ = SGD(1.0).step(params, grads, state, bounds=network.bounds())
+    assert as_bytes(moved) == as_bytes(given)
+    back = Optimizer.from_dict(json.loads(json.dumps(optimizer.to_dict(), allow_nan=False)))
+    assert back == optimizer and as_bytes(back.step(params, grads, state)[0]) == as_bytes(moved)
+
+
+def test_bounds_of_an_optimizer_reach_every_entry_and_keep_none_of_the_callers():
+    params, low = {"w": np.zeros((2, 3))}, np.array([-1.0, -2.0, -math.inf])
+    optimizer = SGD(1.0, bounds={"w": (low, np.array([[5.0], [7.0]]))})
+    low[:] = 0.0
+    state = optimizer.initialize(params)
+    assert optimizer.step(params, {"w": np.full((2, 3), 9.0)}, state)[0]["w"].tolist() == [[-1.0, -2.0, -9.0]] * 2
+    assert optimizer.step(params, {"w": np.full((2, 3), -9.0)}, state)[0]["w"].tolist() == [[5.0] * 3, [7.0] * 3]
+    assert optimizer.to_dict()["bounds"] == {"w": [[-1.0, -2.0, None], [[5.0], [7.0]]]}
+    assert optimizer == Optimizer.from_dict(optimizer.to_dict()) != SGD(1.0, bounds={"w": (-1.0, None)})
+    for unfit in (np.zeros(2), np.zeros((1, 2, 3))):
+        with pytest.raises(InvalidInput, match=r"^bounds\['w'\] is .*of shape \(2, 3\)"):
+            SGD(1.0, bounds={"w": (unfit, None)}).initialize(params)
+        with pytest.raises(InvalidInput, match=r"^bounds\['w'\] is .*of shape \(2, 3\)"):
+            SGD(1.0, bounds={"w": (unfit, None)}).step(params, {}, state)
 
 
 def test_clipping_by_global_norm():

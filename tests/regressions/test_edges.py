@@ -1,7 +1,5 @@
 """Faults that were found once, each at an edge that no drawn test had reached."""
 
-import math
-
 import numpy as np
 import pytest
 
@@ -232,29 +230,3 @@ def test_the_largest_weights_and_counts_are_simulated(engine):
     with pytest.raises(EventStorm) as caught:
         simulate(network, network.initialize(), batch, duration=40.0, engine=engine, max_spikes=100)
     assert np.isfinite(caught.value.time) and caught.value.count == 100
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_states_that_have_died_away_are_zero_and_no_denormal_numbers():
-    """A neuron that is kicked once and never again, while others stay busy, so that no silence is leapt over."""
-    from eventsnn.engines.cpu import engine as compiled
-    from eventsnn.engines.problem import Problem, Run
-    from eventsnn.kernels.workspace import Row
-
-    network, duration = Network(), 7200.0
-    network.add_input("in", 2)
-    network.add_lif("kicked", 20, tau_mem=10.0, tau_syn=5.0)
-    network.add_lif("busy", 2, tau_mem=10.0, tau_syn=5.0)
-    network.connect("in", "kicked", weight=0.5, mask=np.array([[True] * 20, [False] * 20]))
-    network.connect("in", "busy", weight=0.1, mask=np.array([[False] * 2, [True] * 2]))
-    beats = np.arange(0.5, duration, 2.0)
-    times = np.concatenate([[0.1], beats])
-    batch = SpikeBatch.from_lists([(times, np.array([0] + [1] * beats.size))])
-    release_memory()
-    _, (layout, _) = compiled.forward(Problem(network, network.initialize(), {"in": batch}, Run(duration, {}, 1)))
-    assert math.exp(-duration / 10.0) < np.finfo(float).tiny  # a denormal number, were nothing done
-    ((_, kept),) = [pair for kind, pair in _idle.items() if kind == "forward"]
-    values, (start, stop) = kept[0].values, layout.slices["kicked"]
-    for row in (Row.V, Row.I, Row.LOST_V, Row.LOST_I):
-        assert not values[row, start:stop].any(), row.name
-    assert values[Row.V, slice(*layout.slices["busy"])].all()

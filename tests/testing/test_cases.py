@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from eventsnn import simulate
 from eventsnn.losses import FirstSpike, SpikeTimeRegression
 from eventsnn.testing import random_case
 
@@ -41,6 +42,7 @@ def test_random_cases_are_functions_of_their_seed_and_cover_the_ground():
 def test_random_cases_have_resets_rests_and_biases_of_every_kind_and_none():
     cases = [random_case(seed) for seed in range(150)]
     kinds, fired_by_themselves, apart, plain = set(), 0, 0, 0
+    deep_resets = low_rests = just_below = 0
     for case in cases:
         of_neurons = [p for p in case.network.populations.values() if p.kind != "input"]
         given = [(p, key) for p in of_neurons for key in ("v_reset", "v_rest", "bias") if key in p.settings]
@@ -54,11 +56,26 @@ def test_random_cases_have_resets_rests_and_biases_of_every_kind_and_none():
                 )
                 fired_by_themselves += np.any(rest + bias > threshold)
                 apart += np.max(reset) >= np.min(threshold)
+                # in units of the way from rest to threshold, wherever the zero of V is
+                way = threshold - rest
+                deep_resets += np.any(rest - reset > 1.2 * way)
+                low_rests += np.any(rest < -1.5)
+                just_below += np.any((0.75 * way < bias) & (bias < way))
     for key in ("v_reset", "v_rest", "bias"):
         assert {("lif", key, form, trained) for form in ("Constant", "Given") for trained in (True, False)} <= kinds
     assert {("readout", key, "Given", True) for key in ("v_rest", "bias")} <= kinds
     assert ("lif", "bias", "Uniform", False) in kinds
     assert plain >= 15 and fired_by_themselves >= 10 and apart >= 10
+    assert min(deep_resets, low_rests, just_below) >= 10, (deep_resets, low_rests, just_below)
+
+
+def test_random_cases_far_from_zero_fire_and_do_not_storm():
+    fired = []
+    for seed in range(60):
+        case = random_case(seed, max_spikes=100)
+        settings = {"duration": case.duration, "n_threads": 1, "max_spikes": 100}
+        fired.append(simulate(case.network, case.parameters, case.batch, **settings).times.size)
+    assert np.count_nonzero(fired) > 50 and np.median(fired) > 20
 
 
 def test_named_losses_are_those_of_the_module():

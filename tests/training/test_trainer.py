@@ -495,6 +495,29 @@ def test_neurons_whose_voltages_have_no_range_in_common_are_trained_within_their
     assert np.all(thresholds == (threshold + rest) / 2 + SMALLEST_THRESHOLD) and np.all(rests == (threshold + rest) / 2)
 
 
+def test_bounds_of_each_neuron_are_trained_within_saved_and_resumed_with(tmp_path):
+    low, high = np.array([-0.1, -0.2, -0.3]), np.array([0.3, 0.2, 0.1])
+
+    def made(**changes):
+        network = make_network()
+        network.add_lif("apart", 3, v_threshold=np.array([1.0, 2.0, 3.0]), v_reset=np.zeros(3), train="v_reset")
+        network.connect("input", "apart", weight=2.5)
+        network.connect("apart", "output", weight=0.3)
+        bounds = network.bounds() | {"apart.v_reset": (low, high + changes.pop("more", 0.0))}
+        options = TrainingOptions(batch_size=8, regularizers=(SpikeCountTarget("apart", 50.0, 1.0),))
+        optimizer = SGD(0.01, learning_rates={"*.v_reset": 10.0}, bounds=bounds)
+        return make_trainer(options, network=network, optimizer=optimizer, checkpoint=tmp_path / "saved", **changes)
+
+    with pytest.raises(Stop):
+        made(callbacks=[stop_at(3)], checkpoint_every=1).fit(TRAIN, epochs=2)
+    with pytest.raises(CheckpointError, match=r"bounds"):
+        made(more=0.1).fit(TRAIN, epochs=2, resume=True)
+    trainer = made()
+    trainer.fit(TRAIN, epochs=2, resume=True)
+    found = trainer.parameters["apart.v_reset"]
+    assert np.all((found == low) | (found == high))  # the steps are so large that each ends at one of the two
+
+
 def test_values_outside_the_bounds_of_the_optimiser_are_refused_and_untrained_ones_are_nobodys_business():
     network = make_network()
     optimizer = SGD(1e-12, bounds={"input->hidden.delay": (0.0, 5.0)})

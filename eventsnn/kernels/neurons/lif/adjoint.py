@@ -4,18 +4,12 @@ import math
 
 import numpy as np
 
-from ...adjoint_workspace import (
-    NO_SPIKE,
-    Lambda,
-    Lost,
-    Step,
-    Tail,
-)
+from ...adjoint_workspace import NO_SPIKE, Lambda, Lost, Step, Tail
 from ...compile import inlined, kernel
 from ...places import jump_after, place_of, state_at_end, window_end
 from ...state import Kind
 from .membrane import (
-    CLEAN_EVERY,
+    FORGET_EVERY,
     double_psp,
     forget_small,
     integral_by_taus,
@@ -199,6 +193,17 @@ def _step_tails(adjoint, old, new, n):
 
 
 @inlined
+def _forget_back(adjoint, window, new, n):
+    """`walk.forget` in the mirror: set negligible adjoints of n neurons, from a place on, to zero now and then."""
+    if window & (FORGET_EVERY - 1) != 0:
+        return
+    for row in range(adjoint.states.shape[0]):
+        forget_small(adjoint.states[row], adjoint.lost[row], new, n)
+    for row in range(adjoint.tails.shape[0] if adjoint.tails.shape[1] > 0 else 0):
+        forget_small(adjoint.tails[row], adjoint.lost[Lost.RESET + row], new, n)
+
+
+@inlined
 def flow_back(net, adjoint, jumps, window, entries):
     """Carry the adjoint from the end of ``window`` to the end of the window before it.
 
@@ -218,11 +223,7 @@ def flow_back(net, adjoint, jumps, window, entries):
         v, i = lambda_v[j], lambda_i[j]
         new_i[j], lost[Lost.I, j] = step_on(i, i * steps[Step.FALL_I, j] + v * steps[Step.V_TO_I, j], lost[Lost.I, j])
         new_v[j], lost[Lost.V, j] = step_on(v, v * steps[Step.FALL_V, j], lost[Lost.V, j])
-    if window & (CLEAN_EVERY - 1) == 0:
-        for row in range(adjoint.states.shape[0]):
-            forget_small(adjoint.states[row], lost[row], new, n)
-        for row in range(adjoint.tails.shape[0] if with_tails else 0):
-            forget_small(adjoint.tails[row], lost[Lost.RESET + row], new, n)
+    _forget_back(adjoint, window, new, n)
     if end - begin != net.h:
         prepare_back(net, steps, net.h, with_tails)
     for e in range(entries[0], entries[1]):

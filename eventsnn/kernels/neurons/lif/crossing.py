@@ -23,8 +23,8 @@ class Outcome(IntEnum):
     GRAZES = 2
 
 
-class Membrane(NamedTuple):
-    """The constants that decide on a crossing; ``scale``: see `tables.SHIFT`."""
+class CrossingConstants(NamedTuple):
+    """The constants of a neuron that decide on a crossing; ``scale``: see `tables.SHIFT`."""
 
     tau_mem: float
     tau_syn: float
@@ -70,7 +70,7 @@ def _inverse_series(gap, first, second, third):
 @kernel
 def _root(v, i, high, guess, neuron):
     """The time in [0, high] at which V reaches the threshold; V rises and is concave there."""
-    tau_mem, tau_syn, threshold, scale = neuron
+    tau_mem, tau_syn, threshold, scale = neuron.tau_mem, neuron.tau_syn, neuron.threshold, neuron.scale
     t = guess
     if t > 0.0:
         v_t, i_t = flow(v, i, t, tau_mem, tau_syn)
@@ -106,7 +106,7 @@ def crossing_below_rest(v, i, v_end, i_end, dt, neuron):
     U less the threshold is a constant > 0 and two exponentials: it has two zeros at most, is below zero now and above
     it in the end, so it has one. It is bracketed by the minimum of U, if that is to come, and the end.
     """
-    tau_mem, tau_syn, threshold, scale = neuron
+    tau_mem, tau_syn, threshold, scale = neuron.tau_mem, neuron.tau_syn, neuron.threshold, neuron.scale
     if v_end <= threshold + CONTACT * scale or dt == 0.0:
         return Outcome.SILENT, 0.0, 0.0
     if v >= threshold and i >= v:
@@ -161,10 +161,10 @@ def _closed_crossing(v, i, v_end, i_end, dt, neuron):
 def crossing(v, i, v_end, i_end, dt, neuron):
     """Look for a spike in [0, dt): return (Outcome, time in ms, slope).
 
-    ``v, i``: state now; ``v_end, i_end``: state after ``dt`` ms; ``neuron``: a Membrane. The slope is I - threshold =
-    tau_mem dV/dt at the crossing.
+    ``v, i``: state now; ``v_end, i_end``: state after ``dt`` ms; ``neuron``: CrossingConstants. The slope is I -
+    threshold = tau_mem dV/dt at the crossing.
     """
-    tau_mem, tau_syn, threshold, scale = neuron
+    tau_mem, tau_syn, threshold, scale = neuron.tau_mem, neuron.tau_syn, neuron.threshold, neuron.scale
     level = threshold + CONTACT * scale
     # V exceeds the level only while I does, and without arrivals I only decays; at once, the arrivals act first
     if i <= level or dt == 0.0:

@@ -11,15 +11,16 @@ import math
 import numpy as np
 
 from ...compile import entry, inlined, kernel
+from ...negligible import NEGLIGIBLE
 
 # Within a window of length h <= TAU_FRACTION * tau the exponentials are polynomials of this degree. The first omitted
 # term of e^{-t/tau} is (1/8)^11 / 11! = 3e-18 of the leading one. Those of psp and its convolutions start at t and t^2,
 # so one and two terms fewer are left: relative errors of 2e-15 and 2e-14 at the end of the longest window.
 DEGREE = 10
 TAU_FRACTION = 0.125
-# Below this a state is set to zero, once in so many windows (a power of two): it cannot move any result, and denormal
-# numbers, which it would become 40 time constants later, would slow every window. No window is longer than one.
-NEGLIGIBLE, CLEAN_EVERY = 1e-290, 8
+# Negligible states and adjoints are forgotten once in so many windows, a power of two. None is longer than a time
+# constant, so that less than four of the 18 decades down to denormal numbers pass in between.
+FORGET_EVERY = 8
 # Series of positive terms end with a term of this part of the sum, or here: for arguments below 2 that comes later.
 SMALLEST_TERM, MOST_TERMS = 1e-17, 40
 # What `response_integral` asks of a neuron, in 1/ms: the decay rate of the weighted integral, the rates of tau_mem and
@@ -273,13 +274,13 @@ def mode_growth(net, pop, window):
 
 @inlined
 def clean(x):
-    """x, or zero in place of a number too small to matter."""
+    """x, or zero in place of a negligible number."""
     return x if abs(x) > NEGLIGIBLE else 0.0
 
 
 @kernel
 def forget_small(values, lost, at, n):
-    """Set to zero what is too small to matter of n states from a place on, with what rounding took from them."""
+    """Set to zero what is negligible of n states from a place on, with what rounding took from them."""
     for j in range(n):
         if abs(values[at + j]) <= NEGLIGIBLE:
             values[at + j] = lost[j] = 0.0

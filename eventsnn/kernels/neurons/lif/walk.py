@@ -6,9 +6,9 @@ from ...compile import inlined, kernel
 from ...simd import BLOCK, advance_calm, is_set, trailing_zeros
 from ...state import Kind, Reading, Status
 from ...workspace import Arrival, Row
-from .crossing import CONTACT, GRAZING, Membrane, Outcome, crossing, crossing_below_rest
+from .crossing import CONTACT, GRAZING, CrossingConstants, Outcome, crossing, crossing_below_rest
 from .membrane import (
-    CLEAN_EVERY,
+    FORGET_EVERY,
     advance,
     clean,
     flow,
@@ -55,8 +55,8 @@ def start(net, work, outputs):
 
 @kernel
 def forget(net, work, window):
-    """Set states that are too small to matter to zero, now and then."""
-    if window & (CLEAN_EVERY - 1) != 0:
+    """Set negligible states to zero, now and then; `adjoint._forget_back` is its mirror."""
+    if window & (FORGET_EVERY - 1) != 0:
         return
     forget_small(work.values[Row.V], work.values[Row.LOST_V], 0, net.neurons.size)
     forget_small(work.values[Row.I], work.values[Row.LOST_I], 0, net.neurons.size)
@@ -103,7 +103,8 @@ def _walk(net, work, j, n, span, end, crossing):
     """
     left, weight = work.sorted[Arrival.LEFT], work.sorted[Arrival.WEIGHT]
     shift, progress = net.model.shifts[j], work.progress[0]
-    neuron = Membrane(net.neurons[j].tau_mem, net.neurons[j].tau_syn, net.neurons[j].threshold, shift.scale)
+    tau_mem, tau_syn, threshold = net.neurons[j].tau_mem, net.neurons[j].tau_syn, net.neurons[j].threshold
+    neuron = CrossingConstants(tau_mem, tau_syn, threshold, shift.scale)
     v, i, x, grazed, m = work.values[Row.V, j], work.values[Row.I, j], span, 0, n - 1
     before = progress.n_spikes
     while True:

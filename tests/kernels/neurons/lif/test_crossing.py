@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eventsnn.engines.reference import lif as reference
-from eventsnn.kernels.neurons.lif.crossing import Membrane, Outcome, crossing
+from eventsnn.kernels.neurons.lif.crossing import CrossingConstants, Outcome, crossing
 from eventsnn.kernels.neurons.lif.membrane import flow, peak_time
 
 N_STATES = 1_000_000
@@ -19,7 +19,7 @@ NEURON = reference.Constants(20.0, 10.0, 1.0, reset=0.0, start=0.0, rest=0.0)
 @numba.njit
 def cross(v, i, dt, tau_mem, tau_syn, threshold):
     v_end, i_end = flow(v, i, dt, tau_mem, tau_syn)
-    return crossing(v, i, v_end, i_end, dt, Membrane(tau_mem, tau_syn, threshold, threshold))
+    return crossing(v, i, v_end, i_end, dt, CrossingConstants(tau_mem, tau_syn, threshold, threshold))
 
 
 @numba.njit
