@@ -72,6 +72,8 @@ RENAMED = {
     "engines.engine_of": "training.methods.choosing.method_of",
     "network.SMALLEST_TAU": "neurons.lif.SMALLEST_TAU",
     "network.SMALLEST_THRESHOLD": "neurons.lif.SMALLEST_THRESHOLD",
+    "optimizers.FLUSH_EVERY": "optimizers.rules.FORGET_EVERY",
+    "optimizers.NEGLIGIBLE": "kernels.negligible.NEGLIGIBLE",
     "presets.checking.nearest": "checks.nearest",
     "spikes.LARGEST_UNIT": "arrays.LARGEST_UNIT",
     "training.SMALL_SHARE": "network.plausibility.SMALL_SHARE",
