@@ -74,6 +74,8 @@ RENAMED = {
     "engines.engine_of": "training.methods.choosing.method_of",
     "network.SMALLEST_TAU": "neurons.lif.SMALLEST_TAU",
     "network.SMALLEST_THRESHOLD": "neurons.lif.SMALLEST_THRESHOLD",
+    "optimizers.FLUSH_EVERY": "optimizers.rules.FORGET_EVERY",
+    "optimizers.NEGLIGIBLE": "kernels.negligible.NEGLIGIBLE",
     "presets.checking.nearest": "checks.nearest",
     "runs.CHECKPOINT": "training.state.CHECKPOINT",
     "runs.load": "training.state.load_model",

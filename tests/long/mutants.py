@@ -301,8 +301,8 @@ MUTANTS = [
     ),
     (
         "neurons/lif/crossing",
-        "    if i < v:\n        low = min(peak_time",
-        "    if False:\n        low = min(peak_time",
+        "low = min(peak_time(-v, -i, tau_mem, tau_syn), dt)",
+        "low = min(peak_time(v, i, tau_mem, tau_syn), dt)",
     ),
     ("neurons/lif/adjoint", "    if window > 0:\n        leap_back", "    if False:\n        leap_back"),
     (
@@ -321,7 +321,7 @@ MUTANTS = [
     ("neurons/lif/membrane", "return x if abs(x) > NEGLIGIBLE else 0.0", "return x"),
     ("neurons/lif/walk", "forget_small(work.values[Row.I], work", "forget_small(work.values[Row.V], work"),
     ("neurons/lif/adjoint", "    _forget_back(adjoint, window, new, n)\n", ""),
-    ("neurons/lif/adjoint", "adjoint.lost[Lost.RESET + row], new, n)", "adjoint.lost[row], new, n)"),
+    ("neurons/lif/adjoint", "forget_small(adjoint.states[row], adj", "forget_small(adjoint.states[0], adj"),
     (
         "neurons/lif/adjoint",
         "forget_small(adjoint.tails[row], adjoint.lost[Lost.RESET + row], new, n)",

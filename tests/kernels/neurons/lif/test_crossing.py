@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eventsnn.engines.reference import lif as reference
-from eventsnn.kernels.neurons.lif.crossing import CrossingConstants, Outcome, crossing
+from eventsnn.kernels.neurons.lif.crossing import CrossingConstants, Outcome, crossing, crossing_below_rest
 from eventsnn.kernels.neurons.lif.membrane import flow, peak_time
 
 N_STATES = 1_000_000
@@ -28,6 +28,17 @@ def cross_all(states):
     for k in range(len(states)):
         v, i, dt, tau_mem, tau_syn, threshold = states[k]
         outcomes[k], times[k], slopes[k] = cross(v, i, dt, tau_mem, tau_syn, threshold)
+    return outcomes, times, slopes
+
+
+@numba.njit
+def cross_below_rest(states):
+    outcomes, times, slopes = np.empty(len(states), np.int64), np.empty(len(states)), np.empty(len(states))
+    for k in range(len(states)):
+        v, i, dt, tau_mem, tau_syn, threshold = states[k]
+        v_end, i_end = flow(v, i, dt, tau_mem, tau_syn)
+        neuron = CrossingConstants(tau_mem, tau_syn, threshold, -threshold)
+        outcomes[k], times[k], slopes[k] = crossing_below_rest(v, i, v_end, i_end, dt, neuron)
     return outcomes, times, slopes
 
 
@@ -111,6 +122,29 @@ def test_no_spike_is_missed_and_none_is_invented():
             assert times[k] == 0 or voltage(states[k], fraction * times[k]) < states[k, 5]
     # a graze is reported just below threshold, and nowhere else
     assert np.all(np.abs(margin[outcomes == Outcome.GRAZES]) <= 2e-6)
+
+
+def test_a_neuron_that_fires_by_itself_crosses_once_whether_it_falls_first_or_not():
+    states = random_states(200_000, seed=9)
+    states[:, 5] *= -1.0  # below where U rests
+    states[:, 0] = states[:, 5] * (1.0 + np.abs(states[:, 0]))
+    states[:, 1] = states[:, 0] * np.random.default_rng(10).uniform(-1.0, 4.0, len(states))
+    states[:, 2] *= 3.0
+    outcomes, times, slopes = cross_below_rest(states)
+    ends = np.array([voltage(state, state[2]) for state in states[::20]])
+    clear = np.abs(ends / states[::20, 5] - 1.0) >= MARGIN
+    assert np.array_equal(outcomes[::20][clear] == Outcome.FIRES, (ends > states[::20, 5])[clear])
+    fired = np.flatnonzero(outcomes == Outcome.FIRES)
+    assert 0.2 < fired.size / len(states) < 0.8
+    assert np.mean(states[fired, 1] < states[fired, 0]) > 0.2  # these fall first
+    for k in fired[::20]:
+        state, threshold = states[k], states[k, 5]
+        assert slopes[k] > 0 and 0 < times[k] <= state[2]
+        # U has some 1e-16 of the largest term, and no other crossing before
+        terms = max(abs(state[0]), abs(state[1]))
+        assert abs(voltage(state, times[k]) - threshold) <= 50 * EPS * terms
+        assert all(voltage(state, part * times[k]) < threshold for part in (0.01, 0.3, 0.9, 0.999))
+    assert np.all(times[outcomes == Outcome.SILENT] == 0.0)
 
 
 def test_spike_times_are_right_to_rounding():
