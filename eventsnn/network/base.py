@@ -172,7 +172,7 @@ class BaseNetwork(ABC):
     def initialize(self, seed: int = 0) -> Parameters:
         """Draw the parameters: a flat dict of float64 arrays, each a function of (seed, its name) alone."""
         parameters = {}
-        for entry in self._listing.entries:
+        for entry in self.listing.entries:
             values = entry.initializer.draw(stream(check_seed(seed), entry.name), entry.shape, entry.fan_in)
             parameters[entry.name] = self._allowed(entry, values)
         return parameters
@@ -180,18 +180,18 @@ class BaseNetwork(ABC):
     @property
     def trainable(self) -> list[str]:
         """Names of the trained parameters."""
-        return [entry.name for entry in self._listing.entries if entry.trained]
+        return [entry.name for entry in self.listing.entries if entry.trained]
 
     def bounds(self) -> Bounds:
         """Return {trained parameter: (low, high)}, numbers or arrays: the ranges that projections keep in training."""
-        return {entry.name: (entry.low, entry.high) for entry in self._listing.entries if entry.trained}
+        return {entry.name: (entry.low, entry.high) for entry in self.listing.entries if entry.trained}
 
     def check_parameters(self, parameters: Mapping[str, npt.ArrayLike]) -> Parameters:
         """Return the parameters as float64 arrays after checking names, shapes and values.
 
         Raises InvalidInput naming the array, the index and the value.
         """
-        listing = self._listing
+        listing = self.listing
         shapes = {entry.name: entry.shape for entry in listing.entries}
         return check_arrays(parameters, shapes, listing.fields, self.signed)
 
@@ -223,7 +223,7 @@ class BaseNetwork(ABC):
         """Build the network that ``to_dict`` described."""
 
     @property
-    def _listing(self) -> Listing:
+    def listing(self) -> Listing:
         """The parameters as they are listed: asked for several times in each step of a training."""
         parts = self._parts()
         if not self._last_listing.is_of(parts):

@@ -291,7 +291,7 @@ class GridNetwork(BaseNetwork):
     def check_parameters(self, parameters: Mapping[str, npt.ArrayLike]) -> Parameters:
         """Return the parameters as float64 arrays after checking names, shapes and values; raises InvalidInput."""
         checked = super().check_parameters(parameters)
-        for entry in self._listing.entries:
+        for entry in self.listing.entries:
             name, low, high, values = entry.name, entry.low, entry.high, checked[entry.name]
             if np.any(bad := (values < low) | (values > high)):
                 index = tuple(int(k) for k in np.argwhere(bad)[0])

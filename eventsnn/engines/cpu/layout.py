@@ -1,32 +1,20 @@
 """Lay a network and its parameters out in the flat arrays that kernels take, and carry gradients back."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from ...aliases import Array, Floats, Integers, Milliseconds, Parameters
 from ...errors import NetworkError
-from ...kernels.neurons.laying import Group, Laying, laying_of
-from ...kernels.state import (
-    BLOCK,
-    CONNECTION,
-    INPUT_SPIKE,
-    POPULATION,
-    SOURCE,
-    TARGET,
-    Gradients,
-    Kind,
-    Net,
-    Spikes,
-)
+from ...kernels.neurons.laying import Group
+from ...kernels.state import BLOCK, INPUT_SPIKE, TARGET, Gradients, Net, Spikes
 from ...network.network import Network
 from ...network.parts import Connection, Population
-from ...neurons import MODELS
 from ...spikes.batch import SpikeBatch
-from ...spikes.cotangents import Probe
 from ..problem import Run
+from .skeleton import has_own_delays, row_sizes, skeleton_of
 from .windows import in_order, lookahead, power_of_two_below
 
 # More buckets than this (8 bytes each, on each thread) mean a shortest delay absurdly far below the longest one.
@@ -50,59 +38,57 @@ class Layout:
     """Which spike of the input populations, one after the other, each merged one is; None: they are in order."""
 
     def __init__(self, network: Network, parameters: Parameters, run: Run) -> None:
-        self.network, self.parameters, self.run, self.trained = network, parameters, run, set(network.trainable)
-        shortest = {name: self._shortest_delay(c) for name, c in network.connections.items()}
-        neurons = [p for p in network.populations.values() if p.kind != "input"]
-        groups, self.laying = {p.name: self._group(p) for p in neurons}, _laying_of(neurons)
-        reach = self.laying.reach(list(groups.values()))
-        self.h = self._window(lookahead(network, shortest), reach, sum(p.n for p in neurons))
+        self.network, self.parameters, self.run = network, parameters, run
+        self._skeleton = skeleton = skeleton_of(network)
+        self.laying, self.inputs, self.connections = skeleton.laying, skeleton.inputs, skeleton.connections
+        # the shortest and the longest delay of each connection that has synapses
+        self._spans = {c.name: self._span(c) for c in self.connections if c.n_synapses}
+        shortest = {name: self._spans[name][0] if name in self._spans else math.inf for name in network.connections}
+        groups = skeleton.groups(network, parameters)
+        self.h = self._window(lookahead(network, shortest), skeleton.reach(groups))
         if self.h < SHORTEST_WINDOW or run.duration / self.h > MOST_WINDOWS:
             raise NetworkError(
                 f"{run.duration:.6g} ms are too many windows of {self.h:.3g} ms, the longest that the time constants "
                 "and the delays around cycles allow. Raise the shortest of them, or lower duration."
             )
-        self.populations = in_order(neurons, network, shortest, self.h)
-        sizes = [p.n for p in self.populations]
-        self.starts = dict(zip((p.name for p in self.populations), np.cumsum([0, *sizes])[:-1].tolist(), strict=True))
-        self.slices = {p.name: (self.starts[p.name], self.starts[p.name] + p.n) for p in self.populations}
-        self.inputs = [p for p in network.populations.values() if p.kind == "input"]
-        self.rank = {p.name: number for number, p in enumerate([*self.populations, *self.inputs])}
-        # per-synapse connections come first, so that only they take room in the delay array
-        self.connections = sorted(network.connections.values(), key=lambda c: not _per_synapse(c))
-        self.net = self._build([groups[p.name] for p in self.populations])
+        self._order = order = skeleton.order(in_order(skeleton.neurons, network, shortest, self.h))
+        self.populations, self.slices, self.rank = order.populations, order.slices, order.rank
+        self.net = self._build(groups)
         self._write_charges()
 
-    def _group(self, population: Population) -> Group:
-        """What the neuron model is told of a population."""
-        own = [c for c in self.network.connections.values() if c.post == population.name and _has_own_delays(c)]
-        longest = max((float(self._delays(c).max()) for c in own), default=math.inf)
-        values = self.network.values_of(population.name, self.parameters)
-        return Group(values, frozenset(population.train), longest)
+    def _span(self, connection: Connection) -> tuple[Milliseconds, Milliseconds]:
+        """The shortest and the longest delay of a connection."""
+        if connection.delay is None:
+            return 0.0, 0.0
+        delays = self._delays(connection)
+        return float(delays.min()), float(delays.max())
 
-    def _window(self, limit: Milliseconds, reach: tuple[Milliseconds, Milliseconds], targets: int) -> Milliseconds:
+    def _is_modal(self, population: Population, until: Milliseconds) -> bool:
+        """Whether arrivals with delays of their own are summed mode by mode, which they can be ``until`` some delay."""
+        own = [c for c in self.connections if c.post == population.name and has_own_delays(c) and c.n_synapses]
+        # a delay beyond the end is as good as one there
+        longest = min(max((self._spans[c.name][1] for c in own), default=math.inf), self.run.duration)
+        return population.fires and len(own) > 0 and longest <= until
+
+    def _window(self, limit: Milliseconds, reach: tuple[Milliseconds, Milliseconds]) -> Milliseconds:
         """The window length h in ms: for an arrival or two per neuron, but no longer than ``limit``.
 
         ``reach``: (how long it may be at no cost, and at most), as the neurons say.
         """
-        synapses = sum(c.n_synapses for c in self.network.connections.values())
-        fair = min(reach[1], ARRIVAL_TIME * targets / max(synapses, 1))
+        skeleton = self._skeleton
+        fair = min(reach[1], ARRIVAL_TIME * skeleton.n_targets / max(skeleton.n_synapses, 1))
         return power_of_two_below(min(limit, max(reach[0], fair)))
 
     def _delays(self, connection: Connection) -> Floats:
         """All delay values of a connection that has any."""
         return self.parameters[f"{connection.name}.delay"]
 
-    def _shortest_delay(self, connection: Connection) -> Milliseconds:
-        if connection.n_synapses == 0:
-            return math.inf
-        return 0.0 if connection.delay is None else float(self._delays(connection).min())
-
-    def _build(self, groups: list[Group]) -> Net:
-        run, rows = self.run, self._rows()
-        stretch, pops = self._stretch(), self._pops()
-        neurons, model = self.laying.lay(pops, groups, (self.h, run.duration, stretch))
-        delays = [np.max(delay) for c in self.connections if c.delay is not None and (delay := self._delays(c)).size]
-        longest_delay = max([0.0, *delays])
+    def _build(self, groups: dict[str, Group]) -> Net:
+        run, rows, skeleton = self.run, self._rows(), self._skeleton
+        stretch, until = self._stretch(), skeleton.modal_until(groups)
+        modal = [self._is_modal(p, until[p.name]) for p in self.populations]
+        pops, neurons, model = self._order.constants(skeleton, groups, modal, (self.h, run.duration, stretch), run)
+        longest_delay = max((longest for _, longest in self._spans.values()), default=0.0)
         longest = min(longest_delay, run.duration)
         bits, n_windows = self._tick_bits(longest, stretch), max(1, math.ceil(run.duration / self.h))
         return Net(
@@ -117,9 +103,11 @@ class Layout:
             n_pops=len(self.populations),
             pops=pops,
             neurons=neurons,
-            conns=self._conns(),
-            sources=self._sources(),
-            links=np.array([number for name in self.rank for number in self._links(name)], np.int64),
+            conns=self._order.conns,
+            sources=self._order.sources,
+            links=self._order.links,
+            row_ptr=skeleton.row_ptr,
+            first_shared=skeleton.first_shared,
             model=model,
             bits=bits,
             # a delay beyond the end is as good as one there
@@ -128,62 +116,22 @@ class Layout:
             **rows,
         )
 
-    def _sources(self) -> Array:
-        sources, first = np.zeros(sum(p.n for p in self.inputs), SOURCE), 0
-        for p in self.inputs:
-            mine = sources[first : first + p.n]
-            mine["pop"], mine["local"] = self.rank[p.name], np.arange(p.n)
-            first += p.n
-        return sources
-
-    def _links(self, population: str) -> list[int]:
-        """Numbers of the connections out of a population."""
-        return [number for number, c in enumerate(self.connections) if c.pre == population]
-
-    def _pops(self) -> Array:
-        """The table of populations, but for what the model writes into it."""
-        pops = np.zeros(len(self.rank), POPULATION)
-        link = 0
-        for row, p in zip(pops, [*self.populations, *self.inputs], strict=True):
-            row["first_link"], row["last_link"] = link, link + len(self._links(p.name))
-            link = row["last_link"]
-            if p.kind != "input":
-                row["start"], row["stop"] = self.slices[p.name]
-                probe = self.run.probes.get(p.name, Probe())
-                row["kind"] = Kind.SPIKING if p.fires else Kind.READOUT_MAXIMUM if probe.maximum else Kind.READOUT
-                row["decay_rate"] = self.run.decay_rate(p.name)
-        return pops
-
     def _write_charges(self) -> None:
         """What a spike adds to the two modes of each modal target, were it to arrive when it is fired."""
         charges = self.net.charge.reshape(-1, 2)
         for c in self.connections:
             pop = self.rank[c.post]
-            if self.net.pops["modal"][pop] and _per_synapse(c):
-                for part in _parts(self._synapses(c)):
+            if self.net.pops["modal"][pop] and has_own_delays(c):
+                for part in _parts(self._skeleton.synapses[c.name]):
                     charges[part] = self.laying.charges(self.net, pop, self.net.weight[part], self.net.delay[part])
-
-    def _synapses(self, connection: Connection) -> slice:
-        """Where the synapses of a connection lie in the synapse arrays."""
-        first = self.first_synapse[connection.name]
-        return slice(first, first + connection.n_synapses)
-
-    def _conns(self) -> Array:
-        conns = np.zeros(len(self.connections), CONNECTION)
-        conns["first_row"] = np.cumsum([0, *(c.n_pre for c in self.connections)])[:-1]
-        conns["per_synapse"] = [_per_synapse(c) for c in self.connections]
-        conns["dense"] = [c.indptr is None for c in self.connections]
-        conns["trained_delay"] = [not _per_synapse(c) and f"{c.name}.delay" in self.trained for c in self.connections]
-        conns["target"] = [self.rank[c.post] for c in self.connections]
-        return conns
 
     def _stretch(self) -> int:
         """Windows that a row hands its synapses over for at a time: so many that a visit is worth its while."""
         stretch, windows, synapses = 1, 0.0, 0.0
         for c in self.connections:
-            if _per_synapse(c) and c.n_synapses:
-                delays = self._delays(c)
-                windows += c.n_pre * (min(float(delays.max() - delays.min()), self.run.duration) / self.h + 1.0)
+            if has_own_delays(c) and c.n_synapses:
+                shortest, longest = self._spans[c.name]
+                windows += c.n_pre * (min(longest - shortest, self.run.duration) / self.h + 1.0)
                 synapses += c.n_synapses
         while stretch < MOST_STRETCH and synapses * stretch < SYNAPSES_A_VISIT * windows:
             stretch *= 2
@@ -207,16 +155,15 @@ class Layout:
 
     def _rows(self) -> dict[str, Any]:
         """The row and synapse arrays; remembers how each connection's parameters were permuted."""
-        n_synapses = sum(c.n_synapses for c in self.connections)
-        first_shared = BLOCK + sum(c.n_synapses for c in self.connections if _per_synapse(c))
+        skeleton = self._skeleton
         # a block to spare at both ends (see kernels.simd)
-        slots, weights = np.zeros(n_synapses + 2 * BLOCK, np.uint32), np.zeros(n_synapses + 2 * BLOCK)
-        delays, sizes, row_delays = np.zeros(first_shared + BLOCK), [np.zeros(0, int)], [np.zeros(0)]
-        self.first_synapse, self.orders, first = {}, {}, BLOCK
+        n = skeleton.n_synapses + 2 * BLOCK
+        slots, weights = np.zeros(n, np.uint32), np.zeros(n)
+        delays, row_delays = np.zeros(skeleton.first_shared + BLOCK), [np.zeros(0)]
+        self.orders = {}
         for c in self.connections:
-            self.first_synapse[c.name] = first
-            weight, mine = self.parameters[f"{c.name}.weight"].reshape(-1), self._synapses(c)
-            if _per_synapse(c):
+            weight, mine = self.parameters[f"{c.name}.weight"].reshape(-1), skeleton.synapses[c.name]
+            if has_own_delays(c):
                 delay = self._delays(c)
                 order, target = _delay_order(c, delay)
                 self.orders[c.name] = order
@@ -227,18 +174,9 @@ class Layout:
                 target = np.tile(np.arange(c.n_post), c.n_pre) if c.indices is None else c.indices
                 weights[mine] = weight
                 row_delays.append(np.broadcast_to(0.0 if c.delay is None else self._delays(c), (c.n_pre,)))
-            slots[mine] = (target + self.starts[c.post]) << TARGET
+            slots[mine] = (target + self.slices[c.post][0]) << TARGET
             slots[mine] |= (weights[mine] < 0).astype(np.uint32) << np.uint32(1)
-            sizes.append(_row_sizes(c))
-            first += c.n_synapses
-        return {
-            "row_ptr": BLOCK + np.concatenate([[0], np.cumsum(np.concatenate(sizes))]),
-            "row_delay": np.concatenate(row_delays),
-            "slot": slots,
-            "weight": weights,
-            "delay": delays,
-            "first_shared": first_shared,
-        }
+        return {"row_delay": np.concatenate(row_delays), "slot": slots, "weight": weights, "delay": delays}
 
     def gather_inputs(self, batches: Mapping[str, SpikeBatch]) -> Spikes:
         """Merge the input populations' batches into one Spikes; remembers where each spike came from."""
@@ -282,10 +220,10 @@ class Layout:
         for row, c in zip(self.net.conns["first_row"], self.connections, strict=True):
             if not {f"{c.name}.weight", f"{c.name}.delay"} & set(names):
                 continue
-            if _per_synapse(c):
+            if has_own_delays(c):
                 gradients[f"{c.name}.weight"], gradients[f"{c.name}.delay"] = self._per_synapse_gradients(c, sums)
                 continue
-            first = self.first_synapse[c.name] - self.net.first_shared
+            first = self._skeleton.synapses[c.name].start - self.net.first_shared
             mine = sums.weight[first : first + c.n_synapses]
             gradients[f"{c.name}.weight"] = mine.reshape(c.weight_shape).copy()
             rows = sums.row_delay[row : row + c.n_pre]
@@ -305,7 +243,7 @@ class Layout:
     def _per_synapse_gradients(self, connection: Connection, sums: Gradients) -> Floats:
         """(dL/dweight, dL/ddelay) of a connection from what its synapses collected (docs/engine.md)."""
         pop, pairs = self.rank[connection.post], sums.per_synapse.reshape(-1, 2)
-        mine, order = self._synapses(connection), self.orders[connection.name]
+        mine, order = self._skeleton.synapses[connection.name], self.orders[connection.name]
         modal, results = self.net.pops["modal"][pop], np.empty((2, connection.n_synapses))
         for part in _parts(mine):
             weight, delay = pairs[part].T
@@ -315,17 +253,6 @@ class Layout:
             here = order[part.start - mine.start : part.stop - mine.start]
             results[0, here], results[1, here] = weight, delay
         return results.reshape(2, *connection.weight_shape)
-
-
-def _laying_of(neurons: Sequence[Population]) -> Laying:
-    """What the model says that all neurons of a network have."""
-    families = sorted({MODELS[p.kind].family for p in neurons}) or [next(iter(MODELS.values())).family]
-    if len(families) > 1:
-        raise NetworkError(
-            f"the compiled engine simulates one family of neurons at a time, not {' and '.join(families)} in one "
-            'network; engine="reference" does.'
-        )
-    return laying_of(families[0])
 
 
 def _asked(population: Population, names: Collection[str]) -> list[str]:
@@ -339,26 +266,12 @@ def _parts(synapses: slice) -> Iterator[slice]:
         yield slice(first, min(first + SYNAPSES_AT_ONCE, synapses.stop))
 
 
-def _has_own_delays(connection: Connection) -> bool:
-    return _per_synapse(connection) and connection.n_synapses > 0
-
-
-def _per_synapse(connection: Connection) -> bool:
-    return connection.delay is not None and connection.delay_per == "synapse"
-
-
-def _row_sizes(connection: Connection) -> Integers:
-    """Synapses of each presynaptic neuron, (n_pre,)."""
-    c = connection
-    return np.full(c.n_pre, c.n_post) if c.indptr is None else np.diff(c.indptr)
-
-
 def _delay_order(connection: Connection, delay: Floats) -> tuple[Integers, Array]:
     """(indices that sort the synapses of each row by delay, their targets in that order)."""
     if connection.indptr is None or connection.indices is None:
         target = np.argsort(delay, axis=1)
         return (target + np.arange(connection.n_pre)[:, None] * connection.n_post).reshape(-1), target.reshape(-1)
-    order, sizes = np.empty(delay.size, np.int64), _row_sizes(connection)
+    order, sizes = np.empty(delay.size, np.int64), row_sizes(connection)
     # rows of one length are sorted together, which is many times as fast as one sort of all synapses
     for size in np.unique(sizes):
         places = connection.indptr[:-1][sizes == size][:, None] + np.arange(size)

@@ -19,7 +19,6 @@ class Group(NamedTuple):
 
     values: dict[str, np.ndarray]  # {constant: (n,)}: all fields of its `eventsnn.neurons.Model`
     trained: frozenset[str]  # those of them whose gradients are asked for
-    longest: float  # ms: the longest delay of the synapses onto it that have each their own; infinite without any
 
 
 class Laying(Protocol):
@@ -31,10 +30,13 @@ class Laying(Protocol):
     def reach(self, groups: list[Group]) -> tuple[float, float]:
         """Return (ms over which the functions of a window need no doubling, the longest window that there may be)."""
 
+    def modal_until(self, group: Group) -> float:
+        """Return the longest delay (ms) with which arrivals may be summed mode by mode; below 0 if never."""
+
     def lay(self, pops: np.ndarray, groups: list[Group], span: tuple[float, float, int]) -> tuple[np.ndarray, Any]:
         """Return (the records of all neurons, `net.model`), and write into ``pops`` what is the model's own there.
 
-        ``span``: (h, duration, windows of a stretch). Of ``pops``, start, stop, kind and decay_rate are known.
+        ``span``: (h, duration, windows of a stretch). Of ``pops``, start, stop, kind, modal and decay_rate are known.
         """
 
     def charges(self, net: Any, pop: int, weight: np.ndarray, delay: np.ndarray) -> np.ndarray:

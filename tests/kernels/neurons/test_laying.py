@@ -54,7 +54,7 @@ def test_gradients_of_a_family_are_those_of_its_fields(family):
 
 def test_windows_are_short_where_time_constants_are_trained():
     values = {"tau_mem": np.array([20.0, 30.0]), "tau_syn": np.array([8.0, 16.0])}
-    plain = Group(values, frozenset({"v_threshold"}), np.inf)
+    plain = Group(values, frozenset({"v_threshold"}))
     assert laying_of("lif").reach([plain]) == (1.0, 8.0)
     assert laying_of("lif").reach([plain, plain._replace(trained=frozenset({"tau_syn"}))]) == (1.0, 1.0)
     assert laying_of("lif").reach([]) == (2.0**57, 2.0**60)
@@ -78,7 +78,7 @@ def test_neurons_are_added_by_their_kind():
     same.add_lif("a lif", 3, tau_mem=12.0)
     same.connect("in", "a lif", weight=3.0, delay=1.0)
     assert network.to_dict() == same.to_dict()
-    with pytest.raises(InvalidInput, match="kind is 'lifs'; allowed: one of lif, readout"):
+    with pytest.raises(InvalidInput, match="kind is 'lifs'; allowed: one of .'lif', 'readout'.. Did you mean 'lif'"):
         network.add_neurons("b", "lifs", 3)
     populations = tiny("lif", "readout").populations
     found = {name: (p.fires, p.is_readout) for name, p in populations.items()}

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from ...state import Kind
 from .membrane import DEGREE, TAU_FRACTION, integral_constants, write_series
 from .tables import NEURON, SHIFT, Constant, Lif, field_gradients, fill
 
@@ -16,6 +15,7 @@ __all__ = [
     "field_gradients",
     "lay",
     "maximum_kicks",
+    "modal_until",
     "needs_tails",
     "reach",
     "rests",
@@ -57,8 +57,8 @@ def lay(pops, groups, span):
         neurons["pop"][mine] = number
         fill(neurons[mine], shifts[mine], group.values)
     series = _series(neurons)
-    for row, group in zip(pops[: len(groups)], groups, strict=True):
-        _write_population(row, neurons[row["start"] : row["stop"]], group, span)
+    for row in pops[: len(groups)]:
+        _write_population(row, neurons[row["start"] : row["stop"]], span)
     doublings = max(0, math.ceil(math.log2(h / (TAU_FRACTION * _shortest_tau(groups)))))
     moved = any(group.trained & MOVING for group in groups) or np.any(shifts["start"]) or np.any(shifts["rest"])
     return neurons, Lif(
@@ -82,26 +82,25 @@ def _series(neurons):
     return tables
 
 
-def _write_population(row, neurons, group, span):
+def _write_population(row, neurons, span):
     """What a POPULATION says of its modes; ``neurons``: its records."""
-    h, duration, stretch = span
+    h, _, stretch = span
     tau_mem, tau_syn = neurons["tau_mem"][0], neurons["tau_syn"][0]
     row["uniform"] = np.ptp(neurons["series"]) == 0
     row["slack"] = math.exp(h / neurons["tau_syn"].min())
-    row["modal"] = row["uniform"] and row["kind"] == Kind.SPIKING and _is_modal(group, tau_mem, tau_syn, duration)
     row["psp_scale"] = tau_syn / (tau_mem - tau_syn) if row["modal"] else 0.0
     for key, tau in (("mem", tau_mem), ("syn", tau_syn)):
         x = stretch * h / tau
         row[f"decay_{key}"], row[f"growth_{key}"] = math.exp(-x), math.exp(x)
 
 
-def _is_modal(group, tau_mem, tau_syn, duration):
-    """Whether arrivals may be summed mode by mode: see docs/engine.md."""
-    if needs_tails(group.trained) or abs(tau_mem - tau_syn) < LEAST_DIFFERENCE * max(tau_mem, tau_syn):
-        return False
-    # a delay beyond the end is as good as one there
-    longest = group.longest if group.longest == math.inf else min(group.longest, duration)
-    return longest <= MOST_TIME_CONSTANTS * min(tau_mem, tau_syn)
+def modal_until(group):
+    """300 of the shorter time constant, if all neurons share both and they can be told apart: see docs/engine.md."""
+    tau_mem, tau_syn = (group.values[key] for key in TAUS)
+    one, other = tau_mem[0], tau_syn[0]
+    if needs_tails(group.trained) or np.any(tau_mem != one) or np.any(tau_syn != other):
+        return -1.0
+    return -1.0 if abs(one - other) < LEAST_DIFFERENCE * max(one, other) else MOST_TIME_CONSTANTS * min(one, other)
 
 
 def _growth(pops, neurons, h, stretch):
