@@ -25,7 +25,7 @@ from .synapses import Values
 
 
 @dataclass(frozen=True)
-class Entry:
+class ParameterEntry:
     """A parameter of a network: its name, its shape, what draws it, and whether and within what it is trained.
 
     ``low`` and ``high``, numbers or arrays of that shape, are the range that training keeps; ``fan_in``: inputs per
@@ -62,11 +62,11 @@ class BasePopulation(Kinded):
         """() for one value shared by the population, (n,) for one per neuron."""
         return () if isinstance(self.settings[attribute], Constant) else (self.n,)
 
-    def entries(self, ranges: Bounds) -> Iterator[Entry]:
-        """Yield the Entry of each constant that is a parameter; ``ranges``: {constant: (low, high)} in training."""
+    def entries(self, ranges: Bounds) -> Iterator[ParameterEntry]:
+        """Yield an entry for each constant that is a parameter; ``ranges``: {constant: (low, high)} in training."""
         for key, value in self.settings.items():
             if self.is_parameter(key):
-                yield Entry(f"{self.name}.{key}", self.shape(key), value, key in self.train, *ranges[key])
+                yield ParameterEntry(f"{self.name}.{key}", self.shape(key), value, key in self.train, *ranges[key])
 
     def to_dict(self) -> Description:
         """Return a JSON-able description."""
@@ -108,12 +108,12 @@ class BaseConnection(ABC):
             return None
         return {"synapse": self.weight_shape, "neuron": (self.n_pre,), "connection": ()}[self.delay_per]
 
-    def entries(self, low: float, high: float) -> Iterator[Entry]:
-        """Yield the Entry of the weights and that of the delays, which training keeps from ``low`` to ``high`` ms."""
-        fan_in, shape = self.fan_in, self.delay_shape
-        yield Entry(f"{self.name}.weight", self.weight_shape, self.weight, "weight" in self.train, fan_in=fan_in)
+    def entries(self, low: float, high: float) -> Iterator[ParameterEntry]:
+        """Yield an entry for the weights and one for the delays, which training keeps from ``low`` to ``high`` ms."""
+        fan_in, shape, trained = self.fan_in, self.delay_shape, "weight" in self.train
+        yield ParameterEntry(f"{self.name}.weight", self.weight_shape, self.weight, trained, fan_in=fan_in)
         if self.delay is not None and shape is not None:
-            yield Entry(f"{self.name}.delay", shape, self.delay, "delay" in self.train, low, high, fan_in)
+            yield ParameterEntry(f"{self.name}.delay", shape, self.delay, "delay" in self.train, low, high, fan_in)
 
     def to_dict(self) -> Description:
         """Return a JSON-able description."""
@@ -130,7 +130,7 @@ class Listing:
     """
 
     parts: tuple[Any, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[ParameterEntry, ...]
     fields: dict[str, Field]
 
     def is_of(self, parts: tuple[Any, ...]) -> bool:
@@ -235,7 +235,7 @@ class BaseNetwork(ABC):
         return *self.populations.values(), *self.connections.values()
 
     @abstractmethod
-    def _entries(self) -> Iterator[Entry]:
+    def _entries(self) -> Iterator[ParameterEntry]:
         """Yield the parameters in their order."""
 
     def _fields(self) -> dict[str, Field]:
@@ -243,7 +243,7 @@ class BaseNetwork(ABC):
         return {}
 
     @abstractmethod
-    def _allowed(self, entry: Entry, values: Floats) -> Floats:
+    def _allowed(self, entry: ParameterEntry, values: Floats) -> Floats:
         """What becomes of draws: themselves, the nearest in the range of training, or an error."""
 
     def _new(self, name: str, n: int) -> tuple[str, int]:

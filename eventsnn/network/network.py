@@ -19,7 +19,7 @@ from ..citing import EVENTPROP, Paper
 from ..errors import InvalidInput, NetworkError, ZeroDelayCycle
 from ..neurons import LIF, MODELS, READOUT, Field, Model
 from ..neurons.lif import LifSettings, ReadoutSettings
-from .base import BaseNetwork, Entry, as_settings
+from .base import BaseNetwork, ParameterEntry, as_settings
 from .graph import find_cycle, reachable
 from .initializers import Constant, Given, Initializer
 from .parts import DELAY_SHARING, Connection, Population, as_initializers, described_mask, surely_zero
@@ -169,13 +169,13 @@ class Network(BaseNetwork):
     def _parts(self) -> tuple[Any, ...]:
         return self.min_delay, *super()._parts()
 
-    def _entries(self) -> Iterator[Entry]:
+    def _entries(self) -> Iterator[ParameterEntry]:
         for population in self.populations.values():
             yield from population.entries(population.ranges)
         for c in self.connections.values():
             yield from c.entries(self.lowest_delay(c), np.inf)
 
-    def _allowed(self, entry: Entry, values: Floats) -> Floats:
+    def _allowed(self, entry: ParameterEntry, values: Floats) -> Floats:
         if isinstance(entry.initializer, (Constant, Given)):
             return values
         kept = np.minimum(np.maximum(values, entry.low), entry.high)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from .. import checks, renamed
 from ..aliases import Array, Description, Floats, Milliseconds, Parameters, Shape
 from ..errors import Conflict, InvalidInput, NetworkError, Unsupported
-from ..network.base import BaseConnection, BaseNetwork, BasePopulation, Entry, as_settings
+from ..network.base import BaseConnection, BaseNetwork, BasePopulation, ParameterEntry, as_settings
 from ..network.initializers import Constant, Given, Initializer, as_initializer
 from ..network.parts import DELAY_SHARING
 from ..network.structure import structured
@@ -248,26 +248,26 @@ class GridNetwork(BaseNetwork):
     def _parts(self) -> tuple[Any, ...]:
         return self.dt, *super()._parts()
 
-    def _entries(self) -> Iterator[Entry]:
+    def _entries(self) -> Iterator[ParameterEntry]:
         one, zero = Constant(1.0), Constant(0.0)
         for p in self.populations.values():
             yield from p.entries({key: (self.lowest(key), math.inf) for key in p.settings})
             if p.bias is not None:
                 fan_in = sum(c.fan_in for c in self.incoming(p.name)) or 1
-                yield Entry(f"{p.name}.bias", (p.n,), p.bias, True, fan_in=fan_in)
+                yield ParameterEntry(f"{p.name}.bias", (p.n,), p.bias, True, fan_in=fan_in)
             if p.batch_norm:
-                yield Entry(f"{p.name}.gain", (p.n,), one, True)
-                yield Entry(f"{p.name}.offset", (p.n,), zero, True)
-                yield Entry(f"{p.name}.running_mean", (p.n,), zero, False)
-                yield Entry(f"{p.name}.running_variance", (p.n,), one, False)
+                yield ParameterEntry(f"{p.name}.gain", (p.n,), one, True)
+                yield ParameterEntry(f"{p.name}.offset", (p.n,), zero, True)
+                yield ParameterEntry(f"{p.name}.running_mean", (p.n,), zero, False)
+                yield ParameterEntry(f"{p.name}.running_variance", (p.n,), one, False)
         for c in self.connections.values():
             yield from c.entries(0.0, _longest(c.spread))
             if c.spread is not None:
-                yield Entry(f"{c.name}.sigma", (), Constant(c.spread.width(0.0)), False)
+                yield ParameterEntry(f"{c.name}.sigma", (), Constant(c.spread.width(0.0)), False)
                 if c.spread.learned:
-                    yield Entry(f"{c.name}.width", cast(Shape, c.delay_shape), zero, True)
+                    yield ParameterEntry(f"{c.name}.width", cast(Shape, c.delay_shape), zero, True)
 
-    def _allowed(self, entry: Entry, values: Floats) -> Floats:
+    def _allowed(self, entry: ParameterEntry, values: Floats) -> Floats:
         name, low, high = entry.name, entry.low, entry.high
         if np.max(values, initial=-math.inf) > high:
             # cutting it off would pile delays up at the longest, and leave the same network without a spread others

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...aliases import Array, Floats, Integers, Milliseconds, Parameters
 from ...errors import NetworkError
-from ...kernels.neurons.laying import Group
+from ...kernels.neurons.laying import PopulationConstants
 from ...kernels.state import BLOCK, INPUT_SPIKE, TARGET, Gradients, Net, Spikes
 from ...network.network import Network
 from ...network.parts import Connection, Population
@@ -83,7 +83,7 @@ class Layout:
         """All delay values of a connection that has any."""
         return self.parameters[f"{connection.name}.delay"]
 
-    def _build(self, groups: dict[str, Group]) -> Net:
+    def _build(self, groups: dict[str, PopulationConstants]) -> Net:
         run, rows, skeleton = self.run, self._rows(), self._skeleton
         stretch, until = self._stretch(), skeleton.modal_until(groups)
         modal = [self._is_modal(p, until[p.name]) for p in self.populations]

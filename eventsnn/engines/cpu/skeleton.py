@@ -9,7 +9,7 @@ import numpy as np
 
 from ...aliases import Array, Integers, Milliseconds, Parameters
 from ...errors import NetworkError
-from ...kernels.neurons.laying import Group, Laying, laying_of
+from ...kernels.neurons.laying import Laying, PopulationConstants, laying_of
 from ...kernels.state import BLOCK, CONNECTION, POPULATION, SOURCE, Kind
 from ...network.base import Listing
 from ...network.network import Network
@@ -51,7 +51,7 @@ class Order:
         self._laid: tuple[object, Constants] | None = None
 
     def constants(
-        self, skeleton: "Skeleton", groups: dict[str, Group], modal: Sequence[bool],
+        self, skeleton: "Skeleton", groups: dict[str, PopulationConstants], modal: Sequence[bool],
         span: tuple[Milliseconds, Milliseconds, int], run: Run,
     ) -> Constants:  # fmt: skip
         """Lay the neurons out; ``modal``: of each population; ``span``: as `Laying.lay` takes it."""
@@ -87,7 +87,7 @@ class Skeleton:
         self.first_shared = BLOCK + sum(c.n_synapses for c in self.connections if has_own_delays(c))
         self.n_synapses, self.n_targets = edges[-1] - BLOCK, sum(p.n for p in self.neurons)
         self.conns = self._conns()
-        self._groups: dict[str, Group] | None = None
+        self._groups: dict[str, PopulationConstants] | None = None
         self._orders: dict[tuple[str, ...], Order] = {}
         self._reach: tuple[Milliseconds, Milliseconds] | None = None
         self._modal_until: dict[str, Milliseconds] | None = None
@@ -100,22 +100,24 @@ class Skeleton:
         conns["trained_delay"] = [asked and not its_own for asked, its_own in zip(trained, own, strict=True)]
         return conns
 
-    def groups(self, network: Network, parameters: Parameters) -> dict[str, Group]:
+    def groups(self, network: Network, parameters: Parameters) -> dict[str, PopulationConstants]:
         """What the neuron model is told of each population."""
         if self._groups is not None:
             return self._groups
-        groups = {p.name: Group(network.values_of(p.name, parameters), frozenset(p.train)) for p in self.neurons}
+        groups = {
+            p.name: PopulationConstants(network.values_of(p.name, parameters), frozenset(p.train)) for p in self.neurons
+        }
         if self.fixed:
             self._groups = groups
         return groups
 
-    def reach(self, groups: dict[str, Group]) -> tuple[Milliseconds, Milliseconds]:
+    def reach(self, groups: dict[str, PopulationConstants]) -> tuple[Milliseconds, Milliseconds]:
         """How long a window may be at no cost, and at most, as the neurons say."""
         if self._reach is None or not self.fixed:
             self._reach = self.laying.reach(list(groups.values()))
         return self._reach
 
-    def modal_until(self, groups: dict[str, Group]) -> dict[str, Milliseconds]:
+    def modal_until(self, groups: dict[str, PopulationConstants]) -> dict[str, Milliseconds]:
         """The longest delays with which the arrivals of each population may be summed mode by mode."""
         if self._modal_until is None or not self.fixed:
             self._modal_until = {name: self.laying.modal_until(group) for name, group in groups.items()}

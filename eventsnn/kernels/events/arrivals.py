@@ -50,12 +50,6 @@ def sum_row(net, work, pop, left, event):
 
 
 @inlined
-def sum_dense_rows(net, work, pop, n_rows):
-    """Add the rows listed in ``work``, each to every neuron of a population with one pair of time constants."""
-    add_rows(net, work, n_rows, net.pops[pop].start, net.pops[pop].stop)
-
-
-@inlined
 def sum_rows(net, work, pop, window, end):
     """Add the arrivals of all whole rows of a window; returns their number."""
     item, n, n_rows = work.cells[cell_of(net, window, pop)].first_row, 0, 0
@@ -71,12 +65,12 @@ def sum_rows(net, work, pop, window, end):
             work.row_first[n_rows] = event.at
             n_rows += 1
             if n_rows == MOST_ROWS:
-                sum_dense_rows(net, work, pop, n_rows)
+                add_rows(net, work, n_rows, net.pops[pop].start, net.pops[pop].stop)
                 n_rows = 0
         n += event.stop - event.at
         item = event.next
     if n_rows > 0:
-        sum_dense_rows(net, work, pop, n_rows)
+        add_rows(net, work, n_rows, net.pops[pop].start, net.pops[pop].stop)
     return n
 
 

@@ -18,10 +18,7 @@ from ..places import cell_of, place_of
 from ..queue import clear, is_empty, release
 from ..simd import is_set
 from ..state import LEAST_LEAP, Count, Kind, Reading, Status
-from ..workspace import (
-    NONE,
-    Row,
-)
+from ..workspace import NONE, Row
 from .arrivals import find_suspects, gather, integrate_readout, sum_arrivals
 from .delivery import activate, ask_for_rows, begin_stretch
 

@@ -3,7 +3,7 @@
 Plain NumPy on arrays, once for each set of parameters. The functions of a model stand in ``laying.py`` of its folder,
 which `laying_of` finds by the folder's name; the layout (`eventsnn.engines.cpu`) knows no constant of any model.
 ``net`` is the `state.Net` that is laid out, ``pop`` a number in ``net.pops``, ``j`` an array of state neurons,
-``groups`` the `Group` of each population of neurons, in the order of ``net.pops`` where there is one.
+``groups`` the `PopulationConstants` of each population of neurons, in the order of ``net.pops`` where there is one.
 """
 
 from enum import IntEnum
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, cast
 import numpy as np
 
 
-class Group(NamedTuple):
+class PopulationConstants(NamedTuple):
     """What a model is told of a population."""
 
     values: dict[str, np.ndarray]  # {constant: (n,)}: all fields of its `eventsnn.neurons.Model`
@@ -27,13 +27,15 @@ class Laying(Protocol):
     Constant: type[IntEnum]
     """Rows of `state.Gradients.neurons`."""
 
-    def reach(self, groups: list[Group]) -> tuple[float, float]:
+    def reach(self, groups: list[PopulationConstants]) -> tuple[float, float]:
         """Return (ms over which the functions of a window need no doubling, the longest window that there may be)."""
 
-    def modal_until(self, group: Group) -> float:
+    def modal_until(self, group: PopulationConstants) -> float:
         """Return the longest delay (ms) with which arrivals may be summed mode by mode; below 0 if never."""
 
-    def lay(self, pops: np.ndarray, groups: list[Group], span: tuple[float, float, int]) -> tuple[np.ndarray, Any]:
+    def lay(
+        self, pops: np.ndarray, groups: list[PopulationConstants], span: tuple[float, float, int]
+    ) -> tuple[np.ndarray, Any]:
         """Return (the records of all neurons, `net.model`), and write into ``pops`` what is the model's own there.
 
         ``span``: (h, duration, windows of a stretch). Of ``pops``, start, stop, kind, modal and decay_rate are known.

@@ -14,7 +14,7 @@ import pytest
 from eventsnn import Network, SpikeBatch, engines, losses, neurons, simulate, value_and_grad
 from eventsnn.engines.reference import model as reference
 from eventsnn.errors import InvalidInput, NetworkError
-from eventsnn.kernels.neurons.laying import Group, Laying, laying_of
+from eventsnn.kernels.neurons.laying import Laying, PopulationConstants, laying_of
 from eventsnn.neurons import LIF, MODELS, Field
 
 FAMILIES = sorted({model.family for model in MODELS.values()})
@@ -54,7 +54,7 @@ def test_gradients_of_a_family_are_those_of_its_fields(family):
 
 def test_windows_are_short_where_time_constants_are_trained():
     values = {"tau_mem": np.array([20.0, 30.0]), "tau_syn": np.array([8.0, 16.0])}
-    plain = Group(values, frozenset({"v_threshold"}))
+    plain = PopulationConstants(values, frozenset({"v_threshold"}))
     assert laying_of("lif").reach([plain]) == (1.0, 8.0)
     assert laying_of("lif").reach([plain, plain._replace(trained=frozenset({"tau_syn"}))]) == (1.0, 1.0)
     assert laying_of("lif").reach([]) == (2.0**57, 2.0**60)
