@@ -327,6 +327,19 @@ MUTANTS = [
         "forget_small(adjoint.tails[row], adjoint.lost[Lost.RESET + row], new, n)",
         "forget_small(adjoint.tails[row], adjoint.lost[Lost.RESET + row], 0, n)",
     ),
+    ("neurons/lif/crossing", "if tau_mem == 2.0 * tau_syn:", "if abs(tau_mem - 2.0 * tau_syn) < 1e-9 * tau_mem:"),
+    ("neurons/lif/crossing", "    if u < 0.5:", "    if u < 5.0:"),
+    ("neurons/lif/crossing", "max(left * root, 2.3e-16", "max(root, 2.3e-16"),
+    ("neurons/lif/crossing", "v + 0.25 * rise * rise / i <= level:", "False:"),
+    ("simd", "builder.fsub(square_rest, product_rest)", "builder.fsub(square_rest, square_rest)"),
+    ("events/arrivals", "        work.in_rows[ends.last].next = n\n", ""),
+    ("events/arrivals", "            progress.n_dense += 1", "            pass"),
+    (
+        "events/arrivals",
+        "                number = work.number[net.slot[s] >> TARGET]",
+        "                number = NOTHING",
+    ),
+    ("events/arrivals", "                if s >= 0:", "                if s > 1e9:"),
 ]
 
 CHECK = """

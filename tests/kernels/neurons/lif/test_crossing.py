@@ -47,8 +47,9 @@ def random_states(n, seed=0):
     rng = np.random.default_rng(seed)
     tau_mem = rng.uniform(2.0, 50.0, n)
     apart = rng.choice([-1, 1], n) * 10.0 ** rng.uniform(-17, 0, n)
-    # a third of them with the ratio that has a closed form
-    tau_syn = tau_mem * np.where(rng.random(n) < 0.33, 0.5, np.where(apart <= -0.95, 0.3, 1.0 + apart))
+    # a third of them with the ratio that has a closed form, and some with one close to it, which has none
+    half = np.where(rng.random(n) < 0.8, 0.5, 0.5 + 10.0 ** rng.uniform(-16, -3, n))
+    tau_syn = tau_mem * np.where(rng.random(n) < 0.4, half, np.where(apart <= -0.95, 0.3, 1.0 + apart))
     threshold = rng.uniform(0.2, 2.0, n)
     v = threshold * rng.uniform(-3.0, 1.0, n)
     i = threshold * rng.uniform(-1.0, 12.0, n)
@@ -148,7 +149,7 @@ def test_a_neuron_that_fires_by_itself_crosses_once_whether_it_falls_first_or_no
 
 
 def test_spike_times_are_right_to_rounding():
-    states = np.concatenate([random_states(4000, 5), aimed(random_states(4000, 6), 7)[0]])
+    states = np.concatenate([random_states(5000, 5), aimed(random_states(5000, 6), 7)[0]])
     outcomes, times, slopes = cross_all(states)
     fired = np.flatnonzero((outcomes == Outcome.FIRES) & (times > 0) & (slopes > 1e-7))[:2500]
     assert fired.size >= 1500
