@@ -17,7 +17,6 @@ from .vectors import (
     LANE_NUMBERS,
     LANES,
     PAIR,
-    REAL,
     REALS,
     WORD,
     Call,
@@ -49,30 +48,6 @@ def is_set(_, address):
         return builder.icmp_unsigned("!=", byte, ir.Constant(byte.type, 0))
 
     return types.boolean(address), generate
-
-
-@intrinsic
-def discriminant(_, a, b, c):
-    """b^2 - 4 a c, right to a rounding or two even where both nearly cancel (Kahan).
-
-    What is rounded off each product is found by a fused multiply-add and given back.
-    """
-
-    def generate(context, builder, signature, arguments):
-        a, b, c = arguments
-        by_four = builder.fmul(a, ir.Constant(REAL, 4.0))
-        square, square_rest = _exact_product(builder, b, b)
-        product, product_rest = _exact_product(builder, by_four, c)
-        return builder.fadd(builder.fsub(square, product), builder.fsub(square_rest, product_rest))
-
-    return types.float64(types.float64, types.float64, types.float64), generate
-
-
-def _exact_product(builder, a, b):
-    """(a b rounded, what was rounded off); the fence keeps the rounded product out of other operations."""
-    fence = builder.module.declare_intrinsic("llvm.arithmetic.fence", [REAL], ir.FunctionType(REAL, [REAL]))
-    product = builder.call(fence, [builder.fmul(a, b)])
-    return product, builder.fma(a, b, builder.fneg(product))
 
 
 @intrinsic

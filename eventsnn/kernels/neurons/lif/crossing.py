@@ -11,7 +11,6 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from ...compile import inlined, kernel
-from ...simd import discriminant
 from .membrane import flow, peak_time
 
 
@@ -38,6 +37,10 @@ LARGEST_STEP_COUNT = 80
 CONTACT = 5e-15
 # A root is known to about this much of the threshold: a smaller gap only makes Newton's method creep.
 ROUNDING = 4.4e-16
+# Rounding may leave a contact with no slope at all: the smallest one, a rounding of the threshold, keeps its order.
+LEAST_SLOPE = 2.3e-16
+# Of a current above this the square, and that of the rounding of it, is far from the smallest numbers there are.
+SQUARES_HOLD = 1e-100
 # The series of the inverse function is used as long as its second term is at most this part of the first.
 MOST_BEND = 0.1
 # A peak or a slope this close to nothing (relative to the threshold) is a grazing contact: counted, never altered.
@@ -110,7 +113,7 @@ def crossing_below_rest(v, i, v_end, i_end, dt, neuron):
     if v_end <= threshold + CONTACT * scale or dt == 0.0:
         return Outcome.SILENT, 0.0, 0.0
     if v >= threshold and i >= v:
-        return Outcome.FIRES, 0.0, max(i - threshold, 2.3e-16 * scale)
+        return Outcome.FIRES, 0.0, max(i - threshold, LEAST_SLOPE * scale)
     low, high = 0.0, dt
     if i < v:
         low = min(peak_time(-v, -i, tau_mem, tau_syn), dt)  # the minimum of U is the maximum of -U
@@ -128,33 +131,29 @@ def crossing_below_rest(v, i, v_end, i_end, dt, neuron):
         # Newton's step where it stays within the bracket, else its middle
         t = later if low < later < high else 0.5 * (low + high)
     slope = i * math.exp(-t / tau_syn) - threshold
-    return Outcome.FIRES, t, max(slope, 2.3e-16 * scale)
+    return Outcome.FIRES, t, max(slope, LEAST_SLOPE * scale)
 
 
 @inlined
 def _closed_crossing(v, i, v_end, i_end, dt, neuron):
     """`crossing` from its first test on where tau_mem = 2 tau_syn: V is a quadratic in u = 1 - e^{-t/tau_mem}.
 
-    V = v + (i - v) u - i u^2, so it peaks at u = (i - v)/2i, crosses at the smaller root, and tau_mem dV/dt = I - V is
-    (1 - u) times the root of the discriminant. Late crossings are known by e^{-t/tau_mem} itself.
+    V = v + (i - v) u - i u^2, so it peaks at (v + i)^2/(4 i), crosses at the smaller root, and tau_mem dV/dt = I - V is
+    (1 - u) times the root of the discriminant. That and the peak are said in the way that does not cancel for v < 0.
     """
-    tau_mem, _, threshold, scale = neuron
-    level, rise, gap = threshold + CONTACT * scale, i - v, threshold - v
+    threshold, scale = neuron.threshold, neuron.scale
+    level, gap, square = threshold + CONTACT * scale, threshold - v, (v + i) * (v + i)
     if v_end <= level:
-        if i_end >= v_end or v + 0.25 * rise * rise / i <= level:
-            grazes = i_end < v_end and v + 0.25 * rise * rise / i > threshold - GRAZING * scale
-            return (Outcome.GRAZES if grazes else Outcome.SILENT), 0.0, 0.0
+        if i_end >= v_end:
+            return Outcome.SILENT, 0.0, 0.0
+        v_peak = 0.25 * square / i
+        if v_peak <= level:
+            return (Outcome.GRAZES if v_peak > threshold - GRAZING * scale else Outcome.SILENT), 0.0, 0.0
     if gap <= 0.0:
         return Outcome.FIRES, 0.0, i - threshold
-    root = math.sqrt(max(discriminant(i, rise, gap), 0.0))
-    u = 2.0 * gap / (rise + root)
-    if u < 0.5:
-        left, t = 1.0 - u, -tau_mem * math.log1p(-u)
-    else:
-        root = math.sqrt(max(discriminant(i, v + i, threshold), 0.0))
-        left = 0.5 * (v + i + root) / i
-        t = -tau_mem * math.log(left)
-    return Outcome.FIRES, min(t, dt), max(left * root, 2.3e-16 * scale)
+    root = math.sqrt(max(square - 4.0 * i * threshold, 0.0))
+    u = 2.0 * gap / (i - v + root)
+    return Outcome.FIRES, min(-neuron.tau_mem * math.log1p(-u), dt), max((1.0 - u) * root, LEAST_SLOPE * scale)
 
 
 @inlined
@@ -169,7 +168,7 @@ def crossing(v, i, v_end, i_end, dt, neuron):
     # V exceeds the level only while I does, and without arrivals I only decays; at once, the arrivals act first
     if i <= level or dt == 0.0:
         return Outcome.SILENT, 0.0, 0.0
-    if tau_mem == 2.0 * tau_syn:
+    if tau_mem == 2.0 * tau_syn and i > SQUARES_HOLD:
         return _closed_crossing(v, i, v_end, i_end, dt, neuron)
     high = dt
     if v_end > level:
@@ -188,5 +187,4 @@ def crossing(v, i, v_end, i_end, dt, neuron):
         return Outcome.FIRES, 0.0, i - threshold
     t = _root(v, i, high, guess, neuron)
     slope = i * math.exp(-t / tau_syn) - threshold
-    # rounding may leave a contact with no slope at all; the smallest one keeps its order of magnitude
-    return Outcome.FIRES, t, max(slope, 2.3e-16 * scale)
+    return Outcome.FIRES, t, max(slope, LEAST_SLOPE * scale)

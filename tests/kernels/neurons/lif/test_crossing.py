@@ -13,7 +13,6 @@ N_STATES = 1_000_000
 # A state counts if its voltage comes no closer to the threshold than this without crossing it, or passes it by as much.
 MARGIN = 1e-12
 EPS = np.finfo(float).eps
-NEURON = reference.Constants(20.0, 10.0, 1.0, reset=0.0, start=0.0, rest=0.0)
 
 
 @numba.njit
@@ -190,6 +189,10 @@ def test_reference_finds_the_same_crossings():
             assert t == pytest.approx(times[k], abs=1e-9)
 
 
+# The closed form, for tau_mem = 20; the search, one rounding from it and further away.
+both_ways = pytest.mark.parametrize("tau_syn", [10.0, float(np.nextafter(10.0, 11.0)), 8.0, 20.0])
+
+
 @pytest.mark.parametrize(
     ("v", "i", "dt", "outcome"),
     [
@@ -205,47 +208,136 @@ def test_reference_finds_the_same_crossings():
         (1.0, 1.5, 0.0, Outcome.SILENT),  # no time at all: arrivals at that instant act first
         (1.0, 1.5, 1e-300, Outcome.SILENT),  # nor time to exceed the threshold
         (1.0, 1.5, 1e-12, Outcome.FIRES),
+        (1.0 + 1e-14, 1.5, 0.0, Outcome.SILENT),  # beyond it, by rounding, arrivals still act first
+        (1.0 + 2.3e-16, 1.5, 50.0, Outcome.FIRES),  # then it fires at once
         (1.0, 1.0 + 4.4e-16, 50.0, Outcome.SILENT),  # no more than rounding above the threshold
         (1.0, 1.0 + 1e-8, 50.0, Outcome.GRAZES),  # at threshold, with a current that lifts V by less than rounding
         (1.0, 1.0 + 1e-6, 50.0, Outcome.FIRES),  # by 2.5e-13
     ],
 )
-def test_rules(v, i, dt, outcome):
-    found, time, slope = cross(v, i, dt, 20.0, 10.0, 1.0)
+@both_ways
+def test_rules(v, i, dt, outcome, tau_syn):
+    found, time, slope = cross(v, i, dt, 20.0, tau_syn, 1.0)
     assert found == outcome
     if outcome == Outcome.FIRES:
-        assert slope > 0 and (time == 0.0) == (v == 1.0)
+        assert slope > 0 and time >= 0.0 and (time == 0.0) == (v >= 1.0)
 
 
-def test_graze_is_named_on_both_sides_of_the_peak():
-    # tau_mem = 2 tau_syn: the response to a unit jump peaks at 1/4
+def weight_to_threshold(tau_syn):
+    """The jump of I whose response, of a neuron at rest with tau_mem = 20, peaks at exactly 1 but for a rounding."""
+    with mpmath.workdps(40):
+        ratio = mpmath.mpf(20.0) / mpmath.mpf(tau_syn)
+        return float(mpmath.e if ratio == 1 else ratio ** (ratio / (ratio - 1)))
+
+
+@both_ways
+def test_graze_is_named_on_both_sides_of_the_peak(tau_syn):
+    weight = weight_to_threshold(tau_syn)
+    neuron = reference.Constants(20.0, tau_syn, 1.0, reset=0.0, start=0.0, rest=0.0)
     for shortfall, outcome in (
         (1e-3, Outcome.SILENT),
         (1e-5, Outcome.SILENT),
         (5e-7, Outcome.GRAZES),
         (1e-9, Outcome.GRAZES),
     ):
-        assert cross(0.0, 4.0 * (1 - shortfall), 60.0, 20.0, 10.0, 1.0)[0] == outcome
+        assert cross(0.0, weight * (1 - shortfall), 60.0, 20.0, tau_syn, 1.0)[0] == outcome
     # a peak that exceeds the threshold by no more than rounding touches it, like one that equals it
     for excess in (0.0, 1e-15, 3e-15):
-        assert cross(0.0, 4.0 * (1 + excess), 60.0, 20.0, 10.0, 1.0)[0] == Outcome.GRAZES
-        assert reference.first_crossing(0.0, 4.0 * (1 + excess), NEURON) == (None, True)
+        assert cross(0.0, weight * (1 + excess), 60.0, 20.0, tau_syn, 1.0)[0] == Outcome.GRAZES
+        assert reference.first_crossing(0.0, weight * (1 + excess), neuron) == (None, True)
     for excess in (1e-14, 1e-13, 1e-9, 1e-3):
-        assert reference.first_crossing(0.0, 4.0 * (1 + excess), NEURON)[0] is not None
-        outcome, time, slope = cross(0.0, 4.0 * (1 + excess), 60.0, 20.0, 10.0, 1.0)
+        assert reference.first_crossing(0.0, weight * (1 + excess), neuron)[0] is not None
+        outcome, time, slope = cross(0.0, weight * (1 + excess), 60.0, 20.0, tau_syn, 1.0)
         assert outcome == Outcome.FIRES and slope > 0
-        # V = 1 where y (1 - y) = 1/w, y = e^{-t/tau_mem}
-        y = 0.5 * (1 + np.sqrt(max(0.0, 1 - 1 / (1 + excess))))
-        assert time == pytest.approx(-20.0 * np.log(y), abs=1e-6 if excess < 1e-9 else 1e-9)
+        if tau_syn == 10.0:
+            # V = 1 where y (1 - y) = 1/w, y = e^{-t/tau_mem}
+            y = 0.5 * (1 + np.sqrt(max(0.0, 1 - 1 / (1 + excess))))
+            assert time == pytest.approx(-20.0 * np.log(y), abs=1e-6 if excess < 1e-9 else 1e-9)
 
 
-def test_a_peak_that_comes_after_the_next_arrival_does_not_count():
-    top = peak = 20.0 * np.log(2.0)
-    assert cross(0.0, 5.0, top, 20.0, 10.0, 1.0)[0] == Outcome.FIRES
-    first = cross(0.0, 5.0, 60.0, 20.0, 10.0, 1.0)[1]
+@both_ways
+def test_a_peak_that_comes_after_the_next_arrival_does_not_count(tau_syn):
+    weight = 1.25 * weight_to_threshold(tau_syn)
+    ratio = 20.0 / tau_syn
+    peak = 20.0 if ratio == 1.0 else 20.0 * np.log(ratio) / (ratio - 1.0)
+    assert cross(0.0, weight, peak, 20.0, tau_syn, 1.0)[0] == Outcome.FIRES
+    first = cross(0.0, weight, 60.0, 20.0, tau_syn, 1.0)[1]
     assert first < peak
-    assert cross(0.0, 5.0, first * (1 - 1e-9), 20.0, 10.0, 1.0)[0] == Outcome.SILENT
-    assert cross(0.0, 5.0, first * (1 + 1e-9), 20.0, 10.0, 1.0)[0] == Outcome.FIRES
+    assert cross(0.0, weight, first * (1 - 1e-9), 20.0, tau_syn, 1.0)[0] == Outcome.SILENT
+    assert cross(0.0, weight, first * (1 + 1e-9), 20.0, tau_syn, 1.0)[0] == Outcome.FIRES
+
+
+def test_the_closed_form_and_the_search_find_the_same():
+    states = np.concatenate([random_states(30_000, 21), aimed(random_states(30_000, 22), 23)[0]])
+    states[:, 4] = 0.5 * states[:, 3]
+    near = states.copy()
+    near[:, 4] = np.nextafter(states[:, 4], np.inf)  # which has no closed form
+    (outcomes, times, slopes), (others, other_times, other_slopes) = cross_all(states), cross_all(near)
+    assert np.mean(outcomes != others) < 2e-4  # contacts that rounding decides
+    both = np.flatnonzero((outcomes == Outcome.FIRES) & (others == Outcome.FIRES))
+    # how well a crossing is known: the rounding of the largest term over the slope, and of the time
+    terms = np.abs(states[both, :2]).max(axis=1) + states[both, 5]
+    known = 40 * EPS * (times[both] + states[both, 3] * terms / slopes[both])
+    assert both.size > 5_000 and np.all(np.abs(times[both] - other_times[both]) <= known + 1e-9 * (slopes[both] < 1e-5))
+    assert np.median(np.abs(slopes[both] / other_slopes[both] - 1)) < 1e-14
+
+
+@pytest.mark.parametrize("left", [0.6, 0.5, 0.4, 0.1, 1e-2, 1e-3, 1e-5])
+def test_late_crossings_in_closed_form_are_as_good_as_their_state(left):
+    # far below threshold with a large current: V passes it when e^{-t/tau_mem} is down to ``left``
+    i = 3.0 / left**2
+    v = 4.0 / left - i
+    with mpmath.workdps(50):
+        total, current = mpmath.mpf(v) + mpmath.mpf(i), mpmath.mpf(i)
+        y = (total + mpmath.sqrt(total**2 - 4 * current)) / (2 * current)
+        t, slope = -20 * mpmath.log(y), y * mpmath.sqrt(total**2 - 4 * current)
+    outcome, time, found = cross(v, i, float(t) * 1.01, 20.0, 10.0, 1.0)
+    size = max(1, abs(v) * y, current * y * y)
+    assert outcome == Outcome.FIRES and abs(time - t) <= 4 * EPS * (t + 20 * size / slope)
+    assert abs(found - slope) <= 8 * EPS * size * (1 + size / slope)
+
+
+def test_a_slope_is_left_where_rounding_takes_it():
+    # far below threshold V at the window's end is known worse than its peak: it may exceed what the peak does not reach
+    rng, n = np.random.default_rng(3), 20_000
+    v, i = np.full(n, -1e6), 1e6 * (1.0 + 10.0 ** rng.uniform(-4, -2, n))
+    peak, end = 0.25 * (v + i) ** 2 / i, -20.0 * np.log(0.5 * (v + i) / i)
+    threshold = peak * (1.0 + 3e-13 * rng.uniform(-1.0, 1.0, n))
+    states = np.column_stack([v, i, end, np.full(n, 20.0), np.full(n, 10.0), threshold])
+    outcomes, times, slopes = cross_all(states)
+    fired = outcomes == Outcome.FIRES
+    assert (fired & (peak < threshold)).any() and np.all(slopes[fired] > 0.0)
+    assert np.all((times[fired] >= 0.0) & (times[fired] <= end[fired]))
+
+
+def test_a_closed_peak_does_not_cancel():
+    # V0 + (I0 - V0)^2/(4 I0) would be wrong by a rounding of V0, which is more than a contact is given
+    v, i, threshold = -4842.713498552177, 7035.619732242673, 170.87470374929399
+    with mpmath.workdps(50):
+        above = (mpmath.mpf(v) + mpmath.mpf(i)) ** 2 / (4 * mpmath.mpf(i)) / mpmath.mpf(threshold) - 1
+    assert above < 5e-15 and cross(v, i, 80.0, 20.0, 10.0, threshold)[0] == Outcome.GRAZES
+
+
+@both_ways
+def test_a_window_that_ends_in_a_contact_leaves_the_spike_to_the_next(tau_syn):
+    weight = 2.0 * weight_to_threshold(tau_syn)
+    _, time, slope = cross(0.0, weight, 60.0, 20.0, tau_syn, 1.0)
+    for above, outcome in ((2.5e-15, Outcome.SILENT), (2e-14, Outcome.FIRES)):
+        assert cross(0.0, weight, time + above * 20.0 / slope, 20.0, tau_syn, 1.0)[0] == outcome
+
+
+@both_ways
+@pytest.mark.parametrize("power", [-40, -400, -512, -700, -900, 300])
+def test_crossings_do_not_depend_on_the_unit_of_voltages(power, tau_syn):
+    # hazard: squares of small numbers, which vanish
+    unit = 2.0**power
+    for k, state in enumerate(random_states(300, 31)):
+        v, i, dt, threshold = *state[:3], state[5]
+        outcome, time, slope = cross(v, i, dt, 20.0, tau_syn, threshold)
+        found = cross(v * unit, i * unit, dt, 20.0, tau_syn, threshold * unit)
+        assert found[0] == outcome, k
+        assert found[1] == pytest.approx(time, rel=1e-11, abs=1e-300)
+        assert found[2] == pytest.approx(slope * unit, rel=1e-9)
 
 
 def test_peak_time_agrees_with_the_search():
