@@ -30,6 +30,8 @@ WORKLOADS = {
     "rec 256, axonal": lambda: networks.recurrent(256, "neuron", n_samples=2),
     "Yin-Yang 100, batch 32": lambda: networks.yin_yang(100, n_samples=32),
     "Yin-Yang 100, batch 256": lambda: networks.yin_yang(100, n_samples=256),
+    "sparse, no delays": lambda: networks.sparse_rows(),
+    "sparse, zero delays": lambda: networks.sparse_rows("synapse"),
     "10,000 sparse": lambda: networks.scaled(10_000, True, duration=100.0),
 }
 COLUMNS = {

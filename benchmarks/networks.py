@@ -166,6 +166,21 @@ def scaled(n_hidden, sparse, *, n_samples=1, duration=SECOND):
     return _with_readout(network, uniform_spikes(n_samples, n_spikes, n_channels, duration), duration)
 
 
+def sparse_rows(delays="none", *, n_samples=2):
+    """1,000 channels onto 10,000 neurons that 1 % of the synapses make fire ten times in 100 ms; whole rows or not.
+
+    ``delays``: "none" (whole rows arrive), or "synapse" (the same zero delays, one for each synapse).
+    """
+    network, duration = Network(), SECOND / 10.0
+    network.add_input("in", 1000)
+    network.add_lif("hidden", 10_000, tau_mem=20.0, tau_syn=10.0)
+    network.add_readout("out", 2, tau_mem=20.0, tau_syn=10.0)
+    delay = {} if delays == "none" else {"delay": Uniform(0.0, 0.0)}
+    network.connect("in", "hidden", weight=Normal(1.5, 0.75), mask=fan_out_mask(1000, 10_000, 0), **delay)
+    network.connect("hidden", "out", weight=Normal(0, 1e-4))
+    return _with_readout(network, uniform_spikes(n_samples, 2000, 1000, duration), duration)
+
+
 def scaled_synapses(n_hidden, sparse):
     """The number of synapses that ``scaled`` will have, before anything is built."""
     n_channels = max(NEURONS_PER_CHANNEL, n_hidden // NEURONS_PER_CHANNEL)

@@ -59,8 +59,12 @@ def check_above(name: str, values: npt.ArrayLike, lowest: float) -> None:
 
 
 def _bound(values: Bound, shared: bool, strictest: Callable[[Bound], float]) -> Bound:
-    """One side of a range: a number for what all neurons share and where none differs."""
-    return float(strictest(values)) if shared or np.ndim(values) == 0 else values
+    """One side of a range: a number for what all neurons share and where none differs, else what nobody can change."""
+    if shared or np.ndim(values) == 0:
+        return float(strictest(values))
+    kept = np.array(values, np.float64)
+    kept.flags.writeable = False
+    return kept
 
 
 def _no_rule(known: Constants, unknown: Iterable[str], drawn: Constants) -> Bounds:

@@ -92,18 +92,13 @@ def _below_threshold(known: Constants, unknown: Iterable[str], drawn: Constants)
     return {"v_threshold": (highest + SMALLEST_THRESHOLD, math.inf)}
 
 
+CROSSED = "a spike is fired where V crosses it; above v_reset and v_rest"
 LIF = Model(
     "lif",
     "lif",
     (
         *TAUS,
-        Field(
-            "v_threshold",
-            "",
-            DEFAULT_THRESHOLD,
-            "a spike is fired where V crosses it; above v_reset and v_rest",
-            said=True,
-        ),  # fmt: skip
+        Field("v_threshold", "", DEFAULT_THRESHOLD, CROSSED, said=True),
         Field("v_reset", "", 0.0, "where V goes on after a spike"),
         *REST,
     ),

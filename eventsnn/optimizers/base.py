@@ -22,6 +22,7 @@ from ..citing import Paper
 from ..errors import InvalidInput, NotFinite
 from .schedules import Schedule, as_schedule, build_described
 from .settings import (
+    KnownBounds,
     Limits,
     Rate,
     RateLike,
@@ -30,7 +31,6 @@ from .settings import (
     as_pattern,
     as_rate,
     check_patterns,
-    describe_limit,
     known,
     last_match,
 )
@@ -113,7 +113,7 @@ class Plan(NamedTuple):
 DECOUPLED = Paper(("I. Loshchilov", "F. Hutter"), "Decoupled weight decay regularization", "ICLR", 2019)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Optimizer:
     """Base class of Adam and SGD: options, checks, clipping and the walk over blocks.
 
@@ -160,10 +160,6 @@ class Optimizer:
             if (value := getattr(self, name)) is not None:
                 set_field(self, name, number(value, name, "a finite number > 0, or None", SMALLEST))
 
-    # not that of dataclasses, which cannot compare arrays
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Optimizer) and type(self) is type(other) and self.to_dict() == other.to_dict()
-
     @property
     def papers(self) -> tuple[Paper, ...]:
         """What the optimiser is after, and how its weights decay."""
@@ -179,8 +175,8 @@ class Optimizer:
         return cast(dict[str, float], self.weight_decay)
 
     @property
-    def _limits(self) -> dict[str, tuple[Bound, Bound]]:
-        return cast(dict[str, tuple[Bound, Bound]], self.bounds)
+    def _limits(self) -> KnownBounds:
+        return cast(KnownBounds, self.bounds)
 
     def _slots(self) -> tuple[str, ...]:
         """Names of the arrays that are kept beside each parameter."""
@@ -341,7 +337,7 @@ class Optimizer:
             for pattern, rate in self._rates.items()
         ]
         described["weight_decay"] = [[pattern, value] for pattern, value in self._decay.items()]
-        described["bounds"] = {name: [describe_limit(limit) for limit in pair] for name, pair in self._limits.items()}
+        described["bounds"] = self._limits.described()
         return described
 
     @staticmethod

@@ -22,7 +22,7 @@ MOMENTUM = Paper(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Adam(Optimizer):
     """Adam with bias correction (Kingma & Ba 2015, algorithm 1); with ``decoupled`` weight decay it is AdamW.
 
@@ -67,7 +67,7 @@ class Adam(Optimizer):
         return update
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class SGD(Optimizer):
     """Gradient descent, with ``momentum`` in [0, 1) and, if ``nesterov``, a look ahead (Sutskever et al. 2013).
 

@@ -58,10 +58,10 @@ def as_pattern(pattern: object, name: str) -> str:
 def _as_limit(value: object, name: str, infinite: float, shape: Shape | None) -> Bound:
     """Return one side of a pair of bounds as a float, or an array of this shape; None and `infinite`: unbounded.
 
-    Without a ``shape`` an array is a copy that nobody changes, of the shape that it has.
+    Without a ``shape`` an array is a copy that nobody can change, of the shape that it has.
     """
-    if not (isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim)):
-        value = value.item() if isinstance(value, np.ndarray) else value
+    if not (isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim)):
+        value = value.item() if isinstance(value, (np.ndarray, np.generic)) else value
         if value is None or (isinstance(value, float) and value == infinite):
             return infinite
         return number(value, name, "a number, or None for no bound")
@@ -70,6 +70,7 @@ def _as_limit(value: object, name: str, infinite: float, shape: Shape | None) ->
     if limits.dtype.kind not in "iuf":
         raise InvalidInput(name, None, limits.dtype, allowed)
     limits = limits.astype(np.float64)
+    limits.flags.writeable = False
     odd = np.isnan(limits) | (limits == -infinite)
     if odd.any():
         raise InvalidInput(name, None, float(limits[odd][0]), allowed)
@@ -77,8 +78,8 @@ def _as_limit(value: object, name: str, infinite: float, shape: Shape | None) ->
 
 
 def _filled(values: Any, infinite: float) -> Any:
-    """The same list with `infinite` in place of None, however deep; an array as it is."""
-    if isinstance(values, list):
+    """The same lists with `infinite` in place of None, however deep; an array as it is."""
+    if isinstance(values, (list, tuple)):
         return [_filled(value, infinite) for value in values]
     return infinite if values is None else values
 
@@ -92,11 +93,20 @@ def _of_shape(limits: Floats, name: str, shape: Shape) -> Floats:
         raise InvalidInput(name, None, f"of shape {limits.shape}", f"limits of shape {shape}", remedy) from None
 
 
-def as_bounds(
-    bounds: Mapping[str, Limits] | None, shapes: Mapping[str, Shape] | None = None
-) -> dict[str, tuple[Bound, Bound]]:
+class KnownBounds(dict[str, tuple[Bound, Bound]]):
+    """{name: (low, high)} that are equal if all numbers are, those in arrays too."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, KnownBounds) and self.described() == other.described()
+
+    def described(self) -> dict[str, list[Any]]:
+        """Return them as JSON holds them."""
+        return {name: [describe_limit(side) for side in pair] for name, pair in self.items()}
+
+
+def as_bounds(bounds: Mapping[str, Limits] | None, shapes: Mapping[str, Shape] | None = None) -> KnownBounds:
     """Normalise {name: (low, high)} to pairs of floats and arrays; with ``shapes``, arrays of those of parameters."""
-    limits = {}
+    limits = KnownBounds()
     for name, pair in ({} if bounds is None else dict(bounds)).items():
         label = f"bounds[{name!r}]"
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:

@@ -246,3 +246,11 @@ def test_wrong_words_and_wrong_orders_are_answered_with_what_to_write():
         network.connect("in", "hidden", weights=1.0)
     with pytest.raises(InvalidInput, match="a keyword of add_input is 'size'; allowed: name, n"):
         network.add_input("more", size=3)
+
+
+def test_bounds_of_neurons_cannot_be_changed():
+    network = Network()
+    network.add_lif("h", 2, v_threshold=np.array([1.0, 2.0]), v_reset=np.array([-1.0, 0.5]), train="v_threshold")
+    low, _ = network.bounds()["h.v_threshold"]
+    with pytest.raises(ValueError, match="read-only"):
+        low[0] = 99.0

@@ -1,5 +1,6 @@
 """A step of an optimiser: purity, bounds, clipping, refusals, descriptions."""
 
+import dataclasses
 import json
 import math
 
@@ -315,3 +316,21 @@ def test_optimizers_survive_json_with_sorted_keys(optimizer):
     assert back == optimizer
     assert list(back.learning_rates) == list(optimizer.learning_rates)
     assert as_bytes(run(back)[0]) == as_bytes(run(optimizer)[0])
+
+
+def test_bounds_of_entries_cannot_be_changed_and_are_equal_number_by_number():
+    @dataclasses.dataclass(frozen=True)
+    class Own(SGD):
+        pass
+
+    high = np.array([1.0, 2.0])
+    one, same, other = (Own(0.1, bounds={"w": (0.0, values)}) for values in (high, (1.0, 2.0), [1.0, 3.0]))
+    high[0] = 7.0
+    assert one == same and one != other and one.bounds["w"][1].tolist() == [1.0, 2.0]
+    with pytest.raises(ValueError, match="read-only"):
+        one.bounds["w"][1][0] = 7.0
+
+
+@pytest.mark.parametrize("none", [None, np.inf, np.float32(np.inf), np.array(np.inf), float("inf")])
+def test_every_way_to_say_no_bound_is_one(none):
+    assert SGD(0.1, bounds={"w": (np.array(0.0), none)}) == SGD(0.1, bounds={"w": (0.0, None)})
