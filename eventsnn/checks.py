@@ -73,6 +73,20 @@ def one_of(value: object, name: str, choices: Collection[object], allowed: str =
         raise InvalidInput(name, None, value, allowed or f"one of {choices}", remedy)
 
 
+def check_given(
+    value: object, name: str, kinds: type | tuple[type, ...], begins: str, remedy: str = "", allowed: str = ""
+) -> None:
+    """Refuse an argument of none of these ``kinds``, and say with which ones the arguments begin.
+
+    ``remedy``: what to say in place of that; ``allowed``: how the message names the kinds (otherwise: as they are).
+    """
+    if not isinstance(value, kinds):
+        known = kinds if isinstance(kinds, tuple) else (kinds,)
+        allowed = allowed or " or ".join(f"a {kind.__name__}" for kind in known)
+        remedy = remedy or f"The arguments begin with {begins}, in this order."
+        raise InvalidInput(name, None, type(value).__name__, allowed, remedy)
+
+
 def wrong_shape(name: str, found: Shape, wanted: Shape, remedy: str = "") -> InvalidInput:
     """The refusal of an array that has another shape than the ``wanted`` one."""
     allowed = f"{wanted}" if wanted else "(), which is a single number"

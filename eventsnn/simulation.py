@@ -8,7 +8,7 @@ from . import renamed
 from .aliases import Milliseconds
 from .checks import check_duration
 from .engines.base import Engine, get
-from .engines.checking import checked, forward, full_probes, spiking_outputs
+from .engines.checking import check_network, checked, forward, full_probes, spiking_outputs
 from .errors import InvalidInput
 from .network.network import Network
 from .network.plausibility import doubts, warn_of_doubts
@@ -58,6 +58,7 @@ def stream(
 
     Raises as ``simulate`` does; an EventStorm when its part is asked for.
     """
+    check_network(network)
     engine, probes = get(engine), full_probes(network) if probes is None else probes
     every = check_duration(every, "every")
     budget_for = min(every, check_duration(duration))

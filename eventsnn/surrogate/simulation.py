@@ -8,9 +8,10 @@ import numpy.typing as npt
 
 from ..aliases import Milliseconds, Parameters
 from ..arrays import plain_array
-from ..checks import check_duration
+from ..checks import check_duration, check_given
 from ..errors import InvalidInput
 from ..losses.together import check_finite, evaluate, joint_probes
+from ..network.network import Network
 from ..network.plausibility import doubts, warn_of_doubts
 from ..parallel.threads import one_blas_thread
 from ..spikes.batch import SpikeBatch
@@ -98,9 +99,8 @@ def value_and_grad(
 
 
 def _check_on_grid(network: object) -> None:
-    if not isinstance(network, GridNetwork):
-        remedy = "eventsnn.simulate and eventsnn.value_and_grad run a Network."
-        raise InvalidInput("network", None, type(network).__name__, "a GridNetwork", remedy)
+    remedy = "eventsnn.simulate and eventsnn.value_and_grad run a Network." if isinstance(network, Network) else ""
+    check_given(network, "network", GridNetwork, "network, parameters, spikes", remedy)
 
 
 def _warn_of_batch(network: GridNetwork, parameters: Parameters, spikes: SpikeBatch, duration: Milliseconds) -> None:

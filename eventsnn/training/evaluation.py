@@ -14,12 +14,12 @@ from ..data.dataset import Dataset
 from ..engines.base import Engine
 from ..errors import InvalidInput, NotFinite
 from ..losses.base import Loss
-from ..losses.together import joint_probes
+from ..losses.together import check_loss, joint_probes
 from ..network.base import BaseNetwork
 from ..network.plausibility import doubts, warn_of_doubts
 from ..parallel import communicator
 from .methods.base import class_population, outcome, places_in
-from .methods.choosing import method_of
+from .methods.choosing import check_network, method_of
 
 NORMAL_QUANTILE = 1.959963984540054  # of 0.975: two-sided 95 % intervals
 NOT_A_DATASET = "data.Dataset(spikes, labels, ...) makes one of a SpikeBatch."
@@ -80,8 +80,10 @@ def evaluate(
     "spread", as in training. Under mpiexec the ranks share the samples, as in training. Warns of what can hardly be
     meant, as ``fit`` does. Raises NotFinite where the loss is not finite.
     """
+    check_network(network, "network, parameters, dataset")
     if not isinstance(dataset, Dataset):
         raise InvalidInput("dataset", None, type(dataset).__name__, "a Dataset", NOT_A_DATASET)
+    check_loss(loss)
     if len(dataset) == 0:
         raise InvalidInput("dataset", None, 0, "at least one sample")
     check_channels(network, dataset, "dataset")
