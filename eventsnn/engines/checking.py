@@ -43,8 +43,8 @@ def forward(
 ) -> tuple[Problem, Recording, Any]:  # fmt: skip
     """Check the arguments and run the forward pass; returns (Problem, Recording, tape for the engine's backward pass).
 
-    ``warn``: tell who called the caller of this function of what can hardly be meant; not for one of many batches,
-    whose data are judged as a whole.
+    ``warn``: tell who called the caller of this function, which answers keywords, of what can hardly be meant; not for
+    one of many batches, whose data are judged as a whole.
     """
     check_network(network)
     probes = full_probes(network) if probes is None else probes
@@ -52,7 +52,7 @@ def forward(
     problem = checked(network, parameters, batch, duration, n_threads, max_spikes, probes)
     if warn:
         found = doubts(network, problem.parameters, list(problem.inputs.values()), problem.run.duration)
-        warn_of_doubts(found, stacklevel=3)
+        warn_of_doubts(found, stacklevel=4)
     recording, tape = engine.forward(problem)
     recording.outputs = spiking_outputs(network)
     return problem, recording, tape

@@ -27,6 +27,7 @@ from .structure import structured
 from .synapses import SparseMatrix, Values
 
 
+@answers_keywords
 class Network(BaseNetwork):
     """A directed graph of populations: inputs, leaky integrate-and-fire neurons and leaky readouts.
 
@@ -44,6 +45,8 @@ class Network(BaseNetwork):
             raise InvalidInput("min_delay", None, min_delay, "a finite number > 0 (ms)")
         self.min_delay = float(min_delay)
         super().__init__()
+
+    initialize = answers_keywords(BaseNetwork.initialize)
 
     @answers_keywords
     def add_input(self, name: str, n: int) -> None:

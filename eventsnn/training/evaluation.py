@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Floats, Integers, Milliseconds, Parameters
-from ..checks import check_duration
+from ..checks import answers_keywords, check_duration
 from ..data.dataset import Dataset
 from ..engines.base import Engine
 from ..errors import InvalidInput, NotFinite
@@ -69,6 +69,7 @@ def added(first: Mapping[str, Integers], second: Mapping[str, Integers]) -> dict
     return {name: counts + first[name] if name in first else counts for name, counts in second.items()}
 
 
+@answers_keywords
 def evaluate(
     network: BaseNetwork, parameters: Mapping[str, npt.ArrayLike], dataset: Dataset, *, loss: Loss,
     duration: Milliseconds | None = None, n_threads: int | None = None, max_spikes: int | None = None,
@@ -91,7 +92,7 @@ def evaluate(
         checked = network.check_parameters(parameters)
         time = check_duration(dataset.duration if duration is None else duration)
         name = dataset.name or "the data set"
-        warn_of_doubts(doubts(network, checked, [dataset.spikes], time, name, some_late=True), stacklevel=2)
+        warn_of_doubts(doubts(network, checked, [dataset.spikes], time, name, some_late=True), stacklevel=3)
     return evaluated(network, parameters, dataset, loss, duration, n_threads, max_spikes, delays, engine)
 
 

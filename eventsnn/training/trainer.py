@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from .. import checkpoints
 from ..aliases import Description, Integers, Milliseconds, Parameters
-from ..checks import whole
+from ..checks import answers_keywords, whole
 from ..data.dataset import Dataset
 from ..data.stores.stored import StoredSpikes
 from ..engines.base import Engine
@@ -139,6 +139,7 @@ class Trainer:
         """True once patience ran out."""
         return self._state.stopped
 
+    @answers_keywords
     def fit(self, train: Dataset, validation: Dataset | None = None, *, epochs: int, resume: bool = False) -> History:
         """Train until ``epochs`` epochs are done in all, or patience runs out; return the History.
 
@@ -196,13 +197,13 @@ class Trainer:
             text = (
                 f"patience has stopped this run after epoch {state.epoch}: nothing is trained. Begin another Trainer."
             )
-            warnings.warn(text, stacklevel=3)
+            warnings.warn(text, stacklevel=4)
         elif state.epoch >= epochs:
             more = f"epochs={state.epoch + epochs} trains {epochs} more." if epochs else "Pass a larger number."
             text = (
                 f"epochs={epochs} counts all epochs of this run, and {state.epoch} are done: nothing is trained. {more}"
             )
-            warnings.warn(text, stacklevel=3)
+            warnings.warn(text, stacklevel=4)
 
     def _prepare(self, train: Dataset, validation: Dataset | None, resume: bool) -> None:
         """Check the data, describe the run, and load or begin its checkpoint."""
@@ -294,7 +295,7 @@ class Trainer:
         nothing = train.spikes[np.zeros(0, int)]
         self._method.run_nothing(self._state.parameters, nothing, self._length, self.n_threads)
         if self.communicator.rank == 0:
-            warn_of_doubts(self._doubts, stacklevel=4)
+            warn_of_doubts(self._doubts, stacklevel=5)
             warn_of_idle_outputs(self.network, self.loss, train)
 
     def _resume(self, run: Description, train: Dataset) -> None:
@@ -414,6 +415,7 @@ class Trainer:
 
     # -- use
 
+    @answers_keywords
     def evaluate(
         self, dataset: Dataset, parameters: Mapping[str, npt.ArrayLike] | None = None, delays: str | None = None
     ) -> Evaluation:
@@ -426,6 +428,7 @@ class Trainer:
             max_spikes=self.options.max_spikes, delays=delays, engine=self.engine,
         )  # fmt: skip
 
+    @answers_keywords
     def predict(self, spikes: Dataset | SpikeBatch | StoredSpikes) -> Integers:
         """Return the predicted labels (n,) int64 of a Dataset or SpikeBatch; needs a duration: of options or a fit."""
         spikes = spikes_of(spikes)

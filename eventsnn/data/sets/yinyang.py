@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ...aliases import Array, Floats, Integers, Milliseconds
 from ...arrays import is_whole, plain_array
-from ...checks import number, whole
+from ...checks import answers_keywords, number, whole
 from ...errors import InvalidInput
 from ...random import stream
 from ...spikes.batch import SpikeBatch
@@ -50,6 +50,7 @@ def yin_yang_points(size: int, generator: np.random.Generator) -> tuple[Floats, 
     return points, wanted
 
 
+@answers_keywords
 def yin_yang_spikes(
     points: npt.ArrayLike, first: Milliseconds = 1.5, last: Milliseconds = 20.0, bias: Milliseconds | None = None
 ) -> SpikeBatch:
@@ -80,6 +81,7 @@ def _checked_sizes(sizes: Any) -> tuple[int, ...]:
     return tuple(whole(n, f"sizes[{k}]", low, f"an int >= {low}, the samples of {name}") for k, (name, n, low) in named)
 
 
+@answers_keywords
 def load_yin_yang(
     seed: int = 0,
     sizes: Sequence[int] = (5000, 1000, 1000),
