@@ -14,6 +14,7 @@ from . import renamed
 from .aliases import AnyPopulation, Milliseconds, Shape
 from .arrays import LARGEST_UNIT, is_number, is_whole
 from .errors import InvalidInput, NetworkError
+from .neurons.base import absent
 
 F = TypeVar("F", bound=Callable[..., Any])
 LARGEST = sys.float_info.max
@@ -108,7 +109,7 @@ def check_keywords(
     """
     for name in given:
         if name not in known:
-            remedy = nearest(name, [*known, *others])
+            remedy = absent(name) or nearest(name, [*known, *others])
             raise InvalidInput(f"a keyword of {function}", None, name, f"{allowed}{', '.join(known)}", remedy)
 
 

@@ -20,11 +20,14 @@ from eventsnn import (
     SpikeBatch,
     SpikeTrain,
     Trainer,
+    analysis,
     checks,
     data,
     losses,
     network,
+    plotting,
     surrogate,
+    testing,
 )
 from eventsnn.data import hdf5
 from eventsnn.surrogate import GridNetwork
@@ -60,9 +63,38 @@ UNKNOWN = {
     data.load_yin_yang: ("size", "sizes"),
     data.load_braille: ("durations", "duration"),
     data.load_braille_analog: ("tresholds", "threshold"),
-    data.load_sequential_mnist: ("permute", "permuted"),
     data.load_speech_commands: ("durations", "duration"),
     data.sequence_detection: ("repeat", "repeats"),
+    data.load_sequential_mnist: ("permute", "permuted"),
+    plotting.raster: ("population", "populations"),
+    plotting.voltage_trace: ("neuron", "neurons"),
+    plotting.adjoint_traces: ("neuron", "neurons"),
+    plotting.learning_curve: ("histories", "history"),
+    plotting.delay_histogram: ("befor", "before"),
+    plotting.comparison: ("result", "results"),
+    plotting.sweep: ("setting", "settings"),
+    analysis.adjoint_values: ("neuron", "neurons"),
+    analysis.voltages: ("time", "times"),
+    analysis.permuted_delays: ("sed", "seed"),
+    analysis.rounded_delays: ("steps", "step"),
+    analysis.psp: ("taumem", "tau_mem"),
+    testing.random_case: ("sed", "seed"),
+    testing.compare_engines: ("labels_of", "labels"),
+    testing.check_gradients: ("methods", "method"),
+    surrogate.to_events: ("tausyn", "tau_syn"),
+    surrogate.Spread: ("sigmas", "sigma"),
+    eventsnn.TrainingOptions: ("batchsize", "batch_size"),
+    losses.MeanVoltage: ("populations", "population"),
+    losses.ExponentialMeanVoltage: ("tau", "tau_window"),
+    losses.MaxVoltage: ("populations", "population"),
+    losses.FirstSpike: ("taus", "tau"),
+    losses.RelativeFirstSpike: ("deltas", "delta"),
+    losses.SpikeTimeRegression: ("populations", "population"),
+    losses.SummedSoftmax: ("populations", "population"),
+    losses.SummedVoltage: ("populations", "population"),
+    losses.MeanSquaredError: ("populations", "population"),
+    losses.SpikeCountTarget: ("targets", "target"),
+    losses.SilentNeuronRaise: ("amounts", "amount"),
     network.Constant: ("val", "value"),
     network.Normal: ("std", "sd"),
     network.Uniform: ("hi", "high"),
@@ -158,7 +190,11 @@ def test_warnings_still_name_the_line_of_who_calls():
     grid.connect("in", "out", weight=0.5)
     loss, labels, whole = losses.MeanVoltage(), [0, 1], Dataset(late, [0, 1], 2, 2, 20.0)
     trainer = Trainer(net, parameters, loss=loss, optimizer=Adam(), progress=False)
+    narrow = Network()
+    narrow.add_input("in", 2)
+    narrow.add_lif("a", 2, v_reset=Normal(50.0, 0.1), train="v_reset")
     calls = [
+        lambda: narrow.initialize(0),
         lambda: eventsnn.simulate(net, parameters, late, duration=20.0),
         lambda: list(eventsnn.stream(net, parameters, late[:1], duration=20.0, every=10.0)),
         lambda: eventsnn.value_and_grad(net, parameters, late, labels, loss=loss, duration=20.0),

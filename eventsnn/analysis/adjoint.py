@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Floats, Milliseconds, Parameters
-from ..checks import check_duration
+from ..checks import answers_keywords, check_duration
 from ..engines.checking import check_batch, check_network, spiking_outputs
 from ..engines.problem import Run
 from ..engines.reference.adjoint import Stretch, empty_sums, replay
@@ -27,6 +27,7 @@ class AdjointTraces(NamedTuple):
     i: Floats
 
 
+@answers_keywords
 def adjoint_values(
     network: Network, parameters: Parameters, spikes: SpikeBatch, labels: npt.ArrayLike, *, loss: Any,
     duration: Milliseconds, population: str, neurons: Sequence[int], times: npt.ArrayLike, progress: bool = False,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..aliases import Milliseconds, Parameters
-from ..checks import check_duration, check_given
+from ..checks import answers_keywords, check_duration, check_given
 from ..errors import Unsupported
 from ..network.base import BaseNetwork
 from ..network.network import Network
@@ -18,6 +18,7 @@ def _check_network(network: object, begins: str) -> None:
     check_given(network, "network", BaseNetwork, begins, allowed="a Network or a GridNetwork")
 
 
+@answers_keywords
 def permuted_delays(network: BaseNetwork, parameters: Parameters, seed: int) -> Parameters:
     """Return parameters in which the delays of each connection have changed places at random.
 
@@ -35,6 +36,7 @@ def permuted_delays(network: BaseNetwork, parameters: Parameters, seed: int) -> 
     return {**parameters, **permuted}
 
 
+@answers_keywords
 def rounded_delays(network: Network, parameters: Parameters, step: Milliseconds) -> Parameters:
     """Return parameters with each delay at the nearest multiple of ``step`` (ms, > 0), as on a grid of time steps.
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ..aliases import Floats, Milliseconds, Parameters
 from ..arrays import is_whole, plain_array
-from ..checks import check_given, nearest
+from ..checks import answers_keywords, check_given, nearest
 from ..engines.reference.arithmetic import FLOAT
 from ..engines.reference.model import Constants, constants_of
 from ..errors import InvalidInput
@@ -20,6 +20,7 @@ from ..spikes.recording import Recording
 BEGINS = "network, parameters, recording, sample, population, neurons"
 
 
+@answers_keywords
 def psp(t: npt.ArrayLike, tau_mem: Milliseconds, tau_syn: Milliseconds) -> Floats:
     """Return the voltage (per unit weight) at ``t`` ms (array) after an arrival (docs/mathematics.md, 1), 0 before."""
     since = np.maximum(np.asarray(t, dtype=float), 0.0)
@@ -74,6 +75,7 @@ def _delay(connection: Connection, parameters: Parameters, synapse: int, pre: in
     return parameters[f"{connection.name}.delay"].flat[place]
 
 
+@answers_keywords
 def voltages(
     network: Network, parameters: Parameters, recording: Recording, sample: int, population: str,
     neurons: Sequence[int], times: npt.ArrayLike,

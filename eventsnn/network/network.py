@@ -184,7 +184,7 @@ class Network(BaseNetwork):
         kept = np.minimum(np.maximum(values, entry.low), entry.high)
         if not entry.name.endswith(".delay") and (n_moved := np.count_nonzero(kept != values)):
             text = f"{n_moved} of {values.size} draws of {entry.name} lie outside their range and are put at its end"
-            warnings.warn(f"{text}. Draw from a range that leaves room for the others.", stacklevel=3)
+            warnings.warn(f"{text}. Draw from a range that leaves room for the others.", stacklevel=4)
         return kept
 
     def _fields(self) -> dict[str, Field]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..aliases import Floats, Milliseconds, Parameters
 from ..analysis.adjoint import adjoint_values
 from ..analysis.voltage import BEGINS, check_neurons, in_place_of, voltages
-from ..checks import check_duration, check_given, whole
+from ..checks import answers_keywords, check_duration, check_given, whole
 from ..errors import Conflict, InvalidInput, Unsupported
 from ..network.base import BaseNetwork
 from ..network.network import Network
@@ -23,6 +23,7 @@ from .style import BLUE, COLOURS, GREY, ORANGE, Place, new_figure, whole_numbers
 TALLEST_RASTER = 9.0  # inches
 
 
+@answers_keywords
 def raster(
     recording: Recording | GridRecording, sample: int, path: Place, populations: Iterable[str] | None = None,
     network: BaseNetwork | None = None,
@@ -100,6 +101,7 @@ def _check_kinds(network: BaseNetwork, recording: Recording | GridRecording) -> 
         raise Conflict("recording", None, type(recording).__name__, allowed, "Pass the network that was simulated.")
 
 
+@answers_keywords
 def voltage_trace(
     network: BaseNetwork, parameters: Parameters, recording: Recording | GridRecording, sample: int,
     population: str, neurons: Sequence[int], path: Place, n_times: int = 2000,
@@ -146,6 +148,7 @@ def voltage_trace(
     return path
 
 
+@answers_keywords
 def adjoint_traces(
     network: Network, parameters: Parameters, spikes: SpikeBatch, labels: npt.ArrayLike, *, loss: Any,
     duration: Milliseconds, population: str, neurons: Sequence[int], path: Place, n_times: int = 1500,

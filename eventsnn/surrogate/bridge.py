@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..aliases import Array, Floats, Milliseconds, Parameters
-from ..checks import check_given, positive
+from ..checks import answers_keywords, check_given, positive
 from ..data.dataset import Dataset
 from ..errors import InvalidInput
 from ..network.network import Network
@@ -21,6 +21,7 @@ from .layers import BATCH_NORM_EPSILON
 from .network import GridConnection, GridNetwork, GridPopulation
 
 
+@answers_keywords
 def to_events(
     network: GridNetwork, parameters: Parameters, *, tau_syn: Milliseconds | None = None
 ) -> tuple[Network, Parameters]:

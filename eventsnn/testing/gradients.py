@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Array, Floats, Milliseconds, Parameters
-from ..checks import check_duration
+from ..checks import answers_keywords, check_duration
 from ..engines.checking import check_batch, check_network, forward, spiking_outputs
 from ..engines.problem import Run
 from ..engines.reference.arithmetic import COMPLEX
@@ -113,6 +113,7 @@ class Tolerances:
     complex_max: float = 1e-8
 
 
+@answers_keywords
 def check_gradients(
     network: Network, parameters: Parameters, batch: SpikeBatch | dict[str, SpikeBatch], labels: npt.ArrayLike, *,
     loss: Any, duration: Milliseconds, method: str = "both", regularizers: Sequence[Any] = (),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 from ..aliases import Integers, Milliseconds
-from ..checks import check_budget, check_duration, check_keywords, one_of, positive, share, whole
+from ..checks import answers_keywords, check_budget, check_duration, check_keywords, one_of, positive, share, whole
 from ..data.dataset import Dataset
 from ..errors import InvalidInput
 from ..losses.base import Regularizer
@@ -22,6 +22,7 @@ Callback: TypeAlias = Callable[[Any, str, dict[str, Any]], object]
 """A function of (trainer, kind, values)."""
 
 
+@answers_keywords
 @dataclass(frozen=True)
 class TrainingOptions:
     """What determines a run's result, besides network, parameters, loss, optimiser, data and number of epochs.
