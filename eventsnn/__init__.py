@@ -136,8 +136,10 @@ def __getattr__(name: str) -> Any:
         value = import_module(f".{name}", __name__)
     else:
         # not `from . import renamed`, which would ask here for that name
-        if name not in import_module(".renamed", __name__).MOVED:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        renamed = import_module(".renamed", __name__)
+        if name not in renamed.MOVED:
+            asks = "" if name.startswith("_") else renamed.question(name, __all__)
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{asks}")
         value = import_module(f".{name}", __name__)
     globals()[name] = value
     return value

@@ -6,7 +6,7 @@ import inspect
 import math
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -14,9 +14,9 @@ from . import renamed
 from .aliases import AnyPopulation, Milliseconds, Shape
 from .arrays import LARGEST_UNIT, is_number, is_whole
 from .errors import InvalidInput, NetworkError
+from .neurons.base import absent
 
-P = ParamSpec("P")
-T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 LARGEST = sys.float_info.max
 SMALLEST = sys.float_info.min
 
@@ -73,6 +73,20 @@ def one_of(value: object, name: str, choices: Collection[object], allowed: str =
         raise InvalidInput(name, None, value, allowed or f"one of {choices}", remedy)
 
 
+def check_given(
+    value: object, name: str, kinds: type | tuple[type, ...], begins: str, remedy: str = "", allowed: str = ""
+) -> None:
+    """Refuse an argument of none of these ``kinds``, and say with which ones the arguments begin.
+
+    ``remedy``: what to say in place of that; ``allowed``: how the message names the kinds (otherwise: as they are).
+    """
+    if not isinstance(value, kinds):
+        known = kinds if isinstance(kinds, tuple) else (kinds,)
+        allowed = allowed or " or ".join(f"a {kind.__name__}" for kind in known)
+        remedy = remedy or f"The arguments begin with {begins}, in this order."
+        raise InvalidInput(name, None, type(value).__name__, allowed, remedy)
+
+
 def wrong_shape(name: str, found: Shape, wanted: Shape, remedy: str = "") -> InvalidInput:
     """The refusal of an array that has another shape than the ``wanted`` one."""
     allowed = f"{wanted}" if wanted else "(), which is a single number"
@@ -95,20 +109,29 @@ def check_keywords(
     """
     for name in given:
         if name not in known:
-            remedy = nearest(name, [*known, *others])
+            remedy = absent(name) or nearest(name, [*known, *others])
             raise InvalidInput(f"a keyword of {function}", None, name, f"{allowed}{', '.join(known)}", remedy)
 
 
-def answers_keywords(function: Callable[P, T]) -> Callable[P, T]:
-    """Let a function answer a keyword that it does not know with those that there are, in place of a TypeError."""
-    known = [name for name in inspect.signature(function).parameters if name != "self"]
+def answers_keywords(function: F) -> F:
+    """Let a function, or the making of a class, answer a keyword that it does not know with those that there are.
 
-    @functools.wraps(function)
-    def answering(*arguments: P.args, **keywords: P.kwargs) -> T:
-        check_keywords(keywords, known, function.__name__)
-        return function(*arguments, **keywords)
+    In place of a TypeError. A class method is decorated before it is one.
+    """
+    made = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]
+    name, known = function.__name__, [key for key in inspect.signature(made).parameters if key not in ("self", "cls")]
+    allowed = frozenset(known)
 
-    return answering
+    @functools.wraps(made)
+    def answering(*arguments: Any, **keywords: Any) -> Any:
+        if not allowed.issuperset(keywords):
+            check_keywords(keywords, known, name)
+        return made(*arguments, **keywords)
+
+    if not isinstance(function, type):
+        return cast(F, answering)
+    function.__init__ = answering  # type: ignore[misc]
+    return function
 
 
 def check_duration(duration: object, name: str = "duration") -> Milliseconds:

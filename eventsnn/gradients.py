@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from . import renamed
 from .aliases import Floats, Milliseconds, Parameters
-from .checks import check_duration
+from .checks import answers_keywords, check_duration
 from .engines.base import Engine, get
-from .engines.checking import forward
+from .engines.checking import check_network, forward
 from .errors import InvalidInput
 from .losses.base import Regularizer
 from .losses.together import check_finite, evaluate, joint_probes
@@ -64,6 +64,7 @@ def value_and_grad(
 ) -> tuple[Any, ...]: ...  # fmt: skip
 
 
+@answers_keywords
 def value_and_grad(
     network: Network, parameters: Mapping[str, npt.ArrayLike], batch: SpikeBatch | dict[str, SpikeBatch], labels: Any,
     *, loss: Regularizer, duration: Milliseconds, engine: str | Engine = "compiled", n_threads: int | None = None,
@@ -84,6 +85,7 @@ def value_and_grad(
 
     Raises as ``simulate`` does, and NotFinite for a loss or a gradient that is NaN or infinite.
     """
+    check_network(network)
     duration = check_duration(duration)
     losses = (loss, *regularizers)
     probes = joint_probes(losses, network, duration)

@@ -4,6 +4,7 @@ import difflib
 import dis
 import sys
 import warnings
+from collections.abc import Iterable
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
@@ -126,12 +127,21 @@ def find(module: str, name: str) -> Any:
 
 
 def _hint(module: str, name: str) -> str:
-    """Where to look for a name that was never in a module that is no longer there, or is there for other matters."""
-    if name.startswith("_") or module not in MOVED:
+    """Where to look for a name that was never in a module, which may be no longer there, or for other matters."""
+    if name.startswith("_"):
         return ""
-    near = difflib.get_close_matches(name, _all_of(module), 1)
-    question = f" Did you mean {near[0]!r}?" if near else ""
-    return f". What stood in it is now in {' and '.join(f'{PACKAGE}.{place}' for place in MOVED[module])}.{question}"
+    there = sys.modules.get(f"{PACKAGE}.{module}")
+    own = "" if isinstance(there, _OldModule) else question(name, getattr(there, "__all__", ()))
+    if own or module not in MOVED:
+        return own
+    places = " and ".join(f"{PACKAGE}.{place}" for place in MOVED[module])
+    return f". What stood in it is now in {places}{question(name, _all_of(module)) or '.'}"
+
+
+def question(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a name that is not there, which asks for the known one that is most like it."""
+    near = difflib.get_close_matches(name, known, 1)
+    return f". Did you mean {near[0]!r}?" if near else ""
 
 
 def _missing(text: str) -> Exception:

@@ -6,9 +6,9 @@ import numpy.typing as npt
 
 from . import renamed
 from .aliases import Milliseconds
-from .checks import check_duration
+from .checks import answers_keywords, check_duration
 from .engines.base import Engine, get
-from .engines.checking import checked, forward, full_probes, spiking_outputs
+from .engines.checking import check_network, checked, forward, full_probes, spiking_outputs
 from .errors import InvalidInput
 from .network.network import Network
 from .network.plausibility import doubts, warn_of_doubts
@@ -20,6 +20,7 @@ from .spikes.recording import Recording
 MOST_PARTS = 2**53
 
 
+@answers_keywords
 def simulate(
     network: Network, parameters: Mapping[str, npt.ArrayLike], batch: SpikeBatch | dict[str, SpikeBatch], *,
     duration: Milliseconds, engine: str | Engine = "compiled", n_threads: int | None = None,
@@ -40,6 +41,7 @@ def simulate(
     return forward(network, parameters, batch, duration, engine, n_threads, max_spikes, probes, warn=True)[1]
 
 
+@answers_keywords
 def stream(
     network: Network, parameters: Mapping[str, npt.ArrayLike], batch: SpikeBatch | dict[str, SpikeBatch], *,
     duration: Milliseconds, every: Milliseconds, engine: str | Engine = "compiled", max_spikes: int | None = None,
@@ -58,6 +60,7 @@ def stream(
 
     Raises as ``simulate`` does; an EventStorm when its part is asked for.
     """
+    check_network(network)
     engine, probes = get(engine), full_probes(network) if probes is None else probes
     every = check_duration(every, "every")
     budget_for = min(every, check_duration(duration))
@@ -68,7 +71,7 @@ def stream(
     if (n_samples := next((part.n_samples for part in inputs.values()), 0)) != 1:
         remedy = "batch[k : k + 1] takes one of many." if n_samples else "Give the one sample, with or without spikes."
         raise InvalidInput("batch", None, f"{n_samples} samples", "one sample", remedy)
-    warn_of_doubts(doubts(network, problem.parameters, list(inputs.values()), run.duration), stacklevel=2)
+    warn_of_doubts(doubts(network, problem.parameters, list(inputs.values()), run.duration), stacklevel=3)
     return _parts(engine.stream(problem, every), spiking_outputs(network))
 
 

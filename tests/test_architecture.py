@@ -16,15 +16,16 @@ PACKAGE = pathlib.Path(eventsnn.__file__).parent
 FLOORS = {
     "aliases": 1, "errors": 1, "renamed": 1, "random": 1, "kernels": 1,
     "arrays": 2, "citing": 2, "neurons": 2, "writing": 2,
-    "checks": 3, "checkpoints": 3, "spikes": 3,
-    "network": 4, "losses": 4, "optimizers": 4, "parallel": 4,
-    "data": 5, "engines": 5,
-    "simulation": 6, "gradients": 6, "analysis": 6, "surrogate": 6,
-    "testing": 7, "warming": 7, "plotting": 7,
-    "training": 8,
-    "experiments": 9,
-    "cli": 10,
-    "__main__": 11, "__init__": 11,
+    "checks": 3, "checkpoints": 3,
+    "spikes": 4,
+    "network": 5, "losses": 5, "optimizers": 5, "parallel": 5,
+    "data": 6, "engines": 6,
+    "simulation": 7, "gradients": 7, "analysis": 7, "surrogate": 7,
+    "testing": 8, "warming": 8, "plotting": 8,
+    "training": 9,
+    "experiments": 10,
+    "cli": 11,
+    "__main__": 12, "__init__": 12,
 }  # fmt: skip
 MOST_ROOMS, LONGEST_FILE, LONGEST_FUNCTION = 30, 450, 60
 # Where nothing has a default, a call names all it passes by its place alone.

@@ -67,6 +67,24 @@ def test_the_code_on_the_page_runs(page, tmp_path):
     assert result.returncode == 0, f"{page.name}: {result.stderr}"
 
 
+def first_blocks(text):
+    """The first Python block of each section, which a reader takes away alone."""
+    sections = [re.search(r"^```python\n(.+?)^```$", part, re.MULTILINE | re.DOTALL) for part in text.split("\n## ")]
+    return [found[1] for found in sections if found]
+
+
+@pytest.mark.parametrize("k", range(6))
+def test_what_each_part_of_the_page_on_extending_shows_first_runs_alone(k, tmp_path):
+    blocks = first_blocks((ROOT / "docs/how-to/extend.md").read_text(encoding="utf-8"))
+    assert len(blocks) == 6
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "EVENTSNN_NUM_THREADS": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", blocks[k]], cwd=tmp_path, env=environment, capture_output=True, text=True,
+        timeout=SECONDS,
+    )  # fmt: skip
+    assert result.returncode == 0, f"{blocks[k].splitlines()[0]}: {result.stderr}"
+
+
 def test_blocks_are_found_and_marked_ones_left_out():
     page = "text\n```python\na = 1\n```\n<!-- not run: no data -->\n```python\nb = 2\n```\n"
     assert script_of(page) == "\n\na = 1\n\n\n\n\n\n"

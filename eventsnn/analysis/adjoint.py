@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Floats, Milliseconds, Parameters
-from ..checks import check_duration
-from ..engines.checking import check_batch, spiking_outputs
+from ..checks import answers_keywords, check_duration
+from ..engines.checking import check_batch, check_network, spiking_outputs
 from ..engines.problem import Run
 from ..engines.reference.adjoint import Stretch, empty_sums, replay
 from ..engines.reference.simulation import forward as reference_forward
@@ -27,6 +27,7 @@ class AdjointTraces(NamedTuple):
     i: Floats
 
 
+@answers_keywords
 def adjoint_values(
     network: Network, parameters: Parameters, spikes: SpikeBatch, labels: npt.ArrayLike, *, loss: Any,
     duration: Milliseconds, population: str, neurons: Sequence[int], times: npt.ArrayLike, progress: bool = False,
@@ -38,6 +39,7 @@ def adjoint_values(
     the gradient is -tau_syn lambda_I. At an event's own time the value is that after the event in time, from where the
     replay comes.
     """
+    check_network(network)
     check_neurons(network, population, neurons)
     inputs, parameters = check_batch(network, spikes), network.check_parameters(parameters)
     duration = check_duration(duration)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ..aliases import Floats, Milliseconds, Parameters
 from ..arrays import is_whole, plain_array
-from ..checks import nearest
+from ..checks import answers_keywords, check_given, nearest
 from ..engines.reference.arithmetic import FLOAT
 from ..engines.reference.model import Constants, constants_of
 from ..errors import InvalidInput
@@ -17,7 +17,10 @@ from ..network.parts import Connection
 from ..spikes.batch import SpikeBatch
 from ..spikes.recording import Recording
 
+BEGINS = "network, parameters, recording, sample, population, neurons"
 
+
+@answers_keywords
 def psp(t: npt.ArrayLike, tau_mem: Milliseconds, tau_syn: Milliseconds) -> Floats:
     """Return the voltage (per unit weight) at ``t`` ms (array) after an arrival (docs/mathematics.md, 1), 0 before."""
     since = np.maximum(np.asarray(t, dtype=float), 0.0)
@@ -72,6 +75,7 @@ def _delay(connection: Connection, parameters: Parameters, synapse: int, pre: in
     return parameters[f"{connection.name}.delay"].flat[place]
 
 
+@answers_keywords
 def voltages(
     network: Network, parameters: Parameters, recording: Recording, sample: int, population: str,
     neurons: Sequence[int], times: npt.ArrayLike,
@@ -84,8 +88,7 @@ def voltages(
     recording of other populations, and for networks and recordings of a grid, which keeps its voltages.
     """
     for name, value, wanted in (("network", network, Network), ("recording", recording, Recording)):
-        if not isinstance(value, wanted):
-            raise InvalidInput(name, None, type(value).__name__, f"a {wanted.__name__}", in_place_of(value))
+        check_given(value, name, wanted, BEGINS, in_place_of(value))
     _check_same(network, recording)
     parameters, times = network.check_parameters(parameters), _as_times(times)
     wrong = np.flatnonzero(~((times >= 0) & (times <= recording.duration)))
@@ -112,12 +115,12 @@ def _as_times(times: npt.ArrayLike) -> Floats:
 
 
 def in_place_of(value: object) -> str:
-    """What to write where a network or a recording is wanted, and this was given."""
+    """What to write where a network or a recording is wanted, and this was given; nothing where nothing is known."""
     if type(value).__name__.startswith("Grid"):
         return "The recording of a grid keeps voltages and potentials."
     if isinstance(value, SpikeBatch):
         return "simulate(network, parameters, spikes, duration=...) returns the Recording of a SpikeBatch."
-    return "The arguments begin with network, parameters, recording, sample, population, neurons, in this order."
+    return ""
 
 
 def _check_same(network: Network, recording: Recording) -> None:

@@ -2,12 +2,17 @@
 
 import argparse
 import json
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import checkpoints
 from ..errors import said_as
+from .text import UsageError, program
+from .train import first_checkpoint
 
 TIME_UNITS = ("s", "ms", "us", "ns")
 NOT_READ_AT_MOST = 10  # lines of ``info`` about what in a file is not read
@@ -17,6 +22,9 @@ def info_command(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
     from ..data import sources
     from ..data.dataset import find_file
 
+    if checkpoints.exists(first_checkpoint(Path(arguments.file))):
+        commands = " and ".join(f"`{shlex.join([program(), word, arguments.file])}`" for word in ("evaluate", "plot"))
+        raise UsageError(f"{arguments.file} is the folder of a run: {commands} look at it; info reads files of spikes")
     path = find_file(arguments.file, "An HDF5 file of spikes in SHD's layout is needed.")
     with said_as({"n_units": "--units"}):
         found = sources.describe(path, arguments.units, arguments.time_unit)

@@ -47,6 +47,7 @@ def plot_command(arguments: argparse.Namespace, argv: Sequence[str]) -> Outcome 
         raise UsageError(f"{path} holds no {results.COMPARISON}: there is nothing to compare in the run of one seed")
     if wanted != ["comparison"]:
         network, parameters, meta = load_model(path)
+        _check_chosen(network, arguments)
         if "adjoint" in wanted and network.method != "exact":
             raise UsageError(f"{path} is a network on a grid: the adjoint that can be drawn is that of events")
     folder = Path(arguments.out) if arguments.out else path if path.is_dir() else path.parent
@@ -63,6 +64,18 @@ def plot_command(arguments: argparse.Namespace, argv: Sequence[str]) -> Outcome 
         raise UsageError(f"there is nothing to draw of {' or '.join(wanted)} in {path}")
     with _filled(folder):
         return _drawn(drawings, folder)
+
+
+def _population(network: "BaseNetwork", arguments: argparse.Namespace) -> str:
+    """The population whose neurons are drawn: that of the option, or the first that is no input."""
+    return arguments.population or next(p.name for p in network.populations.values() if p.kind != "input")
+
+
+def _check_chosen(network: "BaseNetwork", arguments: argparse.Namespace) -> None:
+    """Refuse neurons that are not there, whether the pictures that are wanted would look at them or not."""
+    from ..analysis.voltage import check_neurons
+
+    check_neurons(network, _population(network, arguments), arguments.neurons or [])
 
 
 def _drawn(drawings: Drawings, folder: Path) -> Outcome | None:
@@ -117,9 +130,8 @@ def _drawings_of_sample(
         raise InvalidInput("--sample", None, arguments.sample, f"0 to {len(data) - 1}")
     chosen = [arguments.sample]
     spikes, labels, duration = data.spikes[chosen], data.labels[chosen], meta["duration"]
-    spiking = [p for p in network.populations.values() if p.kind != "input"]
-    population = arguments.population or spiking[0].name
-    neurons = arguments.neurons or list(range(min(3, spiking[0].n)))
+    population = _population(network, arguments)
+    neurons = arguments.neurons or list(range(min(3, network.populations[population].n)))
     recording = method_of(network, runs.engine_to_show(meta)).record(parameters, spikes, duration)
     of_events = cast("Network", network)  # where the adjoint is wanted: plot_command has refused a grid
     found: Drawings = {

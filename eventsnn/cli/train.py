@@ -81,6 +81,9 @@ def _chosen_preset(arguments: argparse.Namespace) -> "Preset":
     from .. import experiments
 
     if arguments.preset is not None:
+        if arguments.preset not in experiments.names() and checkpoints.exists(first_checkpoint(Path(arguments.preset))):
+            again = shlex.join([program(), "train", "--resume", "--out", arguments.preset])
+            raise UsageError(f"{arguments.preset} is the folder of a run: `{again}` goes on with it")
         return experiments.load(arguments.preset)
     if not (arguments.resume and arguments.out):
         raise UsageError(
@@ -96,7 +99,7 @@ def _engine_as_it_was(folder: Path, resume: bool) -> str:
     if not resume:
         return ENGINE
     try:
-        run = communicator.world().on_first(lambda: checkpoints.load(_first_checkpoint(folder))[1].get("run"))
+        run = communicator.world().on_first(lambda: checkpoints.load(first_checkpoint(folder))[1].get("run"))
     except CheckpointError:  # which is said where the run goes on
         return ENGINE
     return engine_of(run) if isinstance(run, dict) else ENGINE
@@ -138,11 +141,11 @@ def _first_notes(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the checkpoint in the run folder, or in that of its first seed, says of its run."""
     from ..training.state import load_model
 
-    path = _first_checkpoint(Path(arguments.out))
+    path = first_checkpoint(Path(arguments.out))
     return communicator.world().on_first(lambda: load_model(path)[2]["notes"])
 
 
-def _first_checkpoint(folder: Path) -> Path:
+def first_checkpoint(folder: Path) -> Path:
     """The checkpoint in a run folder, or, of several seeds, that of the first that has begun."""
     from ..training.state import CHECKPOINT
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..aliases import Array, Floats, Milliseconds
 from ..arrays import is_number
+from ..checks import answers_keywords
 from ..errors import InvalidInput
 from ..random import stream
 from ..spikes.batch import SpikeBatch
@@ -135,6 +136,7 @@ def drop_spikes(spikes: SampleArrays, generator: np.random.Generator, probabilit
     return times, units, (np.ones(times.size) if counts is None else counts) / (1.0 - probability)
 
 
+@answers_keywords
 @dataclass(frozen=True)
 class Augmentation:
     """What to do to each sample of a batch; an option at 0 is off and draws nothing.

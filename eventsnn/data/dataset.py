@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..aliases import Array, Integers, Milliseconds
 from ..arrays import plain_array
-from ..checks import whole
+from ..checks import answers_keywords, whole
 from ..errors import InvalidInput, Unsupported
 from ..random import stream
 from ..spikes.batch import SpikeBatch, check_factor
@@ -99,6 +99,7 @@ def _outside(values: Array, stop: int) -> int | None:
     return int(hits[0]) if hits.size else None
 
 
+@answers_keywords
 @dataclass(frozen=True)
 class Dataset:
     """Labelled samples: ``spikes`` and ``labels`` (n,) int64 from 0 to ``n_classes - 1``, their meaning.
@@ -223,6 +224,7 @@ class Dataset:
         for group in known:
             yield group, *self.split_by_group([group])
 
+    @answers_keywords
     def split(self, fractions: npt.ArrayLike, seed: int) -> tuple[Self, ...]:
         """Return one Dataset per fraction: disjoint, drawn at random, each with its share of every class.
 
@@ -241,6 +243,7 @@ class Dataset:
             part[members] = np.searchsorted(bounds, np.arange(members.size), side="right")
         return tuple(self.select(np.flatnonzero(part == index)) for index in range(shares.size))
 
+    @answers_keywords
     def merge_channels(self, factor: int) -> Self:
         """Return the data set with each ``factor`` neighbouring channels made one (``unit // factor``).
 
@@ -256,6 +259,7 @@ class Dataset:
             return np.arange(len(self))
         return stream(seed, "shuffle", epoch).permutation(len(self))
 
+    @answers_keywords
     def batches(
         self, batch_size: int, seed: int, epoch: int, shuffle: bool = True, drop_last: bool = False
     ) -> Iterator[tuple[Integers, SpikeBatch, Integers]]:

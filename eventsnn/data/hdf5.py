@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .. import renamed
 from ..aliases import Array, Description, Floats, Integers, Milliseconds
+from ..checks import answers_keywords
 from ..errors import InvalidInput
 from ..writing import write_file
 from .dataset import Dataset
@@ -26,6 +27,7 @@ def recognises(path: str | os.PathLike[str]) -> bool:
     return holds(path, ("spikes",))
 
 
+@answers_keywords
 def read(
     path: str | os.PathLike[str] | BinaryFile,
     n_units: int | None = None,
@@ -45,6 +47,7 @@ def read(
         return file.dataset(None, duration, name, packed)
 
 
+@answers_keywords
 def write(path: str | os.PathLike[str], data: Dataset, keys: Iterable[str] | None = None) -> None:
     """Write a Dataset as a spike file in SHD's layout, in place of what ``path`` held before, or not at all.
 
@@ -150,6 +153,7 @@ class _AnySpikeFile(SpikeFile):
     _doubts = False
 
 
+@answers_keywords
 def describe(
     path: str | os.PathLike[str] | BinaryFile, n_units: int | None = None, time_unit: str | float | None = None
 ) -> Description:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Milliseconds
-from ..checks import check_budget, check_duration
+from ..checks import check_budget, check_duration, check_given
 from ..errors import InvalidInput
 from ..network.base import BaseNetwork
 from ..network.network import Network
@@ -29,6 +29,13 @@ def full_probes(network: Network) -> dict[str, Probe]:
     return dict.fromkeys(network.readouts, Probe(maximum=True))
 
 
+def check_network(network: object) -> None:
+    """Refuse what is no network of events."""
+    on_grid = isinstance(network, BaseNetwork) and network.method == "surrogate"
+    remedy = "surrogate.simulate and surrogate.value_and_grad run a GridNetwork, Trainer both." if on_grid else ""
+    check_given(network, "network", Network, "network, parameters, batch", remedy)
+
+
 def forward(
     network: Network, parameters: Mapping[str, npt.ArrayLike], batch: SpikeBatch | dict[str, SpikeBatch],
     duration: Milliseconds, engine: str | Engine = "compiled", n_threads: int | None = None,
@@ -36,15 +43,16 @@ def forward(
 ) -> tuple[Problem, Recording, Any]:  # fmt: skip
     """Check the arguments and run the forward pass; returns (Problem, Recording, tape for the engine's backward pass).
 
-    ``warn``: tell who called the caller of this function of what can hardly be meant; not for one of many batches,
-    whose data are judged as a whole.
+    ``warn``: tell who called the caller of this function, which answers keywords, of what can hardly be meant; not for
+    one of many batches, whose data are judged as a whole.
     """
+    check_network(network)
     probes = full_probes(network) if probes is None else probes
     engine = get(engine)
     problem = checked(network, parameters, batch, duration, n_threads, max_spikes, probes)
     if warn:
         found = doubts(network, problem.parameters, list(problem.inputs.values()), problem.run.duration)
-        warn_of_doubts(found, stacklevel=3)
+        warn_of_doubts(found, stacklevel=4)
     recording, tape = engine.forward(problem)
     recording.outputs = spiking_outputs(network)
     return problem, recording, tape
@@ -59,9 +67,7 @@ def checked(
 
     ``budget_for``: over how many ms the spikes of a sample are counted (None: the duration).
     """
-    if not isinstance(network, Network):
-        remedy = "surrogate.simulate and surrogate.value_and_grad run a GridNetwork, Trainer both."
-        raise InvalidInput("network", None, type(network).__name__, "a Network", remedy)
+    check_network(network)
     parameters = network.check_parameters(parameters)
     inputs = check_batch(network, batch)
     readouts = network.readouts

@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 
 Settings = TypeVar("Settings", bound="DataclassInstance")  # a Preset or one of its tables
 MAX_BYTES = 2**24  # of a TOML file: a matrix of a million weights
+# What stands for a value in text: none as these settings write it, and the words of Python.
+WORDS = {"none": None, "None": None, "True": True, "False": False}
+# {type of a setting: how a refusal names its values}
+KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list, such as [1, 2]",
+}
 # each is a file catalogue/NAME.toml; they are listed in this order
 NAMES = (
     "spoken-digits-small", "spoken-digits", "spoken-digits-quick", "spoken-digits-dcls", "spoken-digits-delrec",
@@ -56,10 +66,13 @@ def _keys_of(table: Field[Any]) -> list[str]:
 
 def _convert(place: str, value: Any, kind: Any) -> Any:
     """Return a setting as its annotated type; None and "none" stand for no value where that is allowed."""
+    if isinstance(value, str) and kind in (Any, bool):
+        value = WORDS.get(value, value)
     if kind is Any:
-        return None if value == "none" else value
-    if isinstance(kind, types.UnionType):
-        if value is None or value == "none":
+        return value
+    optional = isinstance(kind, types.UnionType)
+    if optional:
+        if value is None or (isinstance(value, str) and WORDS.get(value, value) is None):
             return None
         kind = next(item for item in get_args(kind) if item is not type(None))
     kind = get_origin(kind) or kind
@@ -70,7 +83,7 @@ def _convert(place: str, value: Any, kind: Any) -> Any:
     if kind is list and isinstance(value, (int, float)) and not isinstance(value, bool):
         return [value]
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        raise InvalidInput(place, None, value, f"a value of type {kind.__name__}")
+        raise InvalidInput(place, None, value, KINDS[kind] + (", or none" if optional else ""))
     return value
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Array, Floats, Milliseconds, Parameters
-from ..checks import number
+from ..checks import answers_keywords, number
 from ..spikes.cotangents import Cotangents, Probe
 from .base import AnyNetwork, AnyRecording, refuse_classes
 
@@ -44,6 +44,7 @@ class _Network(Protocol):
     def connections(self) -> Mapping[str, _Connection]: ...
 
 
+@answers_keywords
 @dataclass(frozen=True)
 class SpikeCountTarget:
     """Homeostasis, a regularizer: strength/2 times the sum over neurons of (mean spike count - target)^2.
@@ -85,6 +86,7 @@ class SpikeCountTarget:
         refuse_classes(self, BESIDE_A_LOSS)
 
 
+@answers_keywords
 @dataclass(frozen=True)
 class SilentNeuronRaise:
     """After an epoch, raise the incoming feed-forward weights of each neuron that did not fire once by ``amount``.

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..aliases import Array, Integers, Milliseconds
 from ..arrays import in_milliseconds
-from ..checks import check_duration
+from ..checks import answers_keywords, check_duration, nearest
 from ..citing import LEARNED_DELAYS, Paper
 from ..errors import InvalidInput, Unsupported
 from ..spikes.cotangents import Cotangents, Probe
@@ -40,7 +40,8 @@ class _SpikeTimeLoss:
             remedy = f"Where the classes are in {readouts[0]!r}, MeanVoltage() reads its voltage; it has no spikes."
             raise InvalidInput("population", None, None, allowed, remedy)
         if self.population is not None and self.population not in lif:
-            raise InvalidInput("population", None, self.population, f"one of the LIF populations {lif}")
+            allowed, remedy = f"one of the LIF populations {lif}", nearest(str(self.population), lif)
+            raise InvalidInput("population", None, self.population, allowed, remedy)
         return {}
 
     def class_population(self, readouts: Sequence[str], outputs: Sequence[str]) -> str:
@@ -50,6 +51,9 @@ class _SpikeTimeLoss:
     def _output(self, outputs: Sequence[str]) -> str:
         if self.population is not None:
             return self.population
+        if not outputs:
+            allowed = f"the LIF population that {type(self).__name__} reads, and no output of this network is one"
+            raise InvalidInput("population", None, None, allowed, "Add one with add_lif, or pass population=.")
         if len(outputs) != 1:
             raise InvalidInput("population", None, None, f"one of {sorted(outputs)}", "Pass population=.")
         return outputs[0]
@@ -79,6 +83,7 @@ class _SpikeTimeLoss:
 
 
 @register("first_spike", reads="spikes", settings=("tau",))
+@answers_keywords
 @dataclass(frozen=True)
 class FirstSpike(_SpikeTimeLoss):
     """Cross entropy of softmax(-t_first / tau); ``tau`` in ms, > 0.
@@ -100,6 +105,7 @@ class FirstSpike(_SpikeTimeLoss):
 
 
 @register("relative_first_spike", reads="spikes", settings=("delta",))
+@answers_keywords
 @dataclass(frozen=True)
 class RelativeFirstSpike(_SpikeTimeLoss):
     """Half the sum over wrong outputs i of (t_i - t_correct - delta)^2; ``delta`` in ms, > 0.
@@ -126,6 +132,7 @@ class RelativeFirstSpike(_SpikeTimeLoss):
         return 0.5 * np.sum(gap**2, axis=1), self._cotangents(recording, first, gradient)
 
 
+@answers_keywords
 @dataclass(frozen=True)
 class SpikeTimeRegression(_SpikeTimeLoss):
     """Half the sum of (t_first - target)^2; the labels are target times (n_samples, n) in ms, NaN for "any"."""

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ..aliases import Array, Floats, Integers, Milliseconds
 from ..arrays import plain_array
+from ..checks import answers_keywords
 from ..citing import DCLS_DELAYS, DELREC, Paper
 from ..errors import InvalidInput, Unsupported
 from ..spikes.cotangents import Cotangents, Probe
@@ -18,6 +19,7 @@ from .voltage import ReadoutLoss
 
 
 @register("summed_softmax", reads="grid")
+@answers_keywords
 @dataclass(frozen=True)
 class SummedSoftmax(ReadoutLoss):
     """Cross entropy, with a second softmax, of the sum over steps of softmax(V), on a grid (DCLS, DelRec on SHD)."""
@@ -52,6 +54,7 @@ class SummedSoftmax(ReadoutLoss):
 
 
 @register("summed_voltage", reads="grid")
+@answers_keywords
 @dataclass(frozen=True)
 class SummedVoltage(ReadoutLoss):
     """Cross entropy of the sum over steps of V, on a grid (DelRec on SSC and on sequential MNIST)."""
@@ -73,6 +76,7 @@ class SummedVoltage(ReadoutLoss):
         return Cotangents(voltages={name: np.broadcast_to(gradient[:, None, :], steps[name].shape)})
 
 
+@answers_keywords
 @dataclass(frozen=True)
 class MeanSquaredError(ReadoutLoss):
     """Mean over steps and outputs of (V - target)^2, on a grid; the labels are targets (n_samples, steps, n).

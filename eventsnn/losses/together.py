@@ -16,9 +16,7 @@ def joint_probes(losses: Iterable[Regularizer], network: AnyNetwork, duration: M
     """What several losses together ask of each readout; raises InvalidInput where they contradict each other."""
     probes: dict[str, Probe] = {}
     for loss in losses:
-        if isinstance(loss, type) or not hasattr(loss, "probes"):
-            allowed = "an object such as losses.MeanVoltage() (see docs/how-to/write-a-loss.md)"
-            raise InvalidInput("loss", None, loss, allowed)
+        check_loss(loss)
         for name, probe in loss.probes(network, duration).items():
             before = probes.get(name, probe)
             rates = {p.decay_rate for p in (before, probe)} - {None}
@@ -26,6 +24,14 @@ def joint_probes(losses: Iterable[Regularizer], network: AnyNetwork, duration: M
                 raise Conflict("regularizers", None, sorted(rates), f"one decay rate for the readout {name!r}")
             probes[name] = Probe(rates.pop() if rates else None, before.maximum or probe.maximum)
     return probes
+
+
+def check_loss(loss: object) -> None:
+    """Refuse what is no loss: a class, which is still to be called, or a name."""
+    if isinstance(loss, type) or not hasattr(loss, "probes"):
+        remedy = f"Write {loss.__name__}()." if isinstance(loss, type) and hasattr(loss, "probes") else ""
+        allowed = "an object such as losses.MeanVoltage() (see docs/how-to/write-a-loss.md)"
+        raise InvalidInput("loss", None, loss, allowed, remedy)
 
 
 def evaluate(

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Array, Integers, Milliseconds
-from ..checks import check_duration
+from ..checks import answers_keywords, check_duration, nearest
 from ..citing import LEARNED_DELAYS, Paper
 from ..errors import InvalidInput, Unsupported
 from ..spikes.cotangents import Cotangents, Probe
 from ..spikes.recording import Readout
 from .base import AnyNetwork, AnyRecording, cross_entropy
-from .registry import register
+from .registry import KNOWN, register
 
 HOW_TO_READ = "Simulate with probes=loss.probes(network, duration); of a stream, the last part alone has them."
 LOSS_SHAPING = Paper(
@@ -42,9 +42,15 @@ class ReadoutLoss:
             """The loss's cotangents from its gradient by the logits."""
 
     def _readout(self, readouts: Collection[str]) -> str:
+        if not readouts:
+            of_spikes = " or ".join(known.loss.__name__ for known in KNOWN.values() if known.reads == "spikes")
+            remedy = f"Add one with add_readout, or, of events, take a loss that reads spikes: {of_spikes}."
+            allowed = f"the readout that {type(self).__name__} reads, and this network has none"
+            raise InvalidInput("population", None, self.population, allowed, remedy)
         if self.population is not None:
             if self.population not in readouts:
-                raise InvalidInput("population", None, self.population, f"one of the readouts {sorted(readouts)}")
+                allowed, remedy = f"one of the readouts {sorted(readouts)}", nearest(str(self.population), [*readouts])
+                raise InvalidInput("population", None, self.population, allowed, remedy)
             return self.population
         if len(readouts) != 1:
             raise InvalidInput("population", None, None, f"one of the readouts {sorted(readouts)}", "Pass population=.")
@@ -86,6 +92,7 @@ class ReadoutLoss:
 
 
 @register("mean_voltage", reads="readout")
+@answers_keywords
 @dataclass(frozen=True)
 class MeanVoltage(ReadoutLoss):
     """Cross entropy of the mean readout voltages z = (1/T) integral of V dt, T the duration."""
@@ -103,6 +110,7 @@ class MeanVoltage(ReadoutLoss):
 
 
 @register("exponential_mean_voltage", reads="readout", settings=("tau_window",))
+@answers_keywords
 @dataclass(frozen=True)
 class ExponentialMeanVoltage(MeanVoltage):
     """Cross entropy of z = (1/T) integral of e^{-t/tau_window} V dt; ``tau_window`` (ms, > 0), T itself by default.
@@ -122,6 +130,7 @@ class ExponentialMeanVoltage(MeanVoltage):
 
 
 @register("max_voltage", reads="readout")
+@answers_keywords
 @dataclass(frozen=True)
 class MaxVoltage(ReadoutLoss):
     """Cross entropy of the largest readout voltages z = max over t of V(t)."""

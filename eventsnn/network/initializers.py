@@ -3,6 +3,7 @@
 Every draw is a float64 array. Weights have no unit, delays are in ms; the distributions do not know which they draw.
 """
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from ..aliases import Array, Description, Floats, Shape
 from ..arrays import is_whole, plain_array
-from ..checks import number, wrong_shape
+from ..checks import answers_keywords, number, wrong_shape
 from ..citing import Paper
 from ..errors import InvalidInput
 
@@ -77,13 +78,14 @@ class Initializer:
         if not isinstance(kind, str) or kind not in _KINDS:
             raise InvalidInput("initializer.kind", None, kind, ", ".join(sorted(_KINDS)))
         build, names = _KINDS[kind]
-        try:
-            return build(**arguments)
-        except TypeError:
-            given = sorted(map(str, arguments))
-            raise InvalidInput(f"initializer {kind}", None, given, f"the fields {', '.join(names)}") from None
+        with contextlib.suppress(TypeError):  # of a field that lacks
+            if arguments.keys() <= set(names):
+                return build(**arguments)
+        given = sorted(map(str, arguments))
+        raise InvalidInput(f"initializer {kind}", None, given, f"the fields {', '.join(names)}")
 
 
+@answers_keywords
 @dataclass(frozen=True)
 class Constant(Initializer):
     """The same finite ``value`` everywhere."""
@@ -107,6 +109,7 @@ class Constant(Initializer):
         return np.full(shape, self.value)
 
 
+@answers_keywords
 @dataclass(frozen=True)
 class Normal(Initializer):
     """Gaussian with ``mean`` and standard deviation ``sd`` >= 0."""
@@ -127,6 +130,7 @@ class Normal(Initializer):
         return rng.normal(self.mean, self.sd, shape)
 
 
+@answers_keywords
 @dataclass(frozen=True)
 class Uniform(Initializer):
     """Equally likely anywhere from ``low`` to ``high`` (``low`` <= ``high``)."""
@@ -151,6 +155,7 @@ class Uniform(Initializer):
         return rng.uniform(self.low, self.high, shape)
 
 
+@answers_keywords
 @dataclass(frozen=True)
 class HalfNormal(Initializer):
     """Absolute value of a Gaussian with mean 0 and standard deviation ``sd`` >= 0."""
@@ -169,6 +174,7 @@ class HalfNormal(Initializer):
         return np.abs(rng.normal(0.0, self.sd, shape))
 
 
+@answers_keywords
 @dataclass(frozen=True)
 class Orthogonal(Initializer):
     """``gain`` times a matrix with orthonormal rows or columns, whichever are fewer (Saxe et al., ICLR 2014)."""
@@ -196,6 +202,7 @@ class Orthogonal(Initializer):
         return self.gain * np.ascontiguousarray(basis if shape[0] >= shape[1] else basis.T)
 
 
+@answers_keywords
 @dataclass(frozen=True)
 class Kaiming(Initializer):
     """Variance gain^2 / fan_in (He et al., ICCV 2015), drawn from ``distribution`` "normal" or "uniform"."""
@@ -246,6 +253,7 @@ def _as_array(values: object, name: str) -> Floats:
     return array
 
 
+@answers_keywords
 @dataclass(frozen=True, eq=False)
 class Given(Initializer):
     """Exactly the given finite ``values``; a draw of any other shape is an error that calls the array ``name``."""

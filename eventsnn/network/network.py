@@ -27,6 +27,7 @@ from .structure import structured
 from .synapses import SparseMatrix, Values
 
 
+@answers_keywords
 class Network(BaseNetwork):
     """A directed graph of populations: inputs, leaky integrate-and-fire neurons and leaky readouts.
 
@@ -44,6 +45,8 @@ class Network(BaseNetwork):
             raise InvalidInput("min_delay", None, min_delay, "a finite number > 0 (ms)")
         self.min_delay = float(min_delay)
         super().__init__()
+
+    initialize = answers_keywords(BaseNetwork.initialize)
 
     @answers_keywords
     def add_input(self, name: str, n: int) -> None:
@@ -181,7 +184,7 @@ class Network(BaseNetwork):
         kept = np.minimum(np.maximum(values, entry.low), entry.high)
         if not entry.name.endswith(".delay") and (n_moved := np.count_nonzero(kept != values)):
             text = f"{n_moved} of {values.size} draws of {entry.name} lie outside their range and are put at its end"
-            warnings.warn(f"{text}. Draw from a range that leaves room for the others.", stacklevel=3)
+            warnings.warn(f"{text}. Draw from a range that leaves room for the others.", stacklevel=4)
         return kept
 
     def _fields(self) -> dict[str, Field]:

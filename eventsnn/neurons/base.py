@@ -19,6 +19,8 @@ from ..errors import InvalidInput
 # Of what may be negative, and is added to much else: no sum of such overflows, with counts in float64, nor in float32
 # on a grid.
 LARGEST = 1e30
+# What a refractory period is called elsewhere, besides names that say it.
+REFRACTORY = ("tau_ref", "t_ref", "tref", "tau_rp", "t_rp")
 # {constant: its value, or one for each neuron}
 Constants: TypeAlias = Mapping[str, float | Floats]
 
@@ -71,6 +73,13 @@ def _no_rule(known: Constants, unknown: Iterable[str], drawn: Constants) -> Boun
     return {}
 
 
+def absent(name: str) -> str:
+    """What to say of a constant that no model has, and that is often looked for; nothing of other names."""
+    if "refrac" in name.lower() or name.lower() in REFRACTORY:
+        return "There is no refractory period: v_reset and v_rest alone say when a neuron can fire again."
+    return ""
+
+
 @dataclass(frozen=True)
 class Model:
     """A neuron model: ``kind`` is its name in networks and files, ``fields`` are its constants.
@@ -101,7 +110,7 @@ class Model:
         for name in names:
             if name not in own:
                 near = difflib.get_close_matches(name, [*own, "train"], 1)
-                remedy = f"Did you mean {near[0]!r}?" if near else ""
+                remedy = absent(name) or (f"Did you mean {near[0]!r}?" if near else "")
                 place, allowed = f"a constant given for {population!r}", f"those of {self.kind}: {', '.join(own)}"
                 raise InvalidInput(place, None, name, allowed, remedy)
 

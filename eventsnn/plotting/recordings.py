@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from ..aliases import Floats, Milliseconds, Parameters
 from ..analysis.adjoint import adjoint_values
-from ..analysis.voltage import check_neurons, in_place_of, voltages
-from ..checks import check_duration, whole
+from ..analysis.voltage import BEGINS, check_neurons, in_place_of, voltages
+from ..checks import answers_keywords, check_duration, check_given, whole
 from ..errors import Conflict, InvalidInput, Unsupported
 from ..network.base import BaseNetwork
 from ..network.network import Network
@@ -23,6 +23,7 @@ from .style import BLUE, COLOURS, GREY, ORANGE, Place, new_figure, whole_numbers
 TALLEST_RASTER = 9.0  # inches
 
 
+@answers_keywords
 def raster(
     recording: Recording | GridRecording, sample: int, path: Place, populations: Iterable[str] | None = None,
     network: BaseNetwork | None = None,
@@ -32,7 +33,7 @@ def raster(
     ``sample``: index in the recording; ``populations``: names, in the order of the panels (default: inputs, then all
     that can spike: with ``network`` its readouts are left out).
     """
-    _check_recording(recording)
+    _check_recording(recording, "recording, sample, path")
     check_sample(sample, recording.n_samples)
     known = [*recording.inputs, *recording.slices]
     readouts = recording.readouts if network is None else network.readouts
@@ -78,10 +79,8 @@ def _times_with_spikes(
     return np.unique(np.concatenate([times, fired, np.nextafter(fired, 0.0)]))
 
 
-def _check_recording(recording: object) -> None:
-    if not isinstance(recording, (Recording, GridRecording)):
-        allowed = "a Recording or a GridRecording"
-        raise InvalidInput("recording", None, type(recording).__name__, allowed, in_place_of(recording))
+def _check_recording(recording: object, begins: str) -> None:
+    check_given(recording, "recording", (Recording, GridRecording), begins, in_place_of(recording))
 
 
 def _check_panels(network: BaseNetwork, population: str, neurons: Sequence[int]) -> None:
@@ -93,9 +92,8 @@ def _check_panels(network: BaseNetwork, population: str, neurons: Sequence[int])
 
 def _check_kinds(network: BaseNetwork, recording: Recording | GridRecording) -> None:
     """Refuse what is no network or no recording, and the two where one is of events and the other of a grid."""
-    if not isinstance(network, BaseNetwork):
-        raise InvalidInput("network", None, type(network).__name__, "a Network or a GridNetwork", in_place_of(network))
-    _check_recording(recording)
+    check_given(network, "network", BaseNetwork, BEGINS, in_place_of(network), "a Network or a GridNetwork")
+    _check_recording(recording, BEGINS)
     on_grid = not isinstance(network, Network)
     if on_grid != isinstance(recording, GridRecording):
         fitting = "GridRecording" if on_grid else "Recording"
@@ -103,6 +101,7 @@ def _check_kinds(network: BaseNetwork, recording: Recording | GridRecording) -> 
         raise Conflict("recording", None, type(recording).__name__, allowed, "Pass the network that was simulated.")
 
 
+@answers_keywords
 def voltage_trace(
     network: BaseNetwork, parameters: Parameters, recording: Recording | GridRecording, sample: int,
     population: str, neurons: Sequence[int], path: Place, n_times: int = 2000,
@@ -149,6 +148,7 @@ def voltage_trace(
     return path
 
 
+@answers_keywords
 def adjoint_traces(
     network: Network, parameters: Parameters, spikes: SpikeBatch, labels: npt.ArrayLike, *, loss: Any,
     duration: Milliseconds, population: str, neurons: Sequence[int], path: Place, n_times: int = 1500,

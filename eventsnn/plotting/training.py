@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Floats
+from ..checks import answers_keywords
 from ..errors import InvalidInput
 from ..network.base import BaseNetwork
 from ..spikes.recording import Recording
@@ -35,6 +36,7 @@ class History(Protocol):
     def column(self, name: str) -> Floats: ...
 
 
+@answers_keywords
 def learning_curve(history: History, path: Place) -> Place:
     """Draw loss, accuracy and spikes per neuron over the epochs of a training.History; the best epoch is marked."""
     if len(history) == 0:
@@ -70,6 +72,7 @@ def _curve(axis: Any, epochs: Floats, values: Floats, colour: str, label: str | 
     axis.plot(epochs, values, color=colour, linewidth=1.5, marker=marker, markersize=3.5, label=label)
 
 
+@answers_keywords
 def delay_histogram(before: Mapping[str, npt.ArrayLike], after: Mapping[str, npt.ArrayLike], path: Place) -> Place:
     """Draw how the delays of each connection are distributed before and after training.
 
@@ -99,6 +102,7 @@ def delay_histogram(before: Mapping[str, npt.ArrayLike], after: Mapping[str, npt
     return path
 
 
+@answers_keywords
 def comparison(results: Mapping[str, Any], path: Place) -> Place:
     """Draw the test accuracies of several runs side by side with their 95 % intervals.
 
@@ -129,6 +133,7 @@ def comparison(results: Mapping[str, Any], path: Place) -> Place:
     return path
 
 
+@answers_keywords
 def sweep(
     settings: Mapping[str, Sequence[Any]], accuracies: npt.ArrayLike, spikes: Iterable[float], path: Place
 ) -> Place:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..aliases import Array, Floats, Indices, Integers
 from ..arrays import LARGEST_UNIT, exact_times, in_milliseconds, plain_array
+from ..checks import answers_keywords
 from ..errors import InvalidInput
 from .structured import EventLayout, listed, refuse_former_name
 
@@ -82,6 +83,7 @@ def _check_counts(given: object, n_spikes: int, name: str) -> Floats | None:
     return counts
 
 
+@answers_keywords
 @dataclass(frozen=True)
 class SpikeTrain:
     """The spikes of one sample: ``times`` (n,) float64 ms, ``units`` (n,) int32, optional ``counts`` (n,) float64.
@@ -141,6 +143,7 @@ def _train(place: str, *sample: Any) -> SpikeTrain:
         raise InvalidInput(f"{place}.{error.array}", error.index, error.value, error.allowed, error.remedy) from None
 
 
+@answers_keywords
 @dataclass(frozen=True)
 class SpikeBatch:
     """The spikes of many samples, one behind the other.
@@ -186,6 +189,7 @@ class SpikeBatch:
             object.__setattr__(self, name, value)
 
     @classmethod
+    @answers_keywords
     def from_lists(cls, samples: Iterable[SpikeTrain | Sequence[npt.ArrayLike]]) -> Self:
         """Build a batch from one entry per sample: ``(times, units)``, ``(times, units, counts)`` or a SpikeTrain.
 
@@ -207,6 +211,7 @@ class SpikeBatch:
         return cls._join(trains)
 
     @classmethod
+    @answers_keywords
     def from_structured(
         cls,
         arrays: Iterable[Array],
@@ -296,6 +301,7 @@ class SpikeBatch:
         """Yield all samples as SpikeBatches: this one."""
         yield self
 
+    @answers_keywords
     def merge_channels(self, factor: int) -> "SpikeBatch":
         """Return the spikes with ``factor`` (an int >= 1) neighbouring channels made one; equal spikes become counts.
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..aliases import Array, Floats, Milliseconds, Parameters
-from ..checks import positive
+from ..checks import answers_keywords, check_given, positive
 from ..data.dataset import Dataset
 from ..errors import InvalidInput
 from ..network.network import Network
@@ -21,6 +21,7 @@ from .layers import BATCH_NORM_EPSILON
 from .network import GridConnection, GridNetwork, GridPopulation
 
 
+@answers_keywords
 def to_events(
     network: GridNetwork, parameters: Parameters, *, tau_syn: Milliseconds | None = None
 ) -> tuple[Network, Parameters]:
@@ -33,8 +34,7 @@ def to_events(
 
     Raises InvalidInput without ``tau_syn`` where it is needed, and where tau_mem is a single step (alpha = 0).
     """
-    if not isinstance(network, GridNetwork):
-        raise InvalidInput("network", None, type(network).__name__, "a GridNetwork")
+    check_given(network, "network", GridNetwork, "network, parameters")
     bridge = _Bridge(network, network.check_parameters(parameters), tau_syn)
     return bridge.events, bridge.events.check_parameters(bridge.found)
 

@@ -97,6 +97,7 @@ class GridConnection(BaseConnection):
         return {**super().to_dict(), "spread": spread, "count": self.count, "dropout": self.dropout, "mask": mask}
 
 
+@checks.answers_keywords
 class GridNetwork(BaseNetwork):
     """Populations in the order in which spikes pass them within one step of ``dt`` ms, each perhaps back to itself.
 
@@ -112,6 +113,8 @@ class GridNetwork(BaseNetwork):
     def __init__(self, dt: Milliseconds) -> None:
         self.dt = checks.check_duration(dt, "dt")
         super().__init__()
+
+    initialize = checks.answers_keywords(BaseNetwork.initialize)
 
     @checks.answers_keywords
     def add_input(self, name: str, n: int) -> None:

@@ -8,9 +8,10 @@ import numpy.typing as npt
 
 from ..aliases import Milliseconds, Parameters
 from ..arrays import plain_array
-from ..checks import check_duration
+from ..checks import answers_keywords, check_duration, check_given
 from ..errors import InvalidInput
 from ..losses.together import check_finite, evaluate, joint_probes
+from ..network.network import Network
 from ..network.plausibility import doubts, warn_of_doubts
 from ..parallel.threads import one_blas_thread
 from ..spikes.batch import SpikeBatch
@@ -22,6 +23,7 @@ from .network import GridNetwork
 from .recording import GridRecording
 
 
+@answers_keywords
 def simulate(
     network: GridNetwork, parameters: Parameters, spikes: SpikeBatch, *, duration: Milliseconds,
     delays: str = "rounded", probes: Mapping[str, Probe] | None = None, n_threads: int | None = None,
@@ -66,6 +68,7 @@ def value_and_grad(
 ) -> tuple[float, Parameters, GridRecording]: ...  # fmt: skip
 
 
+@answers_keywords
 def value_and_grad(
     network: GridNetwork, parameters: Parameters, spikes: SpikeBatch, labels: npt.ArrayLike, *, loss: Any,
     duration: Milliseconds, regularizers: Iterable[Any] = (), seed: int = 0, epoch: int = 0,
@@ -98,9 +101,8 @@ def value_and_grad(
 
 
 def _check_on_grid(network: object) -> None:
-    if not isinstance(network, GridNetwork):
-        remedy = "eventsnn.simulate and eventsnn.value_and_grad run a Network."
-        raise InvalidInput("network", None, type(network).__name__, "a GridNetwork", remedy)
+    remedy = "eventsnn.simulate and eventsnn.value_and_grad run a Network." if isinstance(network, Network) else ""
+    check_given(network, "network", GridNetwork, "network, parameters, spikes", remedy)
 
 
 def _warn_of_batch(network: GridNetwork, parameters: Parameters, spikes: SpikeBatch, duration: Milliseconds) -> None:
@@ -108,7 +110,7 @@ def _warn_of_batch(network: GridNetwork, parameters: Parameters, spikes: SpikeBa
     _check_on_grid(network)
     _check_spikes(spikes)
     found = doubts(network, network.check_parameters(parameters), [spikes], check_duration(duration))
-    warn_of_doubts(found, stacklevel=3)
+    warn_of_doubts(found, stacklevel=4)
 
 
 def _check_spikes(spikes: object) -> None:

@@ -6,13 +6,14 @@ from typing import Any, cast
 
 from ..aliases import Milliseconds
 from ..arrays import is_number
-from ..checks import flag, one_of, positive
+from ..checks import answers_keywords, flag, one_of, positive
 from ..citing import DCLS_DELAYS, DELREC, Paper
 from ..errors import InvalidInput
 
 SPREAD_KINDS = ("gaussian", "triangle")
 
 
+@answers_keywords
 @dataclass(frozen=True)
 class Spread:
     """How delays spread over the steps of the grid in training, and how that shrinks.

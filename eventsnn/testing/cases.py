@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..aliases import Array, Floats, Milliseconds, Parameters
+from ..checks import answers_keywords
 from ..engines.checking import forward
 from ..errors import EventStorm
 from ..losses.spike_times import FirstSpike, RelativeFirstSpike, SpikeTimeRegression
@@ -42,6 +43,7 @@ VOLTAGES = 2104
 DISTANCE = 2105
 
 
+@answers_keywords
 def random_case(
     seed: int, *, loss: str | None = None, topology: str | None = None, n_samples: int = 2,
     duration: Milliseconds = 60.0, max_spikes: int = 400,

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Milliseconds, Parameters
+from ..checks import answers_keywords
 from ..errors import Portable
 from ..gradients import value_and_grad
 from ..network.network import Network
@@ -47,6 +48,7 @@ class Comparison:
         return self.grazing > 0 or self.slope < STEEP
 
 
+@answers_keywords
 def compare_engines(
     network: Network, parameters: Parameters, batch: SpikeBatch | dict[str, SpikeBatch], labels: npt.ArrayLike, *,
     loss: Any, duration: Milliseconds, regularizers: Sequence[Any] = (), time_tolerance: Milliseconds = 1e-9,

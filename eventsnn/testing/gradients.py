@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Array, Floats, Milliseconds, Parameters
-from ..checks import check_duration
-from ..engines.checking import check_batch, forward, spiking_outputs
+from ..checks import answers_keywords, check_duration
+from ..engines.checking import check_batch, check_network, forward, spiking_outputs
 from ..engines.problem import Run
 from ..engines.reference.arithmetic import COMPLEX
 from ..engines.reference.simulation import Simulation, record
@@ -113,6 +113,7 @@ class Tolerances:
     complex_max: float = 1e-8
 
 
+@answers_keywords
 def check_gradients(
     network: Network, parameters: Parameters, batch: SpikeBatch | dict[str, SpikeBatch], labels: npt.ArrayLike, *,
     loss: Any, duration: Milliseconds, method: str = "both", regularizers: Sequence[Any] = (),
@@ -183,6 +184,7 @@ class _Problem:
         self, network: Network, parameters: Parameters, batch: SpikeBatch | dict[str, SpikeBatch],
         labels: npt.ArrayLike, losses: tuple[Any, ...], duration: Milliseconds, engine: str,
     ) -> None:  # fmt: skip
+        check_network(network)
         self.network, self.labels, self.losses, self.duration, self.engine = network, labels, losses, duration, engine
         self.parameters, self.inputs = network.check_parameters(parameters), check_batch(network, batch)
         asked = joint_probes(losses, network, duration)

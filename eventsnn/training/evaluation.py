@@ -9,17 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ..aliases import Floats, Integers, Milliseconds, Parameters
-from ..checks import check_duration
+from ..checks import answers_keywords, check_duration
 from ..data.dataset import Dataset
 from ..engines.base import Engine
 from ..errors import InvalidInput, NotFinite
 from ..losses.base import Loss
-from ..losses.together import joint_probes
+from ..losses.together import check_loss, joint_probes
 from ..network.base import BaseNetwork
 from ..network.plausibility import doubts, warn_of_doubts
 from ..parallel import communicator
 from .methods.base import class_population, outcome, places_in
-from .methods.choosing import method_of
+from .methods.choosing import check_network, method_of
 
 NORMAL_QUANTILE = 1.959963984540054  # of 0.975: two-sided 95 % intervals
 NOT_A_DATASET = "data.Dataset(spikes, labels, ...) makes one of a SpikeBatch."
@@ -69,6 +69,7 @@ def added(first: Mapping[str, Integers], second: Mapping[str, Integers]) -> dict
     return {name: counts + first[name] if name in first else counts for name, counts in second.items()}
 
 
+@answers_keywords
 def evaluate(
     network: BaseNetwork, parameters: Mapping[str, npt.ArrayLike], dataset: Dataset, *, loss: Loss,
     duration: Milliseconds | None = None, n_threads: int | None = None, max_spikes: int | None = None,
@@ -80,8 +81,10 @@ def evaluate(
     "spread", as in training. Under mpiexec the ranks share the samples, as in training. Warns of what can hardly be
     meant, as ``fit`` does. Raises NotFinite where the loss is not finite.
     """
+    check_network(network, "network, parameters, dataset")
     if not isinstance(dataset, Dataset):
         raise InvalidInput("dataset", None, type(dataset).__name__, "a Dataset", NOT_A_DATASET)
+    check_loss(loss)
     if len(dataset) == 0:
         raise InvalidInput("dataset", None, 0, "at least one sample")
     check_channels(network, dataset, "dataset")
@@ -89,7 +92,7 @@ def evaluate(
         checked = network.check_parameters(parameters)
         time = check_duration(dataset.duration if duration is None else duration)
         name = dataset.name or "the data set"
-        warn_of_doubts(doubts(network, checked, [dataset.spikes], time, name, some_late=True), stacklevel=2)
+        warn_of_doubts(doubts(network, checked, [dataset.spikes], time, name, some_late=True), stacklevel=3)
     return evaluated(network, parameters, dataset, loss, duration, n_threads, max_spikes, delays, engine)
 
 

@@ -1,15 +1,17 @@
 """The settings of training that determine its result."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 from ..aliases import Integers, Milliseconds
-from ..checks import check_budget, check_duration, one_of, positive, share, whole
+from ..checks import answers_keywords, check_budget, check_duration, check_keywords, one_of, positive, share, whole
 from ..data.dataset import Dataset
 from ..errors import InvalidInput
 from ..losses.base import Regularizer
 from ..losses.homeostasis import SilentNeuronRaise
+from ..optimizers.rules import SGD, Adam
 from ..parallel.sharding import N_SHARDS
 from ..spikes.batch import SpikeBatch
 
@@ -20,6 +22,7 @@ Callback: TypeAlias = Callable[[Any, str, dict[str, Any]], object]
 """A function of (trainer, kind, values)."""
 
 
+@answers_keywords
 @dataclass(frozen=True)
 class TrainingOptions:
     """What determines a run's result, besides network, parameters, loss, optimiser, data and number of epochs.
@@ -72,6 +75,20 @@ class TrainingOptions:
             if not isinstance(getattr(self, name), (tuple, list)):
                 raise InvalidInput(name, None, getattr(self, name), "a tuple of them")
             object.__setattr__(self, name, tuple(getattr(self, name)))
+
+
+def check_settings(given: Iterable[str], others: Sequence[str]) -> None:
+    """Refuse settings of a Trainer that are no fields of TrainingOptions; ``others``: what else a Trainer takes."""
+    names = [item.name for item in fields(TrainingOptions)]
+    allowed = "the fields of TrainingOptions: "
+    for name in given:
+        if name in names:
+            continue
+        for rule in (Adam, SGD):
+            if name in inspect.signature(rule).parameters:
+                remedy = f"It belongs to the optimizer: optimizer={rule.__name__}({name}=...)."
+                raise InvalidInput("a keyword of Trainer", None, name, f"{allowed}{', '.join(names)}", remedy)
+        check_keywords([name], names, "Trainer", allowed, others)
 
 
 def check_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:

@@ -11,8 +11,9 @@ from ..network.plausibility import Doubt, unexcited
 from .methods.base import class_population
 from .state import State
 
-# The stacklevel of who calls fit: between it and these functions are fit itself, what it calls and what that calls.
-USER = 5
+# The stacklevel of who calls fit: between it and these functions are what answers its keywords,
+# fit itself, what it calls and what that calls.
+USER = 6
 
 
 def warn_of_idle_outputs(network: BaseNetwork, loss: Loss, train: Dataset) -> None:

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -21,14 +21,14 @@ import numpy.typing as npt
 
 from .. import checkpoints
 from ..aliases import Description, Integers, Milliseconds, Parameters
-from ..checks import check_keywords, whole
+from ..checks import answers_keywords, whole
 from ..data.dataset import Dataset
 from ..data.stores.stored import StoredSpikes
 from ..engines.base import Engine
 from ..errors import CheckpointError, Conflict, InvalidInput, NotFinite
 from ..kernels.compile import CACHE_FOLDER
 from ..losses.base import Loss
-from ..losses.together import joint_probes
+from ..losses.together import check_loss, joint_probes
 from ..network.base import BaseNetwork
 from ..network.network import Network
 from ..network.plausibility import Doubt, doubts, warn_of_doubts
@@ -41,9 +41,9 @@ from ..warming import warmup
 from . import resuming
 from .evaluation import NOT_A_DATASET, Evaluation, check_channels, check_classes, evaluate, evaluated, per_neuron
 from .identity import ENGINE, data_fingerprint, describe, described_engine, engine_name, refuse_changes
-from .methods.base import places_in
-from .methods.choosing import method_of
-from .options import Callback, TrainingOptions, check_callbacks
+from .methods.base import places_in, spikes_of
+from .methods.choosing import check_network, method_of
+from .options import Callback, TrainingOptions, check_callbacks, check_settings
 from .progress import Progress
 from .silence import warn_of_idle_outputs, warn_of_silence
 from .state import FORMAT, KIND, History, Record, Running, State, counted, load_run, pack_state, unpack_state
@@ -77,12 +77,12 @@ class Trainer:
         "epoch" (the epoch's record) after each epoch; ``progress``: show it on stderr; ``notes``: a JSON-able dict to
         keep in the checkpoint; ``engine`` as for ``simulate``, part of what the run is.
         """
+        check_network(network, "network, parameters")
         options = TrainingOptions() if options is None else options
-        names = [item.name for item in fields(TrainingOptions)]
-        own = Trainer.__init__.__kwdefaults__ or {}
-        check_keywords(settings, names, "Trainer", "the fields of TrainingOptions: ", ["loss", "optimizer", *own])
+        check_settings(settings, ["loss", "optimizer", *(Trainer.__init__.__kwdefaults__ or {})])
         if not isinstance(optimizer, Optimizer):
             raise InvalidInput("optimizer", None, optimizer, "an optimiser, such as Adam(learning_rate=1e-3)")
+        check_loss(loss)
         self.network, self.loss, self.optimizer, self.engine = network, loss, optimizer, engine
         self._method = method_of(network, engine)
         self.options = replace(options, **settings)
@@ -139,6 +139,7 @@ class Trainer:
         """True once patience ran out."""
         return self._state.stopped
 
+    @answers_keywords
     def fit(self, train: Dataset, validation: Dataset | None = None, *, epochs: int, resume: bool = False) -> History:
         """Train until ``epochs`` epochs are done in all, or patience runs out; return the History.
 
@@ -196,13 +197,13 @@ class Trainer:
             text = (
                 f"patience has stopped this run after epoch {state.epoch}: nothing is trained. Begin another Trainer."
             )
-            warnings.warn(text, stacklevel=3)
+            warnings.warn(text, stacklevel=4)
         elif state.epoch >= epochs:
             more = f"epochs={state.epoch + epochs} trains {epochs} more." if epochs else "Pass a larger number."
             text = (
                 f"epochs={epochs} counts all epochs of this run, and {state.epoch} are done: nothing is trained. {more}"
             )
-            warnings.warn(text, stacklevel=3)
+            warnings.warn(text, stacklevel=4)
 
     def _prepare(self, train: Dataset, validation: Dataset | None, resume: bool) -> None:
         """Check the data, describe the run, and load or begin its checkpoint."""
@@ -294,7 +295,7 @@ class Trainer:
         nothing = train.spikes[np.zeros(0, int)]
         self._method.run_nothing(self._state.parameters, nothing, self._length, self.n_threads)
         if self.communicator.rank == 0:
-            warn_of_doubts(self._doubts, stacklevel=4)
+            warn_of_doubts(self._doubts, stacklevel=5)
             warn_of_idle_outputs(self.network, self.loss, train)
 
     def _resume(self, run: Description, train: Dataset) -> None:
@@ -414,6 +415,7 @@ class Trainer:
 
     # -- use
 
+    @answers_keywords
     def evaluate(
         self, dataset: Dataset, parameters: Mapping[str, npt.ArrayLike] | None = None, delays: str | None = None
     ) -> Evaluation:
@@ -426,8 +428,10 @@ class Trainer:
             max_spikes=self.options.max_spikes, delays=delays, engine=self.engine,
         )  # fmt: skip
 
-    def predict(self, spikes: SpikeBatch | StoredSpikes) -> Integers:
-        """Return the predicted labels (n,) int64 of a SpikeBatch; needs a duration, from options or a fit."""
+    @answers_keywords
+    def predict(self, spikes: Dataset | SpikeBatch | StoredSpikes) -> Integers:
+        """Return the predicted labels (n,) int64 of a Dataset or SpikeBatch; needs a duration: of options or a fit."""
+        spikes = spikes_of(spikes)
         if self._duration is None:
             raise InvalidInput("duration", None, None, "a duration in ms", "Pass duration=, or fit first.")
         recordings = self._method.recordings(

@@ -82,3 +82,17 @@ def test_a_packed_file_is_answered_with_the_command_that_unpacks_it(tmp_path, ca
     subprocess.run(said, shell=True, check=True)
     assert main(["info", str(packed.with_suffix(""))]) == 0
     assert "samples      300" in capsys.readouterr().out and packed.exists()
+
+
+def test_info_of_a_run_names_what_looks_at_it(run, capsys):
+    for place in (run, run / "checkpoint.esn", run / "controls" / "none"):
+        if place.is_dir():
+            assert main(["info", str(place)]) == FAILED
+            said = capsys.readouterr().err
+            assert f"{place} is the folder of a run: `" in said and "info reads files of spikes" in said
+            assert f" evaluate {place}`" in said and f" plot {place}`" in said
+
+
+def test_info_of_another_folder_asks_for_a_file(tmp_path, capsys):
+    assert main(["info", str(tmp_path)]) == FAILED
+    assert "an existing file" in capsys.readouterr().err

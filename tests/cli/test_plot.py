@@ -50,3 +50,19 @@ def test_a_damaged_comparison_is_named(run, tmp_path, capsys):
     (tmp_path / "comparison.json").write_bytes((run / "comparison.json").read_bytes()[:-9])
     assert main(["plot", str(tmp_path)]) == FAILED
     assert capsys.readouterr().err.startswith(f"eventsnn: {tmp_path / 'comparison.json'}: is damaged: ")
+
+
+@pytest.mark.parametrize("what", ["raster", "voltage", "delays"])
+def test_a_population_that_is_not_there_is_refused_whatever_is_drawn(run, tmp_path, capsys, what):
+    out = tmp_path / "pictures"
+    assert main(["plot", str(run), "--what", what, "--population", "hiden", "--out", str(out)]) == FAILED
+    said = capsys.readouterr().err
+    assert "--population is 'hiden'; allowed: one of [" in said and not out.exists()
+    assert main(["plot", str(run), "--what", what, "--neurons", "0", "99", "--out", str(out)]) == FAILED
+    assert "--neurons[1] is 99" in capsys.readouterr().err and not out.exists()
+
+
+def test_a_small_population_is_drawn_whole(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    place = ["--population", "output", "--out", str(tmp_path / "pictures")]
+    assert main(["plot", str(run), "--what", "voltage", *place]) == 0

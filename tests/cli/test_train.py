@@ -360,3 +360,9 @@ def test_progress_that_is_lost_costs_no_training(tmp_path, toml):
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=full, text=True)
     assert done.returncode == 0 and "test accuracy" in done.stdout
+
+
+def test_the_folder_of_a_run_is_told_how_to_go_on(run, capsys):
+    assert main(["train", str(run)]) == FAILED
+    said = capsys.readouterr().err
+    assert f"{run} is the folder of a run: `" in said and f" train --resume --out {run}` goes on with it" in said

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ...aliases import Array, Floats, Integers, Milliseconds
 from ...arrays import exact_times, is_number, plain_array
-from ...checks import positive
+from ...checks import answers_keywords, positive
 from ...errors import InvalidInput, UnsafeFile, said_as
 from ...spikes.batch import SpikeBatch
 from ...spikes.structured import milliseconds_per
@@ -124,6 +124,7 @@ def _milliseconds(times: Array, name: str, duration: Milliseconds | None, time_u
     return exact_times(times, name) * factor
 
 
+@answers_keywords
 def load_braille(
     path: str | os.PathLike[str], duration: Milliseconds | None = None, time_unit: str | float | None = None
 ) -> Dataset:
@@ -146,6 +147,7 @@ def load_braille(
     return _dataset(path, spikes, labels, letters, duration)
 
 
+@answers_keywords
 def load_braille_analog(
     path: str | os.PathLike[str], threshold: float, duration: Milliseconds | None = None
 ) -> Dataset:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...aliases import Integers
+from ...checks import answers_keywords
 from ...errors import InvalidInput, UnsafeFile
 from ..dataset import MOST_TO_ONE, Dataset, find_folder
 from ..readers.safe_hdf5 import BinaryFile
@@ -36,6 +37,7 @@ def permutation(n_pixels: int = SIDE**2) -> Integers:
     return np.argsort(np.random.PCG64(PERMUTATION_SEED).random_raw(n_pixels), kind="stable")
 
 
+@answers_keywords
 def load_sequential_mnist(
     folder: str | os.PathLike[str], permuted: bool = True, pool: int = 1
 ) -> tuple[Dataset, Dataset, Dataset]:

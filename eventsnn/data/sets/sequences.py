@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ...aliases import Array, Integers, Milliseconds
 from ...arrays import in_milliseconds
-from ...checks import number, whole
+from ...checks import answers_keywords, number, whole
 from ...errors import InvalidInput
 from ...random import stream
 from ...spikes.batch import SpikeBatch
@@ -20,6 +20,7 @@ from ..dataset import Dataset
 MAX_ALL_ORDERS = 6  # inputs; beyond, n! classes are no longer a data set
 
 
+@answers_keywords
 def sequence_detection(
     times: npt.ArrayLike = (0.0, 10.0),
     orders: Sequence[Sequence[int]] | Array | None = None,

@@ -9,7 +9,7 @@ import os
 import numpy as np
 
 from ...aliases import Milliseconds
-from ...checks import one_of
+from ...checks import answers_keywords, one_of
 from ..dataset import Dataset, find_file
 from ..readers.spike_file import SpikeFile
 
@@ -21,6 +21,7 @@ ORIGIN = (
 )
 
 
+@answers_keywords
 def load_shd(
     path: str | os.PathLike[str],
     language: str | None = None,
@@ -49,6 +50,7 @@ def load_shd(
         return file.dataset(chosen, duration, packed=packed)
 
 
+@answers_keywords
 def load_ssc(
     path: str | os.PathLike[str],
     duration: Milliseconds | None = None,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ...aliases import Floats, Milliseconds
 from ...arrays import is_number
+from ...checks import answers_keywords
 from ...errors import InvalidInput
 from ..dataset import Dataset, find_folder
 from ..stores.frames import Frames
@@ -35,6 +36,7 @@ ORIGIN = (
 )
 
 
+@answers_keywords
 def load_speech_commands(
     folder: str | os.PathLike[str], duration: Milliseconds = 1000.0
 ) -> tuple[Dataset, Dataset, Dataset]:

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from ...aliases import Milliseconds
+from ...checks import answers_keywords
 from ...errors import InvalidInput, UnsafeFile
 from ...parallel.threads import in_order
 from ..dataset import Dataset
@@ -52,6 +53,7 @@ def _unpack(path: Path) -> bytes:
     return lzma.decompress(packed)
 
 
+@answers_keywords
 def load_spoken_digits(
     folder: str | os.PathLike[str] | None = None, duration: Milliseconds = DURATION, packed: bool = False
 ) -> tuple[Dataset, Dataset]:

@@ -5,13 +5,14 @@ Kriener, Göltz and Petrovici, "The Yin-Yang dataset", NICE 2022 (arXiv 2102.082
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...aliases import Array, Floats, Integers, Milliseconds
-from ...arrays import plain_array
-from ...checks import number
+from ...arrays import is_whole, plain_array
+from ...checks import answers_keywords, number, whole
 from ...errors import InvalidInput
 from ...random import stream
 from ...spikes.batch import SpikeBatch
@@ -49,6 +50,7 @@ def yin_yang_points(size: int, generator: np.random.Generator) -> tuple[Floats, 
     return points, wanted
 
 
+@answers_keywords
 def yin_yang_spikes(
     points: npt.ArrayLike, first: Milliseconds = 1.5, last: Milliseconds = 20.0, bias: Milliseconds | None = None
 ) -> SpikeBatch:
@@ -69,6 +71,17 @@ def yin_yang_spikes(
     return SpikeBatch.from_lists([(row, units) for row in times])
 
 
+def _checked_sizes(sizes: Any) -> tuple[int, ...]:
+    """The number of samples of each set, of which the first is not to be empty."""
+    if not isinstance(sizes, (tuple, list, np.ndarray)) or len(sizes) != len(SETS):
+        remedy = f"Write sizes=({sizes}, {sizes}, {sizes}) for three of that size." if is_whole(sizes) else ""
+        raise InvalidInput("sizes", None, sizes, "three numbers of samples: train, validation, test", remedy)
+    least = (1, 0, 0)
+    named = enumerate(zip(SETS, sizes, least, strict=True))
+    return tuple(whole(n, f"sizes[{k}]", low, f"an int >= {low}, the samples of {name}") for k, (name, n, low) in named)
+
+
+@answers_keywords
 def load_yin_yang(
     seed: int = 0,
     sizes: Sequence[int] = (5000, 1000, 1000),
@@ -79,11 +92,10 @@ def load_yin_yang(
 ) -> tuple[Dataset, Dataset, Dataset]:
     """Return ``(train, validation, test)`` Datasets of the Yin-Yang task: 4 units (5 with ``bias``), 3 classes.
 
-    Parameters: ``seed`` (int >= 0), ``sizes`` (three ints), ``first``, ``last`` and ``bias`` as for
+    Parameters: ``seed`` (int >= 0), ``sizes`` (three ints, the first > 0), ``first``, ``last`` and ``bias`` as for
     ``yin_yang_spikes``, ``duration`` (ms). The three sets come from separate random streams of the seed.
     """
-    if len(sizes) != len(SETS):
-        raise InvalidInput("sizes", None, sizes, "three numbers of samples: train, validation, test")
+    sizes = _checked_sizes(sizes)
     n_units = 4 if bias is None else 5
     datasets = []
     for name, size in zip(SETS, sizes, strict=True):

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple, Protocol
 
 from ...aliases import Array, Floats, Integers, Milliseconds, Parameters
 from ...data.dataset import Dataset
+from ...data.stores.stored import StoredSpikes
 from ...engines.checking import spiking_outputs
 from ...errors import EventStorm, InvalidInput
 from ...network.base import BaseNetwork
-from ...spikes.batch import SpikeBatch
+from ...spikes.batch import SpikeBatch, SpikeTrain
 from ..options import TrainingOptions
 
 # How many samples are evaluated at a time, and about how many input spikes; the results do not depend on it.
@@ -90,6 +91,18 @@ def places_in(name: str, places: Array) -> Iterator[None]:
             raise
         index = int(places[error.index])
         raise InvalidInput(f"{name}.labels", index, error.value, error.allowed, error.remedy) from None
+
+
+def spikes_of(given: object) -> SpikeBatch | StoredSpikes:
+    """Return the spikes of a Dataset, or what are spikes themselves."""
+    if isinstance(given, Dataset):
+        return given.spikes
+    if isinstance(given, (SpikeBatch, StoredSpikes)):
+        return given
+    remedy = "SpikeBatch.from_lists([(times, units), ...]) makes one, one pair for each sample."
+    if isinstance(given, SpikeTrain):
+        remedy = "Write SpikeBatch.from_lists([train]) for one sample."
+    raise InvalidInput("spikes", None, type(given).__name__, "a Dataset or a SpikeBatch", remedy)
 
 
 def outcome(network: BaseNetwork, recording: Any, loss: Any, labels: Array) -> Outcome:

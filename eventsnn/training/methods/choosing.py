@@ -2,6 +2,7 @@
 
 from typing import cast
 
+from ...checks import check_given
 from ...engines.base import Engine, get
 from ...errors import Unsupported
 from ...network.base import BaseNetwork
@@ -11,6 +12,11 @@ from ..identity import ENGINE, engine_name
 from .base import Method
 from .exact import ExactMethod
 from .grid import GridMethod
+
+
+def check_network(network: object, begins: str) -> None:
+    """Refuse what is no network; ``begins``: the first arguments, in their order."""
+    check_given(network, "network", BaseNetwork, begins, allowed="a Network or a GridNetwork")
 
 
 def method_of(network: BaseNetwork, engine: str | Engine = "compiled") -> Method:
