@@ -22,6 +22,7 @@ class Status(IntEnum):
     ARRIVALS_FULL = 3
     TAPE_FULL = 4
     INTERRUPTED = 5
+    IN_ROWS_FULL = 6
 
 
 class Kind(IntEnum):

@@ -47,9 +47,11 @@ def _enlarged(work: Workspace, status: int) -> Workspace:
     """The buffers with twice the room in the one that was full, and all that they held."""
     if status == Status.QUEUE_FULL:
         return work._replace(queue=work.queue._replace(events=_doubled(work.queue.events)))
+    if status == Status.IN_ROWS_FULL:
+        return work._replace(in_rows=_doubled(work.in_rows))
     if status == Status.ARRIVALS_FULL:
         larger: dict[str, Any] = {
-            name: _doubled(getattr(work, name)) for name in ("found", "in_rows", "link", "blocks", "sorted", "spare")
+            name: _doubled(getattr(work, name)) for name in ("found", "link", "blocks", "sorted", "spare")
         }
         return work._replace(**larger)
     return work._replace(tape=_doubled(work.tape))

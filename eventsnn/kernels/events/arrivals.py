@@ -208,11 +208,9 @@ def find_in_rows(net, work, item):
 
 
 @inlined
-def find_suspects(net, work, pop, window):
+def find_suspects(net, work, window):
     """List the arrivals of each suspect of a window; returns False for no room."""
-    place, n, item = place_of(net, window), 0, work.cells[cell_of(net, window, pop)].first_row
-    if item >= 0 and not find_in_rows(net, work, item):
-        return False
+    place, n = place_of(net, window), 0
     for number in range(work.progress[0].n_suspects):
         cell = place + work.suspects[number]
         n = find_arrivals(net, work, work.head[2 * cell], n)

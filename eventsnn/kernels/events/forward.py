@@ -19,7 +19,7 @@ from ..queue import clear, is_empty, release
 from ..simd import is_set
 from ..state import LEAST_LEAP, Count, Kind, Reading, Status
 from ..workspace import NONE, Row
-from .arrivals import find_suspects, gather, integrate_readout, sum_arrivals
+from .arrivals import find_in_rows, find_suspects, gather, integrate_readout, sum_arrivals
 from .delivery import activate, ask_for_rows, begin_stretch
 
 
@@ -27,7 +27,10 @@ from .delivery import activate, ask_for_rows, begin_stretch
 def walk_suspects(net, work, pop, window, span, end, outputs):
     """Walk every suspect of the window just screened; returns (status, grazing contacts)."""
     grazed, kind = 0, net.pops[pop].kind
-    if not find_suspects(net, work, pop, window):
+    first_row = work.cells[cell_of(net, window, pop)].first_row
+    if first_row >= 0 and not find_in_rows(net, work, first_row):
+        return Status.IN_ROWS_FULL, grazed
+    if not find_suspects(net, work, window):
         return Status.ARRIVALS_FULL, grazed
     for number in range(work.progress[0].n_suspects):
         j = work.suspects[number]
