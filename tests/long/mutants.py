@@ -62,8 +62,8 @@ MUTANTS = [
     ),
     (
         "neurons/lif/crossing",
-        "high, tau_mem, tau_syn)\n        if v_peak <= level:\n            return (Outcome.GRAZES if v_peak > threshold -",
-        "high, tau_mem, tau_syn)\n        if v_peak <= level:\n            return (Outcome.GRAZES if v_peak > threshold +",
+        "tau_mem, tau_syn)\n        if v_peak <= level:\n            return (Outcome.GRAZES if v_peak > threshold -",
+        "tau_mem, tau_syn)\n        if v_peak <= level:\n            return (Outcome.GRAZES if v_peak > threshold +",
     ),
     ("neurons/lif/crossing", "later = t + gap * tau_mem / (i_t - v_t)", "later = t + gap * tau_syn / (i_t - v_t)"),
     (
