@@ -312,7 +312,7 @@ MUTANTS = [
         "low = min(peak_time(-v, -i, tau_mem, tau_syn), dt)",
         "low = min(peak_time(v, i, tau_mem, tau_syn), dt)",
     ),
-    ("neurons/lif/adjoint", "    if window > 0:\n        leap_back", "    if False:\n        leap_back"),
+    ("events/backward", "or (previous < 0 and window >= 0):", "or False:"),
     (
         "neurons/lif/tables",
         'shifts["fall"] = values["v_threshold"] - values["v_reset"]',

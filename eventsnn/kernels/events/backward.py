@@ -21,6 +21,7 @@ from ..neurons.base import (
     prepare_back,
     share_of_mode,
     start_back,
+    start_matters,
     write_modes,
 )
 from ..places import cell_of, place_of, stretch_at, window_at
@@ -140,14 +141,15 @@ def backward_sample(net, spikes, sample, jumps, adjoint, gradients):
                 collect_stretch(net, adjoint, mine, item, stretch, gradients)
         spike = max(window_at(net, mine, fired), window_at(net, inputs, given))
         previous = _previous_window(net, adjoint, window, window_at(net, mine, e), spike)
-        if previous < 0:
-            start_back(net, adjoint, mine, window, (e + 1, last_entry), gradients)
+        if previous < 0 and not start_matters(net):
             break
         flow_back(net, adjoint, mine, window, (e + 1, last_entry))
         window -= 1
-        if window - previous >= LEAST_LEAP:
+        if window - previous >= LEAST_LEAP or (previous < 0 and window >= 0):
             leap_back(net, adjoint, window, previous)
             window = previous
+    if start_matters(net):
+        start_back(net, adjoint, gradients)
     for k in range(min(inputs.size, gradients.input_times.size)):
         gradients.input_times[first + k] = adjoint.pulls[mine.size + k]
 

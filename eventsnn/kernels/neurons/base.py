@@ -152,6 +152,11 @@ def leap_back(net, adjoint, window, previous):
     """Carry the adjoint of every neuron across a silence, from the end of ``window`` to that of ``previous``."""
 
 
+@_door()
+def start_matters(net):
+    """Return True where any neuron starts where gradients depend on it."""
+
+
 @_door(inlined=False)
-def start_back(net, adjoint, jumps, window, entries, gradients):
-    """Add what the state at time 0 gives to gradients; arguments as of ``flow_back``, which has come to ``window``."""
+def start_back(net, adjoint, gradients):
+    """Add what the state at time 0 gives to gradients; the adjoint has come to the end of window -1."""

@@ -11,6 +11,7 @@ from .adjoint import (
     seen,
     share_of_mode,
     start_back,
+    start_matters,
     unit_drive,
     write_modes,
 )
@@ -21,5 +22,5 @@ from .walk import forget, is_quiet, leap, prepare, screen, start, unit_integral,
 implement(
     Lif, prepare, start, forget, responses, mode_growth, unit_integral, screen, walk, walk_maximum, is_quiet, leap,
     prepare_back, adjoint_at, seen, unit_drive, share_of_mode, add_constants, jump_back, write_modes, flow_back,
-    leap_back, start_back,
+    leap_back, start_matters, start_back,
 )  # fmt: skip

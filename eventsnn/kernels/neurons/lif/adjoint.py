@@ -266,17 +266,18 @@ def leap_back(net, adjoint, window, previous):
         adjoint.first[new + j] = NO_SPIKE
 
 
+@inlined
+def start_matters(net):
+    """True where U starts or rests anywhere else than at zero, or the gradient of that is asked for."""
+    return net.model.moved != 0
+
+
 @kernel
-def start_back(net, adjoint, jumps, window, entries, gradients):
+def start_back(net, adjoint, gradients):
     """Add what U at time 0 gives to the gradients: it is one more jump of U, from zero to its start.
 
     To the loss's drive of a readout, which the states do not hold, e^{-t/tau_mem} and a constant add in closed form.
     """
-    if net.model.moved == 0:
-        return
-    flow_back(net, adjoint, jumps, window, entries)
-    if window > 0:
-        leap_back(net, adjoint, window - 1, -1)
     at = place_of(net, -1)
     for j in range(net.neurons.size):
         tau_mem, drive, rate = net.neurons[j].tau_mem, adjoint.steps[Step.DRIVE, j], net.model.integrals[j].rate
