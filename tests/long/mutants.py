@@ -312,7 +312,7 @@ MUTANTS = [
         "low = min(peak_time(-v, -i, tau_mem, tau_syn), dt)",
         "low = min(peak_time(v, i, tau_mem, tau_syn), dt)",
     ),
-    ("events/backward", "or (previous < 0 and window >= 0):", "or False:"),
+    ("events/backward", "    if start_matters(net):\n        start_back", "    if False:\n        start_back"),
     (
         "neurons/lif/tables",
         'shifts["fall"] = values["v_threshold"] - values["v_reset"]',
