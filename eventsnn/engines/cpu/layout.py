@@ -8,13 +8,12 @@ import numpy as np
 
 from ...aliases import Array, Floats, Integers, Milliseconds, Parameters
 from ...errors import NetworkError
-from ...kernels.neurons.laying import PopulationConstants
 from ...kernels.state import BLOCK, INPUT_SPIKE, TARGET, Gradients, Net, Spikes
 from ...network.network import Network
 from ...network.parts import Connection, Population
 from ...spikes.batch import SpikeBatch
 from ..problem import Run
-from .skeleton import has_own_delays, row_sizes, skeleton_of
+from .skeleton import Told, has_own_delays, row_sizes, skeleton_of
 from .windows import in_order, lookahead, power_of_two_below
 
 # More buckets than this (8 bytes each, on each thread) mean a shortest delay absurdly far below the longest one.
@@ -44,8 +43,8 @@ class Layout:
         # the shortest and the longest delay of each connection that has synapses
         self._spans = {c.name: self._span(c) for c in self.connections if c.n_synapses}
         shortest = {name: self._spans[name][0] if name in self._spans else math.inf for name in network.connections}
-        groups = skeleton.groups(network, parameters)
-        self.h = self._window(lookahead(network, shortest), skeleton.reach(groups))
+        told = skeleton.told(network, parameters)
+        self.h = self._window(lookahead(network, shortest), told.reach)
         if self.h < SHORTEST_WINDOW or run.duration / self.h > MOST_WINDOWS:
             raise NetworkError(
                 f"{run.duration:.6g} ms are too many windows of {self.h:.3g} ms, the longest that the time constants "
@@ -53,7 +52,7 @@ class Layout:
             )
         self._order = order = skeleton.order(in_order(skeleton.neurons, network, shortest, self.h))
         self.populations, self.slices, self.rank = order.populations, order.slices, order.rank
-        self.net = self._build(groups)
+        self.net = self._build(told)
         self._write_charges()
 
     def _span(self, connection: Connection) -> tuple[Milliseconds, Milliseconds]:
@@ -83,11 +82,11 @@ class Layout:
         """All delay values of a connection that has any."""
         return self.parameters[f"{connection.name}.delay"]
 
-    def _build(self, groups: dict[str, PopulationConstants]) -> Net:
+    def _build(self, told: Told) -> Net:
         run, rows, skeleton = self.run, self._rows(), self._skeleton
-        stretch, until = self._stretch(), skeleton.modal_until(groups)
-        modal = [self._is_modal(p, until[p.name]) for p in self.populations]
-        pops, neurons, model = self._order.constants(skeleton, groups, modal, (self.h, run.duration, stretch), run)
+        stretch = self._stretch()
+        modal = [self._is_modal(p, told.modal_until[p.name]) for p in self.populations]
+        pops, neurons, model = self._order.constants(skeleton, told.groups, modal, (self.h, run.duration, stretch), run)
         longest_delay = max((longest for _, longest in self._spans.values()), default=0.0)
         longest = min(longest_delay, run.duration)
         bits, n_windows = self._tick_bits(longest, stretch), max(1, math.ceil(run.duration / self.h))

@@ -19,6 +19,14 @@ from ...spikes.cotangents import Probe
 from ..problem import Run
 
 
+class Told(NamedTuple):
+    """What the model is told of each population, and what `Laying.reach` and `Laying.modal_until` say then."""
+
+    groups: dict[str, PopulationConstants]
+    reach: tuple[Milliseconds, Milliseconds]
+    modal_until: dict[str, Milliseconds]
+
+
 class Constants(NamedTuple):
     """The neurons as their model lays them out (`Laying.lay`), with the table of populations."""
 
@@ -87,10 +95,8 @@ class Skeleton:
         self.first_shared = BLOCK + sum(c.n_synapses for c in self.connections if has_own_delays(c))
         self.n_synapses, self.n_targets = edges[-1] - BLOCK, sum(p.n for p in self.neurons)
         self.conns = self._conns()
-        self._groups: dict[str, PopulationConstants] | None = None
+        self._told: Told | None = None
         self._orders: dict[tuple[str, ...], Order] = {}
-        self._reach: tuple[Milliseconds, Milliseconds] | None = None
-        self._modal_until: dict[str, Milliseconds] | None = None
 
     def _conns(self) -> Array:
         conns, own = np.zeros(len(self.connections), CONNECTION), [has_own_delays(c) for c in self.connections]
@@ -100,28 +106,14 @@ class Skeleton:
         conns["trained_delay"] = [asked and not its_own for asked, its_own in zip(trained, own, strict=True)]
         return conns
 
-    def groups(self, network: Network, parameters: Parameters) -> dict[str, PopulationConstants]:
-        """What the neuron model is told of each population."""
-        if self._groups is not None:
-            return self._groups
-        groups = {
-            p.name: PopulationConstants(network.values_of(p.name, parameters), frozenset(p.train)) for p in self.neurons
-        }
-        if self.fixed:
-            self._groups = groups
-        return groups
-
-    def reach(self, groups: dict[str, PopulationConstants]) -> tuple[Milliseconds, Milliseconds]:
-        """How long a window may be at no cost, and at most, as the neurons say."""
-        if self._reach is None or not self.fixed:
-            self._reach = self.laying.reach(list(groups.values()))
-        return self._reach
-
-    def modal_until(self, groups: dict[str, PopulationConstants]) -> dict[str, Milliseconds]:
-        """The longest delays with which the arrivals of each population may be summed mode by mode."""
-        if self._modal_until is None or not self.fixed:
-            self._modal_until = {name: self.laying.modal_until(group) for name, group in groups.items()}
-        return self._modal_until
+    def told(self, network: Network, parameters: Parameters) -> Told:
+        """What the model is told of the neurons, and what it says of them; the same at each step if they are fixed."""
+        if self._told is None or not self.fixed:
+            values = {p.name: (network.values_of(p.name, parameters), frozenset(p.train)) for p in self.neurons}
+            groups = {name: PopulationConstants(*pair) for name, pair in values.items()}
+            until = {name: self.laying.modal_until(group) for name, group in groups.items()}
+            self._told = Told(groups, self.laying.reach(list(groups.values())), until)
+        return self._told
 
     def order(self, populations: Sequence[Population]) -> Order:
         """The Order of the populations of neurons; there are few in which they ever stand."""

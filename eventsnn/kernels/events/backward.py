@@ -145,7 +145,7 @@ def backward_sample(net, spikes, sample, jumps, adjoint, gradients):
             break
         flow_back(net, adjoint, mine, window, (e + 1, last_entry))
         window -= 1
-        if window - previous >= LEAST_LEAP or (previous < 0 and window >= 0):
+        if window - previous >= LEAST_LEAP:
             leap_back(net, adjoint, window, previous)
             window = previous
     if start_matters(net):
