@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .blocks import NO_BLOCKS, OCTET, Groups, make_groups
 from .queue import Queue, make_queue
 from .state import BLOCK, NEVER
 
@@ -97,10 +98,15 @@ class Adjoint(NamedTuple):
     late: np.ndarray  # LATE
     n_late: np.ndarray  # (1,) of them
     queue: Queue
+    groups: Groups
+    held: np.ndarray  # (n_octets * OCTET, 2 * lines) modes of a block; where a neuron jumps (NaN, its first jump there)
+    block_modes: np.ndarray  # (len(Mode), n_jumps) just before each jump, at the start of the block
+    late_groups: np.ndarray  # (n_groups,) groups at a neuron that jumps in one of their windows
+    jumping: np.ndarray  # (n_state,) targets of a row that do
     stop: int  # address of a byte, not 0 when the kernel is to end: looked at in whatever a storm makes long
 
 
-def make_adjoint(n_state, n_pops, stretch, n_buckets, n_jumps, n_spikes, n_events, with_tails):
+def make_adjoint(n_state, n_pops, stretch, n_buckets, n_jumps, n_spikes, n_events, with_tails, n_groups=0, shape=NO_BLOCKS):
     """Buffers for samples of ``n_jumps`` jumps, ``n_spikes`` jumps and input spikes, ``n_events`` events at once."""
     return Adjoint(
         states=np.zeros((len(Lambda), stretch * n_state + BLOCK)),
@@ -122,5 +128,10 @@ def make_adjoint(n_state, n_pops, stretch, n_buckets, n_jumps, n_spikes, n_event
         late=np.zeros(MOST_LATE, LATE),
         n_late=np.zeros(1, np.int64),
         queue=make_queue(n_buckets, n_events),
+        groups=make_groups(shape, n_groups),
+        held=np.zeros((shape.n_octets * OCTET, 2 * shape.lines)),
+        block_modes=np.zeros((len(Mode), n_jumps)),
+        late_groups=np.zeros(n_groups, np.int64),
+        jumping=np.zeros(n_state, np.int64),
         stop=NEVER.ctypes.data,
     )

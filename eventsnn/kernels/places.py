@@ -33,6 +33,12 @@ def jump_after(net, adjoint, jumps, j, time, window):
     e = adjoint.first[place_of(net, window) + j]
     if e == NO_SPIKE:
         return NO_SPIKE, NO_SPIKE
+    return jump_from(net, jumps, e, j, time, window)
+
+
+@inlined
+def jump_from(net, jumps, e, j, time, window):
+    """`jump_after` where entry e is the first jump of neuron j in the window."""
     end = window_end(net, window)
     # strides that double, then halve: of a neuron that jumps many times in the window not all are looked at
     stride, before = 1, e - 1

@@ -23,6 +23,8 @@ class Status(IntEnum):
     TAPE_FULL = 4
     INTERRUPTED = 5
     IN_ROWS_FULL = 6
+    TRAINS_FULL = 7
+    GROUPS_FULL = 8
 
 
 class Kind(IntEnum):
@@ -31,6 +33,18 @@ class Kind(IntEnum):
     SPIKING = 0
     READOUT = 1
     READOUT_MAXIMUM = 2
+
+
+class Way(IntEnum):
+    """How arrivals with a delay per synapse come to their targets (docs/engine.md).
+
+    QUEUE: by the calendar queue. COLUMNS: spikes that are known beforehand, target by target for a block of windows.
+    RING: at once, when the spike is fired, into the windows in which they arrive.
+    """
+
+    QUEUE = 0
+    COLUMNS = 1
+    RING = 2
 
 
 class Reading(IntEnum):
@@ -66,19 +80,28 @@ LEAST_LEAP = 8
 TARGET = np.uint32(2)
 # ``kind``: a Kind. ``links[first_link:last_link]`` are the connections out of a population.
 # ``uniform``: all its neurons share their time constants. ``modal``: arrivals from per-synapse delays are summed mode
-# by mode (docs/engine.md). ``decay_rate`` (1/ms): of the weighted voltage integral. ``psp_scale``: psp is this times
+# by mode (docs/engine.md). ``known[first_known:last_known]`` are the connections into it whose Way is not QUEUE;
+# ``queued``: any with a delay per synapse is QUEUE. ``octet``: the first of its groups of eight neurons in blocks.
+# ``train``: the row of its spikes in `workspace.Trains`, or -1. ``decay_rate`` (1/ms): of the weighted voltage integral. ``psp_scale``: psp is this times
 # (e^{-t/tau_mem} - e^{-t/tau_syn}). ``slack``: e^{h/tau_syn}, for the bound of the screening. ``decay_mem`` to
 # ``growth_syn``: how the modes change over a stretch, forwards and backwards.
 POPULATION = np.dtype(
     [(name, np.int64) for name in ("start", "stop", "kind", "uniform", "modal", "first_link", "last_link")]
+    + [(name, np.int64) for name in ("first_known", "last_known", "queued", "octet", "train")]
     + [
         (name, np.float64)
         for name in ("decay_rate", "psp_scale", "slack", "decay_mem", "decay_syn", "growth_mem", "growth_syn")
     ]
 )
 # ``per_synapse``: each synapse has its own delay. ``dense``: a row reaches every neuron of the target population.
-# ``trained_delay``: the gradient of a delay that a row shares is asked for.
-CONNECTION = np.dtype([(name, np.int64) for name in ("first_row", "per_synapse", "dense", "target", "trained_delay")])
+# ``trained_delay``: the gradient of a delay that a row shares is asked for. ``way``: a Way. ``first``: its first synapse;
+# ``source``, ``n_pre``: its presynaptic population and how many neurons it has; ``channels``: where those of a connection
+# in COLUMNS stand among all such (`blocks.Groups`). ``longest``: its longest delay in ms.
+CONNECTION = np.dtype(
+    [(name, np.int64) for name in ("first_row", "per_synapse", "dense", "target", "trained_delay")]
+    + [(name, np.int64) for name in ("way", "first", "source", "n_pre", "channels")]
+    + [("longest", np.float64)]
+)
 SOURCE = np.dtype([("pop", np.int64), ("local", np.int64)])
 INPUT_SPIKE = np.dtype([("time", np.float64), ("count", np.float64), ("source", np.int64)])
 SPIKE = np.dtype([("time", np.float64), ("slope", np.float64), ("neuron", np.int64)])
@@ -94,7 +117,9 @@ class Net(NamedTuple):
 
     State neurons (LIF and readout) are numbered so that a connection whose smallest delay is below the window length
     ``h`` only points to higher numbers. A row is the synapses of one presynaptic neuron in one connection; the rows of
-    a per-synapse delay are sorted by delay. ``h`` is a power of two, so that window arithmetic is exact.
+    a per-synapse delay are sorted by delay where their Way is QUEUE. Where it is RING they are in the order of their
+    targets, and of COLUMNS the synapses are listed by target, then by source. ``h`` is a power of two, so that window
+    arithmetic is exact.
     """
 
     h: float
@@ -104,6 +129,10 @@ class Net(NamedTuple):
     stretch: int  # windows of a stretch, a power of two
     shift: int  # its logarithm
     longest: float  # no delay is longer (ms)
+    block: int  # windows of a block, a power of two; 0 where all connections are QUEUE
+    reach: int  # a power of two: so many windows after a spike everything but the QUEUE has arrived
+    n_octets: int  # groups of eight neurons that the others lead to
+    n_trains: int  # populations that they lead from
     ring_mask: int  # buckets of the queue less one, in stretches
     n_pops: int  # state populations; input populations follow them in ``pops``
     pops: np.ndarray  # POPULATION
@@ -111,13 +140,15 @@ class Net(NamedTuple):
     conns: np.ndarray  # CONNECTION
     sources: np.ndarray  # SOURCE, one per input channel
     links: np.ndarray  # connection numbers
+    known: np.ndarray  # connection numbers
     row_ptr: np.ndarray  # (n_rows + 1,) synapses of row r: row_ptr[r]:row_ptr[r + 1]
     row_delay: np.ndarray  # (n_rows,) the delay of a row whose synapses share one
     slot: np.ndarray  # (n_synapses,) four times the target, a state neuron, and two more where the weight is negative
     weight: np.ndarray  # (n_synapses,)
     delay: np.ndarray  # (synapses of per-synapse connections, which come first,)
     bits: int  # 2^bits ticks are a window
-    tick: np.ndarray  # (as delay,) the delays in ticks, rounded down
+    tick: np.ndarray  # (as delay,) the delays in ticks, rounded down; of RING by target, then by source
+    fixed: np.ndarray  # (up to the last synapse that is not QUEUE,) the delays in 2^-50 of a window, rounded down
     charge: np.ndarray  # (2 per delay,) onto modal populations: weight e^{delay/tau_mem}, weight e^{delay/tau_syn}
     first_shared: int  # the first synapse of a row that shares one delay
     model: Any  # a NamedTuple: the tables of the neuron model, whose type chooses its kernels (neurons.base)

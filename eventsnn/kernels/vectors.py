@@ -48,12 +48,16 @@ class Call:
         return self._array(path).nitems
 
     def at(self, path, index, row=None):
-        """The address of an element of an array, of one or two dimensions."""
+        """The address of an element of an array, of one or two dimensions; ``row``: a number or a value."""
         array, builder = self._array(path), self._builder
         if row is not None:
-            length = cgutils.unpack_tuple(builder, array.shape, 2)[1]
-            index = builder.add(builder.mul(length, ir.Constant(WORD, int(row))), index)
+            row = row if isinstance(row, ir.Value) else ir.Constant(WORD, int(row))
+            index = builder.add(builder.mul(self.length_of_row(path), row), index)
         return builder.gep(array.data, [index])
+
+    def length_of_row(self, path):
+        """How many elements there are in each row of an array of two dimensions."""
+        return cgutils.unpack_tuple(self._builder, self._array(path).shape, 2)[1]
 
 
 def load(builder, address, vector):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .blocks import NO_BLOCKS, OCTET, Groups, Trains, make_groups, make_trains
 from .queue import NOTHING, Queue, make_queue
 from .state import BLOCK, NEVER, SPIKE
 
@@ -61,10 +62,11 @@ FOUND = np.dtype([("synapse", np.int64), ("event", np.int32), ("next", np.int32)
 ENDS = np.dtype([("first", np.int32), ("last", np.int32)])
 # How far a thread has come: suspects of the window at hand, and dense whole rows there; spikes on the tape, and how
 # many there may be at the sample's end; arrivals of the stretch at hand, and blocks of them. Then where a sample goes
-# on: the next window (0: from the start), the stretch at hand, the next input spike.
+# on: the next window (0: from the start), the stretch at hand, the next input spike; the first window of the block at
+# hand, and the first input spike after it.
 PROGRESS = np.dtype(
     [(name, np.int64) for name in ("n_suspects", "n_dense", "n_spikes", "most_spikes", "n_arrivals", "n_blocks")]
-    + [(name, np.int64) for name in ("window", "stretch", "next_input")]
+    + [(name, np.int64) for name in ("window", "stretch", "next_input", "first_window", "known_input")]
 )
 
 
@@ -95,10 +97,21 @@ class Workspace(NamedTuple):
     spare: np.ndarray  # (len(Arrival), capacity / 2) room to merge sorted runs in
     progress: np.ndarray  # (1,) PROGRESS
     tape: np.ndarray  # SPIKE
+    trains: Trains
+    scanned: np.ndarray  # (capacity,) the spikes in trains that may arrive at one suspect after the other
+    scanned_until: np.ndarray  # (n_state * n_conns,) where those of each suspect and connection end
+    groups: Groups
+    octet_modes: np.ndarray  # (OCTET, 4 * lines) modes of eight neurons over a block, as in ``modes``; zero in between
+    sums: np.ndarray  # (n_octets, block, 3, OCTET) what arrives by columns: onto V, onto I, excitatory alone onto V
+    busy: np.ndarray  # (n_pops, block) 1 where anything does
+    tails: np.ndarray  # (n_octets, OCTET, 4 * reach) the modes of what arrives in the next block
+    tailed: np.ndarray  # (n_pops,) not 0 where there are any
+    ring: np.ndarray  # (reach * n_octets * OCTET * 4,) the modes of what arrives by the ring, one window after the other
+    ring_until: np.ndarray  # (n_pops,) in no later window does anything
     stop: int  # address of a byte, not 0 when the kernel is to end: looked at in whatever a storm makes long
 
 
-def make_workspace(n_state, n_pops, stretch, n_buckets, capacity):
+def make_workspace(n_state, n_pops, stretch, n_buckets, capacity, shape=NO_BLOCKS):
     """Buffers for ``n_state`` neurons with room for ``capacity`` spikes, events, and arrivals in a stretch."""
     return Workspace(
         queue=make_queue(n_buckets, capacity),
@@ -121,5 +134,16 @@ def make_workspace(n_state, n_pops, stretch, n_buckets, capacity):
         spare=np.zeros((len(Arrival), -(-capacity // 2))),
         progress=np.zeros(1, PROGRESS),
         tape=np.zeros(capacity, SPIKE),
+        trains=make_trains(shape, capacity),
+        scanned=np.zeros(capacity * (shape.block > 0), np.uint32),
+        scanned_until=np.zeros(n_state * shape.n_conns, np.int64),
+        groups=make_groups(shape, capacity),
+        octet_modes=np.zeros((OCTET, 4 * shape.lines)),
+        sums=np.zeros((shape.n_octets, shape.block, 3, OCTET)),
+        busy=np.zeros((n_pops, shape.block), np.uint8),
+        tails=np.zeros((shape.n_octets, OCTET, 4 * shape.reach)),
+        tailed=np.zeros(n_pops, np.int64),
+        ring=np.zeros(shape.reach * shape.n_octets * OCTET * 4),
+        ring_until=np.zeros(n_pops, np.int64),
         stop=NEVER.ctypes.data,
     )

@@ -6,20 +6,22 @@ import numpy as np
 
 from ...aliases import Array
 from ...kernels.events.backward import most_in_flight
-from ...kernels.state import BLOCK, Jumps, Net, Spikes, Status
+from ...kernels.state import BLOCK, Jumps, Net, Spikes, Status, Way
 from ...kernels.workspace import Workspace, make_workspace
 from ...parallel.threads import Stop
 from .layout import Layout
 from .memory import take
+from .ways import shape_of
 
-Key: TypeAlias = tuple[int, ...]
+Key: TypeAlias = tuple[Any, ...]
 """The sizes that buffers were made for."""
 
 
 def take_buffers(layout: Layout) -> tuple[Key, Workspace]:
     """(key, buffers of one thread), ready to start a sample."""
     net = layout.net
-    key = (net.neurons.size, net.n_pops, net.stretch, (net.ring_mask + 1) * net.n_pops, layout.run.capacity)
+    n_buckets = (net.ring_mask + 1) * net.n_pops
+    key = (net.neurons.size, net.n_pops, net.stretch, n_buckets, layout.run.capacity, shape_of(net))
     work = take("forward", key, lambda: make_workspace(*key))
     work.progress.fill(0)
     return key, work
@@ -51,9 +53,17 @@ def _enlarged(work: Workspace, status: int) -> Workspace:
         return work._replace(in_rows=_doubled(work.in_rows))
     if status == Status.ARRIVALS_FULL:
         larger: dict[str, Any] = {
-            name: _doubled(getattr(work, name)) for name in ("found", "link", "blocks", "sorted", "spare")
+            name: _doubled(getattr(work, name)) for name in ("found", "link", "blocks", "sorted", "spare", "scanned")
         }
         return work._replace(**larger)
+    if status == Status.TRAINS_FULL:
+        trains = work.trains
+        larger = {name: _doubled(getattr(trains, name)) for name in ("tick", "unit", "sent")}
+        return work._replace(trains=trains._replace(**larger))
+    if status == Status.GROUPS_FULL:
+        groups = work.groups
+        larger = {name: _doubled(getattr(groups, name)) for name in ("channel", "fixed", "factor", "spike")}
+        return work._replace(groups=groups._replace(**larger))
     return work._replace(tape=_doubled(work.tape))
 
 
@@ -67,7 +77,8 @@ def in_use(work: Workspace) -> list[tuple[Array, int]]:
     whole = (queue.heads, queue.use, work.values, work.cells, work.modes, work.head, work.progress)
     n_events = int(queue.use["fresh"][0])
     parts = ((queue.events, n_events), (work.link, BLOCK * n_blocks), (work.blocks, n_blocks))
-    return [*((array, len(array)) for array in whole), *parts, (work.tape, n_spikes(work))]
+    blocks = (work.sums, work.busy, work.tails, work.tailed, work.ring, work.ring_until, *work.trains)
+    return [*((array, len(array)) for array in (*whole, *blocks)), *parts, (work.tape, n_spikes(work))]
 
 
 def key_of_adjoint(net: Net, spikes: Spikes, jumps: Jumps, with_tails: bool) -> Key:
@@ -76,7 +87,17 @@ def key_of_adjoint(net: Net, spikes: Spikes, jumps: Jumps, with_tails: bool) -> 
     fan_out = int((net.pops["last_link"] - net.pops["first_link"]).max(initial=0))
     needed = (n_jumps, n_jumps + n_inputs, in_flight(net, spikes, jumps) * fan_out)
     n_buckets = (net.ring_mask + 1) * net.n_pops
-    return net.neurons.size, net.n_pops, net.stretch, n_buckets, *map(_round_up, needed), with_tails
+    n_groups = _round_up(groups_in_a_block(net, spikes)) if net.block > 0 else 0
+    return net.neurons.size, net.n_pops, net.stretch, n_buckets, *map(_round_up, needed), with_tails, n_groups, shape_of(net)
+
+
+def groups_in_a_block(net: Net, spikes: Spikes) -> int:
+    """No more groups of input spikes than this does any block of any sample have."""
+    columns = net.conns[net.conns["way"] == Way.COLUMNS]
+    sample = np.repeat(np.arange(spikes.offsets.size - 1), np.diff(spikes.offsets))
+    block = (np.minimum(spikes.events["time"], net.duration) * net.per_ms).astype(np.int64) // net.block
+    _, counts = np.unique(np.stack([sample, block]), axis=1, return_counts=True)
+    return int((counts.max(initial=0) + columns["n_pre"]).sum())
 
 
 def in_flight(net: Net, spikes: Spikes, jumps: Jumps) -> int:

@@ -8,12 +8,15 @@ import numpy as np
 
 from ...aliases import Array, Floats, Integers, Milliseconds, Parameters
 from ...errors import NetworkError
-from ...kernels.state import BLOCK, INPUT_SPIKE, TARGET, Gradients, Net, Spikes
+from ...kernels.blocks import OCTET
+from ...kernels.neurons.laying import Span
+from ...kernels.state import BLOCK, INPUT_SPIKE, TARGET, Gradients, Net, Spikes, Way
 from ...network.network import Network
 from ...network.parts import Connection, Population
 from ...spikes.batch import SpikeBatch
 from ..problem import Run
 from .skeleton import Told, has_own_delays, row_sizes, skeleton_of
+from .ways import MOST_REACH, add_ways, choose_ways, fixed_delays
 from .windows import in_order, lookahead, power_of_two_below
 
 # More buckets than this (8 bytes each, on each thread) mean a shortest delay absurdly far below the longest one.
@@ -83,10 +86,17 @@ class Layout:
         return self.parameters[f"{connection.name}.delay"]
 
     def _build(self, told: Told) -> Net:
-        run, rows, skeleton = self.run, self._rows(), self._skeleton
+        run, skeleton = self.run, self._skeleton
+        modal = {p.name: self._is_modal(p, told.modal_until[p.name]) for p in self.populations}
+        until = {name: told.modal_until[name] if own else -1.0 for name, own in modal.items()}
+        self._chosen = chosen = choose_ways(skeleton, self.h, run, self._spans, until)
         stretch = self._stretch()
-        modal = [self._is_modal(p, told.modal_until[p.name]) for p in self.populations]
-        pops, neurons, model = self._order.constants(skeleton, told.groups, modal, (self.h, run.duration, stretch), run)
+        span = Span(self.h, run.duration, stretch, chosen.block + chosen.reach)
+        pops, neurons, model = self._order.constants(skeleton, told.groups, list(modal.values()), span, run)
+        pops = pops.copy()
+        conns, known = add_ways(chosen, skeleton, self._order, pops)
+        conns["longest"] = [self._spans.get(c.name, (0.0, 0.0))[1] for c in self.connections]
+        rows = self._rows()
         longest_delay = max((longest for _, longest in self._spans.values()), default=0.0)
         longest = min(longest_delay, run.duration)
         bits, n_windows = self._tick_bits(longest, stretch), max(1, math.ceil(run.duration / self.h))
@@ -99,21 +109,41 @@ class Layout:
             stretch=stretch,
             shift=stretch.bit_length() - 1,
             ring_mask=self._ring_slots(longest, stretch) - 1,
+            block=chosen.block,
+            reach=chosen.reach,
+            n_octets=int((-(-(pops["stop"] - pops["start"]) // OCTET))[pops["last_known"] > pops["first_known"]].sum()),
+            n_trains=int(pops["train"].max(initial=-1)) + 1,
             n_pops=len(self.populations),
             pops=pops,
             neurons=neurons,
-            conns=self._order.conns,
+            conns=conns,
             sources=self._order.sources,
             links=self._order.links,
+            known=known,
             row_ptr=skeleton.row_ptr,
             first_shared=skeleton.first_shared,
             model=model,
             bits=bits,
-            # a delay beyond the end is as good as one there
-            tick=(np.minimum(rows["delay"], longest) * (2.0**bits / self.h)).astype(np.uint32),
+            tick=self._ticks(rows["delay"], longest, bits),
+            fixed=self._fixed(rows["delay"]),
             charge=np.zeros(2 * rows["delay"].size),
             **rows,
         )
+
+    def _ticks(self, delays: Floats, longest: Milliseconds, bits: int) -> Array:
+        """The delays in ticks; a delay beyond the end is as good as one there."""
+        ticks = (np.minimum(delays, longest) * (2.0**bits / self.h)).astype(np.uint32)
+        for c in self.connections:
+            if self._chosen.ways[c.name] == Way.RING:
+                mine = self._skeleton.synapses[c.name]
+                ticks[mine] = ticks[mine].reshape(c.n_pre, c.n_post).T.reshape(-1)
+        return ticks
+
+    def _fixed(self, delays: Floats) -> Array:
+        """The delays of all synapses up to the last one that does not take the queue, in fixed point, cut at the end."""
+        ends = [self._skeleton.synapses[c.name].stop for c in self.connections if self._chosen.ways[c.name] != Way.QUEUE]
+        known = np.minimum(delays[: max(ends, default=0)], min(self.run.duration, MOST_REACH * self.h))
+        return fixed_delays(known, self.h)
 
     def _write_charges(self) -> None:
         """What a spike adds to the two modes of each modal target, were it to arrive when it is fired."""
@@ -128,7 +158,7 @@ class Layout:
         """Windows that a row hands its synapses over for at a time: so many that a visit is worth its while."""
         stretch, windows, synapses = 1, 0.0, 0.0
         for c in self.connections:
-            if has_own_delays(c) and c.n_synapses:
+            if has_own_delays(c) and c.n_synapses and self._chosen.ways[c.name] == Way.QUEUE:
                 shortest, longest = self._spans[c.name]
                 windows += c.n_pre * (min(longest - shortest, self.run.duration) / self.h + 1.0)
                 synapses += c.n_synapses
@@ -162,6 +192,13 @@ class Layout:
         self.orders = {}
         for c in self.connections:
             weight, mine = self.parameters[f"{c.name}.weight"].reshape(-1), skeleton.synapses[c.name]
+            if (way := self._chosen.ways[c.name]) != Way.QUEUE:
+                delay = self._delays(c)
+                # by target, then by source; or as it is
+                delays[mine] = (delay.T if way == Way.COLUMNS else delay).reshape(-1)
+                weights[mine] = (self.parameters[f"{c.name}.weight"].T if way == Way.COLUMNS else weight).reshape(-1)
+                row_delays.append(np.zeros(c.n_pre))
+                continue
             if has_own_delays(c):
                 delay = self._delays(c)
                 order, target = _delay_order(c, delay)
@@ -242,15 +279,18 @@ class Layout:
     def _per_synapse_gradients(self, connection: Connection, sums: Gradients) -> Floats:
         """(dL/dweight, dL/ddelay) of a connection from what its synapses collected (docs/engine.md)."""
         pop, pairs = self.rank[connection.post], sums.per_synapse.reshape(-1, 2)
-        mine, order = self._skeleton.synapses[connection.name], self.orders[connection.name]
+        mine, order = self._skeleton.synapses[connection.name], self.orders.get(connection.name)
         modal, results = self.net.pops["modal"][pop], np.empty((2, connection.n_synapses))
         for part in _parts(mine):
             weight, delay = pairs[part].T
             if modal:
                 own = self.net.weight[part], self.net.delay[part]
                 weight, delay = self.laying.by_modes(self.net, pop, pairs[part], *own)
-            here = order[part.start - mine.start : part.stop - mine.start]
+            here: Any = slice(part.start - mine.start, part.stop - mine.start)
+            here = here if order is None else order[here]
             results[0, here], results[1, here] = weight, delay
+        if self._chosen.ways[connection.name] == Way.COLUMNS:
+            return results.reshape(2, *connection.weight_shape[::-1]).swapaxes(1, 2)
         return results.reshape(2, *connection.weight_shape)
 
 

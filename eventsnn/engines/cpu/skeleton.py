@@ -9,7 +9,7 @@ import numpy as np
 
 from ...aliases import Array, Integers, Milliseconds, Parameters
 from ...errors import NetworkError
-from ...kernels.neurons.laying import Laying, PopulationConstants, laying_of
+from ...kernels.neurons.laying import Laying, PopulationConstants, Span, laying_of
 from ...kernels.state import BLOCK, CONNECTION, POPULATION, SOURCE, Kind
 from ...network.base import Listing
 from ...network.network import Network
@@ -60,9 +60,9 @@ class Order:
 
     def constants(
         self, skeleton: "Skeleton", groups: dict[str, PopulationConstants], modal: Sequence[bool],
-        span: tuple[Milliseconds, Milliseconds, int], run: Run,
+        span: Span, run: Run,
     ) -> Constants:  # fmt: skip
-        """Lay the neurons out; ``modal``: of each population; ``span``: as `Laying.lay` takes it."""
+        """Lay the neurons out; ``modal``: of each population."""
         kinds = [_kind(p, run) for p in self.populations]
         key = (tuple(kinds), tuple(run.decay_rate(p.name) for p in self.populations), tuple(modal), span)
         if skeleton.fixed and self._laid is not None and self._laid[0] == key:
@@ -82,8 +82,10 @@ class Skeleton:
         parts = network.populations.values()
         self.inputs = [p for p in parts if p.kind == "input"]
         self.neurons = [p for p in parts if p.kind != "input"]
-        # so that only those with a delay per synapse take room in the delay array
-        self.connections = sorted(network.connections.values(), key=lambda c: not has_own_delays(c))
+        # so that only those with a delay per synapse take room in the delay array, and dense ones among them in others
+        self.connections = sorted(
+            network.connections.values(), key=lambda c: (not has_own_delays(c), c.indptr is not None)
+        )
         self.laying, self.trained = _laying_of(self.neurons), frozenset(network.trainable)
         # whether all constants of neurons are the same at each step
         self.fixed = not network.listing.fields.keys() & {entry.name for entry in network.listing.entries}

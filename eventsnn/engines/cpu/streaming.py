@@ -79,4 +79,4 @@ def _run_part(
         work = fit_to_go_on(work, status, stop)
         arrays = [array for array, _ in in_use(work)]
         for array, old in zip([*arrays, *outputs], [*saved[0], *saved[1]], strict=True):
-            array[: len(old)] = old
+            array[tuple(map(slice, old.shape))] = old  # it may have become larger

@@ -9,6 +9,7 @@ from ..queue import NOTHING
 from ..simd import BLOCK, add_rows, prefetch
 from ..state import TARGET
 from ..workspace import MOST_ROWS, NONE, RUN, Arrival, Factor, Row
+from .trains import arrival_by_train
 
 # A binary search is taken to cost so many synapses that are looked through.
 STEPS_A_SEARCH = 16
@@ -231,9 +232,32 @@ def arrival_of(net, work, n):
 
 
 @inlined
+def gather_from_trains(net, work, number, window, end):
+    """Sort a suspect's arrivals among those found in trains, the latest first; their number, or -1 for no room."""
+    pop, n = net.neurons[work.suspects[number]].pop, 0
+    place, first = work.suspects[number] - net.pops[pop].start, net.pops[pop].first_known
+    n_known = net.pops[pop].last_known - first
+    for m in range(n_known):
+        at = number * n_known + m
+        for k in range(work.scanned_until[at - 1] if at > 0 else 0, work.scanned_until[at]):
+            time, charge = arrival_by_train(net, work, net.known[first + m], place, np.int64(work.scanned[k]), window)
+            # rounded in another way than windows are counted, it may lie on their edge
+            left = min(max(end - time, 0.0), net.h)
+            if time == time:
+                if not insert(work, n, left, charge):
+                    return -1
+                n += 1
+    return n
+
+
+@inlined
 def gather(net, work, number, window, end):
     """Sort the arrivals of a suspect in a window, the latest first; returns their number, or -1 for no room."""
     j, n = work.suspects[number], 0
+    if net.pops[net.neurons[j].pop].last_known > net.pops[net.neurons[j].pop].first_known:
+        n = gather_from_trains(net, work, number, window, end)
+        if n < 0:
+            return -1
     for k in range(work.found_until[number - 1] if number > 0 else 0, work.found_until[number]):
         time, charge = arrival_of(net, work, work.found[k])
         if not insert(work, n, end - time, charge):

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from ..adjoint_workspace import NO_SPIKE, Lambda, Mode, Step, Tail
+from ..blocks import first_of_block
 from ..compile import entry, inlined, kernel, merged
 from ..neurons.base import (
     adjoint_at,
@@ -29,6 +30,7 @@ from ..queue import NOTHING, bucket_of, clear, is_empty, take_all
 from ..simd import is_set
 from ..state import LEAST_LEAP, Status
 from .collecting import admit, ask_for, collect_stretch
+from .collecting_blocks import collect_rings, enter_block, hold_jump, is_known, leave_block
 
 
 @inlined
@@ -40,6 +42,8 @@ def _jump(net, adjoint, jumps, e, window, gradients):
     if adjoint.home[e] >= 0:
         collect_stretch(net, adjoint, jumps, np.int64(adjoint.home[e]), window >> net.shift, gradients)
     pull = jumps[e].pull + adjoint.pulls[e]
+    if net.block > 0:
+        pull += collect_rings(net, adjoint, jumps, e, window, gradients)
     # the adjoint just after the spike: from the neuron's next spike in this window, or from the window's end
     lambda_v, lambda_i = adjoint_at(net, adjoint, jumps, j, time)
     lambda_v = jump_back(net, adjoint, jumps, e, lambda_v, pull, gradients)
@@ -49,7 +53,9 @@ def _jump(net, adjoint, jumps, e, window, gradients):
         for row in (Lambda.V, Lambda.I):
             adjoint.jump_ends[row, e], adjoint.states[row, place] = adjoint.states[row, place], 0.0
     adjoint.first[place], adjoint.modes[2 * place] = e, math.nan
-    if net.pops[pop].modal:
+    if is_known(net, pop):
+        hold_jump(net, adjoint, jumps, e, window, (lambda_v, lambda_i))
+    if net.pops[pop].queued:
         x = ((window >> net.shift) + 1) * net.stretch * net.h - time
         adjoint.jump_modes[Mode.MEM, e] = lambda_v * math.exp(x / net.neurons[j].tau_mem)
         adjoint.jump_modes[Mode.SYN, e] = (lambda_i - share_of_mode(net, pop) * lambda_v) * math.exp(
@@ -75,12 +81,15 @@ def _begin_sample(net, adjoint, n_jumps, n_spikes):
 
 
 @inlined
-def _previous_window(net, adjoint, window, jump, spike):
+def _previous_window(net, adjoint, window, jump, spike, known):
     """The last window before ``window`` in a stretch with work in it, or -1.
 
-    ``jump`` and ``spike``: the windows of the next jump and of the next spike to be admitted. A stretch is walked from
-    its end: what a spike collects may lie in any window after it.
+    ``jump`` and ``spike``: the windows of the next jump and of the next spike to be admitted; ``known``: the last
+    window before this one whose adjoint a spike asks for without the queue. A stretch is walked from its end: what a
+    spike collects may lie in any window after it.
     """
+    if known >= window - 1:
+        return window - 1
     stretch = window >> net.shift
     latest = max(jump >> net.shift, (spike >> net.shift) + net.ring_mask if spike >= 0 else -1)
     if latest >= stretch or not is_empty(net, adjoint.queue, stretch):
@@ -90,7 +99,13 @@ def _previous_window(net, adjoint, window, jump, spike):
         while stretch > latest and is_empty(net, adjoint.queue, stretch):
             stretch -= 1
         latest = stretch
-    return min((latest + 1) * net.stretch - 1, window - 1)
+    return min(max((latest + 1) * net.stretch - 1, known), window - 1)
+
+
+@inlined
+def _reached_from(net, window):
+    """The last window in which a spike fired in ``window`` may arrive without the queue; -1 for a window of -1."""
+    return window + net.reach - 1 if window >= 0 and net.block > 0 else -1
 
 
 @inlined
@@ -113,15 +128,20 @@ def _admit_spikes(net, adjoint, jumps, inputs, next_ones, stretch):
 def backward_sample(net, spikes, sample, jumps, adjoint, gradients):
     """Accumulate the gradients of one sample; ``jumps``: a Jumps."""
     mine = jumps.entries[jumps.offsets[sample] : jumps.offsets[sample + 1]]
-    first, stop = spikes.offsets[sample], spikes.offsets[sample + 1]
-    inputs = spikes.events[first:stop]
+    begin, stop = spikes.offsets[sample], spikes.offsets[sample + 1]
+    inputs = spikes.events[begin:stop]
     _begin_sample(net, adjoint, mine.size, mine.size + inputs.size)
     # the next jump to take, the next fired spike and the next input spike to be admitted
     e, fired, given = mine.size - 1, mine.size - 1, inputs.size - 1
     while given >= 0 and inputs[given].time >= net.duration:
         given -= 1
-    window, stretch = net.n_windows - 1, np.int64(-1)
+    window, stretch, first, passed = net.n_windows - 1, np.int64(-1), np.int64(-1), given
     while window >= 0 and not is_set(adjoint.stop):
+        if net.block > 0 and first_of_block(net, window) != first:
+            if first >= 0:
+                leave_block(net, adjoint, mine, inputs, first, gradients)
+            enter_block(net, adjoint, mine, e, window)
+            first = first_of_block(net, window)
         if window >> net.shift != stretch:
             stretch = window >> net.shift
             fired, given = _admit_spikes(net, adjoint, mine, inputs, (fired, given), stretch)
@@ -140,7 +160,10 @@ def backward_sample(net, spikes, sample, jumps, adjoint, gradients):
                 item = take_all(adjoint.queue, bucket_of(net, stretch, pop))
                 collect_stretch(net, adjoint, mine, item, stretch, gradients)
         spike = max(window_at(net, mine, fired), window_at(net, inputs, given))
-        previous = _previous_window(net, adjoint, window, window_at(net, mine, e), spike)
+        while passed >= 0 and window_at(net, inputs, passed) >= window:
+            passed -= 1
+        known = _reached_from(net, max(window_at(net, inputs, passed), window_at(net, mine, e)))
+        previous = _previous_window(net, adjoint, window, window_at(net, mine, e), spike, known)
         if previous < 0 and not start_matters(net):
             break
         flow_back(net, adjoint, mine, window, (e + 1, last_entry))
@@ -148,10 +171,12 @@ def backward_sample(net, spikes, sample, jumps, adjoint, gradients):
         if window - previous >= LEAST_LEAP:
             leap_back(net, adjoint, window, previous)
             window = previous
+    if first >= 0 and not is_set(adjoint.stop):
+        leave_block(net, adjoint, mine, inputs, first, gradients)
     if start_matters(net):
         start_back(net, adjoint, gradients)
     for k in range(min(inputs.size, gradients.input_times.size)):
-        gradients.input_times[first + k] = adjoint.pulls[mine.size + k]
+        gradients.input_times[begin + k] = adjoint.pulls[mine.size + k]
 
 
 @entry

@@ -19,7 +19,7 @@ from ..queue import (
     ticks_since,
 )
 from ..simd import BLOCK, collect, collect_and_sum, collect_row, collect_row_and_sum, is_set, places_back, prefetch
-from ..state import TARGET, Kind
+from ..state import TARGET, Kind, Way
 
 
 @inlined
@@ -260,6 +260,8 @@ def admit(net, adjoint, jumps, pop, local, time, count, spike):
     queue = adjoint.queue
     for link in range(net.pops[pop].first_link, net.pops[pop].last_link):
         conn = net.links[link]
+        if net.conns[conn].way != Way.QUEUE:
+            continue
         row = net.conns[conn].first_row + local
         start, at = net.row_ptr[row], net.row_ptr[row + 1]
         if start == at:

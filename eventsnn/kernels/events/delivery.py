@@ -20,7 +20,8 @@ from ..queue import (
     ticks_since,
 )
 from ..simd import BLOCK, is_set, places_ahead, prefetch, scatter
-from ..state import TARGET, Status
+from ..state import TARGET, Status, Way
+from .rings import send_by_ring
 
 
 @inlined
@@ -129,6 +130,10 @@ def activate(net, work, pop, local, time, count, stretch):
     """Send the spike of neuron ``local`` of a population down its rows; returns a status."""
     for link in range(net.pops[pop].first_link, net.pops[pop].last_link):
         conn = net.links[link]
+        if net.conns[conn].way != Way.QUEUE:
+            if net.conns[conn].way == Way.RING:
+                work.progress[0].n_arrivals += send_by_ring(net, work, conn, local, time)
+            continue
         row = net.conns[conn].first_row + local
         first, last = net.row_ptr[row], net.row_ptr[row + 1]
         arrival = time + net.row_delay[row]
@@ -159,7 +164,7 @@ def ask_for_rows(net, pop, local):
     """Start to load the synapses of a neuron that is about to send a spike."""
     for link in range(net.pops[pop].first_link, net.pops[pop].last_link):
         conn = net.links[link]
-        if net.conns[conn].per_synapse:
+        if net.conns[conn].per_synapse and net.conns[conn].way != Way.COLUMNS:
             ask_for(net, net.row_ptr[net.conns[conn].first_row + local])
 
 

@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from ..blocks import first_of_block
 from ..compile import entry, inlined, kernel, merged
 from ..neurons.base import forget, is_quiet, leap, prepare, screen, start, walk, walk_maximum
 from ..places import cell_of, place_of
@@ -20,7 +21,10 @@ from ..simd import is_set
 from ..state import LEAST_LEAP, Count, Kind, Reading, Status
 from ..workspace import NONE, Row
 from .arrivals import find_in_rows, find_suspects, gather, integrate_readout, sum_arrivals
+from .columns import add_columns, begin_block
 from .delivery import activate, ask_for_rows, begin_stretch
+from .rings import add_ring
+from .trains import append_to_train, find_in_trains
 
 
 @inlined
@@ -31,6 +35,8 @@ def walk_suspects(net, work, pop, window, span, end, outputs):
     if first_row >= 0 and not find_in_rows(net, work, first_row):
         return Status.IN_ROWS_FULL, grazed
     if not find_suspects(net, work, window):
+        return Status.ARRIVALS_FULL, grazed
+    if net.pops[pop].last_known > net.pops[pop].first_known and not find_in_trains(net, work, pop, window):
         return Status.ARRIVALS_FULL, grazed
     for number in range(work.progress[0].n_suspects):
         j = work.suspects[number]
@@ -54,6 +60,9 @@ def run_population(net, work, pop, window, outputs, counters):
     first, stop, kind = net.pops[pop].start, net.pops[pop].stop, net.pops[pop].kind
     cell = cell_of(net, window, pop)
     counters[Count.EVENTS] += sum_arrivals(net, work, pop, window, end)
+    if net.pops[pop].last_known > net.pops[pop].first_known:
+        add_ring(net, work, pop, window)
+        add_columns(net, work, pop, window)
     if kind != Kind.SPIKING:
         integrate_readout(net, work, pop, window, outputs[Reading.INTEGRAL])
     screen(net, work, pop, outputs[Reading.MAXIMUM])
@@ -82,6 +91,9 @@ def run_population(net, work, pop, window, outputs, counters):
         status = activate(net, work, pop, local, time, 1.0, window >> net.shift)
         if status != Status.OK:
             return status
+        if net.pops[pop].train >= 0:
+            if not append_to_train(net, work, pop, local, time, 1.0, work.progress[0].first_window):
+                return Status.TRAINS_FULL
     return Status.OK
 
 
@@ -95,6 +107,12 @@ def begin_sample(net, work, outputs):
     start(net, work, outputs)
     progress = work.progress[0]
     progress.n_arrivals, progress.window, progress.stretch, progress.next_input = 0, 0, -1, 0
+    progress.first_window, progress.known_input = -1, 0
+    work.ring[:] = 0.0
+    work.ring_until[:], work.tailed[:] = -1, 0
+    for row in range(net.n_trains):
+        ends = work.trains.ends[row]
+        ends.first, ends.next, ends.last = 0, 0, 0
 
 
 @kernel
@@ -112,6 +130,17 @@ def nothing_arrives(net, work, window):
     for cell in range(first, first + net.n_pops):
         if work.cells[cell].touched or work.cells[cell].first_row >= 0:
             return False
+    return net.block == 0 or nothing_is_known(net, work, window)
+
+
+@inlined
+def nothing_is_known(net, work, window):
+    """True when nothing arrives by columns or ring in a window of the block at hand."""
+    k = window - work.progress[0].first_window
+    for pop in range(net.n_pops):
+        if net.pops[pop].last_known > net.pops[pop].first_known:
+            if work.busy[pop, k] != 0 or window <= work.ring_until[pop]:
+                return False
     return True
 
 
@@ -121,17 +150,24 @@ def next_arrival(net, work, window, next_input):
     last = net.n_windows
     if next_input < net.duration:
         last = np.int64(next_input * net.per_ms)
+    if net.block > 0:
+        last = min(last, first_of_block(net, window) + net.block)
     next_stretch = ((window >> net.shift) + 1) << net.shift
     window += 1
     while window < min(last, next_stretch):
         if not nothing_arrives(net, work, window):
             return window
         window += 1
-    if work.queue.use[0].live == 0:
-        return last
-    while window < last and is_empty(net, work.queue, window >> net.shift):
-        window += net.stretch
-    return min(window, last)
+    if work.queue.use[0].live > 0:
+        while window < last and is_empty(net, work.queue, window >> net.shift):
+            window += net.stretch
+        last = min(window, last)
+    window = next_stretch
+    while net.block > 0 and window < last:
+        if not nothing_is_known(net, work, window):
+            return window
+        window += 1
+    return last
 
 
 @merged
@@ -146,6 +182,11 @@ def forward_sample(net, events, until, work, outputs, counters):
         if is_set(work.stop):
             return Status.INTERRUPTED
         begin, end = window * net.h, min((window + 1) * net.h, net.duration)
+        if net.block > 0 and first_of_block(net, window) != progress.first_window:
+            status, arrivals = begin_block(net, work, events, window)
+            if status != Status.OK:
+                return status
+            counters[Count.EVENTS] += arrivals
         if window >> net.shift != stretch:
             stretch = window >> net.shift
             counters[Count.EVENTS] += progress.n_arrivals
@@ -196,6 +237,7 @@ def forward_shard(net, spikes, chosen, work, outputs, ends):
     if progress.window == 0:
         # a sample that did not end well leaves its arrivals behind
         work.modes[:] = 0.0
+        work.octet_modes[:] = 0.0
         work.head[:] = NONE
         prepare(net, work, net.h)
     for sample in range(chosen.first, chosen.last):

@@ -68,6 +68,16 @@ def mode_growth(net, pop, window):
 
 
 @_door()
+def mode_rise(net, pop, k, x):
+    """Return e^{t/tau} for each mode of a modal population, t from a block's start to x ms after that of window k."""
+
+
+@_door()
+def mode_fall(net, pop, k):
+    """Return e^{-t/tau} for each mode of a modal population, t from a block's start to that of its window k."""
+
+
+@_door()
 def unit_integral(net, j, time):
     """Return what a unit jump of I at ``time`` adds to the readout's integral until the end."""
 
@@ -139,7 +149,7 @@ def jump_back(net, adjoint, jumps, e, lambda_v, pull, gradients):
 
 @_door()
 def write_modes(net, adjoint, window):
-    """Write the adjoint at a window's end as modes, carried on to the end of the stretch."""
+    """Write the adjoint at a window's end as modes, carried on to the end of the stretch, or to the block's start."""
 
 
 @_door()

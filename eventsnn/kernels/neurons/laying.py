@@ -21,6 +21,18 @@ class PopulationConstants(NamedTuple):
     trained: frozenset[str]  # those of them whose gradients are asked for
 
 
+class Span(NamedTuple):
+    """The windows of a layout: their length and the duration in ms, and how many there are in a stretch.
+
+    ``n_block``: in a block and its reach, 0 where there are no blocks.
+    """
+
+    h: float
+    duration: float
+    stretch: int
+    n_block: int
+
+
 class Laying(Protocol):
     """What the layout asks of a model."""
 
@@ -34,11 +46,11 @@ class Laying(Protocol):
         """Return the longest delay (ms) with which arrivals may be summed mode by mode; below 0 if never."""
 
     def lay(
-        self, pops: np.ndarray, groups: list[PopulationConstants], span: tuple[float, float, int]
+        self, pops: np.ndarray, groups: list[PopulationConstants], span: Span
     ) -> tuple[np.ndarray, Any]:
         """Return (the records of all neurons, `net.model`), and write into ``pops`` what is the model's own there.
 
-        ``span``: (h, duration, windows of a stretch). Of ``pops``, start, stop, kind, modal and decay_rate are known.
+        Of ``pops``, start, stop, kind, modal and decay_rate are known.
         """
 
     def charges(self, net: Any, pop: int, weight: np.ndarray, delay: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from ...adjoint_workspace import NO_SPIKE, Lambda, Lost, Step, Tail
+from ...blocks import OCTET, first_of_block
 from ...compile import inlined, kernel
 from ...places import jump_after, place_of, state_at_end, window_end
 from ...state import Kind
@@ -15,6 +16,7 @@ from .membrane import (
     integral_by_taus,
     is_other,
     leap_on,
+    mode_fall,
     mode_growth,
     polynomial,
     psp,
@@ -117,16 +119,34 @@ def share_of_mode(net, pop):
 
 @inlined
 def write_modes(net, adjoint, window):
-    """Write the states at the end of a window as modes, carried on to the end of the stretch as if undisturbed."""
-    place = place_of(net, window)
+    """Write the states at the end of a window as modes, as if undisturbed: at the stretch's end, at the block's start."""
     for pop in range(net.n_pops):
-        if net.pops[pop].modal:
-            first, last = place + net.pops[pop].start, place + net.pops[pop].stop
-            (by_mem, by_syn), share = mode_growth(net, pop, window), share_of_mode(net, pop)
-            lambda_v, lambda_i = adjoint.states[Lambda.V, first:last], adjoint.states[Lambda.I, first:last]
-            modes = adjoint.modes[2 * first : 2 * last]
-            for j in range(last - first):
-                modes[2 * j], modes[2 * j + 1] = lambda_v[j] * by_mem, (lambda_i[j] - share * lambda_v[j]) * by_syn
+        if net.pops[pop].queued:
+            _write_stretch_modes(net, adjoint, pop, window)
+        if net.pops[pop].last_known > net.pops[pop].first_known:
+            _hold_modes(net, adjoint, pop, window)
+
+
+@inlined
+def _write_stretch_modes(net, adjoint, pop, window):
+    place = place_of(net, window)
+    first, last = place + net.pops[pop].start, place + net.pops[pop].stop
+    (by_mem, by_syn), share = mode_growth(net, pop, window), share_of_mode(net, pop)
+    lambda_v, lambda_i = adjoint.states[Lambda.V, first:last], adjoint.states[Lambda.I, first:last]
+    modes = adjoint.modes[2 * first : 2 * last]
+    for j in range(last - first):
+        modes[2 * j], modes[2 * j + 1] = lambda_v[j] * by_mem, (lambda_i[j] - share * lambda_v[j]) * by_syn
+
+
+@inlined
+def _hold_modes(net, adjoint, pop, window):
+    first, k = place_of(net, window) + net.pops[pop].start, window - first_of_block(net, window)
+    (by_mem, by_syn), share = mode_fall(net, pop, k + 1), share_of_mode(net, pop)
+    row, n = OCTET * net.pops[pop].octet, net.pops[pop].stop - net.pops[pop].start
+    held, states = adjoint.held[row : row + n], adjoint.states[:, first : first + n]
+    for j in range(n):
+        v, i = states[Lambda.V, j], states[Lambda.I, j]
+        held[j, 2 * k], held[j, 2 * k + 1] = v * by_mem, (i - share * v) * by_syn
 
 
 @inlined

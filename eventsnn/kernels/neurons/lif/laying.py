@@ -22,6 +22,8 @@ __all__ = [
     "starts_matter",
 ]
 
+# Times this, less what that is too much, a number has half of its digits.
+SPLIT = 2.0**27 + 1.0
 TAUS = ("tau_mem", "tau_syn")
 # Constants whose gradients ask for where U starts and rests even if that is zero.
 MOVING = {"v_rest", "bias"}
@@ -49,7 +51,7 @@ def needs_tails(constants):
 
 def lay(pops, groups, span):
     """The NEURON of each neuron, and the Lif that they share."""
-    h, _, stretch = span
+    h, stretch = span.h, span.stretch
     neurons = np.zeros(sum(group.values["tau_mem"].size for group in groups), NEURON)
     shifts = np.zeros(neurons.size, SHIFT)
     for number, group in enumerate(groups):
@@ -60,10 +62,13 @@ def lay(pops, groups, span):
     for row in pops[: len(groups)]:
         _write_population(row, neurons[row["start"] : row["stop"]], span)
     doublings = max(0, math.ceil(math.log2(h / (TAU_FRACTION * _shortest_tau(groups)))))
+    rise, fall = (_over_block(pops[: len(groups)], neurons, span, sign) for sign in (1.0, -1.0))
     moved = any(group.trained & MOVING for group in groups) or np.any(shifts["start"]) or np.any(shifts["rest"])
     return neurons, Lif(
         series=series,
         growth=_growth(pops[: len(groups)], neurons, h, stretch),
+        rise=rise,
+        fall=fall,
         doublings=doublings,
         part=0.5**doublings,
         integrals=integral_constants(pops["decay_rate"][neurons["pop"]], neurons["tau_mem"], neurons["tau_syn"]),
@@ -84,7 +89,7 @@ def _series(neurons):
 
 def _write_population(row, neurons, span):
     """What a POPULATION says of its modes; ``neurons``: its records."""
-    h, _, stretch = span
+    h, stretch = span.h, span.stretch
     tau_mem, tau_syn = neurons["tau_mem"][0], neurons["tau_syn"][0]
     row["uniform"] = np.ptp(neurons["series"]) == 0
     row["slack"] = math.exp(h / neurons["tau_syn"].min())
@@ -112,6 +117,25 @@ def _growth(pops, neurons, h, stretch):
             for k, key in enumerate(TAUS):
                 table[:, k] = np.exp(left / neurons[key][row["start"]])
     return growth
+
+
+def _over_block(pops, neurons, span, sign):
+    """e^{+-t/tau} of each population's modes at the starts of the windows of a block and of its reach."""
+    table, times = np.ones((len(pops), span.n_block + 1, 2)), span.h * np.arange(span.n_block + 1.0)
+    for rows, row in zip(table, pops, strict=True):
+        for k, key in enumerate(TAUS if row["modal"] else ()):
+            rows[:, k] = _exponential(times, sign * neurons[key][row["start"]])
+    return table
+
+
+def _exponential(times, tau):
+    """e^{t/tau} to two roundings, however many tau there are in t: what rounding takes from t/tau is given back."""
+    x = times / tau
+    # t - x tau without rounding: products of halves of the digits are exact
+    high, tau_high = (SPLIT * value - (SPLIT * value - value) for value in (x, tau))
+    low, tau_low = x - high, tau - tau_high
+    rest = ((times - high * tau_high) - high * tau_low - low * tau_high) - low * tau_low
+    return np.exp(x) * (1.0 + rest / tau)
 
 
 def charges(net, pop, weight, delay):

@@ -273,6 +273,19 @@ def mode_growth(net, pop, window):
 
 
 @inlined
+def mode_rise(net, pop, k, x):
+    """(e^{t/tau_mem}, e^{t/tau_syn}) of a modal population, t from a block's start to x ms after that of window k."""
+    neuron, rise = net.neurons[net.pops[pop].start], net.model.rise
+    return rise[pop, k, 0] * math.exp(x / neuron.tau_mem), rise[pop, k, 1] * math.exp(x / neuron.tau_syn)
+
+
+@inlined
+def mode_fall(net, pop, k):
+    """(e^{-t/tau_mem}, e^{-t/tau_syn}) of a modal population, t from a block's start to that of its window k."""
+    return net.model.fall[pop, k, 0], net.model.fall[pop, k, 1]
+
+
+@inlined
 def clean(x):
     """x, or zero in place of a negligible number."""
     return x if abs(x) > NEGLIGIBLE else 0.0

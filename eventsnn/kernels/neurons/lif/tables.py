@@ -43,6 +43,8 @@ class Lif(NamedTuple):
 
     series: np.ndarray  # (n_tables, 4, DEGREE + 1)
     growth: np.ndarray  # (n_pops, stretch, 2): e^{x/tau_mem}, e^{x/tau_syn}, x from a window's end to the stretch's
+    rise: np.ndarray  # (n_pops, windows of a block and its reach + 1, 2): e^{t/tau}, t from its start to a window's
+    fall: np.ndarray  # e^{-t/tau}
     doublings: int  # a window is 2^doublings times as long as the polynomials of ``series`` hold
     part: float  # 2^-doublings
     integrals: np.ndarray  # (n_state,) membrane.INTEGRAL

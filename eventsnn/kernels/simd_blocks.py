@@ -1,0 +1,210 @@
+"""What the compiler cannot find out by itself, for `blocks`: pairs of numbers in one register, no call, no branch.
+
+As in `simd`; FIXED_BITS and GROUP are constants of the code, and each pair of modes is one vector.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .blocks import FIXED_BITS, GROUP
+from .vectors import LANE, PAIR, WORD, Call, load, multiply_add, pairs, store
+
+_INDEX, _REAL = types.intp, types.float64
+_PAIR = types.UniTuple(_REAL, 2)
+
+
+def _word(value):
+    return ir.Constant(WORD, value)
+
+
+def _double(builder, index):
+    return builder.shl(index, _word(1))
+
+
+def _sign_place(builder, charge):
+    """2 for the pair of an inhibitory synapse, else 0: the sign of its charge."""
+    bits = builder.bitcast(builder.extract_element(charge, ir.Constant(LANE, 0)), WORD)
+    return _double(builder, builder.lshr(bits, _word(63)))
+
+
+def _window_of(builder, time, delay):
+    return builder.lshr(builder.add(time, delay), _word(FIXED_BITS))
+
+
+def _as_pair(context, builder, signature, vector):
+    numbers = [builder.extract_element(vector, ir.Constant(LANE, k)) for k in range(2)]
+    return context.make_tuple(builder, signature.return_type, numbers)
+
+
+def _scatterer(n):
+    """The code of `scatter_group` and `scatter_one`, for ``n`` spikes."""
+
+    def generate(context, builder, signature, arguments):
+        call = Call("net groups modes synapse first", context, builder, signature, arguments)
+        synapse, first = call.numbers("synapse first")
+        delay = builder.load(call.at("net.fixed", synapse))
+        charge = load(builder, call.at("net.charge", _double(builder, synapse)), PAIR)
+        place = _sign_place(builder, charge)
+        for k in range(n):
+            spike = builder.add(first, _word(k))
+            factor = load(builder, call.at("groups.factor", _double(builder, spike)), PAIR)
+            window = _window_of(builder, builder.load(call.at("groups.fixed", spike)), delay)
+            cell = call.at("modes", builder.add(builder.shl(window, _word(2)), place))
+            store(builder, multiply_add(builder, charge, factor, load(builder, cell, PAIR)), cell, PAIR)
+        return context.get_dummy_value()
+
+    return generate
+
+
+@intrinsic
+def scatter_group(_, net, groups, modes, synapse, first):
+    """Add the arrivals of the spikes in places ``first`` to ``first`` + GROUP - 1 through a synapse to a neuron's modes.
+
+    ``modes``: four numbers for each window, a pair for excitatory and one for inhibitory arrivals.
+    """
+    return types.void(net, groups, modes, _INDEX, _INDEX), _scatterer(GROUP)
+
+
+@intrinsic
+def scatter_one(_, net, groups, modes, synapse, first):
+    """As `scatter_group`, for one spike."""
+    return types.void(net, groups, modes, _INDEX, _INDEX), _scatterer(1)
+
+
+def _collector(n):
+    """The code of `collect_group` and `collect_one`, for ``n`` spikes."""
+
+    def generate(context, builder, signature, arguments):
+        call = Call("net groups held synapse first", context, builder, signature, arguments)
+        synapse, first = call.numbers("synapse first")
+        delay, sums = builder.load(call.at("net.fixed", synapse)), []
+        for k in range(n):
+            spike = builder.add(first, _word(k))
+            factor = load(builder, call.at("groups.factor", _double(builder, spike)), PAIR)
+            window = _window_of(builder, builder.load(call.at("groups.fixed", spike)), delay)
+            modes = load(builder, call.at("held", _double(builder, window)), PAIR)
+            if k < 2:
+                sums.append(builder.fmul(factor, modes, flags=("contract",)))
+            else:
+                sums[k & 1] = multiply_add(builder, factor, modes, sums[k & 1])
+        total = builder.fadd(*sums) if len(sums) > 1 else sums[0]
+        return _as_pair(context, builder, signature, total)
+
+    return generate
+
+
+@intrinsic
+def collect_group(_, net, groups, held, synapse, first):
+    """The sum of factors times a neuron's adjoint modes over the spikes of a group, a pair.
+
+    ``held``: two numbers for each window; not a number where the neuron jumps, and so is the sum then.
+    """
+    return _PAIR(net, groups, held, _INDEX, _INDEX), _collector(GROUP)
+
+
+@intrinsic
+def collect_one(_, net, groups, held, synapse, first):
+    """As `collect_group`, for one spike."""
+    return _PAIR(net, groups, held, _INDEX, _INDEX), _collector(1)
+
+
+@intrinsic
+def scan(_, net, trains, row, near, span, begin, found, n):
+    """List the spikes of a train that may arrive in a window at one neuron, from place ``n`` on; returns the next place.
+
+    ``row``: of the train; ``span``: (first, last) of its spikes; ``near``: where the delays of its synapses begin in
+    ``net.tick``, one for each unit; ``begin``: the start of the window in ticks. Ticks are rounded down, so some that
+    arrive a little earlier or later are listed too. Room for all of ``span`` is needed.
+    """
+
+    def generate(context, builder, signature, arguments):
+        call = Call("net trains row near span begin found n", context, builder, signature, arguments)
+        row, near, span, begin, n = call.numbers("row near span begin n")
+        first, last = (builder.extract_value(span, k) for k in range(2))
+        count = cgutils.alloca_once_value(builder, n)
+        one = ir.Constant(LANE, 1)
+        # a sum of two floors is at most one tick too small
+        begin = builder.sub(builder.trunc(begin, LANE), one)
+        width = builder.add(builder.shl(one, builder.trunc(call.field("net.bits"), LANE)), one)
+        ticks, units = (call.at(f"trains.{name}", _word(0), row) for name in ("tick", "unit"))
+        delays = call.at("net.tick", near)
+        with cgutils.for_range_slice(builder, first, last, _word(1)) as (k, _):
+            unit = builder.zext(builder.load(builder.gep(units, [k])), WORD)
+            arrival = builder.add(builder.load(builder.gep(ticks, [k])), builder.load(builder.gep(delays, [unit])))
+            so_far = builder.load(count)
+            builder.store(builder.trunc(k, LANE), call.at("found", so_far))
+            within = builder.icmp_unsigned("<", builder.sub(arrival, begin), width)
+            builder.store(builder.add(so_far, builder.zext(within, WORD)), count)
+        return builder.load(count)
+
+    span_type = types.UniTuple(_INDEX, 2)
+    return _INDEX(net, trains, _INDEX, _INDEX, span_type, _INDEX, found, _INDEX), generate
+
+
+@intrinsic
+def scatter_row(_, net, work, first, length, time, factors, place):
+    """Send a spike down a dense row onto the ring of modes: ``length`` synapses from ``first`` on.
+
+    ``time``: when it was fired, in fixed point; ``factors``: its pair; ``place``: of the row's first target in the ring.
+    """
+
+    def generate(context, builder, signature, arguments):
+        call = Call("net work first length time factors place", context, builder, signature, arguments)
+        first, length, time, place = call.numbers("first length time place")
+        factor, width = pairs(builder, call.numbers("factors"), 1), call.field("net.n_octets")
+        mask = builder.sub(call.field("net.reach"), _word(1))
+        width = builder.shl(width, _word(3))  # neurons in a window of the ring
+        with cgutils.for_range(builder, length) as loop:
+            synapse = builder.add(first, loop.index)
+            window = builder.and_(_window_of(builder, time, builder.load(call.at("net.fixed", synapse))), mask)
+            charge = load(builder, call.at("net.charge", _double(builder, synapse)), PAIR)
+            neuron = builder.add(builder.mul(window, width), builder.add(place, loop.index))
+            cell = builder.add(builder.shl(neuron, _word(2)), _sign_place(builder, charge))
+            cell = call.at("work.ring", cell)
+            store(builder, multiply_add(builder, charge, factor, load(builder, cell, PAIR)), cell, PAIR)
+        return context.get_dummy_value()
+
+    return types.void(net, work, _INDEX, _INDEX, _INDEX, _PAIR, _INDEX), generate
+
+
+@intrinsic
+def collect_along(_, net, adjoint, gradients, first, length, time, factors, place):
+    """Add the adjoint modes that a spike meets down a dense row to the gradients of its synapses.
+
+    Arguments as of `scatter_row`, ``place`` of the first target in ``adjoint.held``. Adds the sum of charges times
+    modes to ``adjoint.total``. Where the target jumps nothing is added, and the target is written to
+    ``adjoint.jumping``; returns how many do.
+    """
+
+    def generate(context, builder, signature, arguments):
+        names = "net adjoint gradients first length time factors place"
+        call = Call(names, context, builder, signature, arguments)
+        first, length, time, place = call.numbers("first length time place")
+        factor = pairs(builder, call.numbers("factors"), 1)
+        line = call.length_of_row("adjoint.held")
+        total = cgutils.alloca_once_value(builder, ir.Constant(PAIR, [0.0] * 2))
+        n_missed = cgutils.alloca_once_value(builder, _word(0))
+        with cgutils.for_range(builder, length) as loop:
+            synapse = builder.add(first, loop.index)
+            window = _window_of(builder, time, builder.load(call.at("net.fixed", synapse)))
+            row = builder.mul(builder.add(place, loop.index), line)
+            modes = load(builder, call.at("adjoint.held", builder.add(row, _double(builder, window))), PAIR)
+            mem = builder.extract_element(modes, ir.Constant(LANE, 0))
+            with builder.if_else(builder.fcmp_unordered("uno", mem, mem), likely=False) as (missing, there):
+                with missing:
+                    so_far = builder.load(n_missed)
+                    builder.store(loop.index, call.at("adjoint.jumping", so_far))
+                    builder.store(builder.add(so_far, _word(1)), n_missed)
+                with there:
+                    address = call.at("gradients.per_synapse", _double(builder, synapse))
+                    store(builder, multiply_add(builder, factor, modes, load(builder, address, PAIR)), address, PAIR)
+                    charge = load(builder, call.at("net.charge", _double(builder, synapse)), PAIR)
+                    builder.store(multiply_add(builder, charge, modes, builder.load(total)), total)
+        place_of_total = call.at("adjoint.total", _word(0))
+        sums = builder.fadd(load(builder, place_of_total, PAIR), builder.load(total))
+        store(builder, sums, place_of_total, PAIR)
+        return builder.load(n_missed)
+
+    return _INDEX(net, adjoint, gradients, _INDEX, _INDEX, _INDEX, _PAIR, _INDEX), generate
