@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from .compile import inlined
-from .state import Way
 
 FIXED_BITS = 50
 # Spikes of one channel that are taken together, and neurons whose sums stand side by side.
@@ -52,7 +51,7 @@ NO_BLOCKS = Shape(0, 0, 0, 0, 0, 0)
 class Trains(NamedTuple):
     """The spikes that walks look for arrivals among: one row for each population whose connections need it."""
 
-    tick: np.ndarray  # (n_trains, capacity) when they were fired, in ticks; it wraps
+    near: np.ndarray  # (n_trains, capacity) when they were fired, as in `state.Net.near`; it wraps
     unit: np.ndarray  # (n_trains, capacity) the neuron in its population
     sent: np.ndarray  # (n_trains, capacity) SENT
     ends: np.ndarray  # (n_trains,) TRAIN
@@ -75,7 +74,7 @@ class Groups(NamedTuple):
 def make_trains(shape, capacity):
     """Room for ``capacity`` spikes of each population."""
     size = (shape.n_trains, capacity)
-    return Trains(np.zeros(size, np.uint32), np.zeros(size, np.uint32), np.zeros(size, SENT), np.zeros(size[0], TRAIN))
+    return Trains(np.zeros(size, np.uint16), np.zeros(size, np.uint32), np.zeros(size, SENT), np.zeros(size[0], TRAIN))
 
 
 def make_groups(shape, capacity):
@@ -103,15 +102,6 @@ def fixed_time(net, time, first):
 
 
 @inlined
-def tick_of(net, fixed):
-    """A time in fixed point in ticks, rounded down."""
-    return np.uint32(fixed >> (FIXED_BITS - net.bits))
-
-
-@inlined
-def synapse_of(net, conn, unit, place):
-    """The synapse of neuron number ``unit`` of its source and ``place`` of its target, for COLUMNS or RING."""
-    connection = net.conns[conn]
-    if connection.way == Way.COLUMNS:
-        return connection.first + place * connection.n_pre + unit
-    return connection.first + unit * (net.pops[connection.target].stop - net.pops[connection.target].start) + place
+def near_of(net, fixed):
+    """A time in fixed point in the units of ``net.near``, rounded down."""
+    return np.uint16((fixed >> (FIXED_BITS - net.near_bits)) & 0xFFFF)

@@ -8,9 +8,14 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .blocks import FIXED_BITS, GROUP
-from .vectors import LANE, PAIR, WORD, Call, load, multiply_add, pairs, store
+from .blocks import FIXED_BITS, GROUP, OCTET
+from .vectors import LANE, PAIR, REAL, WORD, Call, join, load, multiply_add, pairs, spread, store
+from .workspace import Row
 
+SHORT = ir.IntType(16)
+FOUR, EIGHT = ir.VectorType(REAL, 4), ir.VectorType(REAL, OCTET)
+# four numbers of each of eight neurons
+ALL_MODES = ir.VectorType(REAL, 4 * OCTET)
 _INDEX, _REAL = types.intp, types.float64
 _PAIR = types.UniTuple(_REAL, 2)
 
@@ -111,28 +116,27 @@ def collect_one(_, net, groups, held, synapse, first):
 
 
 @intrinsic
-def scan(_, net, trains, row, near, span, begin, found, n):
+def scan(_, net, trains, row, first, span, begin, found, n):
     """List the spikes of a train that may arrive in a window at one neuron, from place ``n`` on; returns the next place.
 
-    ``row``: of the train; ``span``: (first, last) of its spikes; ``near``: where the delays of its synapses begin in
-    ``net.tick``, one for each unit; ``begin``: the start of the window in ticks. Ticks are rounded down, so some that
-    arrive a little earlier or later are listed too. Room for all of ``span`` is needed.
+    ``row``: of the train; ``span``: (first, last) of its spikes; ``first``: where the delays of the neuron's synapses
+    begin in ``net.near``, one for each unit; ``begin``: the start of the window in their units. Both are rounded down,
+    so some that arrive a little earlier or later are listed too. Room for all of ``span`` is needed.
     """
 
     def generate(context, builder, signature, arguments):
-        call = Call("net trains row near span begin found n", context, builder, signature, arguments)
-        row, near, span, begin, n = call.numbers("row near span begin n")
-        first, last = (builder.extract_value(span, k) for k in range(2))
-        count = cgutils.alloca_once_value(builder, n)
-        one = ir.Constant(LANE, 1)
-        # a sum of two floors is at most one tick too small
-        begin = builder.sub(builder.trunc(begin, LANE), one)
-        width = builder.add(builder.shl(one, builder.trunc(call.field("net.bits"), LANE)), one)
-        ticks, units = (call.at(f"trains.{name}", _word(0), row) for name in ("tick", "unit"))
-        delays = call.at("net.tick", near)
-        with cgutils.for_range_slice(builder, first, last, _word(1)) as (k, _):
+        call = Call("net trains row first span begin found n", context, builder, signature, arguments)
+        row, first, span, begin, n = call.numbers("row first span begin n")
+        start, stop = (builder.extract_value(span, k) for k in range(2))
+        count, one = cgutils.alloca_once_value(builder, n), ir.Constant(SHORT, 1)
+        # a sum of two floors is at most one too small
+        begin = builder.sub(builder.trunc(begin, SHORT), one)
+        width = builder.add(builder.shl(one, builder.trunc(call.field("net.near_bits"), SHORT)), one)
+        nears, units = (call.at(f"trains.{name}", _word(0), row) for name in ("near", "unit"))
+        delays = call.at("net.near", first)
+        with cgutils.for_range_slice(builder, start, stop, _word(1)) as (k, _):
             unit = builder.zext(builder.load(builder.gep(units, [k])), WORD)
-            arrival = builder.add(builder.load(builder.gep(ticks, [k])), builder.load(builder.gep(delays, [unit])))
+            arrival = builder.add(builder.load(builder.gep(nears, [k])), builder.load(builder.gep(delays, [unit])))
             so_far = builder.load(count)
             builder.store(builder.trunc(k, LANE), call.at("found", so_far))
             within = builder.icmp_unsigned("<", builder.sub(arrival, begin), width)
@@ -141,6 +145,83 @@ def scan(_, net, trains, row, near, span, begin, found, n):
 
     span_type = types.UniTuple(_INDEX, 2)
     return _INDEX(net, trains, _INDEX, _INDEX, span_type, _INDEX, found, _INDEX), generate
+
+
+def _effects(builder, modes, factors):
+    """What eight neurons' modes, four numbers each, do by the window's end: onto V, onto I, excitatory alone onto V."""
+    mem, syn, more_mem, more_syn = (
+        builder.shuffle_vector(modes, modes, ir.Constant(ir.VectorType(LANE, OCTET), list(range(k, 4 * OCTET, 4))))
+        for k in range(4)
+    )
+    v_mem, v_syn, i_syn, up_mem, up_syn = (spread(builder, builder.extract_value(factors, k), EIGHT) for k in range(5))
+    less = lambda a, x, b, y: builder.fsub(builder.fmul(a, x), builder.fmul(b, y))  # noqa: E731
+    all_mem, all_syn = builder.fadd(mem, more_mem), builder.fadd(syn, more_syn)
+    return less(v_mem, all_mem, v_syn, all_syn), builder.fmul(i_syn, all_syn), less(up_mem, mem, up_syn, syn)
+
+
+@intrinsic
+def add_modes(_, work, j, cell, factors):
+    """Add what the modes of eight neurons from j on, at ``cell`` of the ring, do to their sums, and clear them.
+
+    ``factors``: as `columns.effect_factors` says.
+    """
+
+    def generate(context, builder, signature, arguments):
+        call = Call("work j cell factors", context, builder, signature, arguments)
+        j, cell = call.numbers("j cell")
+        address = call.at("work.ring", cell)
+        effects = _effects(builder, load(builder, address, ALL_MODES), call.numbers("factors"))
+        store(builder, ir.Constant(ALL_MODES, [0.0] * ALL_MODES.count), address, ALL_MODES)
+        _add_to_sums(builder, call, j, effects)
+        return context.get_dummy_value()
+
+    return types.void(work, _INDEX, _INDEX, types.UniTuple(_REAL, 5)), generate
+
+
+@intrinsic
+def write_effects(_, work, octet, window, factors):
+    """Write what the modes of eight neurons in a window of a block do to ``work.sums``, and clear them.
+
+    Returns whether there are any.
+    """
+
+    def generate(context, builder, signature, arguments):
+        call = Call("work octet window factors", context, builder, signature, arguments)
+        octet, window = call.numbers("octet window")
+        cells = [call.at("work.octet_modes", builder.shl(window, _word(2)), q) for q in range(OCTET)]
+        modes = join(builder, [load(builder, cell, FOUR) for cell in cells])
+        for cell in cells:
+            store(builder, ir.Constant(FOUR, [0.0] * 4), cell, FOUR)
+        at = builder.mul(window, _word(3 * OCTET))
+        for k, effect in enumerate(_effects(builder, modes, call.numbers("factors"))):
+            store(builder, effect, call.at("work.sums", builder.add(at, _word(k * OCTET)), octet), EIGHT)
+        any_of = builder.fcmp_unordered("une", modes, ir.Constant(ALL_MODES, [0.0] * ALL_MODES.count))
+        bits = builder.bitcast(any_of, ir.IntType(ALL_MODES.count))
+        return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
+
+    return types.boolean(work, _INDEX, _INDEX, types.UniTuple(_REAL, 5)), generate
+
+
+@intrinsic
+def add_sums(_, work, j, octet, window):
+    """Add what ``work.sums`` holds for eight neurons in a window of the block to their sums, from j on."""
+
+    def generate(context, builder, signature, arguments):
+        call = Call("work j octet window", context, builder, signature, arguments)
+        j, octet, window = call.numbers("j octet window")
+        at = builder.mul(window, _word(3 * OCTET))
+        places = [call.at("work.sums", builder.add(at, _word(k * OCTET)), octet) for k in range(3)]
+        _add_to_sums(builder, call, j, [load(builder, place, EIGHT) for place in places])
+        return context.get_dummy_value()
+
+    return types.void(work, _INDEX, _INDEX, _INDEX), generate
+
+
+def _add_to_sums(builder, call, j, effects):
+    """Add to the rows DV, DI and UP of eight neurons; those that are not there have nothing to add to the next ones."""
+    for row, effect in zip((Row.DV, Row.DI, Row.UP), effects, strict=True):
+        address = call.at("work.values", j, row)
+        store(builder, builder.fadd(load(builder, address, EIGHT), effect), address, EIGHT)
 
 
 @intrinsic

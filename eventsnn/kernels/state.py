@@ -147,8 +147,10 @@ class Net(NamedTuple):
     weight: np.ndarray  # (n_synapses,)
     delay: np.ndarray  # (synapses of per-synapse connections, which come first,)
     bits: int  # 2^bits ticks are a window
-    tick: np.ndarray  # (as delay,) the delays in ticks, rounded down; of RING by target, then by source
+    tick: np.ndarray  # (as delay,) the delays in ticks, rounded down
     fixed: np.ndarray  # (up to the last synapse that is not QUEUE,) the delays in 2^-50 of a window, rounded down
+    near: np.ndarray  # (as fixed,) 2^near_bits times the delay in windows, rounded down; by target, then by source
+    near_bits: int
     charge: np.ndarray  # (2 per delay,) onto modal populations: weight e^{delay/tau_mem}, weight e^{delay/tau_syn}
     first_shared: int  # the first synapse of a row that shares one delay
     model: Any  # a NamedTuple: the tables of the neuron model, whose type chooses its kernels (neurons.base)

@@ -71,7 +71,8 @@ def store(builder, value, address, vector):
 def spread(builder, scalar, vector):
     """A vector with the same number in every lane."""
     first = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(LANE, 0))
-    return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), ir.Constant(LANES, [0] * BLOCK))
+    lanes = ir.Constant(ir.VectorType(LANE, vector.count), [0] * vector.count)
+    return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), lanes)
 
 
 def count_of(builder, mask):

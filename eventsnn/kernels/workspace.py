@@ -102,7 +102,7 @@ class Workspace(NamedTuple):
     scanned_until: np.ndarray  # (n_state * n_conns,) where those of each suspect and connection end
     groups: Groups
     octet_modes: np.ndarray  # (OCTET, 4 * lines) modes of eight neurons over a block, as in ``modes``; zero in between
-    sums: np.ndarray  # (n_octets, block, 3, OCTET) what arrives by columns: onto V, onto I, excitatory alone onto V
+    sums: np.ndarray  # (n_octets, block * 3 * OCTET) what arrives by columns: onto V, onto I, excitatory alone onto V
     busy: np.ndarray  # (n_pops, block) 1 where anything does
     tails: np.ndarray  # (n_octets, OCTET, 4 * reach) the modes of what arrives in the next block
     tailed: np.ndarray  # (n_pops,) not 0 where there are any
@@ -139,7 +139,7 @@ def make_workspace(n_state, n_pops, stretch, n_buckets, capacity, shape=NO_BLOCK
         scanned_until=np.zeros(n_state * shape.n_conns, np.int64),
         groups=make_groups(shape, capacity),
         octet_modes=np.zeros((OCTET, 4 * shape.lines)),
-        sums=np.zeros((shape.n_octets, shape.block, 3, OCTET)),
+        sums=np.zeros((shape.n_octets, shape.block * 3 * OCTET)),
         busy=np.zeros((n_pops, shape.block), np.uint8),
         tails=np.zeros((shape.n_octets, OCTET, 4 * shape.reach)),
         tailed=np.zeros(n_pops, np.int64),

@@ -58,7 +58,7 @@ def _enlarged(work: Workspace, status: int) -> Workspace:
         return work._replace(**larger)
     if status == Status.TRAINS_FULL:
         trains = work.trains
-        larger = {name: _doubled(getattr(trains, name)) for name in ("tick", "unit", "sent")}
+        larger = {name: _doubled(getattr(trains, name)) for name in ("near", "unit", "sent")}
         return work._replace(trains=trains._replace(**larger))
     if status == Status.GROUPS_FULL:
         groups = work.groups
@@ -94,9 +94,11 @@ def key_of_adjoint(net: Net, spikes: Spikes, jumps: Jumps, with_tails: bool) -> 
 def groups_in_a_block(net: Net, spikes: Spikes) -> int:
     """No more groups of input spikes than this does any block of any sample have."""
     columns = net.conns[net.conns["way"] == Way.COLUMNS]
-    sample = np.repeat(np.arange(spikes.offsets.size - 1), np.diff(spikes.offsets))
+    n_samples = spikes.offsets.size - 1
     block = (np.minimum(spikes.events["time"], net.duration) * net.per_ms).astype(np.int64) // net.block
-    _, counts = np.unique(np.stack([sample, block]), axis=1, return_counts=True)
+    block += np.repeat(np.arange(n_samples) * (block.max(initial=0) + 1), np.diff(spikes.offsets))
+    # spikes are in order of samples and times
+    counts = np.diff(np.flatnonzero(np.diff(block, prepend=-1)), append=block.size)
     return int((counts.max(initial=0) + columns["n_pre"]).sum())
 
 

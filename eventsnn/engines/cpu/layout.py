@@ -8,7 +8,7 @@ import numpy as np
 
 from ...aliases import Array, Floats, Integers, Milliseconds, Parameters
 from ...errors import NetworkError
-from ...kernels.blocks import OCTET
+from ...kernels.blocks import FIXED_BITS, OCTET
 from ...kernels.neurons.laying import Span
 from ...kernels.state import BLOCK, INPUT_SPIKE, TARGET, Gradients, Net, Spikes, Way
 from ...network.network import Network
@@ -97,6 +97,7 @@ class Layout:
         conns, known = add_ways(chosen, skeleton, self._order, pops)
         conns["longest"] = [self._spans.get(c.name, (0.0, 0.0))[1] for c in self.connections]
         rows = self._rows()
+        fixed, near, near_bits = self._known_delays(rows["delay"])
         longest_delay = max((longest for _, longest in self._spans.values()), default=0.0)
         longest = min(longest_delay, run.duration)
         bits, n_windows = self._tick_bits(longest, stretch), max(1, math.ceil(run.duration / self.h))
@@ -124,26 +125,28 @@ class Layout:
             first_shared=skeleton.first_shared,
             model=model,
             bits=bits,
-            tick=self._ticks(rows["delay"], longest, bits),
-            fixed=self._fixed(rows["delay"]),
+            # a delay beyond the end is as good as one there
+            tick=(np.minimum(rows["delay"], longest) * (2.0**bits / self.h)).astype(np.uint32),
+            fixed=fixed,
+            near=near,
+            near_bits=near_bits,
             charge=np.zeros(2 * rows["delay"].size),
             **rows,
         )
 
-    def _ticks(self, delays: Floats, longest: Milliseconds, bits: int) -> Array:
-        """The delays in ticks; a delay beyond the end is as good as one there."""
-        ticks = (np.minimum(delays, longest) * (2.0**bits / self.h)).astype(np.uint32)
-        for c in self.connections:
+    def _known_delays(self, delays: Floats) -> tuple[Array, Array, int]:
+        """(fixed, near, near_bits) of `kernels.state.Net`; a delay beyond the end is as good as one there."""
+        known = [c for c in self.connections if self._chosen.ways[c.name] != Way.QUEUE]
+        n = max((self._skeleton.synapses[c.name].stop for c in known), default=0)
+        fixed = fixed_delays(np.minimum(delays[:n], min(self.run.duration, MOST_REACH * self.h)), self.h)
+        # so that spikes on their way are told from those that have long arrived, in 16 bits
+        bits = 16 - self._chosen.reach.bit_length()
+        near = (fixed >> (FIXED_BITS - bits)).astype(np.uint16)
+        for c in known:
             if self._chosen.ways[c.name] == Way.RING:
                 mine = self._skeleton.synapses[c.name]
-                ticks[mine] = ticks[mine].reshape(c.n_pre, c.n_post).T.reshape(-1)
-        return ticks
-
-    def _fixed(self, delays: Floats) -> Array:
-        """The delays of all synapses up to the last one that does not take the queue, in fixed point, cut at the end."""
-        ends = [self._skeleton.synapses[c.name].stop for c in self.connections if self._chosen.ways[c.name] != Way.QUEUE]
-        known = np.minimum(delays[: max(ends, default=0)], min(self.run.duration, MOST_REACH * self.h))
-        return fixed_delays(known, self.h)
+                near[mine] = near[mine].reshape(c.n_pre, c.n_post).T.reshape(-1)
+        return fixed, near, bits
 
     def _write_charges(self) -> None:
         """What a spike adds to the two modes of each modal target, were it to arrive when it is fired."""

@@ -9,7 +9,7 @@ from ..queue import NOTHING
 from ..simd import BLOCK, add_rows, prefetch
 from ..state import TARGET
 from ..workspace import MOST_ROWS, NONE, RUN, Arrival, Factor, Row
-from .trains import arrival_by_train
+from .trains import list_arrivals, synapses_at
 
 # A binary search is taken to cost so many synapses that are looked through.
 STEPS_A_SEARCH = 16
@@ -234,19 +234,23 @@ def arrival_of(net, work, n):
 @inlined
 def gather_from_trains(net, work, number, window, end):
     """Sort a suspect's arrivals among those found in trains, the latest first; their number, or -1 for no room."""
-    pop, n = net.neurons[work.suspects[number]].pop, 0
+    pop, n, spare = net.neurons[work.suspects[number]].pop, 0, work.spare
     place, first = work.suspects[number] - net.pops[pop].start, net.pops[pop].first_known
-    n_known = net.pops[pop].last_known - first
+    n_known, k = net.pops[pop].last_known - first, window - work.progress[0].first_window
+    begin = work.scanned_until[number * n_known - 1] if number > 0 else 0
+    if work.scanned_until[(number + 1) * n_known - 1] - begin > spare.shape[1]:
+        return -1
     for m in range(n_known):
-        at = number * n_known + m
-        for k in range(work.scanned_until[at - 1] if at > 0 else 0, work.scanned_until[at]):
-            time, charge = arrival_by_train(net, work, net.known[first + m], place, np.int64(work.scanned[k]), window)
-            # rounded in another way than windows are counted, it may lie on their edge
-            left = min(max(end - time, 0.0), net.h)
-            if time == time:
-                if not insert(work, n, left, charge):
-                    return -1
-                n += 1
+        conn, until = net.known[first + m], work.scanned_until[number * n_known + m]
+        row = net.pops[net.conns[conn].source].train
+        n = list_arrivals(
+            work.scanned[begin:until], work.trains.unit[row], work.trains.sent[row], synapses_at(net, conn, place),
+            (k, end, net.h, net.duration), (net.fixed, net.delay, net.weight), (spare[0], spare[1]), n,
+        )  # fmt: skip
+        begin = until
+    for k in range(n):
+        if not insert(work, k, spare[Arrival.LEFT, k], spare[Arrival.WEIGHT, k]):
+            return -1
     return n
 
 

@@ -69,18 +69,15 @@ def hold_jump(net, adjoint, jumps, e, window, state):
 
 
 @kernel
-def modes_met(net, adjoint, jumps, j, arrival, k, first):
-    """The modes of neuron j that an arrival in window k of the block meets, where it may jump in that window."""
-    pop = net.neurons[j].pop
-    held = adjoint.held[row_of(net, pop, j)]
+def modes_at_jump(net, adjoint, jumps, e, arrival, k, first):
+    """The modes that an arrival in window k of the block meets at a neuron whose first jump there is entry e."""
+    j = jumps[e].neuron
     if arrival >= net.duration:
         return 0.0, 0.0
-    if held[2 * k] == held[2 * k]:
-        return held[2 * k], held[2 * k + 1]
-    e, before = jump_from(net, jumps, np.int64(held[2 * k + 1]), j, arrival, first + k)
-    if e != NO_SPIKE:
-        return adjoint.block_modes[Mode.MEM, e], adjoint.block_modes[Mode.SYN, e]
-    lambda_v, lambda_i = adjoint.jump_ends[Lambda.V, before], adjoint.jump_ends[Lambda.I, before]
+    after, before = jump_from(net, jumps, e, j, arrival, first + k)
+    if after != NO_SPIKE:
+        return adjoint.block_modes[Mode.MEM, after], adjoint.block_modes[Mode.SYN, after]
+    pop, lambda_v, lambda_i = net.neurons[j].pop, adjoint.jump_ends[Lambda.V, before], adjoint.jump_ends[Lambda.I, before]
     by_mem, by_syn = mode_fall(net, pop, k + 1)
     return lambda_v * by_mem, (lambda_i - share_of_mode(net, pop) * lambda_v) * by_syn
 
@@ -105,7 +102,8 @@ def collect_rings(net, adjoint, jumps, e, window, gradients):
             place = adjoint.jumping[number]
             s = row + place
             k = (fixed + net.fixed[s]) >> FIXED_BITS
-            by_mem, by_syn = modes_met(net, adjoint, jumps, start + place, time + net.delay[s], k, first)
+            at = np.int64(adjoint.held[row_of(net, pop, start + place), 2 * k + 1])
+            by_mem, by_syn = modes_at_jump(net, adjoint, jumps, at, time + net.delay[s], k, first)
             gradients.per_synapse[2 * s] += factor[0] * by_mem
             gradients.per_synapse[2 * s + 1] += factor[1] * by_syn
             mem, syn = mem + net.charge[2 * s] * by_mem, syn + net.charge[2 * s + 1] * by_syn
@@ -143,11 +141,13 @@ def _collect_column(net, adjoint, conn, row, first, gradients):
 
 
 @inlined
-def _met_by(net, adjoint, jumps, inputs, j, s, p, window):
-    """(charge of mode mem, of mode syn) that the input spike in place p meets at neuron j through synapse s."""
+def _met_by(net, adjoint, jumps, inputs, held, s, p, window):
+    """What the input spike in place p meets through synapse s, times its factors; ``held``: modes of the neuron."""
     spike, factor = adjoint.groups.spike[p], adjoint.groups.factor
     k = (adjoint.groups.fixed[p] + net.fixed[s]) >> FIXED_BITS
-    mem, syn = modes_met(net, adjoint, jumps, j, inputs[spike].time + net.delay[s], k, window)
+    mem, syn = held[2 * k], held[2 * k + 1]
+    if mem != mem:
+        mem, syn = modes_at_jump(net, adjoint, jumps, np.int64(syn), inputs[spike].time + net.delay[s], k, window)
     return factor[2 * p] * mem, factor[2 * p + 1] * syn
 
 
@@ -155,16 +155,16 @@ def _met_by(net, adjoint, jumps, inputs, j, s, p, window):
 def _collect_late_groups(net, adjoint, jumps, inputs, place, first, gradients):
     """Collect for the groups that were put off, spike by spike.
 
-    ``place``: (connection, neuron, how many groups); ``first``: (first synapse of the column, first window).
+    ``place``: (connection, the neuron's row of ``adjoint.held``, how many groups); ``first``: (first synapse of the column, first window).
     """
-    (conn, j, n_late), groups = place, adjoint.groups
-    of = groups.of[conn]
+    (conn, row, n_late), groups = place, adjoint.groups
+    of, held = groups.of[conn], adjoint.held[row]
     for number in range(n_late):
         group = adjoint.late_groups[number]
         s, begin = first[0] + groups.channel[group], place_of_group(of.first, group, of.size)
         for p in range(begin, begin + of.size):
             if groups.spike[p] >= 0:
-                mem, syn = _met_by(net, adjoint, jumps, inputs, j, s, p, first[1])
+                mem, syn = _met_by(net, adjoint, jumps, inputs, held, s, p, first[1])
                 gradients.per_synapse[2 * s] += mem
                 gradients.per_synapse[2 * s + 1] += syn
 
@@ -172,13 +172,13 @@ def _collect_late_groups(net, adjoint, jumps, inputs, place, first, gradients):
 @kernel
 def _add_pulls(net, adjoint, jumps, inputs, place, first):
     """Add what one neuron pulls at the input spikes; arguments as of `_collect_late_groups`."""
-    (conn, j, _), groups = place, adjoint.groups
-    of, share = groups.of[conn], share_of_mode(net, net.conns[conn].target)
+    (conn, row, _), groups = place, adjoint.groups
+    held, of, share = adjoint.held[row], groups.of[conn], share_of_mode(net, net.conns[conn].target)
     for group in range(of.first, of.stop):
         s, begin = first[0] + groups.channel[group], place_of_group(of.first, group, of.size)
         for p in range(begin, begin + of.size):
             if groups.spike[p] >= 0:
-                mem, syn = _met_by(net, adjoint, jumps, inputs, j, s, p, first[1])
+                mem, syn = _met_by(net, adjoint, jumps, inputs, held, s, p, first[1])
                 pull = (1.0 - share) * net.charge[2 * s] * mem - net.charge[2 * s + 1] * syn
                 adjoint.pulls[jumps.size + groups.spike[p]] += pull
 
@@ -199,8 +199,9 @@ def leave_block(net, adjoint, jumps, inputs, window, gradients):
             if is_set(adjoint.stop):
                 return
             first = net.conns[conn].first + (j - net.pops[pop].start) * net.conns[conn].n_pre
-            n_late = _collect_column(net, adjoint, conn, row_of(net, pop, j), first, gradients)
-            place, begin = (conn, j, n_late), (first, window)
+            row = row_of(net, pop, j)
+            n_late = _collect_column(net, adjoint, conn, row, first, gradients)
+            place, begin = (conn, row, n_late), (first, window)
             _collect_late_groups(net, adjoint, jumps, inputs, place, begin, gradients)
             if gradients.input_times.size > 0:
                 _add_pulls(net, adjoint, jumps, inputs, place, begin)

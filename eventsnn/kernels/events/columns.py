@@ -8,26 +8,27 @@ from ..blocks import GROUP, OCTET
 from ..compile import inlined, kernel
 from ..neurons.base import mode_fall
 from ..simd import is_set
-from ..simd_blocks import scatter_group, scatter_one
+from ..simd_blocks import add_sums, scatter_group, scatter_one, write_effects
 from ..state import Status, Way
-from ..workspace import Row
-from .arrivals import MODE_SAFETY
 from .grouping import group_spikes, place_of_group
-from .rings import move_ring
+from .rings import effect_factors, move_ring
 from .trains import append_to_train, move_trains
 
 
-@inlined
-def _count_arrivals(net, conn, event):
-    """The arrivals of an input spike before the end of the simulation."""
-    connection = net.conns[conn]
+@kernel
+def _count_arrivals(net, conn, events, span):
+    """The arrivals of the input spikes ``span`` (first, last) before the end of the simulation."""
+    connection, late, n = net.conns[conn], span[1], 0
     n_post = net.pops[connection.target].stop - net.pops[connection.target].start
-    if event.time + connection.longest < net.duration:
-        return n_post
-    n, s = 0, connection.first + net.sources[event.source].local
-    for _ in range(n_post):
-        n += event.time + net.delay[s] < net.duration
-        s += connection.n_pre
+    while late > span[0] and events[late - 1].time + connection.longest >= net.duration:
+        late -= 1
+    for k in range(span[0], late):
+        n += n_post * (net.sources[events[k].source].pop == connection.source)
+    for place in range(n_post if late < span[1] else 0):
+        first = connection.first + place * connection.n_pre
+        for k in range(late, span[1]):
+            if net.sources[events[k].source].pop == connection.source:
+                n += events[k].time + net.delay[first + net.sources[events[k].source].local] < net.duration
     return n
 
 
@@ -58,22 +59,9 @@ def _add_tails(net, work, pop, octet):
 @kernel
 def _write_sums(net, work, pop, octet, n_windows):
     """Turn the modes of eight neurons into what arrives in each window, and clear them."""
-    modes, sums, scale, busy = work.octet_modes, work.sums[octet], net.pops[pop].psp_scale, work.busy[pop]
+    modes, busy, tails, at = work.octet_modes, work.busy[pop], work.tails[octet], 4 * n_windows
     for k in range(n_windows):
-        by_mem, i_syn = mode_fall(net, pop, k + 1)
-        v_mem, v_syn, arrives = scale * by_mem, scale * i_syn, 0.0
-        up_mem, up_syn = v_mem + abs(v_mem) * MODE_SAFETY, v_syn - abs(v_syn) * MODE_SAFETY
-        for q in range(OCTET):
-            at = 4 * k
-            mem, syn, more_mem, more_syn = modes[q, at], modes[q, at + 1], modes[q, at + 2], modes[q, at + 3]
-            sums[k, 0, q] = v_mem * (mem + more_mem) - v_syn * (syn + more_syn)
-            sums[k, 1, q] = i_syn * (syn + more_syn)
-            sums[k, 2, q] = up_mem * mem - up_syn * syn
-            arrives += syn - more_syn
-            modes[q, at] = modes[q, at + 1] = modes[q, at + 2] = modes[q, at + 3] = 0.0
-        if arrives != 0.0:
-            busy[k] = 1
-    tails, at = work.tails[octet], 4 * n_windows
+        busy[k] |= write_effects(work, octet, k, effect_factors(net, pop, k))
     for q in range(OCTET):
         for k in range(4 * net.reach):
             tails[q, k], modes[q, at + k] = modes[q, at + k], 0.0
@@ -129,9 +117,7 @@ def begin_block(net, work, events, window):
         if not group_spikes(net, work.groups, conn, events, (first, last), window):
             return Status.GROUPS_FULL, 0
         at = work.groups.of[conn].stop
-        for k in range(first, last):
-            if net.sources[events[k].source].pop == net.conns[conn].source:
-                arrivals += _count_arrivals(net, conn, events[k])
+        arrivals += _count_arrivals(net, conn, events, (first, last))
     n_windows = min(net.block, net.n_windows - window)
     for pop in range(net.n_pops):
         if net.pops[pop].last_known > net.pops[pop].first_known:
@@ -147,12 +133,5 @@ def add_columns(net, work, pop, window):
     k, start = window - work.progress[0].first_window, net.pops[pop].start
     if work.busy[pop, k] == 0:
         return
-    n_octets = (net.pops[pop].stop - start + OCTET - 1) // OCTET
-    dv, di, up = work.values[Row.DV], work.values[Row.DI], work.values[Row.UP]
-    for number in range(n_octets):
-        own, j = work.sums[net.pops[pop].octet + number, k], start + OCTET * number
-        # of the last eight those that are not there have nothing to add to their neighbours
-        for q in range(OCTET):
-            dv[j + q] += own[0, q]
-            di[j + q] += own[1, q]
-            up[j + q] += own[2, q]
+    for place in range(0, net.pops[pop].stop - start, OCTET):
+        add_sums(work, start + place, net.pops[pop].octet + place // OCTET, k)

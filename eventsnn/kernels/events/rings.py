@@ -5,8 +5,7 @@ import numpy as np
 from ..blocks import OCTET
 from ..compile import inlined, kernel
 from ..neurons.base import mode_fall
-from ..simd_blocks import scatter_row
-from ..workspace import Row
+from ..simd_blocks import add_modes, scatter_row
 from .arrivals import MODE_SAFETY
 from .grouping import in_block
 
@@ -30,23 +29,25 @@ def send_by_ring(net, work, conn, local, time):
 
 
 @inlined
+def effect_factors(net, pop, k):
+    """What turns the modes of window k of a block into effects at its end: see `simd_blocks.add_modes`.
+
+    That is (of mem and of syn on V, of syn on I, of mem and of syn on the bound of V), the second of each pair less.
+    """
+    by_mem, i_syn = mode_fall(net, pop, k + 1)
+    v_mem, v_syn = net.pops[pop].psp_scale * by_mem, net.pops[pop].psp_scale * i_syn
+    return v_mem, v_syn, i_syn, v_mem + abs(v_mem) * MODE_SAFETY, v_syn - abs(v_syn) * MODE_SAFETY
+
+
+@inlined
 def add_ring(net, work, pop, window):
     """Add what the ring holds for a window to the sums of all neurons of a population, and clear it."""
     if window > work.ring_until[pop]:
         return
-    start, stop, scale = net.pops[pop].start, net.pops[pop].stop, net.pops[pop].psp_scale
-    by_mem, i_syn = mode_fall(net, pop, window - work.progress[0].first_window + 1)
-    v_mem, v_syn = scale * by_mem, scale * i_syn
-    up_mem, up_syn = v_mem + abs(v_mem) * MODE_SAFETY, v_syn - abs(v_syn) * MODE_SAFETY
+    factors, start = effect_factors(net, pop, window - work.progress[0].first_window), net.pops[pop].start
     first = OCTET * ((window & (net.reach - 1)) * net.n_octets + net.pops[pop].octet)
-    modes = work.ring[4 * first : 4 * (first + stop - start)]
-    dv, di, up = work.values[Row.DV, start:stop], work.values[Row.DI, start:stop], work.values[Row.UP, start:stop]
-    for j in range(stop - start):
-        mem, syn = modes[4 * j] + modes[4 * j + 2], modes[4 * j + 1] + modes[4 * j + 3]
-        up[j] += up_mem * modes[4 * j] - up_syn * modes[4 * j + 1]
-        dv[j] += v_mem * mem - v_syn * syn
-        di[j] += i_syn * syn
-    modes[:] = 0.0
+    for place in range(0, net.pops[pop].stop - start, OCTET):
+        add_modes(work, start + place, 4 * (first + place), factors)
 
 
 @kernel

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from ..blocks import FIXED_BITS, fixed_time, synapse_of, tick_of
+from ..blocks import FIXED_BITS, fixed_time, near_of
 from ..compile import inlined, kernel
 from ..simd import prefetch
 from ..simd_blocks import scan
+from ..state import Way
 
 
 @inlined
@@ -13,11 +14,11 @@ def append_to_train(net, work, pop, unit, time, count, window):
     """Note a spike of a population for the walks of later windows; False for no room."""
     row = net.pops[pop].train
     ends = work.trains.ends[row]
-    if ends.last == work.trains.tick.shape[1]:
+    if ends.last == work.trains.near.shape[1]:
         return False
     sent = work.trains.sent[row, ends.last]
     sent.time, sent.count, sent.fixed = time, count, fixed_time(net, time, window)
-    work.trains.tick[row, ends.last], work.trains.unit[row, ends.last] = tick_of(net, sent.fixed), unit
+    work.trains.near[row, ends.last], work.trains.unit[row, ends.last] = near_of(net, sent.fixed), unit
     ends.last += 1
     return True
 
@@ -33,7 +34,7 @@ def move_trains(net, work):
             fixed = sent.fixed - (np.int64(net.block) << FIXED_BITS)
             if fixed + (np.int64(net.reach) << FIXED_BITS) >= 0:
                 to.time, to.count, to.fixed = sent.time, sent.count, fixed
-                trains.tick[row, n], trains.unit[row, n] = tick_of(net, fixed), trains.unit[row, k]
+                trains.near[row, n], trains.unit[row, n] = near_of(net, fixed), trains.unit[row, k]
                 n += 1
         ends.first, ends.next, ends.last = 0, 0, n
 
@@ -51,6 +52,15 @@ def _advance_trains(net, work, window):
             ends.next += 1
 
 
+@inlined
+def synapses_at(net, conn, place):
+    """(first, step) of the synapses onto neuron number ``place`` of its target, for COLUMNS or RING."""
+    connection = net.conns[conn]
+    if connection.way == Way.COLUMNS:
+        return connection.first + place * connection.n_pre, 1
+    return connection.first + place, net.pops[connection.target].stop - net.pops[connection.target].start
+
+
 @kernel
 def find_in_trains(net, work, pop, window):
     """List, for each suspect and connection, the spikes that may arrive in a window; False for no room.
@@ -58,38 +68,39 @@ def find_in_trains(net, work, pop, window):
     Asks for their synapses, of which each is in another line.
     """
     _advance_trains(net, work, window)
-    begin, n = (window - work.progress[0].first_window) << net.bits, 0
+    begin, n = (window - work.progress[0].first_window) << net.near_bits, 0
     first, last = net.pops[pop].first_known, net.pops[pop].last_known
     for number in range(work.progress[0].n_suspects):
         place = work.suspects[number] - net.pops[pop].start
         for k in range(first, last):
             conn = net.known[k]
-            row, was = net.pops[net.conns[conn].source].train, n
-            span = (work.trains.ends[row].first, work.trains.ends[row].next)
+            row, was, (s, step) = net.pops[net.conns[conn].source].train, n, synapses_at(net, conn, place)
+            span, units = (work.trains.ends[row].first, work.trains.ends[row].next), work.trains.unit[row]
             if n + span[1] - span[0] > work.scanned.size:
                 return False
-            near = net.conns[conn].first + place * net.conns[conn].n_pre
-            n = scan(net, work.trains, row, near, span, begin, work.scanned, n)
+            n = scan(net, work.trains, row, net.conns[conn].first + place * net.conns[conn].n_pre, span, begin, work.scanned, n)
             for m in range(was, n):
-                s = synapse_of(net, conn, np.int64(work.trains.unit[row, work.scanned[m]]), place)
-                prefetch(net.fixed, s)
-                prefetch(net.delay, s)
-                prefetch(net.weight, s)
+                at = s + step * np.int64(units[work.scanned[m]])
+                prefetch(net.fixed, at)
+                prefetch(net.delay, at)
+                prefetch(net.weight, at)
             work.scanned_until[number * (last - first) + k - first] = n
     return True
 
 
-@inlined
-def arrival_by_train(net, work, conn, place, k, window):
-    """(time, charge) of a spike listed at a suspect, or (NaN, 0) where it arrives in another window or after the end.
+@kernel
+def list_arrivals(found, units, sent, synapses, span, arrays, rows, n):
+    """Append the arrivals in a window of the spikes listed in ``found`` to two rows, unsorted; returns the next place.
 
-    ``k``: its place in its train.
+    ``synapses``: as of `synapses_at`; ``span``: (window in the block, its end in ms, its length, the duration);
+    ``arrays``: fixed, delay and weight of all synapses; ``rows``: time left in the window, and weight.
     """
-    row = net.pops[net.conns[conn].source].train
-    sent = work.trains.sent[row, k]
-    s = synapse_of(net, conn, np.int64(work.trains.unit[row, k]), place)
-    time = sent.time + net.delay[s]
-    there = (sent.fixed + net.fixed[s]) >> FIXED_BITS == window - work.progress[0].first_window
-    if there and time < net.duration:
-        return time, sent.count * net.weight[s]
-    return np.nan, 0.0
+    (first, step), (window, end, length, duration), (fixed, delay, weight) = synapses, span, arrays
+    left, charge = rows
+    for k in found:
+        s = first + step * np.int64(units[k])
+        time = sent[k].time + delay[s]
+        # rounded in another way than windows are counted, it may lie on their edge
+        left[n], charge[n] = min(max(end - time, 0.0), length), sent[k].count * weight[s]
+        n += (sent[k].fixed + fixed[s]) >> FIXED_BITS == window and time < duration
+    return n
