@@ -38,81 +38,117 @@ def _window_of(builder, time, delay):
     return builder.lshr(builder.add(time, delay), _word(FIXED_BITS))
 
 
-def _as_pair(context, builder, signature, vector):
-    numbers = [builder.extract_element(vector, ir.Constant(LANE, k)) for k in range(2)]
-    return context.make_tuple(builder, signature.return_type, numbers)
+class _Column:
+    """The synapses of one neuron that the groups of a connection pass through, and the spikes of a group."""
+
+    def __init__(self, context, builder, signature, arguments, names, size):
+        self.call = Call(names, context, builder, signature, arguments)
+        self._builder, self._size = builder, size
+        first = self.call.numbers("first")
+        self._delays, self._channels = self.call.at("net.fixed", first), self.call.at("groups.channel", _word(0))
+        self.charges = self.call.at("net.charge", _double(builder, first))
+
+    def groups(self):
+        """A loop over the groups: gives (group, its synapse in the column, its delay)."""
+        start, stop, spike = self.call.numbers("start stop spike")
+        builder = self._builder
+        # of groups before those of this connection, four spikes each
+        self._spikes = self.call.at("groups.fixed", spike), self.call.at("groups.factor", _double(builder, spike))
+        with cgutils.for_range_slice(builder, start, stop, _word(1)) as (group, _):
+            synapse = builder.zext(builder.load(builder.gep(self._channels, [group])), WORD)
+            yield group, synapse, builder.load(builder.gep(self._delays, [synapse]))
+
+    def spikes(self, group, delay):
+        """(pair of factors, window of arrival) of each spike of a group."""
+        builder, (times, factors) = self._builder, self._spikes
+        first = builder.mul(builder.sub(group, self.call.numbers("start")), _word(self._size))
+        for k in range(self._size):
+            place = builder.add(first, _word(k))
+            factor = load(builder, builder.gep(factors, [_double(builder, place)]), PAIR)
+            yield factor, _window_of(builder, builder.load(builder.gep(times, [place])), delay)
 
 
-def _scatterer(n):
-    """The code of `scatter_group` and `scatter_one`, for ``n`` spikes."""
+_COLUMN = "net groups modes first start stop spike"
+
+
+def _scatterer(size):
+    """The code of `scatter_column`, for groups of so many spikes."""
 
     def generate(context, builder, signature, arguments):
-        call = Call("net groups modes synapse first", context, builder, signature, arguments)
-        synapse, first = call.numbers("synapse first")
-        delay = builder.load(call.at("net.fixed", synapse))
-        charge = load(builder, call.at("net.charge", _double(builder, synapse)), PAIR)
-        place = _sign_place(builder, charge)
-        for k in range(n):
-            spike = builder.add(first, _word(k))
-            factor = load(builder, call.at("groups.factor", _double(builder, spike)), PAIR)
-            window = _window_of(builder, builder.load(call.at("groups.fixed", spike)), delay)
-            cell = call.at("modes", builder.add(builder.shl(window, _word(2)), place))
-            store(builder, multiply_add(builder, charge, factor, load(builder, cell, PAIR)), cell, PAIR)
+        column = _Column(context, builder, signature, arguments, _COLUMN, size)
+        modes = column.call.at("modes", _word(0))
+        for group, synapse, delay in column.groups():
+            charge = load(builder, builder.gep(column.charges, [_double(builder, synapse)]), PAIR)
+            own = builder.gep(modes, [_sign_place(builder, charge)])
+            for factor, window in column.spikes(group, delay):
+                cell = builder.gep(own, [builder.shl(window, _word(2))])
+                store(builder, multiply_add(builder, charge, factor, load(builder, cell, PAIR)), cell, PAIR)
         return context.get_dummy_value()
 
     return generate
 
 
 @intrinsic
-def scatter_group(_, net, groups, modes, synapse, first):
-    """Add the arrivals of the spikes in places ``first`` to ``first`` + GROUP - 1 through a synapse to a neuron's modes.
+def scatter_fours(_, net, groups, modes, first, start, stop, spike):
+    """Add the arrivals of the groups ``start`` to ``stop`` - 1, of four spikes each, to a neuron's modes.
 
-    ``modes``: four numbers for each window, a pair for excitatory and one for inhibitory arrivals.
+    ``first``: the first synapse of its column; ``spike``: the place of the first group's first spike; ``modes``: four
+    numbers for each window, a pair for excitatory and one for inhibitory arrivals.
     """
-    return types.void(net, groups, modes, _INDEX, _INDEX), _scatterer(GROUP)
+    return types.void(net, groups, modes, _INDEX, _INDEX, _INDEX, _INDEX), _scatterer(GROUP)
 
 
 @intrinsic
-def scatter_one(_, net, groups, modes, synapse, first):
-    """As `scatter_group`, for one spike."""
-    return types.void(net, groups, modes, _INDEX, _INDEX), _scatterer(1)
+def scatter_ones(_, net, groups, modes, first, start, stop, spike):
+    """As `scatter_fours`, for groups of one spike."""
+    return types.void(net, groups, modes, _INDEX, _INDEX, _INDEX, _INDEX), _scatterer(1)
 
 
-def _collector(n):
-    """The code of `collect_group` and `collect_one`, for ``n`` spikes."""
+def _collector(size):
+    """The code of `collect_fours`, for groups of so many spikes."""
 
     def generate(context, builder, signature, arguments):
-        call = Call("net groups held synapse first", context, builder, signature, arguments)
-        synapse, first = call.numbers("synapse first")
-        delay, sums = builder.load(call.at("net.fixed", synapse)), []
-        for k in range(n):
-            spike = builder.add(first, _word(k))
-            factor = load(builder, call.at("groups.factor", _double(builder, spike)), PAIR)
-            window = _window_of(builder, builder.load(call.at("groups.fixed", spike)), delay)
-            modes = load(builder, call.at("held", _double(builder, window)), PAIR)
-            if k < 2:
-                sums.append(builder.fmul(factor, modes, flags=("contract",)))
-            else:
-                sums[k & 1] = multiply_add(builder, factor, modes, sums[k & 1])
-        total = builder.fadd(*sums) if len(sums) > 1 else sums[0]
-        return _as_pair(context, builder, signature, total)
+        column = _Column(context, builder, signature, arguments, f"{_COLUMN} gradients late", size)
+        held, late = (column.call.at(name, _word(0)) for name in ("modes", "late"))
+        gradients = column.call.at("gradients.per_synapse", _double(builder, column.call.numbers("first")))
+        n_late = cgutils.alloca_once_value(builder, _word(0))
+        for group, synapse, delay in column.groups():
+            sums = []
+            for k, (factor, window) in enumerate(column.spikes(group, delay)):
+                modes = load(builder, builder.gep(held, [_double(builder, window)]), PAIR)
+                if k < 2:
+                    sums.append(builder.fmul(factor, modes, flags=("contract",)))
+                else:
+                    sums[k & 1] = multiply_add(builder, factor, modes, sums[k & 1])
+            total = builder.fadd(*sums) if len(sums) > 1 else sums[0]
+            mem = builder.extract_element(total, ir.Constant(LANE, 0))
+            with builder.if_else(builder.fcmp_unordered("uno", mem, mem), likely=False) as (missing, there):
+                with missing:
+                    so_far = builder.load(n_late)
+                    builder.store(group, builder.gep(late, [so_far]))
+                    builder.store(builder.add(so_far, _word(1)), n_late)
+                with there:
+                    address = builder.gep(gradients, [_double(builder, synapse)])
+                    store(builder, builder.fadd(total, load(builder, address, PAIR)), address, PAIR)
+        return builder.load(n_late)
 
     return generate
 
 
 @intrinsic
-def collect_group(_, net, groups, held, synapse, first):
-    """The sum of factors times a neuron's adjoint modes over the spikes of a group, a pair.
+def collect_fours(_, net, groups, modes, first, start, stop, spike, gradients, late):
+    """Add the adjoint modes that the groups ``start`` to ``stop`` - 1 meet at a neuron to its synapses' gradients.
 
-    ``held``: two numbers for each window; not a number where the neuron jumps, and so is the sum then.
+    ``modes``: two numbers for each window; not a number where the neuron jumps. What meets such a window is not added:
+    the group is written to ``late``. Returns how many are. The others as of `scatter_fours`.
     """
-    return _PAIR(net, groups, held, _INDEX, _INDEX), _collector(GROUP)
+    return _INDEX(net, groups, modes, _INDEX, _INDEX, _INDEX, _INDEX, gradients, late), _collector(GROUP)
 
 
 @intrinsic
-def collect_one(_, net, groups, held, synapse, first):
-    """As `collect_group`, for one spike."""
-    return _PAIR(net, groups, held, _INDEX, _INDEX), _collector(1)
+def collect_ones(_, net, groups, modes, first, start, stop, spike, gradients, late):
+    """As `collect_fours`, for groups of one spike."""
+    return _INDEX(net, groups, modes, _INDEX, _INDEX, _INDEX, _INDEX, gradients, late), _collector(1)
 
 
 @intrinsic

@@ -8,7 +8,7 @@ from ..compile import inlined, kernel
 from ..neurons.base import mode_fall, share_of_mode
 from ..places import jump_from, window_at
 from ..simd import is_set
-from ..simd_blocks import collect_along, collect_group, collect_one
+from ..simd_blocks import collect_along, collect_fours, collect_ones
 from ..state import Way
 from .grouping import first_at, group_spikes, in_block, place_of_group
 
@@ -111,33 +111,14 @@ def collect_rings(net, adjoint, jumps, e, window, gradients):
     return pull
 
 
-@inlined
-def _add_or_put_off(adjoint, gradients, s, found, group, n_late):
-    """Add what a group collected to its synapse's gradient; or note it, if its neuron jumps in any of its windows."""
-    if found[0] != found[0]:
-        adjoint.late_groups[n_late] = group
-        return n_late + 1
-    gradients.per_synapse[2 * s] += found[0]
-    gradients.per_synapse[2 * s + 1] += found[1]
-    return n_late
-
-
 @kernel
 def _collect_column(net, adjoint, conn, row, first, gradients):
     """Collect for all groups at one neuron, whose column begins with synapse ``first``; returns how many are left."""
-    groups, n_late = adjoint.groups, 0
-    of, held = groups.of[conn], adjoint.held[row]
+    groups, of, held, late = adjoint.groups, adjoint.groups.of[conn], adjoint.held[row], adjoint.late_groups
+    spike = place_of_group(of.first, of.first, of.size)
     if of.size == GROUP:
-        for group in range(of.first, of.stop):
-            s = first + groups.channel[group]
-            found = collect_group(net, groups, held, s, place_of_group(of.first, group, GROUP))
-            n_late = _add_or_put_off(adjoint, gradients, s, found, group, n_late)
-    else:
-        for group in range(of.first, of.stop):
-            s = first + groups.channel[group]
-            found = collect_one(net, groups, held, s, place_of_group(of.first, group, 1))
-            n_late = _add_or_put_off(adjoint, gradients, s, found, group, n_late)
-    return n_late
+        return collect_fours(net, groups, held, first, of.first, of.stop, spike, gradients, late)
+    return collect_ones(net, groups, held, first, of.first, of.stop, spike, gradients, late)
 
 
 @inlined

@@ -8,7 +8,7 @@ from ..blocks import GROUP, OCTET
 from ..compile import inlined, kernel
 from ..neurons.base import mode_fall
 from ..simd import is_set
-from ..simd_blocks import add_sums, scatter_group, scatter_one, write_effects
+from ..simd_blocks import add_sums, scatter_fours, scatter_ones, write_effects
 from ..state import Status, Way
 from .grouping import group_spikes, place_of_group
 from .rings import effect_factors, move_ring
@@ -36,13 +36,11 @@ def _count_arrivals(net, conn, events, span):
 def _scatter_column(net, groups, conn, modes, first):
     """Add the arrivals of all groups to the modes of one neuron, whose column begins with synapse ``first``."""
     of = groups.of[conn]
+    spike = place_of_group(of.first, of.first, of.size)
     if of.size == GROUP:
-        for group in range(of.first, of.stop):
-            scatter_group(net, groups, modes, first + groups.channel[group], place_of_group(of.first, group, GROUP))
+        scatter_fours(net, groups, modes, first, of.first, of.stop, spike)
     else:
-        for group in range(of.first, of.stop):
-            place = place_of_group(of.first, group, 1)
-            scatter_one(net, groups, modes, first + groups.channel[group], place)
+        scatter_ones(net, groups, modes, first, of.first, of.stop, spike)
 
 
 @kernel
