@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .blocks import NO_BLOCKS, OCTET, Groups, make_groups
+from .blocks import OCTET, Groups, make_groups
 from .queue import Queue, make_queue
 from .state import BLOCK, NEVER
 
@@ -106,8 +106,18 @@ class Adjoint(NamedTuple):
     stop: int  # address of a byte, not 0 when the kernel is to end: looked at in whatever a storm makes long
 
 
-def make_adjoint(n_state, n_pops, stretch, n_buckets, n_jumps, n_spikes, n_events, with_tails, n_groups=0, shape=NO_BLOCKS):
-    """Buffers for samples of ``n_jumps`` jumps, ``n_spikes`` jumps and input spikes, ``n_events`` events at once."""
+class Room(NamedTuple):
+    """The most of each that any sample has: jumps; jumps and input spikes; events at once; groups in a block."""
+
+    n_jumps: int
+    n_spikes: int
+    n_events: int
+    n_groups: int
+
+
+def make_adjoint(n_state, n_pops, stretch, n_buckets, room, with_tails, shape):
+    """Buffers for samples as large as ``room`` says."""
+    n_jumps, n_spikes, n_events, n_groups = room
     return Adjoint(
         states=np.zeros((len(Lambda), stretch * n_state + BLOCK)),
         modes=np.zeros(stretch * n_state * 2),

@@ -44,14 +44,14 @@ class _Column:
     def __init__(self, context, builder, signature, arguments, names, size):
         self.call = Call(names, context, builder, signature, arguments)
         self._builder, self._size = builder, size
-        first = self.call.numbers("first")
+        first, *self._span = (builder.extract_value(self.call.numbers("at"), k) for k in range(4))
+        self.first = first
         self._delays, self._channels = self.call.at("net.fixed", first), self.call.at("groups.channel", _word(0))
         self.charges = self.call.at("net.charge", _double(builder, first))
 
     def groups(self):
         """A loop over the groups: gives (group, its synapse in the column, its delay)."""
-        start, stop, spike = self.call.numbers("start stop spike")
-        builder = self._builder
+        builder, (start, stop, spike) = self._builder, self._span
         # of groups before those of this connection, four spikes each
         self._spikes = self.call.at("groups.fixed", spike), self.call.at("groups.factor", _double(builder, spike))
         with cgutils.for_range_slice(builder, start, stop, _word(1)) as (group, _):
@@ -61,14 +61,15 @@ class _Column:
     def spikes(self, group, delay):
         """(pair of factors, window of arrival) of each spike of a group."""
         builder, (times, factors) = self._builder, self._spikes
-        first = builder.mul(builder.sub(group, self.call.numbers("start")), _word(self._size))
+        first = builder.mul(builder.sub(group, self._span[0]), _word(self._size))
         for k in range(self._size):
             place = builder.add(first, _word(k))
             factor = load(builder, builder.gep(factors, [_double(builder, place)]), PAIR)
             yield factor, _window_of(builder, builder.load(builder.gep(times, [place])), delay)
 
 
-_COLUMN = "net groups modes first start stop spike"
+_COLUMN = "net groups modes at"
+_AT = types.UniTuple(_INDEX, 4)
 
 
 def _scatterer(size):
@@ -89,19 +90,19 @@ def _scatterer(size):
 
 
 @intrinsic
-def scatter_fours(_, net, groups, modes, first, start, stop, spike):
-    """Add the arrivals of the groups ``start`` to ``stop`` - 1, of four spikes each, to a neuron's modes.
+def scatter_fours(_, net, groups, modes, at):
+    """Add the arrivals of a connection's groups, of four spikes each, to a neuron's modes.
 
-    ``first``: the first synapse of its column; ``spike``: the place of the first group's first spike; ``modes``: four
-    numbers for each window, a pair for excitatory and one for inhibitory arrivals.
+    ``at``: (the first synapse of its column, the first group, the one after the last, the place of the first spike);
+    ``modes``: four numbers for each window, a pair for excitatory and one for inhibitory arrivals.
     """
-    return types.void(net, groups, modes, _INDEX, _INDEX, _INDEX, _INDEX), _scatterer(GROUP)
+    return types.void(net, groups, modes, _AT), _scatterer(GROUP)
 
 
 @intrinsic
-def scatter_ones(_, net, groups, modes, first, start, stop, spike):
+def scatter_ones(_, net, groups, modes, at):
     """As `scatter_fours`, for groups of one spike."""
-    return types.void(net, groups, modes, _INDEX, _INDEX, _INDEX, _INDEX), _scatterer(1)
+    return types.void(net, groups, modes, _AT), _scatterer(1)
 
 
 def _collector(size):
@@ -110,7 +111,7 @@ def _collector(size):
     def generate(context, builder, signature, arguments):
         column = _Column(context, builder, signature, arguments, f"{_COLUMN} gradients late", size)
         held, late = (column.call.at(name, _word(0)) for name in ("modes", "late"))
-        gradients = column.call.at("gradients.per_synapse", _double(builder, column.call.numbers("first")))
+        gradients = column.call.at("gradients.per_synapse", _double(builder, column.first))
         n_late = cgutils.alloca_once_value(builder, _word(0))
         for group, synapse, delay in column.groups():
             sums = []
@@ -136,34 +137,34 @@ def _collector(size):
 
 
 @intrinsic
-def collect_fours(_, net, groups, modes, first, start, stop, spike, gradients, late):
-    """Add the adjoint modes that the groups ``start`` to ``stop`` - 1 meet at a neuron to its synapses' gradients.
+def collect_fours(_, net, groups, modes, at, gradients, late):
+    """Add the adjoint modes that a connection's groups meet at a neuron to its synapses' gradients.
 
     ``modes``: two numbers for each window; not a number where the neuron jumps. What meets such a window is not added:
-    the group is written to ``late``. Returns how many are. The others as of `scatter_fours`.
+    the group is written to ``late``. Returns how many are. ``at``: as of `scatter_fours`.
     """
-    return _INDEX(net, groups, modes, _INDEX, _INDEX, _INDEX, _INDEX, gradients, late), _collector(GROUP)
+    return _INDEX(net, groups, modes, _AT, gradients, late), _collector(GROUP)
 
 
 @intrinsic
-def collect_ones(_, net, groups, modes, first, start, stop, spike, gradients, late):
+def collect_ones(_, net, groups, modes, at, gradients, late):
     """As `collect_fours`, for groups of one spike."""
-    return _INDEX(net, groups, modes, _INDEX, _INDEX, _INDEX, _INDEX, gradients, late), _collector(1)
+    return _INDEX(net, groups, modes, _AT, gradients, late), _collector(1)
 
 
 @intrinsic
-def scan(_, net, trains, row, first, span, begin, found, n):
+def scan(_, net, trains, span, first, begin, found, n):
     """List the spikes of a train that may arrive in a window at one neuron, from place ``n`` on; returns the next place.
 
-    ``row``: of the train; ``span``: (first, last) of its spikes; ``first``: where the delays of the neuron's synapses
+    ``span``: (row of the train, first, last of its spikes); ``first``: where the delays of the neuron's synapses
     begin in ``net.near``, one for each unit; ``begin``: the start of the window in their units. Both are rounded down,
     so some that arrive a little earlier or later are listed too. Room for all of ``span`` is needed.
     """
 
     def generate(context, builder, signature, arguments):
-        call = Call("net trains row first span begin found n", context, builder, signature, arguments)
-        row, first, span, begin, n = call.numbers("row first span begin n")
-        start, stop = (builder.extract_value(span, k) for k in range(2))
+        call = Call("net trains span first begin found n", context, builder, signature, arguments)
+        span, first, begin, n = call.numbers("span first begin n")
+        row, start, stop = (builder.extract_value(span, k) for k in range(3))
         count, one = cgutils.alloca_once_value(builder, n), ir.Constant(SHORT, 1)
         # a sum of two floors is at most one too small
         begin = builder.sub(builder.trunc(begin, SHORT), one)
@@ -179,8 +180,7 @@ def scan(_, net, trains, row, first, span, begin, found, n):
             builder.store(builder.add(so_far, builder.zext(within, WORD)), count)
         return builder.load(count)
 
-    span_type = types.UniTuple(_INDEX, 2)
-    return _INDEX(net, trains, _INDEX, _INDEX, span_type, _INDEX, found, _INDEX), generate
+    return _INDEX(net, trains, types.UniTuple(_INDEX, 3), _INDEX, _INDEX, found, _INDEX), generate
 
 
 def _effects(builder, modes, factors):

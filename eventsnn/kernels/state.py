@@ -81,13 +81,13 @@ TARGET = np.uint32(2)
 # ``kind``: a Kind. ``links[first_link:last_link]`` are the connections out of a population.
 # ``uniform``: all its neurons share their time constants. ``modal``: arrivals from per-synapse delays are summed mode
 # by mode (docs/engine.md). ``known[first_known:last_known]`` are the connections into it whose Way is not QUEUE;
-# ``queued``: any with a delay per synapse is QUEUE. ``octet``: the first of its groups of eight neurons in blocks.
+# ``queued``: any with a delay per synapse is QUEUE. ``octet``, ``n_octets``: its groups of eight neurons in blocks.
 # ``train``: the row of its spikes in `workspace.Trains`, or -1. ``decay_rate`` (1/ms): of the weighted voltage integral. ``psp_scale``: psp is this times
 # (e^{-t/tau_mem} - e^{-t/tau_syn}). ``slack``: e^{h/tau_syn}, for the bound of the screening. ``decay_mem`` to
 # ``growth_syn``: how the modes change over a stretch, forwards and backwards.
 POPULATION = np.dtype(
     [(name, np.int64) for name in ("start", "stop", "kind", "uniform", "modal", "first_link", "last_link")]
-    + [(name, np.int64) for name in ("first_known", "last_known", "queued", "octet", "train")]
+    + [(name, np.int64) for name in ("first_known", "last_known", "queued", "octet", "n_octets", "train")]
     + [
         (name, np.float64)
         for name in ("decay_rate", "psp_scale", "slack", "decay_mem", "decay_syn", "growth_mem", "growth_syn")
@@ -96,11 +96,10 @@ POPULATION = np.dtype(
 # ``per_synapse``: each synapse has its own delay. ``dense``: a row reaches every neuron of the target population.
 # ``trained_delay``: the gradient of a delay that a row shares is asked for. ``way``: a Way. ``first``: its first synapse;
 # ``source``, ``n_pre``: its presynaptic population and how many neurons it has; ``channels``: where those of a connection
-# in COLUMNS stand among all such (`blocks.Groups`). ``longest``: its longest delay in ms.
+# in COLUMNS stand among all such (`blocks.Groups`).
 CONNECTION = np.dtype(
     [(name, np.int64) for name in ("first_row", "per_synapse", "dense", "target", "trained_delay")]
     + [(name, np.int64) for name in ("way", "first", "source", "n_pre", "channels")]
-    + [("longest", np.float64)]
 )
 SOURCE = np.dtype([("pop", np.int64), ("local", np.int64)])
 INPUT_SPIKE = np.dtype([("time", np.float64), ("count", np.float64), ("source", np.int64)])
@@ -138,6 +137,7 @@ class Net(NamedTuple):
     pops: np.ndarray  # POPULATION
     neurons: np.ndarray  # one record of the model for each; its "pop" is the population
     conns: np.ndarray  # CONNECTION
+    conn_longest: np.ndarray  # (n_conns,) the longest delay of each (ms)
     sources: np.ndarray  # SOURCE, one per input channel
     links: np.ndarray  # connection numbers
     known: np.ndarray  # connection numbers

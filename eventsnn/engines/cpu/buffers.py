@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ...aliases import Array
+from ...kernels.adjoint_workspace import Room
 from ...kernels.events.backward import most_in_flight
 from ...kernels.state import BLOCK, Jumps, Net, Spikes, Status, Way
 from ...kernels.workspace import Workspace, make_workspace
@@ -85,10 +86,10 @@ def key_of_adjoint(net: Net, spikes: Spikes, jumps: Jumps, with_tails: bool) -> 
     """The arguments of `make_adjoint`: room for any sample, in powers of two, so that it fits the next batch too."""
     n_jumps, n_inputs = (int(np.diff(table.offsets).max(initial=0)) for table in (jumps, spikes))
     fan_out = int((net.pops["last_link"] - net.pops["first_link"]).max(initial=0))
-    needed = (n_jumps, n_jumps + n_inputs, in_flight(net, spikes, jumps) * fan_out)
-    n_buckets = (net.ring_mask + 1) * net.n_pops
-    n_groups = _round_up(groups_in_a_block(net, spikes)) if net.block > 0 else 0
-    return net.neurons.size, net.n_pops, net.stretch, n_buckets, *map(_round_up, needed), with_tails, n_groups, shape_of(net)
+    n_groups = groups_in_a_block(net, spikes) if net.block > 0 else 0
+    needed = (n_jumps, n_jumps + n_inputs, in_flight(net, spikes, jumps) * fan_out, n_groups)
+    n_buckets, room = (net.ring_mask + 1) * net.n_pops, Room(*map(_round_up, needed))
+    return net.neurons.size, net.n_pops, net.stretch, n_buckets, room, with_tails, shape_of(net)
 
 
 def groups_in_a_block(net: Net, spikes: Spikes) -> int:

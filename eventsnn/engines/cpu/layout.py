@@ -8,7 +8,7 @@ import numpy as np
 
 from ...aliases import Array, Floats, Integers, Milliseconds, Parameters
 from ...errors import NetworkError
-from ...kernels.blocks import FIXED_BITS, OCTET
+from ...kernels.blocks import FIXED_BITS
 from ...kernels.neurons.laying import Span
 from ...kernels.state import BLOCK, INPUT_SPIKE, TARGET, Gradients, Net, Spikes, Way
 from ...network.network import Network
@@ -16,7 +16,7 @@ from ...network.parts import Connection, Population
 from ...spikes.batch import SpikeBatch
 from ..problem import Run
 from .skeleton import Told, has_own_delays, row_sizes, skeleton_of
-from .ways import MOST_REACH, add_ways, choose_ways, fixed_delays
+from .ways import MOST_REACH, choose_ways, fixed_delays
 from .windows import in_order, lookahead, power_of_two_below
 
 # More buckets than this (8 bytes each, on each thread) mean a shortest delay absurdly far below the longest one.
@@ -92,10 +92,10 @@ class Layout:
         self._chosen = chosen = choose_ways(skeleton, self.h, run, self._spans, until)
         stretch = self._stretch()
         span = Span(self.h, run.duration, stretch, chosen.block + chosen.reach)
-        pops, neurons, model = self._order.constants(skeleton, told.groups, list(modal.values()), span, run)
-        pops = pops.copy()
-        conns, known = add_ways(chosen, skeleton, self._order, pops)
-        conns["longest"] = [self._spans.get(c.name, (0.0, 0.0))[1] for c in self.connections]
+        ways = [chosen.ways[c.name] for c in self.connections]
+        pops, conns, known, neurons, model = self._order.constants(
+            skeleton, told.groups, list(modal.values()), span, run, ways
+        )
         rows = self._rows()
         fixed, near, near_bits = self._known_delays(rows["delay"])
         longest_delay = max((longest for _, longest in self._spans.values()), default=0.0)
@@ -112,12 +112,13 @@ class Layout:
             ring_mask=self._ring_slots(longest, stretch) - 1,
             block=chosen.block,
             reach=chosen.reach,
-            n_octets=int((-(-(pops["stop"] - pops["start"]) // OCTET))[pops["last_known"] > pops["first_known"]].sum()),
+            n_octets=int(pops["n_octets"].sum()),
             n_trains=int(pops["train"].max(initial=-1)) + 1,
             n_pops=len(self.populations),
             pops=pops,
             neurons=neurons,
             conns=conns,
+            conn_longest=np.array([self._spans.get(c.name, (0.0, 0.0))[1] for c in self.connections]),
             sources=self._order.sources,
             links=self._order.links,
             known=known,

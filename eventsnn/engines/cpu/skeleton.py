@@ -10,13 +10,18 @@ import numpy as np
 from ...aliases import Array, Integers, Milliseconds, Parameters
 from ...errors import NetworkError
 from ...kernels.neurons.laying import Laying, PopulationConstants, Span, laying_of
-from ...kernels.state import BLOCK, CONNECTION, POPULATION, SOURCE, Kind
+from ...kernels.blocks import OCTET
+from ...kernels.state import BLOCK, CONNECTION, POPULATION, SOURCE, Kind, Way
 from ...network.base import Listing
 from ...network.network import Network
 from ...network.parts import Connection, Population
 from ...neurons import MODELS
 from ...spikes.cotangents import Probe
 from ..problem import Run
+
+
+# Of a connection: the populations that it leads to and from.
+ENDS = ("post", "pre")
 
 
 class Told(NamedTuple):
@@ -28,9 +33,11 @@ class Told(NamedTuple):
 
 
 class Constants(NamedTuple):
-    """The neurons as their model lays them out (`Laying.lay`), with the table of populations."""
+    """The neurons as their model lays them out (`Laying.lay`), and the tables of `kernels.state.Net` beside them."""
 
     pops: Array
+    conns: Array
+    known: Integers
     neurons: Array
     model: Any
 
@@ -45,8 +52,8 @@ class Order:
         self.rank = {p.name: number for number, p in enumerate([*populations, *inputs])}
         links = {name: [number for number, c in enumerate(connections) if c.pre == name] for name in self.rank}
         self.links = np.array([number for numbers in links.values() for number in numbers], np.int64)
-        self.conns = skeleton.conns.copy()
-        self.conns["target"] = [self.rank[c.post] for c in connections]
+        self._conns = skeleton.conns.copy()
+        self._conns["target"], self._conns["source"] = ([self.rank[getattr(c, end)] for c in connections] for end in ENDS)
         self.sources = np.zeros(sum(p.n for p in inputs), SOURCE)
         self.sources["pop"] = np.repeat([self.rank[p.name] for p in inputs], [p.n for p in inputs])
         self.sources["local"] = [local for p in inputs for local in range(p.n)]
@@ -60,19 +67,39 @@ class Order:
 
     def constants(
         self, skeleton: "Skeleton", groups: dict[str, PopulationConstants], modal: Sequence[bool],
-        span: Span, run: Run,
+        span: Span, run: Run, ways: Sequence[Way],
     ) -> Constants:  # fmt: skip
-        """Lay the neurons out; ``modal``: of each population."""
+        """Lay the neurons out; ``modal``: of each population, ``ways``: of each connection."""
         kinds = [_kind(p, run) for p in self.populations]
-        key = (tuple(kinds), tuple(run.decay_rate(p.name) for p in self.populations), tuple(modal), span)
+        key = (tuple(kinds), tuple(run.decay_rate(p.name) for p in self.populations), tuple(modal), span, tuple(ways))
         if skeleton.fixed and self._laid is not None and self._laid[0] == key:
             return self._laid[1]
         pops, n = self._pops.copy(), len(kinds)
         pops["kind"][:n], pops["decay_rate"][:n], pops["modal"][:n] = kinds, key[1], modal
-        found = Constants(pops, *skeleton.laying.lay(pops, [groups[p.name] for p in self.populations], span))
+        laid = skeleton.laying.lay(pops, [groups[p.name] for p in self.populations], span)
+        found = Constants(pops, *self._enter_ways(pops, np.array(ways, np.int64)), *laid)
         if skeleton.fixed:
             self._laid = (key, found)
         return found
+
+
+    def _enter_ways(self, pops: Array, ways: Integers) -> tuple[Array, Integers]:
+        """Write into ``pops`` how populations hear of spikes; returns (conns, known)."""
+        conns, n = self._conns.copy(), len(self.populations)
+        channels = np.where(ways == Way.COLUMNS, conns["n_pre"] + 1, 0)
+        conns["way"], conns["channels"] = ways, np.cumsum(channels) - channels
+        known = np.flatnonzero(ways != Way.QUEUE)
+        known = known[np.argsort(conns["target"][known], kind="stable")]
+        ends = np.searchsorted(conns["target"][known], np.arange(n + 1))
+        pops["first_known"][:n], pops["last_known"][:n] = ends[:-1], ends[1:]
+        octets = np.where(np.diff(ends) > 0, -(-(pops["stop"] - pops["start"])[:n] // OCTET), 0)
+        pops["octet"][:n], pops["n_octets"][:n] = np.cumsum(octets) - octets, octets
+        queued = conns["target"][(ways == Way.QUEUE) & (conns["per_synapse"] != 0)]
+        pops["queued"][:n] = pops["modal"][:n] * np.isin(np.arange(n), queued)
+        sources = np.unique(conns["source"][known])
+        pops["train"] = -1
+        pops["train"][sources] = np.arange(sources.size)
+        return conns, known
 
 
 class Skeleton:
@@ -105,6 +132,8 @@ class Skeleton:
         conns["first_row"] = np.cumsum([0, *(c.n_pre for c in self.connections)])[:-1]
         conns["per_synapse"], conns["dense"] = own, [c.indptr is None for c in self.connections]
         trained = [f"{c.name}.delay" in self.trained for c in self.connections]
+        conns["first"] = [self.synapses[c.name].start for c in self.connections]
+        conns["n_pre"] = [c.n_pre for c in self.connections]
         conns["trained_delay"] = [asked and not its_own for asked, its_own in zip(trained, own, strict=True)]
         return conns
 

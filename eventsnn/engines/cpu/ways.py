@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ...aliases import Array, Floats, Milliseconds
-from ...kernels.blocks import FIXED_BITS, NO_BLOCKS, OCTET, Shape
+from ...kernels.blocks import FIXED_BITS, NO_BLOCKS, Shape
 from ...kernels.state import Net, Way
 from ...network.parts import Connection
 from ..problem import Run
-from .skeleton import Order, Skeleton, has_own_delays
+from .skeleton import Skeleton, has_own_delays
 
 # The ways that may be chosen; a connection that none of them suits takes the queue.
 ALLOWED = frozenset({Way.COLUMNS, Way.RING})
@@ -85,29 +85,6 @@ def _reach(longest: Milliseconds, h: Milliseconds) -> int:
 def _power_above(value: float) -> int:
     """The smallest power of two >= value, and >= 1."""
     return int(2.0 ** max(0, math.ceil(math.log2(value))))
-
-
-def add_ways(chosen: Ways, skeleton: Skeleton, order: Order, pops: Array) -> tuple[Array, Array]:
-    """Write into ``pops`` how populations hear of spikes; returns (conns, known) of `kernels.state.Net`."""
-    conns, connections = order.conns.copy(), skeleton.connections
-    ways = np.array([chosen.ways[c.name] for c in connections], np.int64)
-    conns["way"], conns["first"] = ways, [skeleton.synapses[c.name].start for c in connections]
-    conns["source"], conns["n_pre"] = [order.rank[c.pre] for c in connections], [c.n_pre for c in connections]
-    channels = np.where(ways == Way.COLUMNS, conns["n_pre"] + 1, 0)
-    conns["channels"] = np.cumsum(channels) - channels
-    others = np.flatnonzero(ways != Way.QUEUE)
-    known = others[np.argsort(conns["target"][others], kind="stable")]
-    n = len(order.populations)
-    ends = np.searchsorted(conns["target"][known], np.arange(n + 1))
-    pops["first_known"][:n], pops["last_known"][:n] = ends[:-1], ends[1:]
-    octets = np.where(np.diff(ends) > 0, -(-(pops["stop"] - pops["start"])[:n] // OCTET), 0)
-    pops["octet"][:n] = np.cumsum(octets) - octets
-    queued = conns["target"][(ways == Way.QUEUE) & (conns["per_synapse"] != 0)]
-    pops["queued"][:n] = pops["modal"][:n] * np.isin(np.arange(n), queued)
-    sources = np.unique(conns["source"][known])
-    pops["train"] = -1
-    pops["train"][sources] = np.arange(sources.size)
-    return conns, known
 
 
 def shape_of(net: Net) -> Shape:

@@ -115,10 +115,10 @@ def collect_rings(net, adjoint, jumps, e, window, gradients):
 def _collect_column(net, adjoint, conn, row, first, gradients):
     """Collect for all groups at one neuron, whose column begins with synapse ``first``; returns how many are left."""
     groups, of, held, late = adjoint.groups, adjoint.groups.of[conn], adjoint.held[row], adjoint.late_groups
-    spike = place_of_group(of.first, of.first, of.size)
+    at = (first, of.first, of.stop, place_of_group(of.first, of.first, of.size))
     if of.size == GROUP:
-        return collect_fours(net, groups, held, first, of.first, of.stop, spike, gradients, late)
-    return collect_ones(net, groups, held, first, of.first, of.stop, spike, gradients, late)
+        return collect_fours(net, groups, held, at, gradients, late)
+    return collect_ones(net, groups, held, at, gradients, late)
 
 
 @inlined

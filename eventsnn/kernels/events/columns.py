@@ -20,7 +20,7 @@ def _count_arrivals(net, conn, events, span):
     """The arrivals of the input spikes ``span`` (first, last) before the end of the simulation."""
     connection, late, n = net.conns[conn], span[1], 0
     n_post = net.pops[connection.target].stop - net.pops[connection.target].start
-    while late > span[0] and events[late - 1].time + connection.longest >= net.duration:
+    while late > span[0] and events[late - 1].time + net.conn_longest[conn] >= net.duration:
         late -= 1
     for k in range(span[0], late):
         n += n_post * (net.sources[events[k].source].pop == connection.source)
@@ -36,11 +36,11 @@ def _count_arrivals(net, conn, events, span):
 def _scatter_column(net, groups, conn, modes, first):
     """Add the arrivals of all groups to the modes of one neuron, whose column begins with synapse ``first``."""
     of = groups.of[conn]
-    spike = place_of_group(of.first, of.first, of.size)
+    at = (first, of.first, of.stop, place_of_group(of.first, of.first, of.size))
     if of.size == GROUP:
-        scatter_fours(net, groups, modes, first, of.first, of.stop, spike)
+        scatter_fours(net, groups, modes, at)
     else:
-        scatter_ones(net, groups, modes, first, of.first, of.stop, spike)
+        scatter_ones(net, groups, modes, at)
 
 
 @kernel

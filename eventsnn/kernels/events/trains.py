@@ -75,10 +75,11 @@ def find_in_trains(net, work, pop, window):
         for k in range(first, last):
             conn = net.known[k]
             row, was, (s, step) = net.pops[net.conns[conn].source].train, n, synapses_at(net, conn, place)
-            span, units = (work.trains.ends[row].first, work.trains.ends[row].next), work.trains.unit[row]
-            if n + span[1] - span[0] > work.scanned.size:
+            span, units = (row, work.trains.ends[row].first, work.trains.ends[row].next), work.trains.unit[row]
+            if n + span[2] - span[1] > work.scanned.size:
                 return False
-            n = scan(net, work.trains, row, net.conns[conn].first + place * net.conns[conn].n_pre, span, begin, work.scanned, n)
+            near = net.conns[conn].first + place * net.conns[conn].n_pre
+            n = scan(net, work.trains, span, near, begin, work.scanned, n)
             for m in range(was, n):
                 at = s + step * np.int64(units[work.scanned[m]])
                 prefetch(net.fixed, at)
