@@ -17,7 +17,7 @@ FOUR, EIGHT = ir.VectorType(REAL, 4), ir.VectorType(REAL, OCTET)
 # four numbers of each of eight neurons
 ALL_MODES = ir.VectorType(REAL, 4 * OCTET)
 _INDEX, _REAL = types.intp, types.float64
-_PAIR = types.UniTuple(_REAL, 2)
+_PAIR, _ROW = types.UniTuple(_REAL, 2), types.UniTuple(_INDEX, 3)
 
 
 def _word(value):
@@ -154,7 +154,7 @@ def collect_ones(_, net, groups, modes, at, gradients, late):
 
 @intrinsic
 def scan(_, net, trains, span, first, begin, found, n):
-    """List the spikes of a train that may arrive in a window at one neuron, from place ``n`` on; returns the next place.
+    """List the spikes of a train that may arrive in a window at a neuron, from place ``n`` on; returns the next place.
 
     ``span``: (row of the train, first, last of its spikes); ``first``: where the delays of the neuron's synapses
     begin in ``net.near``, one for each unit; ``begin``: the start of the window in their units. Both are rounded down,
@@ -261,15 +261,17 @@ def _add_to_sums(builder, call, j, effects):
 
 
 @intrinsic
-def scatter_row(_, net, work, first, length, time, factors, place):
-    """Send a spike down a dense row onto the ring of modes: ``length`` synapses from ``first`` on.
+def scatter_row(_, net, work, row, time, factors):
+    """Send a spike down a dense row onto the ring of modes.
 
-    ``time``: when it was fired, in fixed point; ``factors``: its pair; ``place``: of the row's first target in the ring.
+    ``row``: (its first synapse, its length, the place of its first target); ``time``: when the spike was fired, in
+    fixed point; ``factors``: its pair.
     """
 
     def generate(context, builder, signature, arguments):
-        call = Call("net work first length time factors place", context, builder, signature, arguments)
-        first, length, time, place = call.numbers("first length time place")
+        call = Call("net work row time factors", context, builder, signature, arguments)
+        row, time = call.numbers("row time")
+        first, length, place = (builder.extract_value(row, k) for k in range(3))
         factor, width = pairs(builder, call.numbers("factors"), 1), call.field("net.n_octets")
         mask = builder.sub(call.field("net.reach"), _word(1))
         width = builder.shl(width, _word(3))  # neurons in a window of the ring
@@ -283,22 +285,22 @@ def scatter_row(_, net, work, first, length, time, factors, place):
             store(builder, multiply_add(builder, charge, factor, load(builder, cell, PAIR)), cell, PAIR)
         return context.get_dummy_value()
 
-    return types.void(net, work, _INDEX, _INDEX, _INDEX, _PAIR, _INDEX), generate
+    return types.void(net, work, _ROW, _INDEX, _PAIR), generate
 
 
 @intrinsic
-def collect_along(_, net, adjoint, gradients, first, length, time, factors, place):
+def collect_along(_, net, adjoint, gradients, row, time, factors):
     """Add the adjoint modes that a spike meets down a dense row to the gradients of its synapses.
 
-    Arguments as of `scatter_row`, ``place`` of the first target in ``adjoint.held``. Adds the sum of charges times
-    modes to ``adjoint.total``. Where the target jumps nothing is added, and the target is written to
-    ``adjoint.jumping``; returns how many do.
+    Arguments as of `scatter_row`, the place in ``adjoint.held``. Adds the sum of charges times modes to
+    ``adjoint.total``. Where the target jumps nothing is added, and the target is written to ``adjoint.jumping``;
+    returns how many do.
     """
 
     def generate(context, builder, signature, arguments):
-        names = "net adjoint gradients first length time factors place"
-        call = Call(names, context, builder, signature, arguments)
-        first, length, time, place = call.numbers("first length time place")
+        call = Call("net adjoint gradients row time factors", context, builder, signature, arguments)
+        row, time = call.numbers("row time")
+        first, length, place = (builder.extract_value(row, k) for k in range(3))
         factor = pairs(builder, call.numbers("factors"), 1)
         line = call.length_of_row("adjoint.held")
         total = cgutils.alloca_once_value(builder, ir.Constant(PAIR, [0.0] * 2))
@@ -306,8 +308,8 @@ def collect_along(_, net, adjoint, gradients, first, length, time, factors, plac
         with cgutils.for_range(builder, length) as loop:
             synapse = builder.add(first, loop.index)
             window = _window_of(builder, time, builder.load(call.at("net.fixed", synapse)))
-            row = builder.mul(builder.add(place, loop.index), line)
-            modes = load(builder, call.at("adjoint.held", builder.add(row, _double(builder, window))), PAIR)
+            neuron = builder.mul(builder.add(place, loop.index), line)
+            modes = load(builder, call.at("adjoint.held", builder.add(neuron, _double(builder, window))), PAIR)
             mem = builder.extract_element(modes, ir.Constant(LANE, 0))
             with builder.if_else(builder.fcmp_unordered("uno", mem, mem), likely=False) as (missing, there):
                 with missing:
@@ -324,4 +326,4 @@ def collect_along(_, net, adjoint, gradients, first, length, time, factors, plac
         store(builder, sums, place_of_total, PAIR)
         return builder.load(n_missed)
 
-    return _INDEX(net, adjoint, gradients, _INDEX, _INDEX, _INDEX, _PAIR, _INDEX), generate
+    return _INDEX(net, adjoint, gradients, _ROW, _INDEX, _PAIR), generate

@@ -82,9 +82,9 @@ TARGET = np.uint32(2)
 # ``uniform``: all its neurons share their time constants. ``modal``: arrivals from per-synapse delays are summed mode
 # by mode (docs/engine.md). ``known[first_known:last_known]`` are the connections into it whose Way is not QUEUE;
 # ``queued``: any with a delay per synapse is QUEUE. ``octet``, ``n_octets``: its groups of eight neurons in blocks.
-# ``train``: the row of its spikes in `workspace.Trains`, or -1. ``decay_rate`` (1/ms): of the weighted voltage integral. ``psp_scale``: psp is this times
-# (e^{-t/tau_mem} - e^{-t/tau_syn}). ``slack``: e^{h/tau_syn}, for the bound of the screening. ``decay_mem`` to
-# ``growth_syn``: how the modes change over a stretch, forwards and backwards.
+# ``train``: the row of its spikes in `blocks.Trains`, or -1. ``decay_rate`` (1/ms): of the weighted voltage integral.
+# ``psp_scale``: psp is this times (e^{-t/tau_mem} - e^{-t/tau_syn}). ``slack``: e^{h/tau_syn}, for the bound of the
+# screening. ``decay_mem`` to ``growth_syn``: how the modes change over a stretch, forwards and backwards.
 POPULATION = np.dtype(
     [(name, np.int64) for name in ("start", "stop", "kind", "uniform", "modal", "first_link", "last_link")]
     + [(name, np.int64) for name in ("first_known", "last_known", "queued", "octet", "n_octets", "train")]
@@ -94,9 +94,9 @@ POPULATION = np.dtype(
     ]
 )
 # ``per_synapse``: each synapse has its own delay. ``dense``: a row reaches every neuron of the target population.
-# ``trained_delay``: the gradient of a delay that a row shares is asked for. ``way``: a Way. ``first``: its first synapse;
-# ``source``, ``n_pre``: its presynaptic population and how many neurons it has; ``channels``: where those of a connection
-# in COLUMNS stand among all such (`blocks.Groups`).
+# ``trained_delay``: the gradient of a delay that a row shares is asked for. ``way``: a Way. ``first``: its first
+# synapse; ``source``, ``n_pre``: its presynaptic population and how many neurons it has; ``channels``: where those of a
+# connection in COLUMNS stand among all such (`blocks.Groups`).
 CONNECTION = np.dtype(
     [(name, np.int64) for name in ("first_row", "per_synapse", "dense", "target", "trained_delay")]
     + [(name, np.int64) for name in ("way", "first", "source", "n_pre", "channels")]

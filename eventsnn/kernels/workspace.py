@@ -106,7 +106,7 @@ class Workspace(NamedTuple):
     busy: np.ndarray  # (n_pops, block) 1 where anything does
     tails: np.ndarray  # (n_octets, OCTET, 4 * reach) the modes of what arrives in the next block
     tailed: np.ndarray  # (n_pops,) not 0 where there are any
-    ring: np.ndarray  # (reach * n_octets * OCTET * 4,) the modes of what arrives by the ring, one window after the other
+    ring: np.ndarray  # (reach * n_octets * OCTET * 4,) the modes of what arrives by the ring, window by window
     ring_until: np.ndarray  # (n_pops,) in no later window does anything
     stop: int  # address of a byte, not 0 when the kernel is to end: looked at in whatever a storm makes long
 

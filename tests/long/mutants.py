@@ -222,7 +222,7 @@ MUTANTS = [
     ),
     (
         "events/backward",
-        "return min((latest + 1) * net.stretch - 1, window - 1)",
+        "return min(max((latest + 1) * net.stretch - 1, known), window - 1)",
         "return min(latest * net.stretch, window - 1)",
     ),
     (

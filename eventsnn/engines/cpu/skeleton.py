@@ -9,8 +9,8 @@ import numpy as np
 
 from ...aliases import Array, Integers, Milliseconds, Parameters
 from ...errors import NetworkError
-from ...kernels.neurons.laying import Laying, PopulationConstants, Span, laying_of
 from ...kernels.blocks import OCTET
+from ...kernels.neurons.laying import Laying, PopulationConstants, Span, laying_of
 from ...kernels.state import BLOCK, CONNECTION, POPULATION, SOURCE, Kind, Way
 from ...network.base import Listing
 from ...network.network import Network
@@ -18,10 +18,6 @@ from ...network.parts import Connection, Population
 from ...neurons import MODELS
 from ...spikes.cotangents import Probe
 from ..problem import Run
-
-
-# Of a connection: the populations that it leads to and from.
-ENDS = ("post", "pre")
 
 
 class Told(NamedTuple):
@@ -53,7 +49,8 @@ class Order:
         links = {name: [number for number, c in enumerate(connections) if c.pre == name] for name in self.rank}
         self.links = np.array([number for numbers in links.values() for number in numbers], np.int64)
         self._conns = skeleton.conns.copy()
-        self._conns["target"], self._conns["source"] = ([self.rank[getattr(c, end)] for c in connections] for end in ENDS)
+        self._conns["target"] = [self.rank[c.post] for c in connections]
+        self._conns["source"] = [self.rank[c.pre] for c in connections]
         self.sources = np.zeros(sum(p.n for p in inputs), SOURCE)
         self.sources["pop"] = np.repeat([self.rank[p.name] for p in inputs], [p.n for p in inputs])
         self.sources["local"] = [local for p in inputs for local in range(p.n)]
@@ -81,7 +78,6 @@ class Order:
         if skeleton.fixed:
             self._laid = (key, found)
         return found
-
 
     def _enter_ways(self, pops: Array, ways: Integers) -> tuple[Array, Integers]:
         """Write into ``pops`` how populations hear of spikes; returns (conns, known)."""

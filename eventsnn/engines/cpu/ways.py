@@ -21,16 +21,16 @@ from .skeleton import Skeleton, has_own_delays
 ALLOWED = frozenset({Way.COLUMNS, Way.RING})
 # A walk looks through all spikes within the longest delay of a connection: it may be so many windows long.
 MOST_REACH = 256
-# A synapse is taken to bring an arrival every so many ms. With fewer arrivals than this at a neuron in a window it costs
-# more to write down what each window brings than to hand over each arrival.
+# A synapse is taken to bring an arrival every so many ms. With fewer arrivals than this at a neuron in a window it
+# costs more to write down what each window brings than to hand over each arrival.
 ARRIVAL_TIME, LEAST_ARRIVALS = 40.0, 2.0
 # Numbers in a ring, which should stay in a cache.
 MOST_IN_RING = 2**20
-# The sums and adjoints of a block should stay below so many bytes, of so many for each neuron and window; but a block is
-# not worth its while in fewer windows than the one, and not longer than the other.
+# The sums and adjoints of a block should stay below so many bytes, of so many for each neuron and window; but a block
+# is not worth its while in fewer windows than the one, and not longer than the other.
 BLOCK_BYTES, BYTES_A_WINDOW, LEAST_BLOCK, MOST_BLOCK = 2**24, 40, 64, 2048
-# Parts of the longest delay that modes allow (`Laying.modal_until`) that a delay and a block may take: factors of spikes
-# and of synapses are multiplied, and must not overflow.
+# Parts of the longest delay that modes allow (`Laying.modal_until`) that a delay and a block may take: factors of
+# spikes and of synapses are multiplied, and must not overflow.
 DELAY_PART, BLOCK_PART = 0.25, 0.5
 
 
@@ -62,9 +62,7 @@ def choose_ways(
     return Ways(ways, max(min(most, _power_above(run.duration / h)), reach), reach)
 
 
-def _way(
-    c: Connection, h: Milliseconds, longest: Mapping[str, Milliseconds], until: Mapping[str, Milliseconds]
-) -> Way:
+def _way(c: Connection, h: Milliseconds, longest: Mapping[str, Milliseconds], until: Mapping[str, Milliseconds]) -> Way:
     if c.indptr is not None or not has_own_delays(c) or not c.n_synapses:
         return Way.QUEUE
     if longest[c.name] > DELAY_PART * until[c.post] or _reach(longest[c.name], h) > MOST_REACH:

@@ -1,4 +1,4 @@
-"""Adjoints of a block of windows, on the way back: collected by columns when the block is left, by rows at each spike."""
+"""The adjoints of a block, on the way back: collected by columns when it is left, and by rows at each spike."""
 
 import numpy as np
 
@@ -77,9 +77,9 @@ def modes_at_jump(net, adjoint, jumps, e, arrival, k, first):
     after, before = jump_from(net, jumps, e, j, arrival, first + k)
     if after != NO_SPIKE:
         return adjoint.block_modes[Mode.MEM, after], adjoint.block_modes[Mode.SYN, after]
-    pop, lambda_v, lambda_i = net.neurons[j].pop, adjoint.jump_ends[Lambda.V, before], adjoint.jump_ends[Lambda.I, before]
-    by_mem, by_syn = mode_fall(net, pop, k + 1)
-    return lambda_v * by_mem, (lambda_i - share_of_mode(net, pop) * lambda_v) * by_syn
+    lambda_v, lambda_i = adjoint.jump_ends[Lambda.V, before], adjoint.jump_ends[Lambda.I, before]
+    (by_mem, by_syn), share = mode_fall(net, net.neurons[j].pop, k + 1), share_of_mode(net, net.neurons[j].pop)
+    return lambda_v * by_mem, (lambda_i - share * lambda_v) * by_syn
 
 
 @kernel
@@ -96,7 +96,7 @@ def collect_rings(net, adjoint, jumps, e, window, gradients):
         row = net.conns[conn].first + (j - net.pops[source].start) * length
         fixed, factor = in_block(net, pop, time, 1.0, first)
         adjoint.total[:] = 0.0
-        n = collect_along(net, adjoint, gradients, row, length, fixed, factor, OCTET * net.pops[pop].octet)
+        n = collect_along(net, adjoint, gradients, (row, length, OCTET * net.pops[pop].octet), fixed, factor)
         mem, syn = adjoint.total[Mode.MEM], adjoint.total[Mode.SYN]
         for number in range(n):
             place = adjoint.jumping[number]
@@ -136,7 +136,8 @@ def _met_by(net, adjoint, jumps, inputs, held, s, p, window):
 def _collect_late_groups(net, adjoint, jumps, inputs, place, first, gradients):
     """Collect for the groups that were put off, spike by spike.
 
-    ``place``: (connection, the neuron's row of ``adjoint.held``, how many groups); ``first``: (first synapse of the column, first window).
+    ``place``: (connection, the neuron's row of ``adjoint.held``, how many groups); ``first``: (first synapse of the
+    column, first window).
     """
     (conn, row, n_late), groups = place, adjoint.groups
     of, held = groups.of[conn], adjoint.held[row]

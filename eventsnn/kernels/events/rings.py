@@ -17,7 +17,7 @@ def send_by_ring(net, work, conn, local, time):
     length = net.pops[pop].stop - net.pops[pop].start
     first, row = work.progress[0].first_window, connection.first + local * length
     fixed, factors = in_block(net, pop, time, 1.0, first)
-    scatter_row(net, work, row, length, fixed, factors, OCTET * net.pops[pop].octet)
+    scatter_row(net, work, (row, length, OCTET * net.pops[pop].octet), fixed, factors)
     last = time + net.conn_longest[conn]
     work.ring_until[pop] = max(work.ring_until[pop], np.int64(min(last, net.duration) * net.per_ms) + 1)
     if last < net.duration:

@@ -45,9 +45,7 @@ class Laying(Protocol):
     def modal_until(self, group: PopulationConstants) -> float:
         """Return the longest delay (ms) with which arrivals may be summed mode by mode; below 0 if never."""
 
-    def lay(
-        self, pops: np.ndarray, groups: list[PopulationConstants], span: Span
-    ) -> tuple[np.ndarray, Any]:
+    def lay(self, pops: np.ndarray, groups: list[PopulationConstants], span: Span) -> tuple[np.ndarray, Any]:
         """Return (the records of all neurons, `net.model`), and write into ``pops`` what is the model's own there.
 
         Of ``pops``, start, stop, kind, modal and decay_rate are known.

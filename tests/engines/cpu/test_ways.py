@@ -74,7 +74,7 @@ def calmed(network, parameters, batch, most=150):
 
 
 def case_of(seed):
-    """A problem whose neurons share time constants that can be told apart, with delays per synapse and of other kinds."""
+    """A problem whose neurons share time constants that can be told apart, with delays of all kinds."""
     rng = np.random.default_rng([seed, 77])
     grid, network = float(rng.choice([0.0, 0.0, 0.5])), Network(min_delay=0.5)
     inputs = {f"input{k}": int(rng.integers(1, 6)) for k in range(rng.integers(1, 3))}
@@ -107,10 +107,8 @@ def case_of(seed):
         connect(list(inputs)[-1], layers[-1])
     parameters = network.initialize(seed)
     if grid > 0:
-        parameters = {
-            name: np.maximum(np.round(value / grid) * grid, 0.5 if value.min() >= 0.5 else 0.0) if name.endswith(".delay") else value
-            for name, value in parameters.items()
-        }
+        for name in [name for name in parameters if name.endswith(".delay")]:
+            parameters[name] = np.maximum(np.round(parameters[name] / grid) * grid, min(parameters[name].min(), grid))
     batch = {name: spike_trains(rng, n, grid) for name, n in inputs.items()}
     parameters = calmed(network, parameters, batch)
     loss = losses.MaxVoltage("out") if rng.random() < 0.5 else losses.ExponentialMeanVoltage("out")
@@ -122,9 +120,7 @@ def case_of(seed):
 def test_every_way_agrees_with_the_reference(seed, forced, blocks):
     case = case_of(seed)
     try:
-        compare_engines(
-            case.network, case.parameters, case.batch, case.labels, loss=case.loss, duration=case.duration
-        )
+        compare_engines(case.network, case.parameters, case.batch, case.labels, loss=case.loss, duration=case.duration)
     except EngineMismatch as mismatch:
         if not mismatch.comparison.ill_conditioned:
             raise
@@ -146,7 +142,8 @@ def dense(n_in=3, n_hidden=20, duration=DURATION, longest=20.0, **settings):
 
 def test_given_connections_take_columns_and_fed_back_ones_the_ring():
     network, parameters, _ = dense(n_in=300)
-    assert chosen(network, parameters) == {"in->hidden": Way.COLUMNS, "hidden->hidden": Way.RING, "hidden->out": Way.QUEUE}
+    right = {"in->hidden": Way.COLUMNS, "hidden->hidden": Way.RING, "hidden->out": Way.QUEUE}
+    assert chosen(network, parameters) == right
 
 
 @pytest.mark.parametrize(
@@ -195,9 +192,7 @@ def test_a_stream_stops_within_a_block_and_goes_on(forced, blocks, every):
 def test_results_do_not_depend_on_the_batch_or_on_threads(forced):
     network, parameters, batch = dense()
     labels, settings = np.array([0, 1]), {"loss": losses.ExponentialMeanVoltage("out"), "duration": DURATION}
-    both, more = (
-        value_and_grad(network, parameters, batch, labels, n_threads=n, **settings)[1] for n in (1, 2)
-    )
+    both, more = (value_and_grad(network, parameters, batch, labels, n_threads=n, **settings)[1] for n in (1, 2))
     alone = [value_and_grad(network, parameters, batch[[k]], labels[[k]], n_threads=1, **settings)[1] for k in (0, 1)]
     for name, gradient in both.items():
         np.testing.assert_array_equal(gradient, more[name])

@@ -20,7 +20,7 @@ from .tables import Lif
 from .walk import forget, is_quiet, leap, prepare, screen, start, unit_integral, walk, walk_maximum
 
 implement(
-    Lif, prepare, start, forget, responses, mode_growth, mode_rise, mode_fall, unit_integral, screen, walk, walk_maximum, is_quiet, leap,
-    prepare_back, adjoint_at, seen, unit_drive, share_of_mode, add_constants, jump_back, write_modes, flow_back,
-    leap_back, start_matters, start_back,
+    Lif, prepare, start, forget, responses, mode_growth, mode_rise, mode_fall, unit_integral, screen, walk,
+    walk_maximum, is_quiet, leap, prepare_back, adjoint_at, seen, unit_drive, share_of_mode, add_constants, jump_back,
+    write_modes, flow_back, leap_back, start_matters, start_back,
 )  # fmt: skip

@@ -119,7 +119,7 @@ def share_of_mode(net, pop):
 
 @inlined
 def write_modes(net, adjoint, window):
-    """Write the states at the end of a window as modes, as if undisturbed: at the stretch's end, at the block's start."""
+    """Write the states at a window's end as modes, as if undisturbed: at the stretch's end, or the block's start."""
     for pop in range(net.n_pops):
         if net.pops[pop].queued:
             _write_stretch_modes(net, adjoint, pop, window)
