@@ -28,7 +28,7 @@ ARRIVAL_TIME, LEAST_ARRIVALS = 40.0, 2.0
 MOST_IN_RING = 2**20
 # The sums and adjoints of a block should stay below so many bytes, of so many for each neuron and window; but a block
 # is not worth its while in fewer windows than the one, and not longer than the other.
-BLOCK_BYTES, BYTES_A_WINDOW, LEAST_BLOCK, MOST_BLOCK = 2**24, 40, 64, 2048
+BLOCK_BYTES, BYTES_A_WINDOW, LEAST_BLOCK, MOST_BLOCK = 2**23, 40, 64, 2048
 # Parts of the longest delay that modes allow (`Laying.modal_until`) that a delay and a block may take: factors of
 # spikes and of synapses are multiplied, and must not overflow.
 DELAY_PART, BLOCK_PART = 0.25, 0.5
