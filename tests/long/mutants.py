@@ -359,6 +359,30 @@ MUTANTS = [
         "                number = NOTHING",
     ),
     ("events/arrivals", "                if s >= 0:", "                if s > 1e9:"),
+    ("events/columns", "modes[q, 2 * k] += tails[q, 2 * k] * by_mem", "modes[q, 2 * k] += tails[q, 2 * k]"),
+    ("events/columns", "    work.tailed[pop] = spikes", "    work.tailed[pop] = 0"),
+    ("events/columns", "    busy[k] |= write_effects", "    write_effects"),
+    ("events/rings", "                modes[2 * k] *= by_mem", "                modes[2 * k] *= by_syn"),
+    ("events/rings", "np.int64(min(last, net.duration) * net.per_ms) + 1", "np.int64(time * net.per_ms) + 1"),
+    ("events/trains", "oldest = (window - work.progress[0].first_window - net.reach)", "oldest = (window - 1)"),
+    ("events/trains", "(sent[k].fixed + fixed[s]) >> FIXED_BITS == window and time < duration", "time < duration"),
+    ("events/trains", "== window and time < duration", "== window"),
+    ("events/grouping", "            _write(groups, p, groups.fixed[p - 1], (0.0, 0.0), -1)\n", ""),
+    ("events/grouping", "(at - whole) * net.h)", "0.0)"),
+    (
+        "events/collecting_blocks",
+        "held[2 * net.block + k] = x if jumped else x * by[k & 1]",
+        "held[2 * net.block + k] = x",
+    ),
+    ("events/collecting_blocks", "            adjoint.block_modes[mode, k] *= by[mode]", "            pass"),
+    ("events/collecting_blocks", "    if arrival >= net.duration:\n        return 0.0, 0.0\n", ""),
+    ("events/collecting_blocks", "held[2 * (net.n_windows - first) :] = 0.0", "held[:0] = 0.0"),
+    (
+        "events/backward",
+        "    if first >= 0 and not is_set(adjoint.stop):\n        leave_block",
+        "    if False:\n        leave_block",
+    ),
+    ("events/backward", "return window + net.reach - 1 if window >= 0 and net.block > 0 else -1", "return -1"),
 ]
 
 CHECK = """
@@ -368,6 +392,7 @@ sys.path.insert(0, {copy!r})
 from eventsnn import Network, Normal, SpikeBatch, Uniform, simulate
 from eventsnn.engines import Problem, Run
 from eventsnn.engines.cpu import engine as compiled
+from eventsnn.engines.cpu import ways
 from eventsnn.losses import MaxVoltage, MeanVoltage, SpikeCountTarget
 from eventsnn.testing import LOSSES, compare_engines, random_case
 
@@ -399,9 +424,12 @@ def modal_case(seed):
     return network, network.initialize(seed), SpikeBatch.from_lists(samples), np.array([seed % 3, (seed + 1) % 3])
 
 
-for seed in range(8):
-    loss = MaxVoltage() if seed % 3 == 2 else MeanVoltage()
-    compare_engines(*modal_case(seed), loss=loss, duration=41.7, max_spikes=10_000)
+# by the queue alone, and by each of the other ways wherever it can be taken, in short blocks and in long ones
+allowed, longest, ways.LEAST_ARRIVALS = ways.ALLOWED, ways.MOST_BLOCK, 0.0
+for ways.ALLOWED, ways.MOST_BLOCK in ((frozenset(), longest), (allowed, longest), (allowed, 1)):
+    for seed in range(8):
+        loss = MaxVoltage() if seed % 3 == 2 else MeanVoltage()
+        compare_engines(*modal_case(seed), loss=loss, duration=41.7, max_spikes=10_000)
 network = Network()
 network.add_input("in", 1)
 network.add_lif("a", 1, tau_mem=20.0, tau_syn=10.0)
