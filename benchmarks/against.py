@@ -25,8 +25,8 @@ WORKLOADS = {
     # where Python takes longer for a step than the kernels do
     "Yin-Yang 100, batch 1": lambda: networks.yin_yang(100, n_samples=1),
     "chain 5-3-2, batch 1": networks.chain,
-    "rec 128": lambda: networks.recurrent(128, n_samples=2),
-    "rec 256": lambda: networks.recurrent(256, n_samples=2),
+    "rec 128": lambda: networks.recurrent(128, n_samples=8),
+    "rec 256": lambda: networks.recurrent(256, n_samples=8),
     "rec 256, axonal": lambda: networks.recurrent(256, "neuron", n_samples=2),
     "Yin-Yang 100, batch 32": lambda: networks.yin_yang(100, n_samples=32),
     "Yin-Yang 100, batch 256": lambda: networks.yin_yang(100, n_samples=256),

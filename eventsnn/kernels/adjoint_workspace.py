@@ -69,6 +69,8 @@ class Step(IntEnum):
 LATE = np.dtype(
     [(name, np.float64) for name in ("time", "by_mem", "by_syn")] + [(name, np.int64) for name in ("synapse", "spike")]
 )
+# A jump, by its neuron: the modes just before it, counted from the start of the trial; ``entry``: its number.
+JUMPED = np.dtype([(name, np.float64) for name in ("time", "mem", "syn")] + [("entry", np.int64)])
 # How many are put off before they are collected: enough for their lines to come.
 MOST_LATE = 256
 
@@ -103,6 +105,8 @@ class Adjoint(NamedTuple):
     block_modes: np.ndarray  # (len(Mode), n_jumps) just before each jump, at the start of the block
     late_groups: np.ndarray  # (n_groups,) groups at a neuron that jumps in one of their windows
     jumping: np.ndarray  # (n_state,) targets of a row that do
+    jumped: np.ndarray  # (n_jumps,) JUMPED
+    ends: np.ndarray  # (n_state + 2,) where those of each neuron begin
     stop: int  # address of a byte, not 0 when the kernel is to end: looked at in whatever a storm makes long
 
 
@@ -143,5 +147,7 @@ def make_adjoint(n_state, n_pops, stretch, n_buckets, room, with_tails, shape):
         block_modes=np.zeros((len(Mode), n_jumps)),
         late_groups=np.zeros(n_groups, np.int64),
         jumping=np.zeros(n_state, np.int64),
+        jumped=np.zeros(n_jumps, JUMPED),
+        ends=np.zeros(n_state + 2, np.int64),
         stop=NEVER.ctypes.data,
     )

@@ -132,6 +132,7 @@ class Net(NamedTuple):
     reach: int  # a power of two: so many windows after a spike everything but the QUEUE has arrived
     n_octets: int  # groups of eight neurons that the others lead to
     n_trains: int  # populations that they lead from
+    layered: int  # 1 where the adjoint needs no windows (events.layers)
     ring_mask: int  # buckets of the queue less one, in stretches
     n_pops: int  # state populations; input populations follow them in ``pops``
     pops: np.ndarray  # POPULATION

@@ -86,8 +86,9 @@ def key_of_adjoint(net: Net, spikes: Spikes, jumps: Jumps, with_tails: bool) -> 
     """The arguments of `make_adjoint`: room for any sample, in powers of two, so that it fits the next batch too."""
     n_jumps, n_inputs = (int(np.diff(table.offsets).max(initial=0)) for table in (jumps, spikes))
     fan_out = int((net.pops["last_link"] - net.pops["first_link"]).max(initial=0))
-    n_groups = groups_in_a_block(net, spikes) if net.block > 0 else 0
-    needed = (n_jumps, n_jumps + n_inputs, in_flight(net, spikes, jumps) * fan_out, n_groups)
+    n_groups = groups_in_a_block(net, spikes) if (net.conns["way"] == Way.COLUMNS).any() else 0
+    n_events = 0 if net.layered and not with_tails else in_flight(net, spikes, jumps) * fan_out
+    needed = (n_jumps, n_jumps + n_inputs, n_events, n_groups)
     n_buckets, room = (net.ring_mask + 1) * net.n_pops, Room(*map(_round_up, needed))
     return net.neurons.size, net.n_pops, net.stretch, n_buckets, room, with_tails, shape_of(net)
 

@@ -16,7 +16,7 @@ from ...network.parts import Connection, Population
 from ...spikes.batch import SpikeBatch
 from ..problem import Run
 from .skeleton import Told, has_own_delays, row_sizes, skeleton_of
-from .ways import MOST_REACH, choose_ways, fixed_delays
+from .ways import MOST_REACH, choose_ways, fixed_delays, is_layered
 from .windows import in_order, lookahead, power_of_two_below
 
 # More buckets than this (8 bytes each, on each thread) mean a shortest delay absurdly far below the longest one.
@@ -53,7 +53,9 @@ class Layout:
                 f"{run.duration:.6g} ms are too many windows of {self.h:.3g} ms, the longest that the time constants "
                 "and the delays around cycles allow. Raise the shortest of them, or lower duration."
             )
-        self._order = order = skeleton.order(in_order(skeleton.neurons, network, shortest, self.h))
+        # the backward pass may ask for more of a network without cycles than that no window holds one
+        within = math.inf if skeleton.is_acyclic else self.h
+        self._order = order = skeleton.order(in_order(skeleton.neurons, network, shortest, within))
         self.populations, self.slices, self.rank = order.populations, order.slices, order.rank
         self.net = self._build(told)
         self._write_charges()
@@ -109,6 +111,7 @@ class Layout:
             longest=longest_delay,
             stretch=stretch,
             shift=stretch.bit_length() - 1,
+            layered=int(is_layered(skeleton, run, chosen.ways, until)),
             ring_mask=self._ring_slots(longest, stretch) - 1,
             block=chosen.block,
             reach=chosen.reach,

@@ -13,6 +13,7 @@ from ...kernels.blocks import OCTET
 from ...kernels.neurons.laying import Laying, PopulationConstants, Span, laying_of
 from ...kernels.state import BLOCK, CONNECTION, POPULATION, SOURCE, Kind, Way
 from ...network.base import Listing
+from ...network.graph import find_cycle
 from ...network.network import Network
 from ...network.parts import Connection, Population
 from ...neurons import MODELS
@@ -119,6 +120,7 @@ class Skeleton:
         self.synapses = {c.name: slice(*ends) for c, ends in zip(self.connections, pairwise(edges), strict=True)}
         self.first_shared = BLOCK + sum(c.n_synapses for c in self.connections if has_own_delays(c))
         self.n_synapses, self.n_targets = edges[-1] - BLOCK, sum(p.n for p in self.neurons)
+        self.is_acyclic = not find_cycle([(c.pre, c.post) for c in self.connections])
         self.conns = self._conns()
         self._told: Told | None = None
         self._orders: dict[tuple[str, ...], Order] = {}

@@ -32,6 +32,8 @@ BLOCK_BYTES, BYTES_A_WINDOW, LEAST_BLOCK, MOST_BLOCK = 2**23, 40, 64, 2048
 # Parts of the longest delay that modes allow (`Laying.modal_until`) that a delay and a block may take: factors of
 # spikes and of synapses are multiplied, and must not overflow.
 DELAY_PART, BLOCK_PART = 0.25, 0.5
+# The backward pass takes a network without cycles layer by layer where the whole trial is no longer than this part.
+LAYERED_PART = 0.2
 
 
 class Ways(NamedTuple):
@@ -60,6 +62,20 @@ def choose_ways(
     by_memory = max(BLOCK_BYTES / (BYTES_A_WINDOW * n_neurons), LEAST_BLOCK)
     most = 2 ** math.floor(math.log2(min(by_exponentials, by_memory, MOST_BLOCK)))
     return Ways(ways, max(min(most, _power_above(run.duration / h)), reach), reach)
+
+
+def is_layered(skeleton: Skeleton, run: Run, ways: Mapping[str, Way], until: Mapping[str, Milliseconds]) -> bool:
+    """Return whether the backward pass goes layer by layer; ``until``: as of `choose_ways`.
+
+    There must be no cycle, and modes at all that fires; columns are faster where there are any, and a maximum would be
+    one more jump.
+    """
+    if not skeleton.is_acyclic or Way.COLUMNS in ways.values() or any(p.maximum for p in run.probes.values()):
+        return False
+    firing = {p.name for p in skeleton.neurons if p.fires}
+    if any(c.post in firing and not has_own_delays(c) for c in skeleton.connections):
+        return False
+    return all(run.duration <= LAYERED_PART * until[name] for name in firing)
 
 
 def _way(c: Connection, h: Milliseconds, longest: Mapping[str, Milliseconds], until: Mapping[str, Milliseconds]) -> Way:

@@ -30,6 +30,7 @@ from ..queue import NOTHING, bucket_of, clear, is_empty, take_all
 from ..simd import is_set
 from ..state import LEAST_LEAP, Status
 from .collecting import admit, ask_for, collect_stretch
+from .layers import backward_by_layers
 from .collecting_blocks import collect_rings, enter_block, hold_jump, is_known, leave_block
 
 
@@ -125,11 +126,11 @@ def _admit_spikes(net, adjoint, jumps, inputs, next_ones, stretch):
 
 
 @merged
-def backward_sample(net, spikes, sample, jumps, adjoint, gradients):
-    """Accumulate the gradients of one sample; ``jumps``: a Jumps."""
-    mine = jumps.entries[jumps.offsets[sample] : jumps.offsets[sample + 1]]
-    begin, stop = spikes.offsets[sample], spikes.offsets[sample + 1]
-    inputs = spikes.events[begin:stop]
+def backward_sample(net, mine, inputs, at_inputs, adjoint, gradients):
+    """Accumulate the gradients of one sample, from its jumps and its input spikes.
+
+    ``at_inputs``: where dL/dt of those goes, or empty.
+    """
     _begin_sample(net, adjoint, mine.size, mine.size + inputs.size)
     # the next jump to take, the next fired spike and the next input spike to be admitted
     e, fired, given = mine.size - 1, mine.size - 1, inputs.size - 1
@@ -175,8 +176,8 @@ def backward_sample(net, spikes, sample, jumps, adjoint, gradients):
         leave_block(net, adjoint, mine, inputs, first, gradients)
     if start_matters(net):
         start_back(net, adjoint, gradients)
-    for k in range(min(inputs.size, gradients.input_times.size)):
-        gradients.input_times[begin + k] = adjoint.pulls[mine.size + k]
+    for k in range(at_inputs.size):
+        at_inputs[k] = adjoint.pulls[mine.size + k]
 
 
 @entry
@@ -187,11 +188,19 @@ def backward_shard(net, spikes, samples, jumps, drive, adjoint, gradients):
     ``gradients``: a Gradients whose arrays are added to. Returns the value of a Status:
     after INTERRUPTED they hold nothing of use.
     """
-    prepare_back(net, adjoint.steps, net.h, adjoint.tails.shape[1] > 0)
+    layered = net.layered and adjoint.tails.shape[1] == 0
+    if not layered:
+        prepare_back(net, adjoint.steps, net.h, adjoint.tails.shape[1] > 0)
     for sample in range(samples[0], samples[1]):
         for j in range(net.neurons.size):
             adjoint.steps[Step.DRIVE, j] = drive[sample, j]
-        backward_sample(net, spikes, sample, jumps, adjoint, gradients)
+        mine = jumps.entries[jumps.offsets[sample] : jumps.offsets[sample + 1]]
+        begin, stop = spikes.offsets[sample], spikes.offsets[sample + 1]
+        inputs, at_inputs = spikes.events[begin:stop], gradients.input_times[begin:stop]
+        if layered:
+            backward_by_layers(net, mine, inputs, at_inputs, adjoint, gradients)
+        else:
+            backward_sample(net, mine, inputs, at_inputs, adjoint, gradients)
         if is_set(adjoint.stop):
             return Status.INTERRUPTED.value
     return Status.OK.value
