@@ -365,8 +365,7 @@ MUTANTS = [
     ("events/rings", "                modes[2 * k] *= by_mem", "                modes[2 * k] *= by_syn"),
     ("events/rings", "np.int64(min(last, net.duration) * net.per_ms) + 1", "np.int64(time * net.per_ms) + 1"),
     ("events/trains", "oldest = (window - work.progress[0].first_window - net.reach)", "oldest = (window - 1)"),
-    ("events/trains", "(sent[k].fixed + fixed[s]) >> FIXED_BITS == window and time < duration", "time < duration"),
-    ("events/trains", "== window and time < duration", "== window"),
+    ("events/trains", "(sent[k].fixed + fixed[s]) >> FIXED_BITS == window", "True"),
     ("events/grouping", "            _write(groups, p, groups.fixed[p - 1], (0.0, 0.0), -1)\n", ""),
     ("events/grouping", "(at - whole) * net.h)", "0.0)"),
     (
@@ -375,7 +374,6 @@ MUTANTS = [
         "held[2 * net.block + k] = x",
     ),
     ("events/collecting_blocks", "            adjoint.block_modes[mode, k] *= by[mode]", "            pass"),
-    ("events/collecting_blocks", "    if arrival >= net.duration:\n        return 0.0, 0.0\n", ""),
     ("events/collecting_blocks", "held[2 * (net.n_windows - first) :] = 0.0", "held[:0] = 0.0"),
     (
         "events/backward",
@@ -383,6 +381,16 @@ MUTANTS = [
         "    if False:\n        leave_block",
     ),
     ("events/backward", "return window + net.reach - 1 if window >= 0 and net.block > 0 else -1", "return -1"),
+    ("events/layers", "adjoint.jumped[k - 1].time >= arrival", "adjoint.jumped[k - 1].time > arrival"),
+    ("events/layers", "        while k > begin and", "        if k > begin and"),
+    ("events/layers", "net.neurons[of].series != net.neurons[start].series", "False"),
+    ("events/layers", "factor = count * growth[0], count * growth[1]", "factor = growth[0], growth[1]"),
+    ("events/layers", "if own or not uniform:", "if own:"),
+    ("events/layers", "            if arrival >= net.duration:\n                continue\n", ""),
+    ("events/layers", "        gradients.row_delay[row] += pull\n", "        pass\n"),
+    ("events/layers", "        if inputs[k].time < net.duration:", "        if True:"),
+    ("events/layers", "mem, syn + share * mem\n", "mem, syn\n"),
+    ("events/layers", "    return net.pops[net.conns[conn].target].start + s - first", "    return np.int64(net.slot[s] >> TARGET)"),
 ]
 
 CHECK = """
@@ -424,8 +432,8 @@ def modal_case(seed):
     return network, network.initialize(seed), SpikeBatch.from_lists(samples), np.array([seed % 3, (seed + 1) % 3])
 
 
-# by the queue alone, and by each of the other ways wherever it can be taken, in short blocks and in long ones
-allowed, longest, ways.LEAST_ARRIVALS = ways.ALLOWED, ways.MOST_BLOCK, 0.0
+# back through windows, by the queue alone, and by each of the other ways wherever it can be taken, in short blocks and in long ones
+allowed, longest, ways.LEAST_ARRIVALS, ways.LAYERED_PART = ways.ALLOWED, ways.MOST_BLOCK, 0.0, 0.0
 for ways.ALLOWED, ways.MOST_BLOCK in ((frozenset(), longest), (allowed, longest), (allowed, 1)):
     for seed in range(8):
         loss = MaxVoltage() if seed % 3 == 2 else MeanVoltage()
@@ -464,7 +472,7 @@ def survives(number):
             mutated(folder, number)
         environment = os.environ | {"EVENTSNN_CACHE": str(folder / "cache"), "PYTHONPATH": name}
         own = [f"neurons/lif/test_{part}" for part in ("membrane", "crossing", "forgetting")]
-        parts = (*own, "test_queue", "events/test_forward")
+        parts = (*own, "test_queue", "events/test_forward", "events/test_layers")
         kernels = [ROOT / "tests" / "kernels" / f"{part}.py" for part in parts]
         kernels.append(ROOT / "tests" / "neurons" / "test_lif.py")
         hazards = "silence or end_do_not or instant or first_size or outgrows"

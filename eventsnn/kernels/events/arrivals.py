@@ -245,7 +245,7 @@ def gather_from_trains(net, work, number, window, end):
         row = net.pops[net.conns[conn].source].train
         n = list_arrivals(
             work.scanned[begin:until], work.trains.unit[row], work.trains.sent[row], synapses_at(net, conn, place),
-            (k, end, net.h, net.duration), (net.fixed, net.delay, net.weight), (spare[0], spare[1]), n,
+            (k, end, net.h), (net.fixed, net.delay, net.weight), (spare[0], spare[1]), n,
         )  # fmt: skip
         begin = until
     for k in range(n):

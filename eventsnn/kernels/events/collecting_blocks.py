@@ -72,8 +72,6 @@ def hold_jump(net, adjoint, jumps, e, window, state):
 def modes_at_jump(net, adjoint, jumps, e, arrival, k, first):
     """The modes that an arrival in window k of the block meets at a neuron whose first jump there is entry e."""
     j = jumps[e].neuron
-    if arrival >= net.duration:
-        return 0.0, 0.0
     after, before = jump_from(net, jumps, e, j, arrival, first + k)
     if after != NO_SPIKE:
         return adjoint.block_modes[Mode.MEM, after], adjoint.block_modes[Mode.SYN, after]

@@ -93,15 +93,15 @@ def find_in_trains(net, work, pop, window):
 def list_arrivals(found, units, sent, synapses, span, arrays, rows, n):
     """Append the arrivals in a window of the spikes listed in ``found`` to two rows, unsorted; returns the next place.
 
-    ``synapses``: as of `synapses_at`; ``span``: (window in the block, its end in ms, its length, the duration);
+    ``synapses``: as of `synapses_at`; ``span``: (window in the block, its end in ms, its length);
     ``arrays``: fixed, delay and weight of all synapses; ``rows``: time left in the window, and weight.
     """
-    (first, step), (window, end, length, duration), (fixed, delay, weight) = synapses, span, arrays
+    (first, step), (window, end, length), (fixed, delay, weight) = synapses, span, arrays
     left, charge = rows
     for k in found:
         s = first + step * np.int64(units[k])
         time = sent[k].time + delay[s]
-        # rounded in another way than windows are counted, it may lie on their edge
+        # rounded in another way than windows are counted, it may lie on their edge; after the end it does nothing
         left[n], charge[n] = min(max(end - time, 0.0), length), sent[k].count * weight[s]
-        n += (sent[k].fixed + fixed[s]) >> FIXED_BITS == window and time < duration
+        n += (sent[k].fixed + fixed[s]) >> FIXED_BITS == window
     return n

@@ -39,7 +39,8 @@ def blocks(request, monkeypatch):
 
 @pytest.fixture(params=FORCED)
 def forced(request, monkeypatch):
-    """Every connection that can takes one of these ways, however small it is."""
+    """Every connection that can takes one of these ways, however small it is, and the way back too."""
+    monkeypatch.setattr(ways, "LAYERED_PART", 0.0)
     monkeypatch.setattr(ways, "ALLOWED", FORCED[request.param])
     monkeypatch.setattr(ways, "LEAST_ARRIVALS", 0.0)
     return request.param
