@@ -42,11 +42,13 @@ def step(task, n_threads=1, **options):
 class Passes:
     """The two passes of a task's step, apart from each other and from the layout, which is made beforehand."""
 
-    def __init__(self, task):
+    def __init__(self, task, forward_only=False):
         self.task, self.run = task, task.run_settings()
         inputs = check_batch(task.network, task.batch)
         self.problem = Problem(task.network, task.parameters, inputs, self.run)
         self.layout = self.lay_out()
+        if forward_only:
+            return
         self.recording, self.tape = self.forward()
         self.recording.outputs = spiking_outputs(task.network)
         _, self.cotangents = evaluate((task.loss,), self.recording, task.labels)

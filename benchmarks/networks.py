@@ -54,7 +54,8 @@ class Task(NamedTuple):
         from eventsnn.engines.problem import Run
         from eventsnn.losses.together import joint_probes
 
-        return Run(self.duration, joint_probes((self.loss,), self.network, self.duration), 1)
+        losses_of = () if self.loss is None else (self.loss,)
+        return Run(self.duration, joint_probes(losses_of, self.network, self.duration), 1)
 
 
 def uniform_spikes(n_samples, n_spikes, n_channels, duration):

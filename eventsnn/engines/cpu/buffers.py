@@ -1,10 +1,11 @@
 """The arrays that a thread works in: taken, enlarged, and looked at when a run is interrupted."""
 
+import math
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from ...aliases import Array
+from ...aliases import Array, Milliseconds
 from ...kernels.adjoint_workspace import Room
 from ...kernels.events.backward import most_in_flight
 from ...kernels.state import BLOCK, Jumps, Net, Spikes, Status, Way
@@ -16,6 +17,8 @@ from .ways import shape_of
 
 Key: TypeAlias = tuple[Any, ...]
 """The sizes that buffers were made for."""
+Span: TypeAlias = tuple[Milliseconds, Milliseconds]
+"""(start, end) of what a kernel was asked for."""
 
 
 def take_buffers(layout: Layout) -> tuple[Key, Workspace]:
@@ -38,8 +41,17 @@ def looking_at(stop: Stop, work: Workspace) -> Workspace:
     return work if work.stop == stop.address else work._replace(stop=stop.address)
 
 
-def fit_to_go_on(work: Workspace, status: int, stop: Stop) -> Workspace:
-    """The buffers for a sample that a kernel has left undone."""
+# A tape that is full grows as that part of the sample says which is on it, and a little more; at most so many times.
+MORE_SPIKES, MOST_GROWTH = 1.2, 16
+
+
+def fit_to_go_on(work: Workspace, status: int, stop: Stop, before: int, span: Span) -> Workspace:
+    """The buffers for a sample that a kernel has left undone.
+
+    ``before``: the spikes on the tape that are not its own; ``span``: what is to be simulated of it (ms).
+    """
+    if status == Status.TAPE_FULL:
+        return work._replace(tape=_longer_tape(work.tape, before, span))
     if status != Status.INTERRUPTED:
         return _enlarged(work, status)
     stop.look_further()
@@ -61,11 +73,16 @@ def _enlarged(work: Workspace, status: int) -> Workspace:
         trains = work.trains
         larger = {name: _doubled(getattr(trains, name)) for name in ("near", "unit", "sent")}
         return work._replace(trains=trains._replace(**larger))
-    if status == Status.GROUPS_FULL:
-        groups = work.groups
-        larger = {name: _doubled(getattr(groups, name)) for name in ("channel", "fixed", "factor", "spike")}
-        return work._replace(groups=groups._replace(**larger))
-    return work._replace(tape=_doubled(work.tape))
+    groups = work.groups  # Status.GROUPS_FULL: there is no other
+    larger = {name: _doubled(getattr(groups, name)) for name in ("channel", "fixed", "factor", "spike")}
+    return work._replace(groups=groups._replace(**larger))
+
+
+def _longer_tape(tape: Array, before: int, span: Span) -> Array:
+    """A tape with room for the whole sample, if it goes on as it has begun: doubled, it would begin again too often."""
+    done = (tape["time"][-1] - span[0]) / (span[1] - span[0])
+    needed = before + (tape.size - before) * min(MORE_SPIKES / max(done, 1.0 / MOST_GROWTH), MOST_GROWTH)
+    return np.concatenate([tape, np.zeros(max(math.ceil(needed) - tape.size, tape.size), tape.dtype)])
 
 
 def _doubled(array: Array) -> Array:

@@ -71,13 +71,13 @@ def _run_shard(
     while sample < last:
         chosen = Chosen(sample, last, run.max_spikes, net.n_windows)
         status, sample = forward_shard(net, spikes, chosen, work, outputs, ends)
+        before = int(ends[sample - 1]) if sample > first else 0
         if status == Status.TOO_MANY_SPIKES:
-            before = ends[sample - 1] if sample > first else 0
             raise storm(layout, sample, work.tape[before : n_spikes(work)])
         if status != Status.OK:
             for output in outputs:
                 output[sample] = 0
-            work = fit_to_go_on(work, status, stop)
+            work = fit_to_go_on(work, status, stop, before, (0.0, run.duration))
     tape = work.tape[: n_spikes(work)].copy()
     give("forward", key, work)
     return tape, ends[first:last]

@@ -76,7 +76,7 @@ def _run_part(
             return work
         if status == Status.TOO_MANY_SPIKES:
             raise storm(layout, 0, work.tape[before : n_spikes(work)], start)
-        work = fit_to_go_on(work, status, stop)
+        work = fit_to_go_on(work, status, stop, before, (start, until * layout.net.h))
         arrays = [array for array, _ in in_use(work)]
         for array, old in zip([*arrays, *outputs], [*saved[0], *saved[1]], strict=True):
             array[tuple(map(slice, old.shape))] = old  # it may have become larger
