@@ -36,20 +36,28 @@ class Synapses(NamedTuple):
 
 
 class Brain(NamedTuple):
-    """A network, its populations one after the other, and the spikes of the rest of the brain, of one weight (pA)."""
+    """A network, its populations one after the other, and Poisson spikes from the rest of the brain for each neuron."""
 
     neuron: Neuron
     sizes: dict  # {population: neurons}
     synapses: Synapses
-    times: np.ndarray  # ms, ascending
-    neurons: np.ndarray  # whom each of them is for
-    weight: float
-    duration: float
+    rates: dict  # {population: spikes from outside, 1/ms}
+    weight: float  # of those, pA
+    duration: float  # ms
 
     @property
     def n_neurons(self):
         """Number of neurons of all populations."""
         return sum(self.sizes.values())
+
+    def outside(self, seed=1):
+        """(times, neurons) of the spikes from outside, on whole steps, in the order of time."""
+        rng, n = np.random.default_rng(seed), self.n_neurons
+        rates = np.repeat(list(self.rates.values()), list(self.sizes.values()))
+        neurons = np.repeat(np.arange(n), rng.poisson(rates * self.duration))
+        # one number for both, as numbers are sorted faster than pairs
+        spikes = np.sort(rng.integers(2, round(self.duration / STEP), neurons.size) * n + neurons)
+        return spikes // n * STEP, (spikes % n).astype(np.int32)
 
 
 def on_grid(delays):
@@ -61,15 +69,6 @@ def sorted_synapses(pre, post, weight, delay):
     """The Synapses in their order."""
     order = np.lexsort((post, pre))
     return Synapses(*(values[order] for values in (pre, post, weight, delay)))
-
-
-def poisson_spikes(rng, rates, duration):
-    """(times, neurons) of independent trains of these rates (1/ms) on whole steps, in the order of time."""
-    counts = rng.poisson(rates * duration)
-    neurons = np.repeat(np.arange(rates.size, dtype=np.int32), counts)
-    steps = rng.integers(2, round(duration / STEP), neurons.size, dtype=np.int32)
-    order = np.argsort(steps, kind="stable")
-    return steps[order] * STEP, neurons[order]
 
 
 # ------------------------------------------------------------------------------------------------- balanced network
@@ -94,8 +93,7 @@ def balanced(duration=500.0, scale=1.0, seed=0):
         first += size
     pre, post, weight = (np.concatenate(values) for values in zip(*parts, strict=True))
     synapses = sorted_synapses(pre, post, weight, on_grid(rng.uniform(1.0, 2.0, pre.size)))
-    times, neurons = poisson_spikes(rng, np.full(n, BALANCED_DRIVE), duration)
-    return Brain(BALANCED, sizes, synapses, times, neurons, BALANCED_WEIGHT["E"], duration)
+    return Brain(BALANCED, sizes, synapses, dict.fromkeys(sizes, BALANCED_DRIVE), BALANCED_WEIGHT["E"], duration)
 
 
 # ------------------------------------------------------------- microcircuit (Potjans and Diesmann, Cereb. Cortex 2014)
@@ -142,7 +140,7 @@ def _projection(rng, source, target, n):
 
 
 def microcircuit(duration=1000.0, scale=0.1, seed=0):
-    """A part of the neurons, each with as many synapses as in the whole circuit, and the Poisson spikes from outside."""
+    """A part of the neurons, each with as many synapses and as many spikes from outside as in the whole circuit."""
     rng = np.random.default_rng(seed)
     sizes = {name: round(n * scale) for name, n in CORTEX_SIZES.items()}
     n = np.array(list(sizes.values()))
@@ -153,8 +151,8 @@ def microcircuit(duration=1000.0, scale=0.1, seed=0):
             ends = (rng.integers(starts[end], starts[end] + n[end], many) for end in (source, target))
             parts.append((*ends, *_projection(rng, source, target, many)))
     synapses = sorted_synapses(*(np.concatenate(values) for values in zip(*parts, strict=True)))
-    times, neurons = poisson_spikes(rng, np.repeat(EXTERNAL * EXTERNAL_RATE, n), duration)
-    return Brain(CORTEX, sizes, synapses, times, neurons, CORTEX_WEIGHT, duration)
+    rates = dict(zip(sizes, (EXTERNAL * EXTERNAL_RATE).tolist(), strict=True))
+    return Brain(CORTEX, sizes, synapses, rates, CORTEX_WEIGHT, duration)
 
 
 BRAINS = {"balanced": balanced, "microcircuit": microcircuit}

@@ -10,6 +10,8 @@ from eventsnn import Network, Normal, SpikeBatch, Uniform, data, losses
 CHANNELS, CLASSES, SECOND, INPUT_SPIKES = 700, 20, 1000.0, 8000
 # Weights at which the hidden neurons fire 10 to 12 times in a second, with delays and without.
 INPUT_MEAN, INPUT_SD, RECURRENT_SD, READOUT_SD = 0.0126, 0.02, 0.02, 0.03
+# Of the second of two layers, so that it fires as often as the first.
+LAYER_WEIGHT = (0.03, 0.06)
 LONGEST_DELAY, SHORTEST_RECURRENT_DELAY = 30.0, 1.0  # ms
 # Each sharing of delays with the words that tables use for it.
 DELAYS = {"synapse": "per synapse", "neuron": "axonal", "none": "none"}
@@ -105,16 +107,32 @@ def recurrent(
     return _with_readout(network, uniform_spikes(n_samples, n_spikes, CHANNELS, duration), duration)
 
 
-def yin_yang(n_hidden, delays="synapse", *, n_samples=32):
+def feed_forward(*, n_samples=4):
+    """Two layers of 256 neurons without feedback behind the inputs of ``recurrent``: 700-256-256-20."""
+    network = Network()
+    network.add_input("in", CHANNELS)
+    for name in ("first", "hidden"):
+        network.add_lif(name, 256, tau_mem=20.0, tau_syn=10.0)
+    network.add_readout("out", CLASSES, tau_mem=20.0, tau_syn=10.0)
+    delay = _input_delay("synapse", LONGEST_DELAY)
+    network.connect("in", "first", weight=Normal(INPUT_MEAN, INPUT_SD), **delay)
+    network.connect("first", "hidden", weight=Normal(*LAYER_WEIGHT), **delay)
+    network.connect("hidden", "out", weight=Normal(0, READOUT_SD))
+    return _with_readout(network, uniform_spikes(n_samples, INPUT_SPIKES, CHANNELS, SECOND), SECOND)
+
+
+def yin_yang(n_hidden, delays="synapse", *, n_samples=32, tau_syn=10.0):
     """The Yin-Yang network 5-``n_hidden``-3 on the first spike of its outputs: 60 ms, delays U(0, 30) ms or none."""
     train, _, _ = data.load_yin_yang(seed=0, sizes=(n_samples, 1, 1), bias=1.5, duration=YIN_YANG_DURATION)
     network = Network()
     network.add_input("in", 5)
-    network.add_lif("hidden", n_hidden, tau_mem=20.0, tau_syn=10.0)
-    network.add_lif("out", 3, tau_mem=20.0, tau_syn=10.0)
+    network.add_lif("hidden", n_hidden, tau_mem=20.0, tau_syn=tau_syn)
+    network.add_lif("out", 3, tau_mem=20.0, tau_syn=tau_syn)
     delay = _input_delay(delays, LONGEST_DELAY)
-    network.connect("in", "hidden", weight=Normal(YIN_YANG_MEAN[delays], YIN_YANG_SD), **delay)
-    mean, sd = (value / n_hidden for value in YIN_YANG_READOUT)
+    stronger = 10.0 / tau_syn  # what a spike brings to V does not change
+    mean, sd = (stronger * value for value in (YIN_YANG_MEAN[delays], YIN_YANG_SD))
+    network.connect("in", "hidden", weight=Normal(mean, sd), **delay)
+    mean, sd = (stronger * value / n_hidden for value in YIN_YANG_READOUT)
     network.connect("hidden", "out", weight=Normal(mean, sd), **delay)
     return Task(network, network.initialize(0), train.spikes, train.labels, losses.FirstSpike(), train.duration)
 

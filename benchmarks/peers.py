@@ -1,8 +1,12 @@
-"""Peers on the same networks in the same run: Norse, SpikingJelly and snnTorch, where they are installed.
+"""Peers on the same networks in the same run: Norse, SpikingJelly, snnTorch and jaxsnn, where they are installed.
 
-They compute something else: time in steps of 1 ms, surrogate gradients, float32, and no delays. The networks have the
-same sizes, inputs and time constants, but not the same weights: on a grid the time of a step hardly knows the spikes.
-Their loss is the cross entropy of the mean readout voltages. PyTorch runs on one thread.
+The first three compute something else: time in steps of 1 ms, surrogate gradients, float32, and no delays. The networks
+have the same sizes, inputs and time constants, but not the same weights: on a grid the time of a step hardly knows the
+spikes. Their loss is the cross entropy of the mean readout voltages. PyTorch runs on one thread.
+
+jaxsnn takes spikes one after the other, as eventsnn does, with EventProp's gradients of weights, in float32 and without
+delays. It is measured where outputs are told by their first spikes and no layer feeds back; its weights are drawn from
+the same distributions, and it is compiled beforehand. XLA has one thread where its environment says so.
 
 Run: python benchmarks/peers.py [--quick]
 """
@@ -19,7 +23,7 @@ from measuring import interleaved
 from report import Table
 from settings import FULL, QUICK
 
-STEP, TAU_MEM, TAU_SYN = 1.0, 20.0, 10.0  # ms
+STEP, TAU_MEM, TAU_SYN, SECOND = 1.0, 20.0, 10.0, 1000.0  # ms
 
 
 class Sizes(NamedTuple):
@@ -108,16 +112,62 @@ def spikingjelly_model(sizes):
     return voltages, [parameter for module in modules for parameter in module.parameters()]
 
 
+# Slots for the events of a layer, which jaxsnn wants to know beforehand, beside its inputs; each costs, filled or not.
+JAXSNN_SLOTS = {"hidden": 160, "out": 15}
+
+
+def jaxsnn_step(task):
+    """A function that runs one step, forward and backward, of jaxsnn on a task told by first spikes."""
+    import jax
+    import jax.numpy as jnp
+    from jaxsnn.event.loss import first_spike
+    from jaxsnn.event.modules import LIF, Linear, Source
+    from jaxsnn.event.modules.lif.lif import LIFParameters
+    from jaxsnn.event.topology import Topology
+    from jaxsnn.event.types import Spike
+
+    # in s; between them spikes are floats of 32 bits
+    lif = LIFParameters(v_reset=0.0, v_th=1.0, tau_syn=TAU_SYN / SECOND, tau_mem=TAU_MEM / SECOND)
+    n, builder, slots = {}, Topology(t_max=task.duration / SECOND, backprop_method="eventprop"), 0
+    for name, population in task.network.populations.items():
+        n[name] = population.n
+        slots += JAXSNN_SLOTS.get(name, population.n)
+        builder.add({name: Source(population.n) if name == "in" else LIF(population.n, slots, lif)})
+    for connection in task.network.connections.values():
+        drawn = connection.weight
+        builder.add({connection.name: Linear(mean=drawn.mean, std=drawn.sd)})
+        builder.connect([(connection.pre, connection.name), (connection.name, connection.post)])
+    draw, run = builder.done()
+    weights, shape = draw(jax.random.PRNGKey(0)), (task.n_samples, -1)
+    times, units = task.batch.times.reshape(shape) / SECOND, task.batch.units.reshape(shape)
+    nothing = jnp.zeros(times.shape)
+    given = Spike(jnp.array(times), jnp.array(units), nothing, nothing.astype(int), nothing == 0.0)
+    rows, labels = jnp.arange(task.n_samples), jnp.array(task.labels)
+
+    def loss(weights):
+        first = jax.vmap(first_spike, in_axes=(0, None))(run({"in": given}, weights)["out"], n["out"])
+        scores = -jnp.minimum(first, task.duration / SECOND) * SECOND / STEP
+        return -jax.nn.log_softmax(scores)[rows, labels].mean()
+
+    step = jax.jit(jax.value_and_grad(loss))
+    return lambda: jax.block_until_ready(step(weights))
+
+
+# What each needs, and what makes its step of a task; None for a task that is not of its kind.
 PEERS = {
-    "Norse": ("norse", norse_model),
-    "SpikingJelly": ("spikingjelly", spikingjelly_model),
-    "snnTorch": ("snntorch", snntorch_model),
+    "Norse": (("torch", "norse"), lambda task: peer_step(norse_model, task)),
+    "SpikingJelly": (("torch", "spikingjelly"), lambda task: peer_step(spikingjelly_model, task)),
+    "snnTorch": (("torch", "snntorch"), lambda task: peer_step(snntorch_model, task)),
+    "jaxsnn": (
+        ("jax", "jaxsnn"),
+        lambda task: None if task.network.populations["out"].is_readout else jaxsnn_step(task),
+    ),
 }
 
 
-def missing(package):
-    """The name of what must be installed before this package can be measured, None if all is there."""
-    return next((name for name in ("torch", package) if importlib.util.find_spec(name) is None), None)
+def missing(packages):
+    """The name of what must be installed before this can be measured, None if all is there."""
+    return next((name for name in packages if importlib.util.find_spec(name) is None), None)
 
 
 def spikes_on_grid(task, n_inputs):
@@ -164,8 +214,8 @@ def _calls(delayed, plain):
     floor = Floor(delayed, costs.Passes(delayed).recording)
     calls = {"floor": floor, "eventsnn": lambda: costs.step(delayed)}
     calls["eventsnn, no delays"] = lambda: costs.step(plain)
-    present = {name: model for name, (package, model) in PEERS.items() if missing(package) is None}
-    return calls | {name: peer_step(model, plain) for name, model in present.items()}
+    steps = {name: make(plain) for name, (packages, make) in PEERS.items() if missing(packages) is None}
+    return calls | {name: step for name, step in steps.items() if step is not None}
 
 
 def peers_table(settings):
@@ -180,7 +230,7 @@ def peers_table(settings):
             row["to_floor"] = timing.least / timings["floor"].least
             row["to_eventsnn"] = timing.least / timings["eventsnn"].least
             rows.append(row)
-    absent = {name: missing(package) for name, (package, _) in PEERS.items()}
+    absent = {name: missing(packages) for name, (packages, _) in PEERS.items()}
     notes = [f"{name} is left out: {lacks} is not installed." for name, lacks in absent.items() if lacks]
     columns = {"network": ("network", ""), "engine": ("engine", ""), "batch": ("batch", "")}
     columns |= {"sample_ms": ("ms/sample", ".3f"), "to_floor": ("/floor", ".1f"), "to_eventsnn": ("/eventsnn", ".2f")}

@@ -1,6 +1,6 @@
 """The benchmarks: every table comes out on tiny networks, what is missing is left out with a word, and nothing lies."""
 
-import importlib
+import importlib.util
 import json
 import math
 import sys
@@ -17,6 +17,8 @@ FOLDER = ROOT / "benchmarks"
 sys.path.insert(0, str(FOLDER))
 
 import against  # noqa: E402
+import brain  # noqa: E402
+import brains  # noqa: E402
 import costs  # noqa: E402
 import curves  # noqa: E402
 import instructions  # noqa: E402
@@ -295,3 +297,45 @@ def test_an_earlier_commit_is_unpacked_as_it_was(tmp_path):
     assert (tmp_path / "eventsnn" / "__init__.py").exists() and not (tmp_path / "tests").exists()
     with pytest.raises(SystemExit):
         against.main([])
+
+
+def test_the_microcircuit_has_its_published_synapses():
+    # 0.3 billion between 77,169 neurons; to the cells of layer 4 most come from layer 4
+    numbers = brains.synapse_numbers()
+    assert sum(brains.CORTEX_SIZES.values()) == 77169
+    assert 2.9e8 < numbers.sum() < 3.1e8 and numbers[2].argmax() == 2
+    circuit = brains.microcircuit(duration=5.0, scale=0.005)
+    assert abs(circuit.synapses.pre.size - 0.005 * numbers.sum()) < 0.01 * circuit.synapses.pre.size
+    inhibitory = np.repeat(np.arange(8) % 2 == 1, list(circuit.sizes.values()))[circuit.synapses.pre]
+    assert (circuit.synapses.weight[inhibitory] <= 0).all() and (circuit.synapses.weight[~inhibitory] >= 0).all()
+    steps = circuit.synapses.delay / brains.STEP
+    assert steps.min() >= 1 and np.allclose(steps, np.round(steps))
+
+
+def test_synapses_of_one_pair_are_told_apart():
+    pre, post = np.array([0, 0, 0, 1, 1, 2]), np.array([3, 3, 4, 4, 4, 0])
+    parts = brain.layers_of_synapses(brains.Synapses(pre, post, post, post))
+    assert [part.tolist() for part in parts] == [[0, 2, 3, 5], [1, 4]]
+
+
+@pytest.mark.parametrize("beforehand", (True, False))
+def test_spikes_from_outside_come_at_their_rate(beforehand):
+    network = brains.balanced(duration=50.0, scale=0.05)
+    times, neurons = network.outside()
+    assert abs(times.size / (network.n_neurons * 50.0) - brains.BALANCED_DRIVE) < 0.1
+    assert (np.diff(times) >= 0).all() and set(neurons) == set(range(network.n_neurons))
+    run = brain.run_eventsnn(network, beforehand)
+    assert run.seconds > 0 and run.times.size > 10
+
+
+def test_brain_like_networks_come_out_without_nest(monkeypatch):
+    monkeypatch.setattr(brain.importlib.util, "find_spec", lambda name: None)
+    table = brain.brain_table("balanced", 1, {"duration": 20.0, "scale": 0.02})
+    assert [row["simulator"] for row in table.rows] == ["eventsnn"] * 2
+    assert "nest-simulator is not installed" in table.markdown() and table.rows[0]["spikes"] > 0
+
+
+@pytest.mark.skipif(importlib.util.find_spec("nest") is None, reason="needs nest-simulator")
+def test_nest_agrees_until_chance_parts_them():
+    table = brain.brain_table("balanced", 1, {"duration": 50.0, "scale": 0.05})
+    assert len(table.rows) == 6 and table.rows[2]["alike"] > 20

@@ -83,6 +83,16 @@ def _check_counts(given: object, n_spikes: int, name: str) -> Floats | None:
     return counts
 
 
+def _are_sorted(keys: tuple[Array, ...]) -> bool:
+    """Return whether arrays are in the order that np.lexsort would put them in: the last key counts most."""
+    ties = np.ones(max(keys[0].size - 1, 0), bool)
+    for key in reversed(keys):
+        if np.any(ties & (key[1:] < key[:-1])):
+            return False
+        ties &= key[1:] == key[:-1]
+    return True
+
+
 @answers_keywords
 @dataclass(frozen=True)
 class SpikeTrain:
@@ -106,7 +116,8 @@ class SpikeTrain:
         units = _check_units(self.units, times.size, "units")
         counts = _check_counts(self.counts, times.size, "counts")
         # counts are the last key: spikes that share time and unit must not keep the order they came in
-        order = np.lexsort((units, times) if counts is None else (counts, units, times))
+        keys = (units, times) if counts is None else (counts, units, times)
+        order = np.arange(times.size) if _are_sorted(keys) else np.lexsort(keys)
         object.__setattr__(self, "times", times[order])
         object.__setattr__(self, "units", units[order])
         object.__setattr__(self, "counts", None if counts is None else counts[order])

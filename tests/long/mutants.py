@@ -389,8 +389,12 @@ MUTANTS = [
     ("events/layers", "            if arrival >= net.duration:\n                continue\n", ""),
     ("events/layers", "        gradients.row_delay[row] += pull\n", "        pass\n"),
     ("events/layers", "        if inputs[k].time < net.duration:", "        if True:"),
-    ("events/layers", "mem, syn + share * mem\n", "mem, syn\n"),
-    ("events/layers", "    return net.pops[net.conns[conn].target].start + s - first", "    return np.int64(net.slot[s] >> TARGET)"),
+    ("events/layers", "place_of(net, -1) + j] = mem", "place_of(net, -1) + j] = 0.0"),
+    (
+        "events/layers",
+        "    return net.pops[net.conns[conn].target].start + s - first",
+        "    return np.int64(net.slot[s] >> TARGET)",
+    ),
 ]
 
 CHECK = """
@@ -432,7 +436,8 @@ def modal_case(seed):
     return network, network.initialize(seed), SpikeBatch.from_lists(samples), np.array([seed % 3, (seed + 1) % 3])
 
 
-# back through windows, by the queue alone, and by each of the other ways wherever it can be taken, in short blocks and in long ones
+# back through windows: by the queue alone, and by each of the other ways wherever it can be taken, in short blocks and
+# in long ones
 allowed, longest, ways.LEAST_ARRIVALS, ways.LAYERED_PART = ways.ALLOWED, ways.MOST_BLOCK, 0.0, 0.0
 for ways.ALLOWED, ways.MOST_BLOCK in ((frozenset(), longest), (allowed, longest), (allowed, 1)):
     for seed in range(8):

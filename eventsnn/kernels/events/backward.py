@@ -30,8 +30,8 @@ from ..queue import NOTHING, bucket_of, clear, is_empty, take_all
 from ..simd import is_set
 from ..state import LEAST_LEAP, Status
 from .collecting import admit, ask_for, collect_stretch
-from .layers import backward_by_layers
 from .collecting_blocks import collect_rings, enter_block, hold_jump, is_known, leave_block
+from .layers import backward_by_layers
 
 
 @inlined

@@ -122,7 +122,7 @@ def _collect(net, adjoint, unit, spike, of, growth, gradients):
 
 @inlined
 def _jump_back(net, adjoint, jumps, j, gradients):
-    """Take one neuron back through its jumps; leaves its adjoint at time 0 in ``states``."""
+    """Take one neuron back through its jumps; leaves lambda_V at time 0 in ``states``."""
     pop, mem, syn = net.neurons[j].pop, 0.0, 0.0
     unit, share = (pop, j - net.pops[pop].start), share_of_mode(net, pop)
     for k in range(adjoint.ends[j + 1] - 1, adjoint.ends[j] - 1, -1):
@@ -134,8 +134,7 @@ def _jump_back(net, adjoint, jumps, j, gradients):
         lambda_v = jump_back(net, adjoint, jumps, e, lambda_v, pull, gradients)
         jumped.mem = mem = lambda_v / growth[0]
         jumped.syn = syn = (lambda_i - share * lambda_v) / growth[1]
-    at = place_of(net, -1) + j
-    adjoint.states[Lambda.V, at], adjoint.states[Lambda.I, at] = mem, syn + share * mem
+    adjoint.states[Lambda.V, place_of(net, -1) + j] = mem
 
 
 @kernel

@@ -24,7 +24,7 @@ def layered(network, parameters, duration=DURATION, probes=None):
 
 
 def case(seed, trained=()):
-    """A network of two layers and a readout, with its parameters, and two samples for it, some of whose times are equal."""
+    """Two layers and a readout: (network, parameters, two samples, some of whose times are equal, labels)."""
     rng = np.random.default_rng([seed, 19])
     network, grid = Network(), float(rng.choice([0.0, 0.5]))
     network.add_input("in", 4)
