@@ -16,6 +16,9 @@ from ..places import place_of
 from ..simd import is_set
 from ..state import TARGET, Kind, Way
 
+# Among so many jumps of a neuron they are looked at one by one.
+FEW = 8
+
 
 @kernel
 def _sort_jumps(net, adjoint, jumps):
@@ -49,17 +52,29 @@ def _target(net, conn, first, s):
 
 
 @inlined
+def _first_jump(adjoint, j, arrival):
+    """The place among ``jumped`` of neuron j's first jump at or after an arrival; the end of its jumps for none."""
+    begin, k = adjoint.ends[j], adjoint.ends[j + 1]
+    while k - begin > FEW:
+        middle = (begin + k) >> 1
+        if adjoint.jumped[middle].time >= arrival:
+            k = middle
+        else:
+            begin = middle + 1
+    while k > begin and adjoint.jumped[k - 1].time >= arrival:
+        k -= 1
+    return k
+
+
+@inlined
 def _collect_row(net, adjoint, conn, row, time, factor, gradients):
     """Let a spike collect up a row the modes that its arrivals meet; returns its pull. ``factor``: its pair."""
     first, share, (by_mem, by_syn) = net.row_ptr[row], share_of_mode(net, net.conns[conn].target), factor
     all_mem = all_syn = 0.0
     for s in range(first, net.row_ptr[row + 1]):
         j = _target(net, conn, first, s)
-        begin, end = adjoint.ends[j], adjoint.ends[j + 1]
-        k, arrival = end, time + net.delay[s]
-        while k > begin and adjoint.jumped[k - 1].time >= arrival:
-            k -= 1
-        if k < end:
+        k = _first_jump(adjoint, j, time + net.delay[s])
+        if k < adjoint.ends[j + 1]:
             mem, syn = adjoint.jumped[k].mem, adjoint.jumped[k].syn
             gradients.per_synapse[2 * s] += by_mem * mem
             gradients.per_synapse[2 * s + 1] += by_syn * syn

@@ -12,6 +12,7 @@ from eventsnn import Constant, Network, Normal, SpikeBatch, Uniform, losses, sim
 from eventsnn.engines.cpu import ways
 from eventsnn.engines.cpu.layout import Layout
 from eventsnn.engines.problem import Run
+from eventsnn.kernels.events.layers import FEW
 from eventsnn.spikes.cotangents import Probe
 from eventsnn.testing import compare_engines
 
@@ -77,7 +78,8 @@ def test_gradients_are_those_by_windows(monkeypatch):
     network, parameters, batch, labels = case(3)
     settings = {"loss": losses.MeanVoltage(), "duration": DURATION, "return_recording": True}
     _, by_layers, recording = value_and_grad(network, parameters, batch, labels, **settings)
-    assert recording.times.size > 100 and layered(network, parameters)
+    most = max(recording.spike_counts(name).max() for name in ("first", "second"))
+    assert most > 2 * FEW and recording.times.size > 100 and layered(network, parameters)
     monkeypatch.setattr(ways, "LAYERED_PART", 0.0)
     assert not layered(network, parameters)
     by_windows = value_and_grad(network, parameters, batch, labels, **settings)[1]
