@@ -384,7 +384,7 @@ MUTANTS = [
     ("events/layers", "adjoint.jumped[k - 1].time >= arrival", "adjoint.jumped[k - 1].time > arrival"),
     ("events/layers", "    while k > begin and", "    if k > begin and"),
     ("events/layers", "            begin = middle + 1", "            begin = middle + 2"),
-    ("events/layers", "net.neurons[of].series != net.neurons[start].series", "False"),
+    ("events/layers", "of < 0 or not _are_alike(net, of, target)", "of < 0"),
     ("events/layers", "factor = count * growth[0], count * growth[1]", "factor = growth[0], growth[1]"),
     ("events/layers", "if own or not uniform:", "if own:"),
     ("events/layers", "            if arrival >= net.duration:\n                continue\n", ""),

@@ -5,13 +5,11 @@ jumps the adjoint of a neuron is two modes that do not change, counted from the 
 spike needs no more than the first jump after its arrival.
 """
 
-import math
-
 import numpy as np
 
 from ..adjoint_workspace import Lambda, Step
 from ..compile import inlined, kernel
-from ..neurons.base import jump_back, share_of_mode, start_back, start_matters, unit_drive
+from ..neurons.base import jump_back, mode_rise, share_of_mode, start_back, start_matters, unit_drive
 from ..places import place_of
 from ..simd import is_set
 from ..state import TARGET, Kind, Way
@@ -38,9 +36,10 @@ def _sort_jumps(net, adjoint, jumps):
 
 
 @inlined
-def _growth(net, j, time):
-    """(e^{time/tau_mem}, e^{time/tau_syn}) of a neuron."""
-    return math.exp(time / net.neurons[j].tau_mem), math.exp(time / net.neurons[j].tau_syn)
+def _are_alike(net, pop, other):
+    """Whether two populations with modes have the same time constants."""
+    one, two = net.neurons[net.pops[pop].start], net.neurons[net.pops[other].start]
+    return one.tau_mem == two.tau_mem and one.tau_syn == two.tau_syn
 
 
 @inlined
@@ -117,8 +116,8 @@ def _collect_drive(net, adjoint, conn, row, time, count, gradients):
 def _collect(net, adjoint, unit, spike, of, growth, gradients):
     """Let a spike collect up all its rows; returns its pull.
 
-    ``unit``: (population, its neuron in it); ``spike``: (time, count); ``of``: a neuron with the time constants of
-    ``growth``, or -1.
+    ``unit``: (population, its neuron in it); ``spike``: (time, count); ``growth``: e^{time/tau} for both modes of
+    population ``of``, or of none: -1.
     """
     pull, (pop, local), (time, count) = 0.0, unit, spike
     for link in range(net.pops[pop].first_link, net.pops[pop].last_link):
@@ -127,9 +126,8 @@ def _collect(net, adjoint, unit, spike, of, growth, gradients):
         if net.pops[target].kind != Kind.SPIKING:
             pull += _collect_drive(net, adjoint, conn, row, time, count, gradients)
             continue
-        start = net.pops[target].start
-        if of < 0 or net.neurons[of].series != net.neurons[start].series:
-            of, growth = start, _growth(net, start, time)
+        if of < 0 or not _are_alike(net, of, target):
+            of, growth = target, mode_rise(net, target, 0, time)
         factor = count * growth[0], count * growth[1]
         pull += _collect_row(net, adjoint, conn, row, time, factor, gradients)
     return pull
@@ -142,8 +140,8 @@ def _jump_back(net, adjoint, jumps, j, gradients):
     unit, share = (pop, j - net.pops[pop].start), share_of_mode(net, pop)
     for k in range(adjoint.ends[j + 1] - 1, adjoint.ends[j] - 1, -1):
         jumped = adjoint.jumped[k]
-        e, growth = jumped.entry, _growth(net, j, jumped.time)
-        pull = jumps[e].pull + _collect(net, adjoint, unit, (jumped.time, 1.0), j, growth, gradients)
+        e, growth = jumped.entry, mode_rise(net, pop, 0, jumped.time)
+        pull = jumps[e].pull + _collect(net, adjoint, unit, (jumped.time, 1.0), pop, growth, gradients)
         lambda_v = mem * growth[0]
         lambda_i = syn * growth[1] + share * lambda_v
         lambda_v = jump_back(net, adjoint, jumps, e, lambda_v, pull, gradients)
