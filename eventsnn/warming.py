@@ -20,8 +20,11 @@ def warmup() -> dict[str, float]:
     """
     network = Network()
     network.add_input("in", 1)
+    network.add_lif("hidden", 1)
     network.add_readout("out", 1)
-    network.connect("in", "out", weight=1.0, delay=1.0)
+    # a cycle, as without one the way back needs less
+    for pre, post in (("in", "hidden"), ("hidden", "hidden"), ("hidden", "out")):
+        network.connect(pre, post, weight=1.0, delay=1.0)
     parameters, batch = network.initialize(0), SpikeBatch.from_lists([([1.0], [0])])
     started = time.perf_counter()
     simulate(network, parameters, batch, duration=3.0, n_threads=1)
