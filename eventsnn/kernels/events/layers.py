@@ -134,7 +134,7 @@ def _collect(net, adjoint, unit, spike, of, growth, gradients):
 
 
 @inlined
-def _jump_back(net, adjoint, jumps, j, gradients):
+def _take_back(net, adjoint, jumps, j, gradients):
     """Take one neuron back through its jumps; leaves lambda_V at time 0 in ``states``."""
     pop, mem, syn = net.neurons[j].pop, 0.0, 0.0
     unit, share = (pop, j - net.pops[pop].start), share_of_mode(net, pop)
@@ -158,7 +158,7 @@ def backward_by_layers(net, jumps, inputs, at_inputs, adjoint, gradients):
         for j in range(net.pops[pop].start, net.pops[pop].stop):
             if is_set(adjoint.stop):
                 return
-            _jump_back(net, adjoint, jumps, j, gradients)
+            _take_back(net, adjoint, jumps, j, gradients)
     for k in range(inputs.size):
         if is_set(adjoint.stop):
             return
