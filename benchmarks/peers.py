@@ -113,6 +113,7 @@ def spikingjelly_model(sizes):
 
 
 # Slots for the events of a layer, which jaxsnn wants to know beforehand, beside its inputs; each costs, filled or not.
+# Where they are used up it ends without a word (findings/steps_of_jaxsnn_run_out.sh).
 JAXSNN_SLOTS = {"hidden": 160, "out": 15}
 
 
@@ -149,6 +150,9 @@ def jaxsnn_step(task):
         scores = -jnp.minimum(first, task.duration / SECOND) * SECOND / STEP
         return -jax.nn.log_softmax(scores)[rows, labels].mean()
 
+    for name, events in run({"in": given}, weights).items():
+        if name in JAXSNN_SLOTS and (events.idx[:, -1] >= 0).any():
+            raise RuntimeError(f"JAXSNN_SLOTS of {name!r} is too small: its spikes fill all slots.")
     step = jax.jit(jax.value_and_grad(loss))
     return lambda: jax.block_until_ready(step(weights))
 
